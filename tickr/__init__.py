@@ -1,0 +1,1 @@
+"""Tickr: background jobs over HTTP, durable and observable, on trio."""

@@ -1,0 +1,143 @@
+"""Natural batching: one flush in flight; what arrives meanwhile goes with the next.
+
+Idle, an item waits for nothing and costs one round trip; under load, batches grow by themselves to what one flush
+takes. No timer, nothing to tune. The waiting line is bounded in items, a batch in items and bytes.
+
+State: ``_waiting`` is written by whoever submits and emptied by ``run`` alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import outcome
+import trio
+
+from tickr.errors import Overloaded
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Ticket(Generic[Item, Answer]):
+    """One item on its way, and where its answer will be."""
+
+    __slots__ = ("answer", "done", "item", "size_bytes")
+
+    def __init__(self, item: Item, size_bytes: int) -> None:
+        self.item = item
+        self.size_bytes = size_bytes
+        self.done = trio.Event()
+        self.answer: outcome.Outcome[Answer] | None = None
+
+    def settle(self, answer: outcome.Outcome[Answer]) -> None:
+        self.answer = answer
+        self.done.set()
+
+
+class Batcher(Generic[Item, Answer]):
+    """Collects items and hands them to ``flush`` in batches, one batch at a time, in order of arrival.
+
+    Args:
+      flush: takes 1..max_items items and returns as many answers in the same order. If it raises, every item of that
+        batch gets the error and the next batch goes on.
+      max_items, max_bytes: bounds of one batch; a single item over ``max_bytes`` goes alone.
+      max_waiting: bound of the line, in items.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        max_items: int,
+        max_bytes: int,
+        max_waiting: int,
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._max_waiting = max_waiting
+        self._waiting: deque[Ticket[Item, Answer]] = deque()
+        self._arrived = trio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many items wait for their flush, the one in flight not counted."""
+        return len(self._waiting)
+
+    async def submit(self, item: Item, size_bytes: int = 0) -> Answer:
+        """Wait for the batch that takes ``item`` and return its answer, or raise the error of its flush.
+
+        Raises: Overloaded: the line is full or closed; the item was not taken.
+        Cancellation: an item still in the line is taken out of it; one in flight goes on without its asker.
+        """
+        ticket = self.put_nowait(item, size_bytes)
+        try:
+            await ticket.done.wait()
+        except trio.Cancelled:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            raise
+        assert ticket.answer is not None
+        return ticket.answer.unwrap()
+
+    def put_nowait(self, item: Item, size_bytes: int = 0) -> Ticket[Item, Answer]:
+        """Put ``item`` into the line and return at once. Raises: Overloaded, as ``submit`` does."""
+        if self._closed:
+            raise Overloaded("This process is stopping and takes nothing new.")
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(f"{self._max_waiting} items are waiting already.")
+        ticket: Ticket[Item, Answer] = Ticket(item, size_bytes)
+        self._waiting.append(ticket)
+        self._arrived.set()
+        return ticket
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` flushes what is in the line and returns."""
+        self._closed = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Flush until closed and empty.
+
+        Cancellation: what is in flight has the outcome that ``flush`` leaves; everything not answered is told
+        ``Overloaded``, so that no asker waits for ever.
+        """
+        try:
+            while True:
+                while not self._waiting:
+                    if self._closed:
+                        return
+                    self._arrived = trio.Event()
+                    await self._arrived.wait()
+                await self._flush_one(self._take())
+        finally:
+            self._closed = True
+            self._abandon(self._waiting)
+
+    async def _flush_one(self, batch: list[Ticket[Item, Answer]]) -> None:
+        try:
+            answers = await self._flush([ticket.item for ticket in batch])
+        except Exception as error:
+            for ticket in batch:
+                ticket.settle(outcome.Error(error))
+        except BaseException:
+            self._abandon(batch)
+            raise
+        else:
+            for ticket, answer in zip(batch, answers, strict=True):
+                ticket.settle(outcome.Value(answer))
+
+    def _take(self) -> list[Ticket[Item, Answer]]:
+        waiting, batch, size = self._waiting, [self._waiting.popleft()], 0
+        size = batch[0].size_bytes
+        while waiting and len(batch) < self._max_items and size + waiting[0].size_bytes <= self._max_bytes:
+            size += waiting[0].size_bytes
+            batch.append(waiting.popleft())
+        return batch
+
+    def _abandon(self, tickets: Sequence[Ticket[Item, Answer]] | deque[Ticket[Item, Answer]]) -> None:
+        for ticket in tickets:
+            ticket.settle(outcome.Error(Overloaded("This process stopped before it got to it.")))

@@ -1,0 +1,147 @@
+"""What can go wrong, as types. Whose fault it is can be read from the branch:
+
+    TickrError
+    ├── ConfigError(faults)            the operator's: all faults of flags, variables and file at once
+    ├── SpecRejected(pointer, problem) the submitter's: the job as described cannot be taken
+    ├── Overloaded(retry_after_s)      nobody's: intake is full, come back
+    ├── JobError(job_id)               the caller's
+    │   ├── JobNotFound
+    │   ├── IllegalTransition          the job is not in a state from which this can be done
+    │   ├── DuplicateJob               the id is taken by a different job
+    │   └── VersionMismatch            the job has moved on since the caller looked
+    ├── StoreError                     the world's
+    │   ├── StoreUnavailable(outcome_unknown)
+    │   └── SchemaMismatch
+    └── IndexUnavailable               the world's; logged and worked round, never shown to a client
+
+Every error has a stable ``code``; HTTP statuses are given to them in ``tickr/api/problems.py`` and nowhere else.
+What a *handler* may raise (``RetryLater``, ``GiveUp``) is another family, in ``tickr/worker/handlers.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TickrError(Exception):
+    """Base of everything Tickr raises on purpose."""
+
+    code = "internal"
+
+
+class ConfigError(TickrError):
+    """The configuration cannot be used. ``faults`` holds one sentence for each fault found."""
+
+    code = "config"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class SpecRejected(TickrError):
+    """A submitted job is not acceptable.
+
+    Args:
+      pointer: JSON pointer (RFC 6901) to the fault in the request's body; "" is the whole document.
+      problem: one sentence that says what is wrong and what would be right.
+      code: stable, machine-readable kind of fault.
+    """
+
+    code = "invalid_job"
+
+    def __init__(self, pointer: str, problem: str, *, code: str | None = None) -> None:
+        super().__init__(f"{pointer or '/'}: {problem}")
+        self.pointer = pointer
+        self.problem = problem
+        if code is not None:
+            self.code = code
+
+
+class Overloaded(TickrError):
+    """A bounded queue is full. Nothing was stored; the caller may come back after ``retry_after_s`` seconds."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class JobError(TickrError):
+    """Something about one job, named by ``job_id``."""
+
+    code = "job"
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobNotFound(JobError):
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, f"There is no job {job_id}.")
+
+
+class IllegalTransition(JobError):
+    """The job is in ``state``, from which the wished move does not exist. Nothing was changed."""
+
+    code = "illegal_transition"
+
+    def __init__(self, job_id: str, state: str, wish: str) -> None:
+        super().__init__(job_id, f"Job {job_id} is {state} and cannot be {wish}.")
+        self.state = state
+
+
+class DuplicateJob(JobError):
+    """The id already belongs to a job with another content. Nothing was changed."""
+
+    code = "duplicate_job"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, f"The id {job_id} already belongs to a job with another content.")
+
+
+class VersionMismatch(JobError):
+    """The caller wanted to change version ``wanted``, but the job is at ``version``. Nothing was changed."""
+
+    code = "version_mismatch"
+
+    def __init__(self, job_id: str, version: int) -> None:
+        super().__init__(job_id, f"Job {job_id} is at version {version} now; read it again.")
+        self.version = version
+
+
+class StoreError(TickrError):
+    """The store did not do what was asked."""
+
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or did not answer in time.
+
+    Args:
+      outcome_unknown: True when the connection broke during COMMIT, so that the change may stand or not; the caller
+        finds out by reading back. False: nothing was changed.
+    """
+
+    code = "store_unavailable"
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema is not the one this program works with. The message says what to run."""
+
+    code = "schema_mismatch"
+
+
+class IndexUnavailable(TickrError):
+    """The index cannot be reached. Never a reason to refuse work: the store has everything."""
+
+    code = "index_unavailable"

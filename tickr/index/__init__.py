@@ -1,0 +1,1 @@
+"""The index: the disposable order of jobs. ``contract.py`` says what each adapter promises."""

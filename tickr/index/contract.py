@@ -1,0 +1,108 @@
+"""What every index promises; ``tests/index`` holds each adapter (heap, Redis) to it.
+
+The index orders what the store has. It may forget anything at any time, hold ids twice or hold ids that are stale:
+whoever takes an id out claims it in the store by compare-and-set, and the audit puts back what is missing. So every
+write here is idempotent, and no method needs to be exact about what another process does meanwhile.
+
+Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first.
+
+Errors common to all methods: ``IndexUnavailable``, at once while the index is known to be away, otherwise within a
+bounded time. Cancellation: either done or not done; ``pop`` never takes an id out and drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from tickr.jobs import Entry
+
+MAX_POP = 500
+"""``pop`` returns no more ids than this at once."""
+
+
+class Promotion(NamedTuple):
+    """What one ``promote`` did: how many entries became ready, and when the next one is due (microseconds UTC)."""
+
+    moved: int
+    next_due_at: int | None
+
+
+class Sizes(NamedTuple):
+    """How many entries the index holds."""
+
+    ready: int
+    waiting: int
+
+
+class Index(Protocol):
+    """The order of jobs. An open index; adapters are opened by their own async context managers (``open_index``)."""
+
+    name: str
+    """``heap`` or ``redis``."""
+
+    shared: bool
+    """Whether other processes see the same entries."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the index answered when last asked. No I/O."""
+        ...
+
+    async def wait_available(self) -> None:
+        """Return once the index answers (at once when it does). It is tried again about once a second until then."""
+        ...
+
+    async def wait_unavailable(self) -> None:
+        """Return once the index is known to be away."""
+        ...
+
+    async def push(self, entries: Sequence[Entry], *, now: int) -> None:
+        """Add entries: ready if ``run_at <= now``, otherwise waiting. Adding what is there changes nothing.
+
+        Args:
+          now: microseconds UTC by the store's clock.
+        """
+        ...
+
+    async def park(self, entries: Sequence[Entry], *, until: int) -> None:
+        """Add entries as waiting until ``until`` (microseconds UTC), whatever their own ``run_at`` says.
+
+        For what was popped and cannot be claimed just now. Where an entry is waiting already, the later instant counts.
+        """
+        ...
+
+    async def pop(self, queues: Sequence[str], limit: int) -> list[str]:
+        """Take up to ``limit`` ready ids of one queue, best first, waiting until there is at least one.
+
+        Args:
+          queues: the queues to look in, 1 or more; the first in the list that has anything is taken from.
+          limit: 1..MAX_POP.
+        Cancellation: nothing was taken, or what was taken has been put back.
+        """
+        ...
+
+    async def remove(self, entries: Sequence[Entry]) -> None:
+        """Forget entries, wherever they are."""
+        ...
+
+    async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those of ``entries`` that are neither ready nor waiting."""
+        ...
+
+    async def promote(self, now: int, limit: int) -> Promotion:
+        """Move up to ``limit`` waiting entries whose instant is ``<= now`` to ready. Several may do so at once."""
+        ...
+
+    async def epoch(self) -> str | None:
+        """Return the identity this index was given, or None.
+
+        None also when it has been emptied, or restarted from a snapshot, since: it must be rebuilt.
+        """
+        ...
+
+    async def set_epoch(self, epoch: str) -> None:
+        """Give the index its identity; done last in a rebuild."""
+        ...
+
+    async def sizes(self) -> Sizes: ...

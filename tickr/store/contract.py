@@ -1,0 +1,273 @@
+"""What every store promises; ``tests/store`` holds each adapter (memory, SQLite, MySQL/MariaDB) to it.
+
+A store method is one transaction: it happens whole or not at all, its ``events`` row included. Instants are
+microseconds since 1970 UTC *by the store's own clock*, which alone decides what is due and whose lease has ended.
+
+Errors common to all methods: ``StoreUnavailable`` when the store cannot be reached or does not answer in time; nothing
+was changed unless its ``outcome_unknown`` is set, which the adapters resolve by reading back before they give up.
+
+Cancellation: all or nothing, like every other failure. A method cut before COMMIT changed nothing; cut after it, the
+change stands and nobody was told. What that can leave behind is described where it matters (``claim``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
+
+Clock = Callable[[], int]
+"""Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests and the memory store."""
+
+MAX_BATCH = 1_000
+"""No method takes more items than this at once, in items; callers split."""
+
+STATE_CODES: dict[State, int] = {
+    State.READY: 1,
+    State.RETRYING: 2,
+    State.BLOCKED: 3,
+    State.RUNNING: 4,
+    State.SUCCEEDED: 5,
+    State.FAILED: 6,
+    State.CANCELLED: 7,
+}
+"""How the SQL stores write a state. ``scheduled`` has no code: it is READY before its ``run_at``."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One running process as the others see it.
+
+    Attributes:
+      id: UUID text, never reused.
+      types: the job types it has handlers for; empty for a node that runs no jobs.
+      slots: how many jobs it runs at once; 0 for a node without workers.
+      lease_until: instant at which the others may take its jobs; None before it is registered.
+    """
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    roles: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    slots: int = 0
+    started_at: int | None = None
+    lease_until: int | None = None
+
+
+class Running(NamedTuple):
+    """A running job as its node's heartbeat finds it."""
+
+    id: str
+    fence: int
+    cancel_requested: bool
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs a list holds: all conditions together; within one, any of its values. Empty means no condition.
+
+    ``states`` are states as the outside sees them. ``labels`` are ``(name, value)`` pairs, all of which must match;
+    a value of None asks only that the label is there.
+    """
+
+    states: tuple[State, ...] = ()
+    types: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str | None], ...] = ()
+
+
+class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue at a glance. ``oldest_due_at``: the earliest ``run_at`` among its due jobs, or None."""
+
+    name: str
+    ready: int
+    scheduled: int
+    retrying: int
+    running: int
+    oldest_due_at: int | None
+
+
+class ScanPosition(NamedTuple):
+    """A place in ``Store.waiting_after``, between two pages. Opaque to everybody but the store that made it."""
+
+    state: State
+    queue: str
+    priority: int
+    run_at: int
+    id: str
+
+
+class Check(NamedTuple):
+    """One finding of ``Store.diagnose``: ``level`` is ``ok``, ``warn`` or ``fail``; ``advice`` says what to do."""
+
+    name: str
+    level: str
+    finding: str
+    advice: str = ""
+
+
+class Store(Protocol):
+    """The truth. An open store; adapters are opened by their own async context managers (``open_store``)."""
+
+    name: str
+    """``memory``, ``sqlite`` or ``mysql``."""
+
+    def now_us(self) -> int:
+        """Return the store's clock as last seen, carried forward by this process's monotonic clock. No I/O.
+
+        Good to plan a wake-up by; what is really due is decided by the store itself.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return once the store has answered a trivial question within its deadline. Raises: StoreUnavailable."""
+        ...
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        """Store new jobs and the event of each. The job is durable when this returns.
+
+        Args:
+          new: 1..MAX_BATCH jobs; queues not seen before are registered in the same transaction.
+        Returns: for each, in order, ``(job, created)``. An id that is stored already, or comes twice in ``new``, is the
+          same job: it is left as it is and returned with ``created=False``, whatever else the new one says.
+        Cancellation: see the module; the caller may ask again with the same ids and gets the same jobs.
+        """
+        ...
+
+    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+        """Cancel a job that waits, or note on one that runs that its worker shall stop it.
+
+        Args:
+          version: if given, the job must be at it.
+        Returns: the job after the change: CANCELLED, or still RUNNING with ``cancel_requested``. A job that is
+          CANCELLED already is returned as it is.
+        Raises: JobNotFound, IllegalTransition (succeeded or failed), VersionMismatch.
+        """
+        ...
+
+    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
+        """Make a final job ready again, at once, with a fresh budget of attempts.
+
+        Raises: JobNotFound, IllegalTransition (not final), VersionMismatch.
+        """
+        ...
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every attempt by ``fence``, oldest first, the one on the job itself last.
+
+        Raises: JobNotFound.
+        """
+        ...
+
+    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
+        """Return up to ``limit`` jobs, newest first by ``(created_at, id)``.
+
+        Args:
+          before: the ``(created_at, id)`` of the last job of the page before; only older ones follow.
+        """
+        ...
+
+    async def queues(self) -> list[QueueDepth]:
+        """Return every queue ever used, by name."""
+        ...
+
+    # -- for the index --------------------------------------------------------------------------------------------
+
+    async def queue_names(self) -> list[str]:
+        """Return the names of all queues ever used, sorted."""
+        ...
+
+    async def due(self, limit: int) -> list[Entry]:
+        """Return the waiting jobs that are due, those that should run first in front: per queue by (priority, run_at).
+
+        At most ``limit`` of each queue. A read without locks.
+        """
+        ...
+
+    async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
+        """Return one page of everything that waits, due or not, and the place after it; None at the end.
+
+        Start with None. Jobs that change while the scan runs may be seen or not.
+        """
+        ...
+
+    async def still_waiting(self, ids: Collection[str]) -> list[Job]:
+        """Return those of ``ids`` that wait (READY or RETRYING, due or not)."""
+        ...
+
+    async def epoch(self, proposal: str) -> str:
+        """Return the identity of the index that belongs to this store, keeping ``proposal`` if there is none yet."""
+        ...
+
+    # -- for workers ----------------------------------------------------------------------------------------------
+
+    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+        """Move those of ``ids`` that are due and of one of ``types`` to RUNNING for ``node`` and return them.
+
+        Args:
+          ids: 0..MAX_BATCH; duplicates, unknown ids and ids no longer claimable are skipped.
+        Returns: 0..len(ids) jobs by ``(priority, run_at, id)``; ``attempt``, ``fence`` and ``version`` already raised.
+        Cancellation: cut after COMMIT, the claims stand and nobody runs them. The node's heartbeat finds them
+          (``heartbeat`` returns what the store thinks it runs) and hands them back.
+        """
+        ...
+
+    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+        """Claim up to ``limit`` due jobs straight from the store, without an index. Otherwise like ``claim``.
+
+        Several nodes may ask at once: each gets different jobs and none waits for another's locks.
+        """
+        ...
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        """Store how attempts ended: job, attempt row and event of each, in one transaction.
+
+        Args:
+          outcomes: 1..MAX_BATCH, each of a different job.
+        Returns: for each, in order, the job after the change, or None when its fence no longer held and nothing was
+          changed for it.
+        """
+        ...
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    async def register(self, node: Node, *, lease_s: float) -> None:
+        """Make ``node`` known and alive for ``lease_s`` seconds."""
+        ...
+
+    async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
+        """Extend the lease of ``node_id``.
+
+        Returns: the jobs that the store has as running on it; None when its lease had ended or its row is gone, and
+          then nothing was extended: the node has lost its jobs.
+        """
+        ...
+
+    async def deregister(self, node_id: str) -> None:
+        """Forget a node that has stopped. Jobs it still held are lost at once and will be reaped."""
+        ...
+
+    async def nodes(self) -> list[Node]:
+        """Return the nodes whose lease holds, by ``started_at``."""
+        ...
+
+    async def reap(self, limit: int) -> list[Job]:
+        """Take back up to ``limit`` running jobs whose node has no live row, and forget nodes that ended.
+
+        Returns: the jobs after the change: READY, FAILED (``MAX_CRASHES`` reached) or CANCELLED (if it was requested).
+          Several nodes may reap at once: each job is taken back once.
+        """
+        ...
+
+    # -- for the operator -----------------------------------------------------------------------------------------
+
+    async def diagnose(self) -> list[Check]:
+        """Look at what the store runs on: reachability, version, schema, durability settings, clock."""
+        ...
