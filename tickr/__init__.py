@@ -1,1 +1,71 @@
-"""Tickr: background jobs over HTTP, durable and observable, on trio."""
+"""Tickr: background jobs over HTTP, durable and observable, on trio.
+
+    HTTP -> intake.py     a submission is checked, batched and stored; the 201 leaves after COMMIT
+         -> store/        the truth: MySQL, MariaDB, SQLite or memory
+         -> index/        the disposable order: Redis or a heap
+         -> scheduler/    due jobs become ready, lost ones are taken back, the index is compared with the store
+         -> worker/       jobs are claimed, run and their outcomes stored
+         -> feed          (coming) every change, in order; its events are written with each commit already
+
+``service.py`` puts a node together. The names below are what a program that uses Tickr needs:
+
+    jobs = tickr.Jobs()
+
+    @jobs.handler("thumbnail", timeout=30)
+    async def thumbnail(job: tickr.Job, url: str, width: int = 200) -> dict: ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tickr.errors import (
+    ConfigError,
+    DuplicateJob,
+    IllegalTransition,
+    JobError,
+    JobNotFound,
+    Overloaded,
+    SchemaMismatch,
+    SpecRejected,
+    StoreError,
+    StoreUnavailable,
+    TickrError,
+    VersionMismatch,
+)
+from tickr.retry import Backoff
+from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
+
+if TYPE_CHECKING:
+    from tickr.service import Handle, serve
+
+__all__ = [
+    "Backoff",
+    "ConfigError",
+    "DuplicateJob",
+    "GiveUp",
+    "Handle",
+    "IllegalTransition",
+    "Job",
+    "JobError",
+    "JobNotFound",
+    "Jobs",
+    "Overloaded",
+    "RetryLater",
+    "SchemaMismatch",
+    "SpecRejected",
+    "StoreError",
+    "StoreUnavailable",
+    "TickrError",
+    "VersionMismatch",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # A module of handlers imports tickr, and so does `tickr submit`; neither shall load the web server.
+    if name in ("Handle", "serve"):
+        from tickr import service
+
+        return getattr(service, name)
+    raise AttributeError(f"module 'tickr' has no attribute {name!r}")

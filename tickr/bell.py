@@ -7,11 +7,21 @@ waiting for anybody, dropped when a listener's buffer is full, and dropped in si
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, Protocol
 
 import msgspec
+import structlog
 import trio
+
+from tickr.errors import IndexUnavailable
+from tickr.redis_link.address import RedisAddress, parse_redis_url
+from tickr.redis_link.link import RedisLink, open_link
+
+log = structlog.get_logger()
 
 
 class Ring(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,3 +51,149 @@ class Bell(Protocol):
         The channel holds up to 256 rings; when it is full, new ones are dropped for this listener.
         """
         ...
+
+
+LISTENER_BUFFER = 256
+"""Rings that one listener may have before it; whoever is that far behind polls sooner than it would catch up."""
+
+
+class LocalBell:
+    """A bell for one process. ``ring`` hands over before it gives way to other tasks."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[trio.MemorySendChannel[Ring], frozenset[str]] = {}
+
+    async def ring(self, *rings: Ring) -> None:
+        self.deliver(rings)
+        await trio.lowlevel.checkpoint()
+
+    def deliver(self, rings: Iterable[Ring]) -> None:
+        """Put ``rings`` before everybody here who listens for them."""
+        for ring in rings:
+            for listener, kinds in self._listeners.items():
+                if ring.kind in kinds:
+                    with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+                        listener.send_nowait(ring)
+
+    @asynccontextmanager
+    async def listen(self, *kinds: str) -> AsyncIterator[trio.MemoryReceiveChannel[Ring]]:
+        if not kinds:
+            raise ValueError("listen for at least one kind")
+        send, receive = trio.open_memory_channel[Ring](LISTENER_BUFFER)
+        with send, receive:
+            self._listeners[send] = frozenset(kinds)
+            try:
+                yield receive
+            finally:
+                del self._listeners[send]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What goes over the channel: who rang (to know one's own), and what."""
+
+    sender: str
+    rings: list[Ring]
+
+
+class RedisBell:
+    """A bell for all processes of one namespace. Opened by ``open_bell``.
+
+    Here a ring is heard at once. For the others it is put into a bounded line from which one task publishes whatever
+    has come together, so that nobody who rings waits for Redis, and a burst is one message.
+    """
+
+    MAX_UNSENT = 1024
+    MAX_PUBLISHED_AT_ONCE = 256
+    LAST_WORDS_S = 0.5
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._channel = link.address.key("bell")
+        self._name = secrets.token_hex(8)
+        self._local = LocalBell()
+        self._outbox, self._unsent = trio.open_memory_channel[Ring](self.MAX_UNSENT)
+        self._decode = msgspec.json.Decoder(Message).decode
+
+    async def ring(self, *rings: Ring) -> None:
+        self._local.deliver(rings)
+        with contextlib.suppress(trio.WouldBlock):
+            for ring in rings:
+                self._outbox.send_nowait(ring)
+        await trio.lowlevel.checkpoint()
+
+    def listen(self, *kinds: str) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Ring]]:
+        return self._local.listen(*kinds)
+
+    async def publish(self) -> None:
+        """Publish what is rung here, until cancelled."""
+        async for ring in self._unsent:
+            await self._publish([ring, *self._take_unsent(self.MAX_PUBLISHED_AT_ONCE - 1)])
+
+    async def publish_last(self) -> None:
+        """Publish what is still unsent, within ``LAST_WORDS_S`` and Redis's time to answer."""
+        with trio.move_on_after(self.LAST_WORDS_S, shield=True):
+            if rings := self._take_unsent(self.MAX_UNSENT):
+                await self._publish(rings)
+
+    def _take_unsent(self, limit: int) -> list[Ring]:
+        rings: list[Ring] = []
+        with contextlib.suppress(trio.WouldBlock):
+            while len(rings) < limit:
+                rings.append(self._unsent.receive_nowait())
+        return rings
+
+    async def _publish(self, rings: list[Ring]) -> None:
+        body = msgspec.json.encode(Message(self._name, rings))
+        with contextlib.suppress(IndexUnavailable):  # dropped: whoever listens has a net of its own
+            await self._link.send(("PUBLISH", self._channel, body))
+
+    async def hear(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Deliver what others ring, until cancelled; started once subscribed, or once Redis is known to be away."""
+        opened = trio.Event()
+
+        def open_now() -> None:
+            if not opened.is_set():
+                opened.set()
+                task_status.started()
+
+        while True:
+            with contextlib.suppress(IndexUnavailable):
+                await self._link.subscribe(self._channel, subscribed=open_now, message=self._heard)
+            open_now()
+            await self._link.wait_available()
+
+    def _heard(self, body: bytes) -> None:
+        try:
+            message = self._decode(body)
+        except msgspec.DecodeError as error:  # ValidationError is one
+            log.warning("bell.not_understood", channel=self._channel, problem=str(error))
+            return
+        if message.sender != self._name:
+            self._local.deliver(message.rings)
+
+
+def open_bell(url: str) -> AbstractAsyncContextManager[Bell]:
+    """Return the context manager of the bell that goes with the index at ``url``: in process for ``heap:``, or Redis.
+
+    Raises: ConfigError: the URL is faulty. A Redis that cannot be reached is no error.
+    """
+    return _open_local() if url == "heap:" else _open_redis(parse_redis_url(url))
+
+
+@asynccontextmanager
+async def _open_local() -> AsyncIterator[LocalBell]:
+    yield LocalBell()
+
+
+@asynccontextmanager
+async def _open_redis(address: RedisAddress) -> AsyncIterator[RedisBell]:
+    means = "other processes notice changes by their own slow looks until it is back"
+    async with open_link(address, role="bell", means=means) as link, trio.open_nursery() as nursery:
+        bell = RedisBell(link)
+        nursery.start_soon(bell.publish)
+        await nursery.start(bell.hear)
+        try:
+            yield bell
+        finally:
+            await bell.publish_last()
+            nursery.cancel_scope.cancel()

@@ -1,43 +1,235 @@
-"""What can be configured, with its defaults. Pure: reading flags, variables and the file is the command line's part."""
+"""What can be configured: every setting with its default, its limits and what it means. Pure: no I/O.
+
+``Config`` is the one list of settings; each field carries a ``Setting`` that names it for the operator and reads its
+values. ``read`` makes a Config from raw values whose origin is known (a flag, a variable, a key of the file), and says
+everything that is wrong with them at once. Fetching the raw values is the command line's part (``cli/settings.py``).
+"""
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
 import msgspec
 
+from tickr import values
+from tickr.errors import ConfigError
+
 ROLES = ("api", "scheduler", "worker")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "text", "json")
+
+
+class Setting(NamedTuple):
+    """What the operator sees of one field.
+
+    Attributes:
+      read: makes the field's value of text or of a TOML value; ``ValueError`` says what it must be.
+      help: one or two sentences; the first stands alone in ``--help``.
+      metavar: what stands for the value in ``--help``.
+      secret: never a flag (anybody on the machine sees those with ``ps``) and never shown.
+      name: of the field; also the key in the file.
+    """
+
+    read: Callable[[object], object]
+    help: str
+    metavar: str = "TEXT"
+    secret: bool = False
+    name: str = ""
+    default: object = None
+
+    @property
+    def variable(self) -> str:
+        return f"TICKR_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str | None:
+        return None if self.secret else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def shown_default(self) -> str:
+        """The default as an operator would write it."""
+        default: Any = self.default
+        if isinstance(default, bool):
+            return "true" if default else "false"
+        if self.metavar == "SIZE":
+            return f"{default // 1024**2}MiB"
+        if self.metavar == "DURATION":
+            return f"{default:g}s"
+        return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+class Given(NamedTuple):
+    """A raw value and where it comes from, in the operator's words: ``--port``, ``TICKR_PORT``, ``t.toml: port``."""
+
+    value: object
+    origin: str
+
+
+# -- the settings ----------------------------------------------------------------------------------------------------
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one node. Durations in seconds.
+    """Settings of one node; durations in seconds, sizes in bytes. ``read`` makes one that has been checked."""
 
-    Attributes:
-      store: ``sqlite:///path``, ``mysql://user:pw@host:port/db`` or ``memory:``.
-      index: ``heap:`` or ``redis://host:port/db``.
-      host, port: where the API listens; port 0 takes a free one.
-      workers: how many jobs run at once in this process.
-      roles: which of ``api``, ``scheduler`` and ``worker`` this process plays.
-      grace: how long a stop waits for running jobs.
-      lease: how long a node may be silent before its jobs are taken over; its heartbeat comes three times as often.
-      insecure: listen on other than loopback addresses without access control.
-      token: bearer token with every scope; None for no access control.
-      log_format: ``text``, ``json`` or ``auto`` (text on a terminal).
-      http_allow_private: let ``http`` jobs call private and loopback addresses.
-      max_body, max_result: bytes of a job's request, and of a handler's result.
+    store: Annotated[
+        str,
+        Setting(
+            values.store,
+            "Where jobs are kept: sqlite:///path, mysql://user:password@host:port/database or memory:. "
+            "A MySQL URL may end in ?tls=required or ?tls=verify&tls_ca=/path/to/ca.pem; memory: is lost at the end.",
+            "URL",
+        ),
+    ] = "sqlite:///tickr.db"
+    index: Annotated[
+        str,
+        Setting(
+            values.index,
+            "The order of jobs: heap: (in this process) or redis://host:port/0. "
+            "Disposable: Tickr rebuilds it from the store.",
+            "URL",
+        ),
+    ] = "heap:"
+    host: Annotated[
+        str,
+        Setting(
+            values.host, "Address the API listens on. Other than loopback it needs a token, or --insecure.", "ADDRESS"
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Setting(values.port, "Port the API listens on; 0 takes a free one.", "NUMBER")] = 8080
+    workers: Annotated[
+        int, Setting(values.whole(1, 10_000), "How many jobs run at once in this process.", "NUMBER")
+    ] = 50
+    roles: Annotated[
+        tuple[str, ...],
+        Setting(
+            values.some_of(*ROLES), "What this process does: any of api,scheduler,worker, separated by commas.", "LIST"
+        ),
+    ] = ROLES
+    grace: Annotated[
+        float,
+        Setting(
+            values.seconds_between(0, 86_400),
+            "How long a stop waits for running jobs. What has not finished then is handed back and runs again.",
+            "DURATION",
+        ),
+    ] = 30.0
+    lease: Annotated[
+        float,
+        Setting(
+            values.seconds_between(0.3, 3600),
+            "How long a node may be silent before its jobs are taken over. It sends three heartbeats in this time.",
+            "DURATION",
+        ),
+    ] = 15.0
+    token: Annotated[
+        str | None,
+        Setting(
+            values.token,
+            "Bearer token that allows everything. No flag sets it: anybody on the machine could read it with ps.",
+            secret=True,
+        ),
+    ] = None
+    insecure: Annotated[
+        bool, Setting(values.yes_or_no, "Listen on other than loopback addresses without a token.", "")
+    ] = False
+    smtp: Annotated[
+        str | None,
+        Setting(
+            values.smtp,
+            "Server that email jobs are sent through: smtp://user:password@host:587 or smtps://…. "
+            "Without it they are only logged.",
+            "URL",
+        ),
+    ] = None
+    http_allow_private: Annotated[
+        bool, Setting(values.yes_or_no, "Let http jobs call private and loopback addresses.", "")
+    ] = False
+    max_body: Annotated[int, Setting(values.size, "Largest request that submits one job, in bytes.", "SIZE")] = (
+        1024 * 1024
+    )
+    max_result: Annotated[int, Setting(values.size, "Largest result of a handler, in bytes.", "SIZE")] = 1024 * 1024
+    log_level: Annotated[
+        str, Setting(values.one_of(*LOG_LEVELS), "Least level that is logged.", "|".join(LOG_LEVELS))
+    ] = "info"
+    log_format: Annotated[
+        str,
+        Setting(values.one_of(*LOG_FORMATS), "How log lines look; auto is text on a terminal.", "|".join(LOG_FORMATS)),
+    ] = "auto"
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others than this machine reach an API that asks nobody who they are."""
+        return "api" in self.roles and self.token is None and not self.insecure and not _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _settings() -> dict[str, Setting]:
+    hints = get_type_hints(Config, include_extras=True)
+    found = {}
+    for field in msgspec.structs.fields(Config):
+        (setting,) = hints[field.name].__metadata__
+        found[field.name] = setting._replace(name=field.name, default=field.default)
+    return found
+
+
+SETTINGS: Mapping[str, Setting] = _settings()
+"""Every setting by its name, in the order of the documentation."""
+
+
+# -- the whole -------------------------------------------------------------------------------------------------------
+
+
+def read(raw: Mapping[str, Given]) -> Config:
+    """Return the configuration that ``raw`` (name of a setting → its value) asks for; the rest has its default.
+
+    Raises: ConfigError: with one sentence for each fault; secrets and URLs are not repeated in them.
     """
+    good: dict[str, Any] = {}
+    faults = []
+    for name, given in raw.items():
+        setting = SETTINGS.get(name)
+        if setting is None:
+            faults.append(f"{given.origin} is not a setting of Tickr's{_nearest(name)}")
+            continue
+        try:
+            good[name] = setting.read(given.value)
+        except ValueError as wrong:
+            faults.append(f"{given.origin} {wrong}{_repeated(setting, given.value)}")
+    config = Config(**good)
+    if config.exposed and not {"token", "insecure", "roles"} & (raw.keys() - good.keys()):
+        faults.append(
+            f"{raw['host'].origin} is {config.host}, which others can reach, and nothing asks them who they are: "
+            "set TICKR_TOKEN, or allow everybody everything with --insecure"
+        )
+    if faults:
+        raise ConfigError(faults)
+    return config
 
-    store: str = "sqlite:///tickr.db"
-    index: str = "heap:"
-    host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 50
-    roles: tuple[str, ...] = ROLES
-    grace: float = 30.0
-    lease: float = 15.0
-    insecure: bool = False
-    token: str | None = None
-    log_level: str = "info"
-    log_format: str = "auto"
-    http_allow_private: bool = False
-    smtp: str | None = None
-    max_body: int = 1024 * 1024
-    max_result: int = 1024 * 1024
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name, SETTINGS, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _repeated(setting: Setting, value: object) -> str:
+    return "" if setting.secret or setting.metavar == "URL" else f", not {reprlib.repr(value)}"
+
+
+def describe() -> str:
+    """Return every setting as a table in Markdown; ``docs/configuration.md`` holds exactly this."""
+    lines = ["| flag | variable | key in the file | default | meaning |", "|---|---|---|---|---|"]
+    for setting in SETTINGS.values():
+        flag = f"`{setting.flag}`" if setting.flag else "–"
+        default = f"`{setting.shown_default}`" if setting.default is not None else "–"
+        lines.append(f"| {flag} | `{setting.variable}` | `{setting.name}` | {default} | {setting.help} |")
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ is read off ``run_at`` (``Job.state_at``) and is never written.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,6 +25,22 @@ DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_TIMEOUT_S = 3600.0
 MAX_CRASHES = 3
 """A job whose node was lost this often is failed as ``crashed``: a poison job must not eat the fleet."""
+
+TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}"
+"""What the name of a job type looks like, whole; ``is_type`` asks it."""
+QUEUE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
+"""What the name of a queue looks like, whole; ``is_queue`` asks it."""
+
+_is_type = re.compile(TYPE_PATTERN).fullmatch
+_is_queue = re.compile(QUEUE_PATTERN).fullmatch
+
+
+def is_type(name: str) -> bool:
+    return _is_type(name) is not None
+
+
+def is_queue(name: str) -> bool:
+    return _is_queue(name) is not None
 
 
 class State(enum.StrEnum):
@@ -59,7 +76,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
       kind: stable name of the cause: ``exception``, ``timeout``, ``give_up``, ``bad_payload``, ``bad_result``,
-        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``unresponsive``.
+        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``unresponsive``, ``blocked``, ``retry_later``.
       message: one line for a person, at most 4 KiB.
       traceback: of the handler's exception, at most 16 KiB; never holds Tickr's own secrets.
     """
@@ -120,7 +137,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A checked submission, before the store's clock has given it its instants.
 
-    ``run_at`` (microseconds UTC) counts when it is not None, otherwise ``delay_us`` from the store's now (0 is at once).
+    ``run_at`` (microseconds UTC) counts when it is not None, otherwise ``delay_us`` from the store's now (0: at once).
     ``chosen_id`` tells whether the client picked the id, so that it may meet one that is stored.
     """
 

@@ -1,0 +1,65 @@
+"""The command line: ``tickr serve``, and what a person does with jobs from a shell.
+
+One file per idea; this one only knows where each command lives. A command's module is imported when the command is
+asked for, so that ``tickr submit`` does not wait for a server's imports.
+
+Exit codes: 0 done, 1 refused or failed, 2 used wrongly (usage, configuration), 3 no Tickr answers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+COMMANDS = {
+    "serve": ("tickr.cli.serve", "Run Tickr: API, scheduler and workers in one process."),
+    "submit": ("tickr.cli.jobs", "Hand in a job."),
+    "show": ("tickr.cli.jobs", "Show a job and what happened each time it ran."),
+    "list": ("tickr.cli.jobs", "List jobs, newest first."),
+    "cancel": ("tickr.cli.jobs", "Cancel jobs that wait, stop those that run."),
+    "retry": ("tickr.cli.jobs", "Run jobs again that have ended."),
+    "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
+    "doctor": ("tickr.cli.admin", "Look for what is wrong with the store, the index and this machine."),
+    "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
+}
+"""Name of each command → the module whose function of that name (``list_`` for ``list``) it is, and its one line."""
+
+
+class Commands(click.Group):
+    """The commands by name, each imported when it is first needed. Written here once, read only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        assert isinstance(command, click.Command), cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"tickr {version('tickr')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try `tickr demo` first. Each command explains itself with --help; for completion in bash: "
+    'eval "$(_TICKR_COMPLETE=bash_source tickr)".',
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
+)
+def main() -> None:
+    """Tickr: background jobs over HTTP. Durable, retried, observable."""

@@ -6,12 +6,17 @@ microseconds since 1970 UTC *by the store's own clock*, which alone decides what
 Errors common to all methods: ``StoreUnavailable`` when the store cannot be reached or does not answer in time; nothing
 was changed unless its ``outcome_unknown`` is set, which the adapters resolve by reading back before they give up.
 
+Which moves a method makes is computed by ``store/changes.py`` for every adapter, and the rows that a commit adds
+besides the jobs by its ``written``; ``store/rows.py`` is how the SQL stores write a job, ``store/migrate.py`` which
+schema they need.
+
 Cancellation: all or nothing, like every other failure. A method cut before COMMIT changed nothing; cut after it, the
 change stands and nobody was told. What that can leave behind is described where it matters (``claim``).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
@@ -20,7 +25,13 @@ import msgspec
 from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
 
 Clock = Callable[[], int]
-"""Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests and the memory store."""
+"""Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests."""
+
+
+def wall_clock() -> int:
+    """The clock of the stores that run in this process."""
+    return time.time_ns() // 1000
+
 
 MAX_BATCH = 1_000
 """No method takes more items than this at once, in items; callers split."""
@@ -44,6 +55,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
       id: UUID text, never reused.
       types: the job types it has handlers for; empty for a node that runs no jobs.
       slots: how many jobs it runs at once; 0 for a node without workers.
+      process: what tells on the same machine whether it still lives (boot, pid namespace, pid, start); "" if unknown.
       lease_until: instant at which the others may take its jobs; None before it is registered.
     """
 
@@ -54,6 +66,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     slots: int = 0
+    process: str = ""
     started_at: int | None = None
     lease_until: int | None = None
 
@@ -143,7 +156,7 @@ class Store(Protocol):
         """Cancel a job that waits, or note on one that runs that its worker shall stop it.
 
         Args:
-          version: if given, the job must be at it.
+          version: if given, the job must be at it; this is looked at before anything else.
         Returns: the job after the change: CANCELLED, or still RUNNING with ``cancel_requested``. A job that is
           CANCELLED already is returned as it is.
         Raises: JobNotFound, IllegalTransition (succeeded or failed), VersionMismatch.
@@ -263,6 +276,17 @@ class Store(Protocol):
 
         Returns: the jobs after the change: READY, FAILED (``MAX_CRASHES`` reached) or CANCELLED (if it was requested).
           Several nodes may reap at once: each job is taken back once.
+        """
+        ...
+
+    # -- for the feed ---------------------------------------------------------------------------------------------
+
+    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Return up to ``limit`` rows of events as ``(seq, body)``, those after ``seq`` number ``after``, in order.
+
+        One row is one commit; ``events.decode`` takes its body apart. ``seq`` is 1, 2, 3 … without a gap and, for
+        every job, in the order of its versions. A row once seen never changes its number, and no row appears later
+        with a number below one already seen. A store that cannot number at insert does it here (design section 8).
         """
         ...
 

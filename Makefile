@@ -1,0 +1,58 @@
+# What people do with this folder. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check clean services style types
+.SILENT:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := tickr tests bench
+
+help:  ## list what can be made
+	echo "Tickr: background jobs over HTTP"
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (more flags: make run ARGS="--port 9000")
+	exec $(VENV)/bin/tickr serve $(ARGS)
+
+test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
+	echo "all tests …"
+	$(PY) -m pytest $(ARGS)
+
+check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
+	echo "fast tests …"
+	$(PY) -m pytest -q -m "not slow" $(ARGS)
+
+clean:  ## remove the virtual environment and everything that was built; data stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+style: $(VENV)/.dev
+	echo "format and lint …"
+	$(PY) -m ruff format --check --quiet --output-format concise . || { echo "not formatted; run: $(PY) -m ruff format ." >&2; exit 1; }
+	$(PY) -m ruff check --quiet .
+
+types: $(VENV)/.dev
+	echo "types …"
+	$(PY) -m mypy --no-error-summary
+
+# The servers that the tests start privately. Where they cannot be installed, the tests that need them are skipped
+# (and fail with CI=true).
+services: $(VENV)/.dev
+	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
+	  mariadb-server-core mariadb-client-core redis-tools || test "$$CI" != true
+
+# Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
+$(VENV)/.run: pyproject.toml $(VENV)/.made
+	echo "installing Tickr into $(VENV) (the first time takes a minute) …"
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.made
+	echo "installing Tickr and its test tools into $(VENV) (the first time takes a minute) …"
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/.run
+
+$(VENV)/.made:
+	.ci/venv $(VENV)
+	touch $@

@@ -1,0 +1,135 @@
+"""A Tickr API on a real socket, over the memory store, with the intake and everything below it for real."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import trio
+
+from tickr.announce import Announcer
+from tickr.api.app import create_app
+from tickr.api.context import Context, HandlerDefaults
+from tickr.api.server import listen, serve_http
+from tickr.bell import LocalBell
+from tickr.config import Config
+from tickr.index.heap import HeapIndex
+from tickr.intake import Intake
+from tickr.jobs import Job
+from tickr.store.contract import Filter
+from tickr.store.memory import MemoryStore
+
+LONG_S = 20
+"""Longer than anything here takes; only a test that fails waits for it."""
+
+
+@dataclass
+class Site:
+    """A running API. ``http`` is a client of it, ``port`` where it listens, ``stopped`` set when it has ended."""
+
+    http: httpx2.AsyncClient
+    port: int
+    store: MemoryStore
+    context: Context
+    shutdown: trio.Event
+    stopped: trio.Event
+
+    async def rows(self) -> list[Job]:
+        return await self.store.list_jobs(Filter(), limit=1000)
+
+    async def post(self, path: str = "/jobs", /, **body: Any) -> httpx2.Response:
+        return await self.http.post(path, json=body)
+
+    async def send(self, body: bytes | str, path: str = "/jobs", **headers: str) -> httpx2.Response:
+        """Post ``body`` as it is, as JSON."""
+        return await self.http.post(path, content=body, headers={"content-type": "application/json", **headers})
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def talk(self, request: bytes) -> bytes:
+        """Send raw bytes on a connection of their own and return all that comes until the server closes it."""
+        async with await self.connect() as stream:
+            await stream.send_all(request)
+            return await read_all(stream)
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    """Return everything until the other side closes."""
+    got = b""
+    with trio.fail_after(LONG_S):
+        async for part in stream:
+            got += part
+    return got
+
+
+async def read_answer(stream: trio.SocketStream) -> bytes:
+    """Return one answer, headers and body, that has a Content-Length."""
+    got = b""
+    with trio.fail_after(LONG_S):
+        while b"\r\n\r\n" not in got:
+            part = await stream.receive_some()
+            assert part, f"closed after {got!r}"
+            got += part
+        head, _, body = got.partition(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
+        while len(body) < length:
+            part = await stream.receive_some()
+            assert part, f"closed after {got!r}"
+            body += part
+    return head + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def open_site(
+    *,
+    store: MemoryStore | None = None,
+    defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None,
+    grace_s: float = LONG_S,
+    keep_alive_s: float = LONG_S,
+    body_timeout_s: float = LONG_S,
+    wrap: Callable[[Intake], Any] = lambda intake: intake,
+    **settings: Any,
+) -> AsyncIterator[Site]:
+    """Run an API while the block lasts. ``settings`` are of ``Config``; ``wrap`` may put something round the intake."""
+    store = store or MemoryStore()
+    index, bell = HeapIndex(), LocalBell()
+    intake = Intake(store, index, bell, Announcer(store, index, bell))
+    context = Context(
+        intake=wrap(intake),
+        store=store,
+        index=index,
+        config=Config(**settings),
+        node_id="0197a2c4-0000-7000-8000-000000000000",
+        stopping=trio.Event(),
+        defaults=defaults,
+    )
+    sock = listen("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    shutdown, stopped = trio.Event(), trio.Event()
+
+    app = create_app(context)
+    app.config["BODY_TIMEOUT"] = body_timeout_s
+
+    async def serve(task_status: trio.TaskStatus[None]) -> None:
+        await serve_http(
+            app, sock, shutdown=shutdown, grace_s=grace_s, keep_alive_s=keep_alive_s, task_status=task_status
+        )
+        stopped.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(intake.run)
+        await nursery.start(serve)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LONG_S) as http:
+            yield Site(http, port, store, context, shutdown, stopped)
+        nursery.cancel_scope.cancel()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -1,0 +1,135 @@
+"""What every test may ask for: databases and servers of its own, and the promise that no process outlives a test.
+
+Whoever uses a server or a process is marked ``slow`` by that alone. Missing services skip the test with the reason;
+with ``CI=true`` in the environment they fail it, so that a green run never means an empty one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from typing import NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.children import POLL_S, children_of_this_process
+from tests.servers import MariaDB, Redis, missing_for_mysql, missing_for_redis, mysql_execute
+
+SLOW_FIXTURES = {
+    "mysql_server_url",
+    "mysql_url",
+    "mysql_private_server",
+    "redis_server_url",
+    "redis_url",
+    "redis_server",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def _do_without(missing: str) -> NoReturn:
+    reason = f"{missing} (`make test` installs it, or says how)"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"{reason}; with CI=true nothing is skipped", pytrace=False)
+    pytest.skip(reason)
+
+
+# -- MySQL and MariaDB ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mysql_server_url() -> Iterator[str]:
+    """URL of a server on which databases may be made: a private MariaDB, or the one named by TICKR_TEST_MYSQL."""
+    if named := os.environ.get("TICKR_TEST_MYSQL"):
+        yield named
+        return
+    if missing := missing_for_mysql():
+        _do_without(missing)
+    with MariaDB() as server:
+        yield server.url
+
+
+@pytest.fixture
+def mysql_url(mysql_server_url: str) -> Iterator[str]:
+    """URL of an empty database of the test's own, dropped afterwards."""
+    name = f"tickr_test_{uuid.uuid4().hex[:12]}"
+    mysql_execute(mysql_server_url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    try:
+        yield urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{name}"))
+    finally:
+        mysql_execute(mysql_server_url, f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def mysql_private_server(request: pytest.FixtureRequest) -> Iterator[MariaDB]:
+    """A running ``MariaDB`` of the test's own, to be killed, frozen and restarted; its database ``tickr`` is empty.
+
+    Arguments go by ``@pytest.mark.parametrize("mysql_private_server", [{"tls": False}], indirect=True)``.
+    """
+    if missing := missing_for_mysql():
+        _do_without(missing)
+    with MariaDB(**getattr(request, "param", {})) as server:
+        yield server
+
+
+# -- Redis ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """URL of a private Redis that all tests share; keep to ``redis_url`` unless the test brings a namespace."""
+    if missing := missing_for_redis():
+        _do_without(missing)
+    with Redis() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """URL of the shared Redis with a namespace of the test's own."""
+    return f"{redis_server_url}?namespace={uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """A running ``Redis`` of the test's own, to be killed, frozen, flushed, rolled back and restarted.
+
+    Settings go by ``@pytest.mark.parametrize("redis_server", [{"maxmemory": "5mb"}], indirect=True)``.
+    """
+    if missing := missing_for_redis():
+        _do_without(missing)
+    with Redis(getattr(request, "param", None)) as server:
+        yield server
+
+
+# -- nothing stays behind -------------------------------------------------------------------------------------------
+
+# Lives as long as its process by design: Python's own bookkeeper for spawned children.
+KEPT = "multiprocessing.resource_tracker"
+LEFTOVERS_GONE_WITHIN_S = 2.0
+
+
+@pytest.fixture(autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the test whose child processes are still there when all its fixtures have been taken down; and end them."""
+    before = set(children_of_this_process())
+
+    def left() -> dict[int, str]:
+        return {pid: line for pid, line in children_of_this_process().items() if pid not in before and KEPT not in line}
+
+    yield
+    deadline = time.monotonic() + LEFTOVERS_GONE_WITHIN_S
+    while left() and time.monotonic() < deadline:
+        time.sleep(POLL_S)  # one that has been told to end may need an instant
+    if leftovers := left():
+        for pid in leftovers:
+            os.kill(pid, signal.SIGKILL)
+        pytest.fail("the test left processes behind: " + "; ".join(f"{p} {c[:200]}" for p, c in leftovers.items()))

@@ -1,0 +1,94 @@
+"""A whole node in the test's own process, on every store and index; a client that talks to it over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+
+import tickr
+from tests.waiting import eventually
+from tickr.service import Handle, serve
+
+STORES = ("memory", "sqlite", "mysql")
+INDEXES = ("heap", "redis")
+FINAL = {"succeeded", "failed", "cancelled"}
+
+
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    if request.param == "memory":
+        return "memory:"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/tickr.db"
+    return str(request.getfixturevalue("mysql_url"))
+
+
+@pytest.fixture(params=INDEXES)
+def index_url(request: pytest.FixtureRequest) -> str:
+    return "heap:" if request.param == "heap" else str(request.getfixturevalue("redis_url"))
+
+
+class Client:
+    """What a user does with curl."""
+
+    def __init__(self, http: httpx2.AsyncClient, handle: Handle) -> None:
+        self.http = http
+        self.handle = handle
+
+    async def post(self, **job: Any) -> dict[str, Any]:
+        answer = await self.http.post("/jobs", json=job)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    async def get(self, job_id: str) -> dict[str, Any]:
+        answer = await self.http.get(f"/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        return list((await self.http.get(f"/jobs/{job_id}/attempts")).json()["items"])
+
+    async def until(self, job_id: str, *states: str, within_s: float = 20) -> dict[str, Any]:
+        """Return the job once it is in one of ``states``."""
+
+        async def look() -> dict[str, Any] | None:
+            job = await self.get(job_id)
+            return job if job["state"] in states else None
+
+        return await eventually(look, within_s=within_s)
+
+    async def until_final(self, job_id: str, within_s: float = 20) -> dict[str, Any]:
+        return await self.until(job_id, *FINAL, within_s=within_s)
+
+
+@asynccontextmanager
+async def node(jobs: tickr.Jobs | None = None, **settings: Any) -> AsyncIterator[Client]:
+    """Run a node while the block lasts, and stop it gracefully at its end."""
+    async with trio.open_nursery() as nursery:
+
+        async def run(task_status: trio.TaskStatus[Handle]) -> None:
+            await serve(jobs, port=0, task_status=task_status, **settings)
+
+        handle = await nursery.start(run)
+        async with httpx2.AsyncClient(base_url=handle.url, timeout=10) as http:
+            yield Client(http, handle)
+        handle.stop()
+
+
+StartNode = Callable[..., Any]
+Look = Callable[[], Awaitable[Any]]
+
+
+@pytest.fixture
+def start_node(store_url: str, index_url: str) -> StartNode:
+    """Start nodes that share one store and one index: ``async with start_node(jobs, workers=4) as client``."""
+
+    def start(jobs: tickr.Jobs | None = None, **settings: Any) -> Any:
+        return node(jobs, **{"store": store_url, "index": index_url, **settings})
+
+    return start

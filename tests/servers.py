@@ -1,0 +1,232 @@
+"""Private MariaDB and Redis servers for the tests: a free port on 127.0.0.1, data in a folder that goes with them.
+
+MariaDB keeps the durability that users have (``innodb_flush_log_at_trx_commit=1``) and offers TLS unless told not to.
+``mysql_execute`` looks into any MySQL from outside, with the command-line client, so that no test leans on the driver
+that it tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import redis
+import trustme
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.children import Child, NotReady, free_port
+
+# Not on every user's PATH; Debian keeps mariadbd there.
+SBIN = os.environ.get("TICKR_TEST_SBIN", "/usr/sbin:/usr/local/sbin:/sbin")
+
+
+def program(*names: str) -> str | None:
+    """Return the path of the first of ``names`` that is installed, or None."""
+    path = os.environ.get("PATH", os.defpath) + os.pathsep + SBIN
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def missing_for_mysql() -> str | None:
+    """Return what a private MariaDB lacks on this machine, or None if it can start."""
+    lacking = [name for name in ("mariadbd", "mariadb-install-db", "mariadb") if program(name) is None]
+    return f"{', '.join(lacking)} not found" if lacking else None
+
+
+def missing_for_redis() -> str | None:
+    """Return what a private Redis lacks on this machine, or None if it can start."""
+    return None if program("redis-server", "redis-check-rdb") else "redis-server not found"
+
+
+def mysql_execute(url: str, sql: str, *, timeout_s: float = 30.0) -> list[list[str]]:
+    """Run ``sql`` on the server of ``url`` and return the rows, every value as text and NULL as ``"NULL"``.
+
+    Raises: OSError: no answer, a refused login or a faulty statement; the message is the client's.
+    """
+    at = urlsplit(url)
+    client = program("mariadb", "mysql")
+    if client is None:
+        raise OSError("no mariadb or mysql command-line client found")
+    command = [client, "--no-defaults", "--protocol=TCP", "--batch", "--skip-column-names", "--connect-timeout=10"]
+    command += ["--loose-skip-ssl-verify-server-cert", f"--host={at.hostname}", f"--port={at.port or 3306}"]
+    command += [f"--user={unquote(at.username or '')}", f"--execute={sql}"]
+    if at.path.strip("/"):
+        command.append(at.path.strip("/"))
+    environment = {**os.environ, "MYSQL_PWD": unquote(at.password or "")}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"no answer from {at.hostname}:{at.port} within {timeout_s:g} s") from None
+    if done.returncode != 0:
+        raise OSError(done.stderr.strip())
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+class MariaDB(Child):
+    """A private MariaDB with a database ``tickr`` and a user who may do anything.
+
+    Args:
+      tls: offer TLS with a certificate for ``localhost`` and ``127.0.0.1``, signed by ``ssl_ca``; without, the server
+        speaks plaintext alone.
+      options: more arguments for mariadbd, like ``--max-connections=5``.
+
+    Attributes:
+      url: ``mysql://tickr:…@127.0.0.1:port/tickr``, the same over restarts.
+      ssl_ca: path of the certificate authority's PEM file; None without TLS.
+    """
+
+    name = "mariadb"
+
+    def __init__(self, *, tls: bool = True, options: Sequence[str] = ()) -> None:
+        if missing := missing_for_mysql():
+            raise NotReady(missing)
+        super().__init__()
+        self.port = free_port()
+        self.url = f"mysql://tickr:t%2Fickr@127.0.0.1:{self.port}/tickr"
+        self.ssl_ca = self.folder / "ca.pem" if tls else None
+        self._options = [*(self._certificate() if tls else ["--skip-ssl"]), *options]
+        self._data = self.folder / "data"
+
+    def _certificate(self) -> list[str]:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.folder / "ca.pem")
+        issued = authority.issue_cert("localhost", "127.0.0.1")
+        issued.private_key_pem.write_to_path(self.folder / "key.pem")
+        for pem in issued.cert_chain_pems:
+            pem.write_to_path(self.folder / "cert.pem", append=True)
+        return [f"--ssl-cert={self.folder}/cert.pem", f"--ssl-key={self.folder}/key.pem"]
+
+    def _settings(self) -> list[str]:
+        # As root the server insists on being told so; as anybody else it may not change its user.
+        user = ["--user=root"] if os.geteuid() == 0 else []
+        return ["--no-defaults", f"--datadir={self._data}", "--innodb-log-file-size=32M", *user]
+
+    def start(self, *, wait: bool = True) -> None:
+        if not self._data.exists():
+            self._create()
+        super().start(wait=wait)
+
+    def _create(self) -> None:
+        installer = program("mariadb-install-db")
+        assert installer is not None
+        # By force: this host's name need not be known to any name server.
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", "--force"]
+        done = subprocess.run(
+            [installer, *self._settings(), *options], capture_output=True, text=True, check=False, timeout=60
+        )
+        if done.returncode != 0:
+            raise NotReady(f"mariadb-install-db failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        # Run at every start: one statement a line, each harmless to repeat.
+        (self.folder / "init.sql").write_text(
+            "CREATE DATABASE IF NOT EXISTS tickr CHARACTER SET utf8mb4;\n"
+            "CREATE USER IF NOT EXISTS tickr@'%' IDENTIFIED BY 't/ickr';\n"
+            "GRANT ALL ON *.* TO tickr@'%' WITH GRANT OPTION;\n"
+        )
+
+    def command(self) -> list[str]:
+        server = program("mariadbd")
+        assert server is not None
+        return [
+            server,
+            *self._settings(),
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--socket=mysql.sock",  # relative to the data: a full path is soon too long for a socket
+            f"--pid-file={self.folder}/pid",
+            f"--init-file={self.folder}/init.sql",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=64M",
+            "--skip-name-resolve",
+            *self._options,
+        ]
+
+    def answers(self) -> bool:
+        return self.execute("SELECT 1") == [["1"]]
+
+    def execute(self, sql: str) -> list[list[str]]:
+        """Run ``sql`` in the database ``tickr``; see ``mysql_execute``."""
+        return mysql_execute(self.url, sql)
+
+
+class Redis(Child):
+    """A private Redis that saves nothing by itself.
+
+    Args:
+      options: more settings by their names in redis.conf, like ``{"maxmemory": "10mb"}``.
+
+    Attributes:
+      url: ``redis://127.0.0.1:port/0``, the same over restarts.
+    """
+
+    name = "redis"
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        if missing := missing_for_redis():
+            raise NotReady(missing)
+        super().__init__()
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = dict(options or {})
+        self._dump = self.folder / "dump.rdb"
+
+    def command(self) -> list[str]:
+        settings = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.folder),
+            "dbfilename": self._dump.name,
+            "save": "",
+            "appendonly": "no",
+            **self._options,
+        }
+        return [str(self._server()), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+    def _server(self) -> Path:
+        # One program under two names; Debian's redis-tools brings it without the name that makes it a server.
+        if found := program("redis-server"):
+            return Path(found)
+        alias = self.folder / "redis-server"
+        if not alias.exists():
+            alias.symlink_to(str(program("redis-check-rdb")))
+        return alias
+
+    def client(self) -> redis.Redis:
+        """Return a blocking client for looking into the server from outside; the caller closes it."""
+        return redis.Redis(
+            host="127.0.0.1", port=self.port, socket_timeout=5, decode_responses=True, retry=Retry(NoBackoff(), 0)
+        )
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError as error:  # BusyLoading is one
+            raise OSError(str(error)) from None
+
+    def flush(self) -> None:
+        """FLUSHALL."""
+        with self.client() as client:
+            client.flushall()
+
+    def snapshot(self) -> bytes:
+        """Return the whole content as it is now, for ``restore``."""
+        with self.client() as client:
+            client.save()
+        return self._dump.read_bytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Kill the server and start it with an older content, as a restored backup or a stale replica would be."""
+        self.kill()
+        self._dump.write_bytes(snapshot)
+        self.start()
+
+
+if __name__ == "__main__":  # `make test` asks what to install
+    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis()) if missing]
+    print("; ".join(lacks))
+    sys.exit(bool(lacks))

@@ -1,0 +1,162 @@
+"""The adapters under test, each with a clock that only the test moves, and small words for making jobs.
+
+A ``Backend`` is a place where a store lives. It can be opened again, and (where the store has tables) broken from
+outside, so that a write fails in the middle of its transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from tickr import events
+from tickr.events import Event
+from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, Outcome, State
+from tickr.store.contract import Node, Store
+from tickr.store.open import open_store
+
+SECOND = 1_000_000
+START = 1_800_000_000 * SECOND
+OOPS = Failure("exception", "It did not work.")
+
+
+class SteppedClock:
+    """Microseconds UTC; stands still until told to move. Stores may call it from their threads."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+class Backend:
+    """One place for a store. ``durable``: what it holds is there when it is opened again."""
+
+    durable = False
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = SteppedClock()
+
+    def open(self, **options: Any) -> AbstractAsyncContextManager[Store]:
+        return open_store(self.url, clock=self.clock, **options)
+
+    def execute(self, sql: str) -> None:
+        """Run one statement on the tables, past the store."""
+        raise NotImplementedError
+
+
+class SqliteBackend(Backend):
+    durable = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"sqlite:///{path}")
+        self.path = path
+
+    def execute(self, sql: str) -> None:
+        db = sqlite3.connect(self.path)
+        try:
+            with db:
+                db.execute(sql)
+        finally:
+            db.close()
+
+
+class MysqlBackend(Backend):
+    durable = True
+
+    def execute(self, sql: str) -> None:
+        from tests.servers import mysql_execute
+
+        mysql_execute(self.url, sql)
+
+
+# -- words for tests --------------------------------------------------------------------------------------------------
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def new_job(type: str = "mail", **fields: Any) -> NewJob:
+    fields.setdefault("id", new_id())
+    return NewJob(type=type, **fields)
+
+
+async def put(store: Store, *new: NewJob) -> list[Job]:
+    """Insert and return the jobs."""
+    return [job for job, _ in await store.insert(new)]
+
+
+async def put_one(store: Store, type: str = "mail", **fields: Any) -> Job:
+    return (await put(store, new_job(type, **fields)))[0]
+
+
+async def start(store: Store, *jobs: Job, node: str = "n1") -> list[Job]:
+    """Claim just these jobs and return them in the order given."""
+    claimed = await store.claim([job.id for job in jobs], node=node, types={job.type for job in jobs})
+    assert len(claimed) == len(jobs)
+    by_id = {job.id: job for job in claimed}
+    return [by_id[job.id] for job in jobs]
+
+
+async def put_running(store: Store, type: str = "mail", *, node: str = "n1", **fields: Any) -> Job:
+    return (await start(store, await put_one(store, type, **fields), node=node))[0]
+
+
+async def end(store: Store, job: Job, kind: Any, **fields: Any) -> Job | None:
+    """Finish one attempt; everything but a success gets a failure unless it brings its own."""
+    if kind != "succeeded":
+        fields.setdefault("failure", OOPS)
+    (after,) = await store.finish([Outcome(job=job, kind=kind, **fields)])
+    return after
+
+
+async def put_final(store: Store, state: State, **fields: Any) -> Job:
+    kind = {State.SUCCEEDED: "succeeded", State.FAILED: "failed", State.CANCELLED: "cancelled"}[state]
+    after = await end(store, await put_running(store, **fields), kind)
+    assert after is not None
+    assert after.state is state
+    return after
+
+
+def a_node(**fields: Any) -> Node:
+    fields.setdefault("id", new_id())
+    return Node(host="here", pid=1, version="0", **fields)
+
+
+async def told(store: Store) -> list[list[Event]]:
+    """Return all events, a list for each commit."""
+    commits: list[list[Event]] = []
+    while page := await store.event_rows(len(commits), 100):
+        assert [seq for seq, _ in page] == list(range(len(commits) + 1, len(commits) + len(page) + 1))
+        commits += [events.decode(body) for _, body in page]
+    return commits
+
+
+async def told_of(store: Store, job: Job) -> list[str]:
+    """Return what was told of one job, as names, in order."""
+    return [event.what for commit in await told(store) for event in commit if event.job == job.id]
+
+
+def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
+    """Check the events of whole lives: versions 1, 2, 3 … without a gap, each edge legal and fitting the one before."""
+    last: dict[str, Event] = {}
+    for event in (event for commit in commits for event in commit):
+        before = last.get(event.job)
+        assert event.version == (before.version + 1 if before else 1), event
+        assert (event.previous_state is None) == (before is None), event
+        if before is not None:
+            assert event.previous_state is not None
+            assert event.state in TRANSITIONS[event.previous_state], event
+            if event.previous_state is not before.state:  # the clock's own move is not told
+                assert (before.state, event.previous_state) == (State.SCHEDULED, State.READY), event
+        last[event.job] = event

@@ -1,0 +1,175 @@
+"""The contract, between nodes: leases, heartbeats and the reaper."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import trio
+
+from tests.store.backends import (
+    OOPS,
+    SECOND,
+    START,
+    SteppedClock,
+    a_node,
+    assert_lawful,
+    end,
+    new_job,
+    put,
+    put_one,
+    put_running,
+    start,
+    told,
+    told_of,
+)
+from tickr.jobs import Job, State
+from tickr.store.contract import Running, Store
+
+
+async def test_a_registered_node_is_seen_by_all(store: Store, clock: SteppedClock) -> None:
+    first = a_node(roles=("api", "worker"), types=("mail", "é"), slots=4, process="p")
+    await store.register(first, lease_s=15)
+    clock.advance(1)
+    second = a_node()
+    await store.register(second, lease_s=0.5)
+    assert await store.nodes() == [
+        msgspec.structs.replace(first, started_at=START, lease_until=START + 15 * SECOND),
+        msgspec.structs.replace(second, started_at=clock(), lease_until=clock() + SECOND // 2),
+    ]
+
+
+async def test_a_lease_ends_by_the_stores_clock(store: Store, clock: SteppedClock) -> None:
+    node = a_node()
+    await store.register(node, lease_s=15)
+    clock.advance(10)
+    assert await store.heartbeat(node.id, lease_s=15) == []
+    clock.now = START + 25 * SECOND - 1
+    assert [one.id for one in await store.nodes()] == [node.id]
+    clock.now += 1
+    assert await store.nodes() == []
+    assert await store.heartbeat(node.id, lease_s=15) is None
+    assert await store.nodes() == []
+
+
+async def test_two_heartbeats_at_one_instant_both_hold(store: Store) -> None:
+    node = a_node()
+    await store.register(node, lease_s=15)
+    assert await store.heartbeat(node.id, lease_s=15) == []
+    assert await store.heartbeat(node.id, lease_s=15) == []
+
+
+async def test_a_node_nobody_knows_has_no_heartbeat(store: Store) -> None:
+    assert await store.heartbeat(a_node().id, lease_s=15) is None
+
+
+async def test_a_heartbeat_tells_what_the_store_thinks_runs(store: Store) -> None:
+    node, other = a_node(), a_node()
+    await store.register(node, lease_s=15)
+    first, second, over = [await put_running(store, node=node.id) for _ in range(3)]
+    await put_running(store, node=other.id)
+    await store.cancel(second.id)
+    await end(store, over, "succeeded")
+    found = await store.heartbeat(node.id, lease_s=15)
+    assert found is not None
+    assert sorted(found) == sorted([Running(first.id, 1, False), Running(second.id, 1, True)])
+
+
+async def test_a_live_nodes_jobs_are_left_alone(store: Store, clock: SteppedClock) -> None:
+    node = a_node()
+    await store.register(node, lease_s=15)
+    job = await put_running(store, node=node.id)
+    clock.now = START + 15 * SECOND - 1
+    assert await store.reap(10) == []
+    assert await store.get(job.id) == job
+    clock.now += 1
+    (after,) = await store.reap(10)
+    assert after == await store.get(job.id)
+    assert (after.state, after.crashes, after.attempt, after.version) == (State.READY, 1, 0, 3)
+    ((event,),) = (await told(store))[2:]
+    assert event.what == "released"
+    assert event.error is not None
+    assert event.error.kind == "lease_lost"
+    assert await end(store, job, "succeeded") is None
+
+
+async def test_a_node_that_left_is_forgotten_and_its_jobs_are_lost_at_once(store: Store) -> None:
+    node = a_node()
+    await store.register(node, lease_s=15)
+    job = await put_running(store, node=node.id)
+    await store.deregister(node.id)
+    await store.deregister(node.id)
+    assert await store.nodes() == []
+    assert await store.heartbeat(node.id, lease_s=15) is None
+    assert [one.id for one in await store.reap(10)] == [job.id]
+
+
+async def test_reaping_forgets_nodes_that_ended(store: Store, clock: SteppedClock) -> None:
+    gone, stays = a_node(), a_node()
+    await store.register(gone, lease_s=1)
+    await store.register(stays, lease_s=15)
+    clock.advance(5)
+    assert await store.reap(10) == []
+    clock.now = START  # were the row still there, its lease would hold again
+    assert [one.id for one in await store.nodes()] == [stays.id]
+
+
+async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(store: Store) -> None:
+    job = await put_running(store)
+    await store.cancel(job.id)
+    (after,) = await store.reap(10)
+    assert (after.state, after.cancel_requested) == (State.CANCELLED, False)
+    assert await told_of(store, job) == ["created", "started", "cancelled"]
+
+
+async def test_reaping_is_bounded_and_goes_on(store: Store) -> None:
+    jobs = await start(store, *await put(store, *(new_job() for _ in range(7))))
+    await put_one(store)
+    found: list[Job] = []
+    for expected in (3, 3, 1, 0):
+        page = await store.reap(3)
+        assert len(page) == expected
+        found += page
+    assert sorted(job.id for job in found) == sorted(job.id for job in jobs)
+
+
+async def test_nothing_to_reap_makes_no_event_row(store: Store) -> None:
+    await put_one(store)
+    assert await store.reap(10) == []
+    assert len(await told(store)) == 1
+
+
+async def test_several_reapers_take_each_job_back_once(store: Store) -> None:
+    jobs = await start(store, *await put(store, *(new_job() for _ in range(40))))
+    taken: list[str] = []
+
+    async def reaper() -> None:
+        for _ in range(6):
+            taken.extend(job.id for job in await store.reap(15))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(reaper)
+    assert sorted(taken) == sorted(job.id for job in jobs)
+    assert_lawful(await told(store))
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "failed", "retried"])
+async def test_an_outcome_and_a_reaper_at_the_same_time_settle_on_one(store: Store, kind: str) -> None:
+    jobs = await start(store, *await put(store, *(new_job() for _ in range(12))))
+    finished: list[str] = []
+    reaped: list[str] = []
+
+    async def finish(job: Job) -> None:
+        if await end(store, job, kind, failure=None if kind == "succeeded" else OOPS) is not None:
+            finished.append(job.id)
+
+    async def reap() -> None:
+        for _ in range(6):
+            reaped.extend(job.id for job in await store.reap(2))
+
+    async with trio.open_nursery() as nursery:
+        for job in jobs:
+            nursery.start_soon(finish, job)
+        nursery.start_soon(reap)
+    assert sorted(finished + reaped) == sorted(job.id for job in jobs)
+    assert_lawful(await told(store))

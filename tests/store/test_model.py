@@ -1,0 +1,273 @@
+"""Whole generated programs against the store, beside a model that says in a few plain lines what should come out.
+
+The model knows nothing of ``tickr/jobs.py``: it states the rules of the design once more, so that slips in either show.
+Each example is one ``trio.run`` with a fresh store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.store.backends import OOPS, SECOND, Backend, SqliteBackend, a_node, assert_lawful, new_job, told
+from tickr.errors import IllegalTransition, JobNotFound
+from tickr.jobs import Job, Outcome
+from tickr.store.contract import Filter, Store
+
+JOBS = 5
+NODES = ("n0", "n1")
+LEASE_S = 4
+
+
+@dataclasses.dataclass
+class Known:
+    """What the model knows of one job."""
+
+    id: str
+    priority: int
+    run_at: int
+    state: str = "ready"
+    attempt: int = 0
+    crashes: int = 0
+    fence: int = 0
+    version: int = 1
+    node: str | None = None
+    cancel_requested: bool = False
+    ended: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+    def move(self, state: str, *, leaves_attempt: str | None = None) -> None:
+        if leaves_attempt is not None:
+            self.ended.append((self.fence, leaves_attempt))
+        if self.state == "running" or state == "ready":
+            self.cancel_requested = False
+        self.state = state
+        self.version += 1
+
+    def facts(self) -> tuple[object, ...]:
+        return (
+            self.id, self.priority, self.run_at, self.state, self.attempt, self.crashes, self.fence, self.version,
+            self.node, self.cancel_requested,
+        )  # fmt: skip
+
+
+def facts(job: Job) -> tuple[object, ...]:
+    return (
+        job.id, job.priority, job.run_at, job.state.value, job.attempt, job.crashes, job.fence, job.version, job.node,
+        job.cancel_requested,
+    )  # fmt: skip
+
+
+class Program:
+    """Runs each step on the store and on the model and compares the answers."""
+
+    def __init__(self, store: Store, backend: Backend) -> None:
+        self.store = store
+        self.clock = backend.clock
+        self.jobs: dict[str, Known] = {}
+        self.leases: dict[str, int] = {}
+        self.handed_out: dict[str, list[Job]] = {}
+
+    @staticmethod
+    def id(number: int) -> str:
+        return f"00000000-0000-7000-8000-{number:012d}"
+
+    async def insert(self, numbers: Sequence[int], delay_s: int, priority: int) -> None:
+        new = [new_job(id=self.id(number), delay_us=delay_s * SECOND, priority=priority) for number in numbers]
+        answers = await self.store.insert(new)
+        for one, (job, created) in zip(new, answers, strict=True):
+            assert created == (one.id not in self.jobs)
+            if created:
+                self.jobs[one.id] = Known(one.id, priority, self.clock() + delay_s * SECOND)
+            assert facts(job) == self.jobs[one.id].facts()
+
+    async def tick(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    def claimable(self) -> list[Known]:
+        due = [one for one in self.jobs.values() if one.state in ("ready", "retrying") and one.run_at <= self.clock()]
+        return sorted(due, key=lambda one: (one.priority, one.run_at, one.id))
+
+    async def claim(self, numbers: Sequence[int], node: str) -> None:
+        ids = [self.id(number) for number in numbers]
+        self.claimed(
+            await self.store.claim(ids, node=node, types=["mail"]),
+            [one for one in self.claimable() if one.id in ids],
+            node,
+        )
+
+    async def claim_due(self, limit: int, node: str) -> None:
+        self.claimed(await self.store.claim_due(limit, node=node, types=["mail"]), self.claimable()[:limit], node)
+
+    def claimed(self, answer: list[Job], expected: list[Known], node: str) -> None:
+        for one in expected:
+            one.move("running")
+            one.attempt, one.fence, one.node = one.attempt + 1, one.fence + 1, node
+        assert [facts(job) for job in answer] == [one.facts() for one in expected]
+        for job in answer:
+            self.handed_out.setdefault(job.id, []).append(job)
+
+    async def finish(self, wishes: Sequence[tuple[int, int, str, int]]) -> None:
+        outcomes, expected = [], []
+        for number, which, kind, delay_s in wishes:
+            attempts = self.handed_out.get(self.id(number))
+            if not attempts or any(outcome.job.id == self.id(number) for outcome in outcomes):
+                continue
+            job = attempts[max(-len(attempts), -1 - which)]  # mostly the last attempt, at times an older one
+            failure = None if kind == "succeeded" else OOPS
+            outcomes.append(Outcome(job=job, kind=kind, failure=failure, delay_us=delay_s * SECOND))  # type: ignore[arg-type]
+            expected.append(self.finished(self.jobs[job.id], job.fence, kind, delay_s))
+        if outcomes:
+            answers = await self.store.finish(outcomes)
+            assert [answer and facts(answer) for answer in answers] == expected
+
+    def finished(self, one: Known, fence: int, kind: str, delay_s: int) -> tuple[object, ...] | None:
+        if one.state != "running" or one.fence != fence:
+            return None
+        if one.cancel_requested and kind in ("retried", "released"):
+            kind = "cancelled"
+        if kind == "released":
+            one.move("ready", leaves_attempt="released")
+            one.attempt -= 1
+            one.run_at = min(one.run_at, self.clock())
+        elif kind == "retried":
+            one.move("retrying", leaves_attempt="retrying")
+            one.run_at = self.clock() + delay_s * SECOND
+        else:
+            one.move(kind, leaves_attempt=None if kind == "succeeded" else kind)
+        return one.facts()
+
+    async def cancel(self, number: int) -> None:
+        one = self.jobs.get(self.id(number))
+        try:
+            job = await self.store.cancel(self.id(number))
+        except JobNotFound:
+            assert one is None
+        except IllegalTransition:
+            assert one is not None
+            assert one.state in ("succeeded", "failed")
+        else:
+            assert one is not None
+            if one.state == "running":
+                one.cancel_requested = True
+            elif one.state != "cancelled":
+                one.move("cancelled")
+            assert facts(job) == one.facts()
+
+    async def redrive(self, number: int) -> None:
+        one = self.jobs.get(self.id(number))
+        try:
+            job = await self.store.redrive(self.id(number))
+        except (JobNotFound, IllegalTransition):
+            assert one is None or one.state in ("ready", "running", "retrying")
+        else:
+            assert one is not None
+            one.move("ready", leaves_attempt="succeeded" if one.state == "succeeded" else None)
+            one.attempt, one.crashes, one.run_at = 0, 0, self.clock()
+            assert facts(job) == one.facts()
+
+    async def register(self, node: str) -> None:
+        await self.store.register(a_node(id=node), lease_s=LEASE_S)
+        self.leases[node] = self.clock() + LEASE_S * SECOND
+
+    async def beat(self, node: str) -> None:
+        running = await self.store.heartbeat(node, lease_s=LEASE_S)
+        if self.leases.get(node, 0) <= self.clock():
+            assert running is None
+        else:
+            assert running is not None
+            held = [one for one in self.jobs.values() if one.state == "running" and one.node == node]
+            assert sorted(running) == sorted((one.id, one.fence, one.cancel_requested) for one in held)
+            self.leases[node] = self.clock() + LEASE_S * SECOND
+
+    async def leave(self, node: str) -> None:
+        await self.store.deregister(node)
+        self.leases.pop(node, None)
+
+    async def reap(self) -> None:
+        self.leases = {node: until for node, until in self.leases.items() if until > self.clock()}
+        lost = [one for one in self.jobs.values() if one.state == "running" and one.node not in self.leases]
+        for one in lost:
+            one.attempt -= 1
+            one.crashes += 1
+            if one.cancel_requested:
+                one.move("cancelled", leaves_attempt="cancelled")
+            elif one.crashes == 3:
+                one.move("failed", leaves_attempt="failed")
+            else:
+                one.move("ready", leaves_attempt="released")
+                one.run_at = min(one.run_at, self.clock())
+        assert sorted(facts(job) for job in await self.store.reap(100)) == sorted(one.facts() for one in lost)
+
+    async def check(self) -> None:
+        """Compare everything that is stored, and what was told of it, with the model."""
+        stored = await self.store.list_jobs(Filter(), limit=100)
+        assert {job.id: facts(job) for job in stored} == {one.id: one.facts() for one in self.jobs.values()}
+        for one in self.jobs.values():
+            current = [(one.fence, one.state)] if one.state in ("running", "succeeded") else []
+            found = [(attempt.fence, attempt.outcome) for attempt in await self.store.attempts(one.id)]
+            assert found == one.ended + current
+        entries, end = await self.store.waiting_after(None, 100)
+        assert end is None
+        waits = [one.id for one in self.jobs.values() if one.state in ("ready", "retrying")]
+        assert sorted(entry.id for entry in entries) == sorted(waits)
+        commits = await told(self.store)
+        assert all(commits)
+        assert_lawful(commits)
+        versions = {event.job: event.version for commit in commits for event in commit}
+        assert versions == {one.id: one.version for one in self.jobs.values()}
+
+
+number = st.integers(0, JOBS - 1)
+numbers = st.lists(number, min_size=1, max_size=JOBS)
+node = st.sampled_from(NODES)
+kind = st.sampled_from(["succeeded", "retried", "failed", "cancelled", "released"])
+wish = st.tuples(number, st.sampled_from([0, 0, 0, 1]), kind, st.integers(0, 3))
+step = st.one_of(
+    st.tuples(st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5])),
+    st.tuples(st.just("claim"), numbers, node),
+    st.tuples(st.just("claim_due"), st.integers(1, 3), node),
+    st.tuples(st.just("finish"), st.lists(wish, min_size=1, max_size=JOBS)),
+    st.tuples(st.just("tick"), st.integers(1, 3)),
+    st.tuples(st.sampled_from(["cancel", "redrive"]), number),
+    st.tuples(st.sampled_from(["register", "beat", "leave"]), node),
+    st.tuples(st.just("reap")),
+)
+
+
+async def run(backend: Backend, steps: list[tuple[object, ...]]) -> None:
+    async with backend.open() as store:
+        program = Program(store, backend)
+        await program.insert(range(3), 0, 5)
+        for name, *arguments in steps:
+            await getattr(program, str(name))(*arguments)
+        await program.check()
+
+
+ANY_SPEED = [HealthCheck.too_slow]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=ANY_SPEED)
+@given(steps=st.lists(step, max_size=40))
+def test_the_memory_store_does_what_the_model_says(steps: list[tuple[object, ...]]) -> None:
+    trio.run(run, Backend("memory:"), steps)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=ANY_SPEED)
+@given(steps=st.lists(step, max_size=40))
+def test_the_sqlite_store_does_what_the_model_says(steps: list[tuple[object, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(run, SqliteBackend(Path(folder) / "tickr.db"), steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=ANY_SPEED)
+@given(steps=st.lists(step, max_size=100))
+def test_the_memory_store_does_what_the_model_says_for_long(steps: list[tuple[object, ...]]) -> None:
+    trio.run(run, Backend("memory:"), steps)

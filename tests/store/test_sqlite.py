@@ -1,0 +1,273 @@
+"""What only the SQLite store can get into: files that are not ours, other processes, a full disk, a lock that stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.store.backends import SqliteBackend, new_job, put, put_one, start, told
+from tickr.errors import ConfigError, SchemaMismatch, StoreError, StoreUnavailable
+from tickr.store import sqlite_file
+from tickr.store.contract import Filter, Store
+from tickr.store.sqlite import SqliteStore, open_sqlite
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> SqliteBackend:
+    return SqliteBackend(tmp_path / "tickr.db")
+
+
+async def open_and_close(where: str | Path) -> None:
+    async with open_sqlite(where) as store:
+        await store.ping()
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_relative_url_is_a_path_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    await open_and_close("sqlite:///here.db")
+    await open_and_close(f"sqlite:///{tmp_path}/with space %20?#.db")
+    assert sorted(os.listdir(tmp_path)) == ["here.db", "with space %20?#.db"]
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite::memory:", "sqlite:x.db"])
+async def test_a_url_without_a_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="names no file"):
+        await open_and_close(url)
+
+
+async def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        await open_and_close(tmp_path / "missing" / "tickr.db")
+
+
+async def test_a_folder_is_not_a_database(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        await open_and_close(tmp_path)
+
+
+async def test_what_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 100)
+    with pytest.raises(SchemaMismatch, match="not a SQLite database"):
+        await open_and_close(path)
+    assert path.read_text() == "Dear Sir or Madam, " * 100
+
+
+async def test_another_programs_database_is_left_as_it_is(place: SqliteBackend) -> None:
+    place.execute("CREATE TABLE recipes (name TEXT)")
+    before = place.path.read_bytes()
+    with pytest.raises(SchemaMismatch, match="recipes"):
+        await open_and_close(place.path)
+    assert place.path.read_bytes() == before
+
+
+async def test_a_damaged_file_is_said(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        await put(store, *(new_job(payload='"' + "x" * 3000 + '"') for _ in range(200)))
+    with place.path.open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(place.path.stat().st_size - 8192))
+    with pytest.raises(StoreError, match=r"damaged|does not have the tables"):
+        async with place.open() as store:
+            await store.list_jobs(Filter(), limit=200)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
+async def test_a_file_that_cannot_be_written_is_refused_at_once(place: SqliteBackend) -> None:
+    await open_and_close(place.path)
+    place.path.chmod(0o400)
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        await open_and_close(place.path)
+
+
+async def test_a_file_moved_away_is_noticed(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        await store.ping()
+        shutil.move(place.path, place.path.with_name("elsewhere.db"))
+        with pytest.raises(StoreUnavailable, match="moved or deleted"):
+            await store.ping()
+        assert [check.name for check in await store.diagnose() if check.level == "fail"] == ["file"]
+
+
+async def test_the_file_is_whole_when_the_store_is_closed(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        await put_one(store)
+    assert [path.name for path in place.path.parent.iterdir()] == ["tickr.db"]  # the log has been folded in
+
+
+# -- schema ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(place: SqliteBackend) -> None:
+    await open_and_close(place.path)
+    place.execute("INSERT INTO schema_version VALUES (999, 'future', 0)")
+    for migrate in (False, True):
+        with pytest.raises(SchemaMismatch, match="at schema 999, this program knows 1"):
+            async with place.open(migrate=migrate):
+                pass
+
+
+async def test_an_empty_file_gets_its_tables(place: SqliteBackend) -> None:
+    place.path.touch()
+    async with place.open() as store:
+        await put_one(store)
+
+
+async def test_many_may_open_a_new_file_at_once(place: SqliteBackend) -> None:
+    async def opener() -> None:
+        async with place.open() as store:
+            await put_one(store)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(opener)
+    async with place.open() as store:
+        assert len(await told(store)) == 12
+
+
+# -- other processes, and trouble on the way --------------------------------------------------------------------------
+
+
+async def test_two_stores_on_one_file_see_each_other(place: SqliteBackend) -> None:
+    async with place.open() as here, place.open() as there:
+        job = await put_one(here)
+        assert await there.get(job.id) == job
+        (running,) = await there.claim([job.id], node="n2", types=["mail"])
+        assert await here.claim([job.id], node="n1", types=["mail"]) == []
+        assert await here.get(job.id) == running
+
+
+async def test_a_lock_that_stays_is_an_outage_and_not_a_hang(
+    place: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 50)
+    async with place.open() as store:
+        job = await put_one(store)
+        other = sqlite3.connect(place.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="another process") as caught:
+            await store.cancel(job.id)
+        assert not caught.value.outcome_unknown
+        assert await store.get(job.id) == job  # reads wait for no writer
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await store.cancel(job.id)).version == 2
+
+
+async def test_a_full_disk_changes_nothing_and_passes(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        job = await put_one(store)
+        await store._file.write(lambda db: db.execute("PRAGMA max_page_count = 60").fetchall())
+        new = [new_job(payload='"' + "x" * 3000 + '"') for _ in range(100)]
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            await store.insert(new)
+        assert await store.list_jobs(Filter(), limit=10) == [job]
+        assert len(await told(store)) == 1
+        (running,) = await start(store, job)
+        assert running.version == 2
+        await store._file.write(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchall())
+        assert all(created for _, created in await store.insert(new))
+
+
+async def test_one_who_waits_for_his_turn_may_leave(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow(db: sqlite3.Connection) -> str:
+            begun.set()
+            assert go_on.wait(10)
+            db.execute("INSERT INTO meta VALUES ('slow', 'stored')")
+            return "answer"
+
+        answers: list[str] = []
+
+        async def in_the_thread() -> None:
+            with scope:
+                answers.append(await store._file.write(slow))
+
+        scope = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_the_thread)
+            await trio.to_thread.run_sync(begun.wait, 10)
+            with trio.CancelScope() as waiting:
+                nursery.start_soon(cancel_when_all_wait, waiting)
+                await store.insert([new_job()])
+            assert waiting.cancelled_caught
+            scope.cancel()  # too late for this one: it is in its thread and will stand
+            await trio.lowlevel.checkpoint()
+            assert answers == []
+            go_on.set()
+        assert answers == ["answer"]
+        assert await store.list_jobs(Filter(), limit=10) == []
+        assert await store._file.read(lambda db: db.execute("SELECT value FROM meta").fetchall()) == [("stored",)]
+
+
+async def cancel_when_all_wait(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
+
+
+async def test_a_closed_store_says_so(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        pass
+    for call in (store.ping, lambda: store.insert([new_job()])):
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await call()
+
+
+async def test_a_bug_is_not_dressed_up_as_an_outage(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        with pytest.raises(sqlite3.IntegrityError):
+            await store._file.write(lambda db: db.execute("INSERT INTO meta VALUES ('x', NULL)"))
+        with pytest.raises(ZeroDivisionError):
+            await store._file.write(lambda db: (db.execute("INSERT INTO meta VALUES ('x', 'y')"), 1 / 0))
+        assert await store.epoch("e") == "e"
+        assert await store._file.read(lambda db: db.execute("SELECT count(*) FROM meta").fetchone()) == (1,)
+
+
+async def test_a_write_costs_one_sync_of_the_log(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        settings = await store._file.write(
+            lambda db: [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        )
+        assert settings == ["wal", 2]
+
+
+async def test_a_million_waiting_jobs_are_claimed_by_small_ranges(place: SqliteBackend) -> None:
+    """No statement of the hot path may walk the table: SQLite's own plan says which index it uses, and how far."""
+    from tickr.store import sqlite_reads
+
+    async with place.open() as store:
+        ranged = [sqlite_reads._NEXT_RANGE, sqlite_reads._DUE, sqlite_reads._CLAIMABLE, sqlite_reads._PAGE]
+        plans = await store_plans(store, [*ranged, sqlite_reads.BY_IDS, sqlite_reads._LOST])
+    for plan in plans[:4]:
+        assert "SEARCH jobs USING" in plan[0]
+        assert "INDEX jobs_order (state=?" in plan[0]
+        assert not any("TEMP B-TREE" in line for line in plan)
+    assert "run_at<?" in plans[2][0]
+    assert any("SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)" in line for line in plans[4])
+    assert any("SEARCH jobs USING INDEX jobs_order (state=?)" in line for line in plans[5])
+
+
+async def store_plans(store: Store, statements: list[str]) -> list[list[str]]:
+    assert isinstance(store, SqliteStore)
+
+    def plan(db: sqlite3.Connection, sql: str) -> list[str]:
+        marks = [0] * max(sql.count("?"), 1) if "?1" not in sql else [1, b""]
+        return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", marks)]
+
+    return await store._file.read(lambda db: [plan(db, sql) for sql in statements])

@@ -1,0 +1,92 @@
+"""The container files say nothing that Tickr would not understand. (That they run is seen only where Docker is.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tickr.config import SETTINGS, Config, Given, read
+from tickr.errors import ConfigError
+from tickr.store.mysql_address import parse
+
+ROOT = Path(__file__).parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+TICKR: dict[str, Any] = SERVICES["tickr"]
+
+
+def configuration(command: list[str], environment: dict[str, str]) -> Config:
+    """Return what ``tickr serve`` would run with. Raises: ConfigError, KeyError: an unknown flag."""
+    names = {setting.flag: setting.name for setting in SETTINGS.values() if setting.flag}
+    raw = {name.removeprefix("TICKR_").lower(): Given(value, name) for name, value in environment.items()}
+    program, *words = command
+    assert program == "serve"
+    while words:
+        flag = words.pop(0)
+        switch = SETTINGS[names[flag]].metavar == ""
+        raw[names[flag]] = Given(True if switch else words.pop(0), flag)
+    return read(raw)
+
+
+def dockerfile() -> dict[str, list[str]]:
+    """Return the instructions of the image that is shipped: word → what follows it, each time it comes."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for line in text.rpartition("\nFROM ")[2].splitlines()[1:]:
+        word, _, rest = line.partition(" ")
+        found.setdefault(word, []).append(rest.strip())
+    return found
+
+
+def test_tickr_understands_its_settings() -> None:
+    config = configuration(TICKR["command"], TICKR["environment"])
+    database = parse(config.store)
+    made = SERVICES[database.host]["environment"]
+    assert database.port == 3306
+    assert [database.database, database.user, database.password] == [
+        made[f"MYSQL_{key}"] for key in ("DATABASE", "USER", "PASSWORD")
+    ]
+    assert config.index == "redis://redis:6379/0"
+    assert "redis" in SERVICES
+    assert float(TICKR["stop_grace_period"].removesuffix("s")) > config.grace
+
+
+def test_without_access_control_only_this_machine_gets_in() -> None:
+    config = configuration(TICKR["command"], TICKR["environment"])
+    assert config.insecure
+    assert TICKR["ports"] == [f"127.0.0.1:8080:{config.port}"]
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["tickr"]
+
+
+def test_every_server_that_is_waited_for_tells_its_health() -> None:
+    for name, wanted in TICKR["depends_on"].items():
+        assert wanted["condition"] == "service_started" or "healthcheck" in SERVICES[name]
+    assert set(COMPOSE["volumes"]) == {"mysql"}
+
+
+def test_the_image_asks_for_access_control() -> None:
+    (command,) = dockerfile()["CMD"]
+    words = yaml.safe_load(command)
+    with pytest.raises(ConfigError, match="TICKR_TOKEN"):
+        configuration(words, {})
+    config = configuration(words, {"TICKR_TOKEN": "a-token-that-is-long-enough-0123456789"})
+    assert dockerfile()["EXPOSE"] == [str(config.port)]
+    assert f"127.0.0.1:{config.port}/livez" in dockerfile()["HEALTHCHECK"][0]
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    assert dockerfile()["USER"] == ["tickr"]
+    assert dockerfile()["STOPSIGNAL"] == ["SIGTERM"]
+    assert dockerfile()["ENTRYPOINT"] == ['["tickr"]']
+
+
+def test_everything_the_image_is_built_from_reaches_docker() -> None:
+    built_from = {"pyproject.toml", "README.md", "LICENSE", "tickr"}
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert allowed == built_from
+    copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:5] == "COPY "]
+    assert {name for names in copied for name in names} == built_from
+    assert all((ROOT / name).exists() for name in built_from)

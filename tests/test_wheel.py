@@ -1,0 +1,69 @@
+"""What is released is what is tested: the wheel holds every file of the package and works away from this folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # Without isolation: the build backend is among the development tools, so nothing is fetched.
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel; its dependencies are lent by the environment of the tests."""
+    home = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(home, symlinks=True)
+    python = home / "bin/python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=home)
+    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home))
+    # Its .pth files are not followed from here, so that this folder's own tickr stays out of sight.
+    (own / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    return home / "bin"
+
+
+def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tickr").rglob("*") if path.is_file()}
+    expected = {name for name in there if "__pycache__" not in name}
+    packed = zipfile.ZipFile(wheel).namelist()
+    assert {name for name in packed if name.startswith("tickr/")} == expected
+    assert {name.rpartition("/")[0] for name in packed if name.endswith(".sql")} == {
+        "tickr/store/schema/mysql",
+        "tickr/store/schema/sqlite",
+    }
+    assert "tickr/py.typed" in packed
+    assert [name for name in packed if name.endswith("/licenses/LICENSE")]
+
+
+def test_it_can_be_imported_anywhere(installed: Path, tmp_path: Path) -> None:
+    where = run(installed / "python", "-W", "error", "-c", "import tickr; print(tickr.__file__)", cwd=tmp_path)
+    assert Path(where).is_relative_to(installed.parent)
+
+
+def test_the_program_runs_anywhere(installed: Path, tmp_path: Path) -> None:
+    version = run(sys.executable, "-c", "from importlib.metadata import version as v; print(v('tickr'))", cwd=tmp_path)
+    assert version in run(installed / "tickr", "--version", cwd=tmp_path)
+    assert version in run(installed / "python", "-m", "tickr", "--version", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,24 @@
+"""The one place that waits by asking again: for facts in another process or behind HTTP that nothing here can await."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+Found = TypeVar("Found")
+PAUSE_S = 0.02
+
+
+async def eventually(look: Callable[[], Awaitable[Found | None]], *, within_s: float = 10) -> Found:
+    """Return what ``look`` finds, asking again until it is neither None nor False.
+
+    Raises: TooSlowError after ``within_s`` seconds.
+    """
+    with trio.fail_after(within_s):
+        while True:
+            found = await look()
+            if found is not None and found is not False:
+                return found
+            await trio.sleep(PAUSE_S)

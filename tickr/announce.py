@@ -1,0 +1,54 @@
+"""Announce: after COMMIT, put what waits into the index and ring for whoever it concerns.
+
+Truth first, then tell: everything that makes a job wait (intake, outcomes, reaping) calls this once the store has it.
+An index that is away is no error here: workers then claim from the store, and the audit puts in what is missing.
+
+State: ``_queues_seen`` (which queue names this process has rung for) is written and read here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tickr.bell import Bell, Ring
+from tickr.errors import IndexUnavailable
+from tickr.index.contract import Index
+from tickr.jobs import Entry
+from tickr.store.contract import Store
+
+
+class Announcer:
+    """Tells index and bell about stored jobs. One for a process."""
+
+    def __init__(self, store: Store, index: Index, bell: Bell) -> None:
+        self._store = store
+        self._index = index
+        self._bell = bell
+        self._queues_seen: set[str] = set()
+
+    async def announce(self, entries: Sequence[Entry], *, at: int) -> None:
+        """Index ``entries`` and wake schedulers and workers.
+
+        Args:
+          entries: jobs that wait in the store.
+          at: instant of the change by the store's clock, microseconds UTC; what is due then is ready at once. The clock
+            as estimated here may be a little behind the store's, and must not make such a job look early.
+        Cancellation: some may not be indexed; the audit finds them.
+        """
+        if not entries:
+            return
+        now = max(self._store.now_us(), at)
+        rings = []
+        try:
+            await self._index.push(entries, now=now)
+        except IndexUnavailable:
+            rings += [Ring("audit"), Ring("work")]
+        later = [entry.run_at for entry in entries if entry.run_at > now]
+        if later:
+            rings.append(Ring("due", at=min(later)))
+        new_queues = {entry.queue for entry in entries} - self._queues_seen
+        if new_queues:
+            self._queues_seen |= new_queues
+            rings.append(Ring("queue"))
+        if rings:
+            await self._bell.ring(*rings)

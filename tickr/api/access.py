@@ -1,0 +1,87 @@
+"""Who may ask: the bearer token, and guards against web pages that use somebody's browser to reach a local Tickr.
+
+Looked at before anything else of a request; a refusal is a Problem. Without a token, a Tickr on loopback trusts every
+program of this machine, but not every page in its browser: a page elsewhere may neither send changes (CSRF) nor reach
+it under a name of its own (DNS rebinding), so the Host header must be a loopback name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+
+from quart import Request, Websocket
+
+from tickr.api.problems import Problem
+from tickr.config import Config
+
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+"""Health is asked by machines without a token, under any name; it tells nothing about jobs."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_is_loopback_host = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE).fullmatch
+
+
+class Guard:
+    """Decides by the headers alone whether a request may go on."""
+
+    def __init__(self, config: Config) -> None:
+        self._digest = None if config.token is None else _digest(config.token.encode())
+        self._loopback_names_only = config.token is None and is_loopback(config.host)
+
+    def check(self, request: Request | Websocket) -> None:
+        """Return if ``request`` may go on. Raises: Problem (401, 403 or 421)."""
+        if request.path in OPEN_PATHS:
+            return
+        headers = request.headers
+        host = headers.get("Host", "")
+        # Only a client that is no browser can leave the host out.
+        if self._loopback_names_only and host and not _is_loopback_host(host):
+            raise Problem(
+                421,
+                "unknown_host",
+                "Without a token, Tickr on loopback answers only to localhost, 127.0.0.1 and [::1] as Host. "
+                "Set TICKR_TOKEN to reach it under another name.",
+            )
+        if self._digest is not None:
+            self._check_token(headers.get("Authorization", ""))
+        if request.method not in SAFE_METHODS:
+            _check_same_site(headers.get("Sec-Fetch-Site"), headers.get("Origin"), host)
+
+    def _check_token(self, authorization: str) -> None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise _unauthenticated("A bearer token is needed: Authorization: Bearer <token>.", "")
+        # Digests, so that the time taken says nothing about the token, its length included.
+        if not hmac.compare_digest(_digest(token.strip().encode("latin-1")), self._digest or b""):
+            raise _unauthenticated("This token is not valid.", ', error="invalid_token"')
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether listening on ``host`` can be reached from this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _unauthenticated(detail: str, error: str) -> Problem:
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": f'Bearer realm="tickr"{error}'})
+
+
+def _check_same_site(fetch_site: str | None, origin: str | None, host: str) -> None:
+    if fetch_site is not None:
+        foreign = fetch_site not in ("same-origin", "none")
+    else:
+        # A browser without Sec-Fetch-Site still sends Origin; what is no browser sends neither.
+        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+    if foreign:
+        raise Problem(403, "cross_site", "A web page of another site may not change anything here.")

@@ -1,0 +1,84 @@
+"""The Quart-Trio application: routes put together, and what Quart does by default but Tickr does otherwise.
+
+A request comes from ``connection.py``, passes the guard, and goes to its route; whatever is raised on the way becomes a
+problem. Routing needs no Host, errors are never HTML, no path is redirected, and there are no sessions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Quart, Response, request, websocket
+from quart.ctx import has_request_context
+from quart.sessions import NullSession, SecureCookieSessionInterface
+from quart.wrappers.base import BaseRequestWebsocket
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.routing import MapAdapter
+
+from tickr.api import compat, health, jobs, problems, queues, wire
+from tickr.api.access import Guard
+from tickr.api.connection import Connection
+from tickr.api.context import Context
+
+BODY_TIMEOUT_S = 30
+"""How long a client may take to send its body, in seconds."""
+
+
+class Edge(QuartTrio):
+    """Tickr's HTTP application. Made by ``create_app``.
+
+    Attributes:
+      context: what the routes work with.
+      in_flight: requests being worked on; written by ``Connection``.
+    """
+
+    asgi_http_class: type[TrioASGIHTTPConnection] = Connection
+    context: Context
+    in_flight: int
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
+        if request is None:
+            return None
+        return self.url_map.bind(
+            "localhost", url_scheme=request.scheme, default_method=request.method, path_info=request.path
+        )
+
+    async def make_default_options_response(self) -> Response:
+        adapter = self.create_url_adapter(request)
+        assert adapter is not None
+        return wire.empty_response(204, {"Allow": ", ".join(sorted(adapter.allowed_methods()))})
+
+
+class _NoSessions(SecureCookieSessionInterface):
+    async def open_session(self, app: Quart, request: Any) -> NullSession:
+        return NullSession()
+
+
+def create_app(context: Context) -> Edge:
+    """Return the application for ``context``, ready to be served by ``server.serve_http``."""
+    app = Edge("tickr", static_folder=None, template_folder=None)
+    app.context = context
+    app.in_flight = 0
+    app.session_interface = _NoSessions()
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = context.config.max_body
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    _guard(app, Guard(context.config))
+    for part in (jobs, queues, health, compat):
+        part.add_routes(app, context)
+    return app
+
+
+def _guard(app: Edge, guard: Guard) -> None:
+    async def admit() -> None:
+        guard.check(request if has_request_context() else websocket)
+
+    async def explain(error: Exception) -> Response:
+        path = request.path if has_request_context() else websocket.path
+        return problems.response(problems.problem_of(error), path)
+
+    app.before_request(admit)
+    app.before_websocket(admit)
+    app.register_error_handler(Exception, explain)

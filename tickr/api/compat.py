@@ -1,0 +1,70 @@
+"""The original Tickr's two calls, so that its clients keep working: ``POST /api/v2/jobs`` and ``GET /api/v2/health``.
+
+Its body (``jobtype`` or ``jobType``, ``payload``, ``delay`` in whole seconds) becomes a submission like any other; its
+envelope goes round every answer. Errors get theirs in ``problems.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+from quart import Quart, Response, request
+
+from tickr.api import incoming, wire
+from tickr.api.context import Context
+from tickr.api.health import readiness
+from tickr.api.jobs import submit
+from tickr.api.problems import Fault, invalid
+from tickr.api.submission import RULES, JobType, Submission, new_job, read_record
+from tickr.jobs import NewJob
+from tickr.retry import MAX_DELAY_S
+
+
+class OriginalJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    jobtype: JobType | UnsetType = UNSET
+    jobType: JobType | UnsetType = UNSET  # the original reads its fields in any case
+    payload: Raw = Raw(b"{}")
+    delay: Annotated[int, Meta(ge=0, le=int(MAX_DELAY_S))] = 0
+
+
+_RULES = {
+    "jobtype": RULES["type"],
+    "jobType": RULES["type"],
+    "delay": "must be a whole number of seconds from 0 to 100 years",
+}
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    async def submit_original() -> Response:
+        incoming.known_query(request)
+        new = _new_job(await incoming.json_body(request), context)
+        job, _created = await submit(context, new)
+        data = {
+            "jobID": job.id,
+            "status": job.state_at(context.store.now_us()),
+            "scheduledAt": wire.instant(job.run_at),
+        }
+        return wire.json_response(wire.envelope(201, "Job created", data), 201, {"Location": f"/jobs/{job.id}"})
+
+    async def health() -> Response:
+        incoming.known_query(request)
+        found = await readiness(context)
+        status = 200 if found.able else 503
+        return wire.json_response(
+            wire.envelope(status, f"Tickr is {found.status}", msgspec.structs.asdict(found)), status
+        )
+
+    app.add_url_rule("/api/v2/jobs", "submit_original", submit_original, methods=["POST"])
+    app.add_url_rule("/api/v2/health", "health", health, methods=["GET"])
+
+
+def _new_job(body: bytes, context: Context) -> NewJob:
+    said = read_record(body, OriginalJob, _RULES)
+    if said.jobtype is not UNSET and said.jobType is not UNSET:
+        raise invalid([Fault("/jobType", "cannot be given together with jobtype")])
+    job_type = said.jobType if said.jobtype is UNSET else said.jobtype
+    if job_type is UNSET:
+        raise invalid([Fault("/jobtype", "is required")])
+    return new_job(Submission(type=job_type, payload=said.payload, delay=said.delay), context.defaults(job_type))

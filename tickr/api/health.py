@@ -1,0 +1,83 @@
+"""Is it alive, can it work, and where to begin: ``/livez``, ``/readyz`` and ``/``.
+
+``/livez`` depends on nothing, so that a store that is away never gets this process restarted. ``/readyz`` says whether
+to send work here: not without the store and not while stopping; without the index, yes, as the store has everything.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import msgspec
+import trio
+from quart import Quart, Response, request
+
+from tickr.api import incoming, wire
+from tickr.api.context import Context
+from tickr.errors import StoreError
+
+PING_TIMEOUT_S = 1.5
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """``status`` is ``ready``, ``degraded``, ``unavailable`` or ``stopping``; the first two take work."""
+
+    status: str
+    store: str
+    index: str
+
+    @property
+    def able(self) -> bool:
+        return self.status in ("ready", "degraded")
+
+
+async def readiness(context: Context) -> Readiness:
+    """Ask the store, at most ``PING_TIMEOUT_S``, and look whether the index was there last."""
+    store = "unavailable"
+    with trio.move_on_after(PING_TIMEOUT_S):
+        try:
+            await context.store.ping()
+            store = "ok"
+        except StoreError as error:
+            store = error.code.removeprefix("store_")
+    index = "ok" if context.index.available else "unavailable"
+    if context.stopping.is_set():
+        return Readiness("stopping", store, index)
+    if store != "ok":
+        return Readiness("unavailable", store, index)
+    return Readiness("ready" if index == "ok" else "degraded", store, index)
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    alive = wire.encode({"status": "alive"})
+    welcome = wire.encode(
+        {
+            "name": "Tickr",
+            "version": version("tickr"),
+            "about": "Background jobs over HTTP. POST a job to /jobs and look at it under its Location.",
+            "example": {"type": "report", "payload": {"title": "Hello", "body": "It works"}, "delay": 5},
+            "links": {
+                "jobs": "/jobs",
+                "job": "/jobs/{id}",
+                "attempts": "/jobs/{id}/attempts",
+                "queues": "/queues",
+                "alive": "/livez",
+                "ready": "/readyz",
+            },
+        }
+    )
+
+    async def livez() -> Response:
+        return wire.json_response(alive)
+
+    async def readyz() -> Response:
+        found = await readiness(context)
+        return wire.json_response(wire.encode(found), 200 if found.able else 503)
+
+    async def root() -> Response:
+        incoming.known_query(request)
+        return wire.json_response(welcome)
+
+    app.add_url_rule("/livez", "livez", livez, methods=["GET"])
+    app.add_url_rule("/readyz", "readyz", readyz, methods=["GET"])
+    app.add_url_rule("/", "root", root, methods=["GET"])

@@ -1,0 +1,97 @@
+"""What routes need of a request: its body as strict JSON, its query, its ids and preconditions.
+
+Everything here answers with a Problem when the request is not in order, and leaves no trace of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+from quart import Request
+
+from tickr.api import strict
+from tickr.api.problems import Fault, Problem
+from tickr.api.submission import RULES, UUID, read_record
+
+_is_uuid = re.compile(UUID).fullmatch
+_is_etag = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.due)?"').fullmatch
+
+NO_SUCH_VERSION = -1
+"""What an entity tag that Tickr never made is taken for: no job is ever at it."""
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a call that takes none."""
+
+
+async def json_body(request: Request) -> bytes:
+    """Return the whole body, known to be strict JSON.
+
+    Raises: Problem (400, 415); Quart's own errors for a body that is too large (413) or too slow (408).
+    """
+    kind = request.mimetype
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Problem(415, "unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem(415, "unsupported_media_type", "JSON is UTF-8 and nothing else (RFC 8259).")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "unsupported_media_type", "Compressed bodies are not taken.")
+    body = await _body(request)
+    strict.check(body)
+    return body
+
+
+async def no_body(request: Request) -> None:
+    """Return if the body is empty or ``{}``. Raises: Problem."""
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        body = await _body(request)
+        if body.strip() not in (b"", b"{}"):
+            strict.check(body)
+            read_record(body, Nothing, {})
+
+
+async def _body(request: Request) -> bytes:
+    body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    assert isinstance(body, bytes)
+    return body
+
+
+def known_query(request: Request, known: Collection[str] = ()) -> None:
+    """Return if the query has no other parameters than ``known``. Raises: Problem (400), which names the others."""
+    if not request.query_string:
+        return
+    faults = [Fault(f"/{name}", "is not a parameter of this call") for name in request.args if name not in known]
+    if faults:
+        raise bad_query(faults)
+
+
+def bad_query(faults: list[Fault]) -> Problem:
+    return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
+
+
+def job_id(text: str) -> str:
+    """Return a job's id out of a path in its stored form. Raises: Problem (400)."""
+    if not _is_uuid(text):
+        raise Problem(400, "invalid_id", "This is not the id of a job.", faults=[Fault("/id", RULES["id"])])
+    return text.lower()
+
+
+def wished_version(request: Request) -> int | None:
+    """Return the version that If-Match asks for; None when it asks for none or for any (``*``). Raises: Problem."""
+    wish = request.headers.get("If-Match", "*").strip()
+    if wish == "*":
+        return None
+    if "," in wish:
+        raise Problem(400, "invalid_precondition", "If-Match takes one entity tag here, or *.")
+    tag = _is_etag(wish)
+    return int(tag[1]) if tag else NO_SUCH_VERSION
+
+
+def has_already(request: Request, etag: str) -> bool:
+    """Return whether If-None-Match says that the client has the representation ``etag``."""
+    given = request.headers.get("If-None-Match")
+    if given is None:
+        return False
+    return given.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in given.split(","))

@@ -1,0 +1,146 @@
+"""The calls about jobs: submit, look, list, cancel, retry.
+
+Changes go through the intake and are answered only once they are durable; reads go straight to the store. The job
+document, its ETag and its state are shown as they are at the store's own clock.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from quart import Quart, Response, request
+
+from tickr.api import incoming, listing, submission, wire
+from tickr.api.context import Context
+from tickr.api.problems import STORE_RETRY_S, Problem
+from tickr.errors import JobNotFound, StoreUnavailable
+from tickr.jobs import WAITING, Job, NewJob, State
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page of jobs ends early once its payloads and results are this large together, in bytes of text."""
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    routes = _Jobs(context)
+    app.add_url_rule("/jobs", "submit", routes.submit, methods=["POST"])
+    app.add_url_rule("/jobs", "list", routes.page, methods=["GET"])
+    app.add_url_rule("/jobs/<job_id>", "show", routes.show, methods=["GET"])
+    app.add_url_rule("/jobs/<job_id>/attempts", "attempts", routes.attempts, methods=["GET"])
+    app.add_url_rule("/jobs/<job_id>/cancel", "cancel", routes.cancel, methods=["POST"])
+    app.add_url_rule("/jobs/<job_id>/retry", "retry", routes.retry, methods=["POST"])
+
+
+async def submit(context: Context, new: NewJob) -> tuple[Job, bool]:
+    """Hand ``new`` to the intake. Raises: what the intake raises; a Problem that names the job if the store is away."""
+    try:
+        return await context.intake.submit(new)
+    except StoreUnavailable as error:
+        raise _not_stored(error, new) from error
+
+
+class _Jobs:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._intake = context.intake
+        self._store = context.store
+
+    async def submit(self) -> Response:
+        incoming.known_query(request)
+        if "Idempotency-Key" in request.headers:
+            detail = (
+                'Idempotency-Key is not supported; give the job an "id" of your own, then submitting again is safe.'
+            )
+            raise Problem(400, "not_supported", detail)
+        body = await incoming.json_body(request)
+        new = submission.read(body, now=self._store.now_us(), defaults=self._context.defaults)
+        job, created = await submit(self._context, new)
+        headers = {"Location": f"/jobs/{job.id}"}
+        if not created:
+            headers["Idempotent-Replayed"] = "true"
+        return self._answer(job, 201 if created else 200, headers)
+
+    async def show(self, job_id: str) -> Response:
+        incoming.known_query(request)
+        job = await self._store.get(incoming.job_id(job_id))
+        if job is None:
+            raise JobNotFound(job_id.lower())
+        etag = wire.etag(job, self._store.now_us())
+        if incoming.has_already(request, etag):
+            return wire.empty_response(304, {"ETag": etag})
+        return self._answer(job, notice=await self._notice(job))
+
+    async def page(self) -> Response:
+        query = listing.read_query(request)
+        # One more than asked for tells whether there is a next page.
+        found = await self._store.list_jobs(query.which, limit=query.limit + 1, before=query.before)
+        jobs = _fitting(found[: query.limit])
+        more = len(found) > len(jobs)
+        now = self._store.now_us()
+        body = wire.Page(
+            [wire.job_document(job, now) for job in jobs],
+            listing.cursor_after(jobs[-1], query.which) if more else None,
+        )
+        return wire.json_response(wire.encode(body))
+
+    async def attempts(self, job_id: str) -> Response:
+        incoming.known_query(request)
+        attempts = await self._store.attempts(incoming.job_id(job_id))
+        return wire.json_response(wire.items(map(wire.attempt_document, attempts)))
+
+    async def cancel(self, job_id: str) -> Response:
+        job = await self._intake.cancel(await self._named(job_id), version=incoming.wished_version(request))
+        return self._answer(job, 202 if job.state is State.RUNNING else 200)
+
+    async def retry(self, job_id: str) -> Response:
+        job = await self._intake.retry(await self._named(job_id), version=incoming.wished_version(request))
+        return self._answer(job)
+
+    async def _named(self, job_id: str) -> str:
+        incoming.known_query(request)
+        name = incoming.job_id(job_id)
+        await incoming.no_body(request)
+        return name
+
+    def _answer(
+        self, job: Job, status: int = 200, headers: Mapping[str, str] | None = None, notice: str | None = None
+    ) -> Response:
+        now = self._store.now_us()
+        body = wire.encode(wire.job_document(job, now, notice))
+        return wire.json_response(body, status, {"ETag": wire.etag(job, now), **(headers or {})})
+
+    async def _notice(self, job: Job) -> str | None:
+        """Return what keeps a waiting job from running that its owner may not know, or None."""
+        if job.state not in WAITING:
+            return None
+        types = {name for node in await self._store.nodes() for name in node.types}
+        if job.type in types:
+            return None
+        close = difflib.get_close_matches(job.type, types, n=1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        return f'No live node handles the type "{job.type}"; the job waits until one does.{hint}'
+
+
+def _fitting(jobs: list[Job]) -> list[Job]:
+    """Return the first of ``jobs``, at least one, that make a page of bearable size."""
+    size = 0
+    for count, job in enumerate(jobs):
+        size += len(job.payload) + len(job.result or "")
+        if size > PAGE_BYTES and count:
+            return jobs[:count]
+    return jobs
+
+
+def _not_stored(error: StoreUnavailable, new: NewJob) -> Problem:
+    if error.outcome_unknown:
+        detail = f"The connection to the store broke: whether the job is stored is not known. Ask for /jobs/{new.id}, "
+        detail += f'or submit again with "id": "{new.id}".'
+    else:
+        detail = "The store cannot be reached just now; the job was not stored."
+    return Problem(
+        503,
+        error.code,
+        detail,
+        headers={"Retry-After": str(STORE_RETRY_S)},
+        members={"job_id": new.id, "outcome_unknown": error.outcome_unknown},
+    )

@@ -1,0 +1,117 @@
+"""``GET /jobs``: the query → a filter, a limit and a place; and the opaque cursor that names the place.
+
+Pages are keyset pages, newest first: the cursor holds the last job's ``(created_at, id)``, so jobs that come or go
+between two pages neither shift nor repeat the others. It is bound to its filter by a checksum, which also tells a
+mangled cursor from a good one; it is no secret and grants nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import NamedTuple
+
+import msgspec
+from quart import Request
+
+from tickr import jobs
+from tickr.api import incoming
+from tickr.api.problems import Fault, Problem
+from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES
+from tickr.jobs import Job, State
+from tickr.store.contract import Filter
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+PARAMETERS = ("state", "type", "queue", "label", "limit", "cursor")
+_CHECKSUM_BYTES = 6
+_STATES = frozenset(State)
+
+_is_label_name = re.compile(LABEL_NAME).fullmatch
+
+
+class Query(NamedTuple):
+    """One question for a list; ``before`` as in ``Store.list_jobs``."""
+
+    which: Filter
+    limit: int
+    before: tuple[int, str] | None
+
+
+class _Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    version: int
+    created_at: int
+    id: str
+
+
+def read_query(request: Request) -> Query:
+    """Return what the query asks for. Raises: Problem (400) with every fault found."""
+    incoming.known_query(request, PARAMETERS)
+    many, faults = request.args.getlist, []
+    faults += [Fault("/state", f"must be one of {', '.join(State)}") for s in many("state") if s not in _STATES]
+    faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
+    faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
+    faults += [Fault("/label", "must be name or name=value") for label in many("label") if not _is_label(label)]
+    limit = _limit(many("limit"))
+    if limit is None:
+        faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}, once"))
+    if len(many("cursor")) > 1:
+        faults.append(Fault("/cursor", "must come once"))
+    if faults or limit is None:
+        raise incoming.bad_query(faults)
+    which = Filter(
+        states=tuple(sorted({State(state) for state in many("state")})),
+        types=tuple(sorted(set(many("type")))),
+        queues=tuple(sorted(set(many("queue")))),
+        labels=tuple(sorted({_label(label) for label in many("label")}, key=str)),
+    )
+    cursor = request.args.get("cursor")
+    return Query(which, limit, None if cursor is None else place_of(cursor, which))
+
+
+def cursor_after(job: Job, which: Filter) -> str:
+    """Return the cursor of the page that follows ``job`` in the list of ``which``."""
+    place = msgspec.json.encode(_Place(1, job.created_at, job.id))
+    return base64.urlsafe_b64encode(_checksum(place, which) + place).decode().rstrip("=")
+
+
+def place_of(cursor: str, which: Filter) -> tuple[int, str]:
+    """Return the ``(created_at, id)`` in ``cursor``. Raises: Problem (400): it is none, or of another list."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place = msgspec.json.decode(raw[_CHECKSUM_BYTES:], type=_Place)
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        raise _bad_cursor() from None
+    if raw[:_CHECKSUM_BYTES] != _checksum(raw[_CHECKSUM_BYTES:], which) or place.version != 1:
+        raise _bad_cursor()
+    return place.created_at, place.id
+
+
+def _checksum(place: bytes, which: Filter) -> bytes:
+    return hashlib.blake2b(place + msgspec.json.encode(which), digest_size=_CHECKSUM_BYTES).digest()
+
+
+def _bad_cursor() -> Problem:
+    detail = "is not a cursor of this list; pass next_cursor on as it came, with the same filters"
+    return Problem(400, "invalid_cursor", "The cursor cannot be used.", faults=[Fault("/cursor", detail)])
+
+
+def _limit(given: list[str]) -> int | None:
+    if not given:
+        return DEFAULT_LIMIT
+    if len(given) == 1 and given[0].isascii() and given[0].isdigit() and len(given[0]) <= 3:
+        limit = int(given[0])
+        return limit if 1 <= limit <= MAX_LIMIT else None
+    return None
+
+
+def _label(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
+
+
+def _is_label(text: str) -> bool:
+    name, value = _label(text)
+    return bool(_is_label_name(name)) and len(value or "") <= LABEL_VALUE_LENGTH and "\0" not in text

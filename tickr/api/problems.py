@@ -1,0 +1,158 @@
+"""Errors → RFC 9457 ``application/problem+json``: the only place that knows which error has which HTTP status.
+
+Whatever a route raises comes in; a response goes out that has a stable ``code``, a sentence for a person and, where a
+field is at fault, ``errors`` with a JSON pointer to it. An error nobody foresaw becomes a 500 that shows nothing but an
+``incident``, under which the log has the rest. Under ``/api/v2`` the same is said in the original's envelope.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+import structlog
+from quart import Response
+from werkzeug.exceptions import HTTPException
+
+from tickr import errors
+from tickr.api import wire
+
+log = structlog.get_logger("tickr.api")
+
+STORE_RETRY_S = 2
+"""What a client is told to wait while the store is away, in seconds."""
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a request: a JSON pointer to it ("" is the whole body) and what would be right."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Exception):
+    """A request that is answered with an error.
+
+    Args:
+      status: HTTP status, 4xx or 5xx.
+      code: stable, machine-readable kind of problem.
+      detail: a sentence or two for a person.
+      faults: what exactly is wrong, if fields are.
+      headers: more response headers.
+      members: more members of the problem document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.faults = faults
+        self.headers = dict(headers or {})
+        self.members = members or {}
+
+    def body(self) -> bytes:
+        """Return the problem document. Without a page of its own its ``type`` is ``about:blank`` (RFC 9457, 4.2.1)."""
+        document: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.faults:
+            document["errors"] = [fault._asdict() for fault in self.faults]
+        return wire.encode(document | dict(self.members))
+
+    def envelope(self) -> bytes:
+        """Return the same for clients of the original's API."""
+        faults = "".join(f" {pointer}: {detail}." for pointer, detail in self.faults)
+        return wire.envelope(self.status, self.detail + faults, None)
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    """Return the 422 for a body that is JSON but not what is asked for."""
+    return Problem(422, "invalid_request", "The request was understood but cannot be taken as it is.", faults=faults)
+
+
+def response(problem: Problem, path: str) -> Response:
+    """Return ``problem`` as a response to a request for ``path``."""
+    if path == "/api/v2" or path.startswith("/api/v2/"):
+        return wire.json_response(problem.envelope(), problem.status, problem.headers)
+    return wire.json_response(problem.body(), problem.status, problem.headers, "application/problem+json")
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that ``error`` is to a client; logs the error if nobody foresaw it."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, errors.SpecRejected):
+        return Problem(422, error.code, error.problem, faults=[Fault(error.pointer, error.problem)])
+    if isinstance(error, errors.JobError) and (status := _JOB_STATUS.get(type(error))):
+        return Problem(status, error.code, str(error), members={"job_id": error.job_id})
+    if isinstance(error, errors.Overloaded):
+        return Problem(429, error.code, str(error), headers={"Retry-After": str(math.ceil(error.retry_after_s))})
+    if isinstance(error, errors.StoreUnavailable):
+        return _store_unavailable(error)
+    if isinstance(error, errors.StoreError):
+        log.error("http.store_error", code=error.code, error=str(error))
+        return Problem(503, error.code, "The store cannot be used just now.", headers={"Retry-After": "30"})
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    return _unforeseen(error)
+
+
+_JOB_STATUS: dict[type[errors.JobError], int] = {
+    errors.JobNotFound: 404,
+    errors.IllegalTransition: 409,
+    errors.DuplicateJob: 409,
+    errors.VersionMismatch: 412,
+}
+
+_FRAMEWORK: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request could not be understood."),
+    404: ("not_found", "There is nothing here; GET / lists what there is."),
+    405: ("method_not_allowed", "This method does not exist here; the Allow header lists those that do."),
+    408: ("body_timeout", "The body did not arrive in time."),
+    413: ("body_too_large", "The body is larger than this call takes."),
+}
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    status = error.code or 500
+    code, detail = _FRAMEWORK.get(status, (f"http_{status}", HTTPStatus(status).description or "Refused."))
+    allowed = getattr(error, "valid_methods", None)
+    return Problem(status, code, detail, headers={"Allow": ", ".join(sorted(allowed))} if allowed else None)
+
+
+def _store_unavailable(error: errors.StoreUnavailable) -> Problem:
+    log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown)
+    detail = "The store cannot be reached just now; nothing was changed."
+    if error.outcome_unknown:
+        detail = "The connection to the store broke: whether the change stands is not known. Look, or ask again."
+    return Problem(
+        503,
+        error.code,
+        detail,
+        headers={"Retry-After": str(STORE_RETRY_S)},
+        members={"outcome_unknown": error.outcome_unknown},
+    )
+
+
+def _unforeseen(error: Exception) -> Problem:
+    incident = uuid.uuid4().hex[:12]
+    log.error("http.failed", incident=incident, exc_info=error)
+    detail = f"Something went wrong here that nobody foresaw. The log has it as incident {incident}."
+    return Problem(500, "internal", detail, members={"incident": incident})

@@ -1,0 +1,148 @@
+"""The listening socket, and the accept loop on it until told to stop.
+
+The socket is bound before anything else is started, so that a port that is taken is told at once. Hypercorn writes to
+clients in a shield without a deadline; ``TCP_USER_TIMEOUT`` on the listening socket, which connections inherit, drops a
+client that has stopped reading. The loop is ours, as Hypercorn's own bounds nothing and falls with its connections.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from hypercorn.trio.worker_context import WorkerContext
+
+from tickr.api.app import Edge
+from tickr.api.connection import MAX_HEADER_BYTES
+from tickr.api.protocol import serve_connection
+from tickr.errors import ConfigError
+
+BACKLOG = 1024
+"""Connections the kernel keeps for us until they are accepted."""
+STUCK_CLIENT_S = 10
+"""A connection whose client acknowledges nothing for so long is dropped."""
+KEEP_ALIVE_S = 30
+"""How long a connection may idle, and how long a client may take to send its headers, in seconds."""
+MAX_CONNECTIONS = 5_000
+"""Connections open at once; fewer where the process may not have that many descriptors. More are closed at once."""
+
+log = structlog.get_logger("tickr.http")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on ``host``, not yet accepting. Port 0 takes a free one: see ``getsockname``.
+
+    Raises: ConfigError: the port is taken, or the host is none of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigError([f"Cannot listen on {host}: {error.strerror}."]) from error
+    # "localhost" is both; the many programs that know one of them know this one.
+    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_CLIENT_S * 1000)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConfigError([_why_not(error, host, port)]) from error
+    return sock
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program; choose another with --port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this program has; choose one above 1023 with --port."
+    return f"Cannot listen on {host}, port {port}: {error.strerror}."
+
+
+async def serve_http(
+    app: Edge,
+    sock: socket.socket,
+    *,
+    shutdown: trio.Event,
+    grace_s: float,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve ``app`` on ``sock`` until ``shutdown`` is set and the requests at work are answered.
+
+    Args:
+      sock: from ``listen``; it belongs to this function from now on, and is closed first when it stops.
+      shutdown: once set, nothing new is accepted and idle connections are closed.
+      grace_s: seconds that requests at work have from then on; what is left is cut off.
+      keep_alive_s: how long a connection may idle, and a client take to send its headers.
+    Calls ``started`` when connections are being accepted.
+    Cancellation: the listener closes, and requests at work are cancelled with their connections.
+    """
+    context = WorkerContext(max_requests=None)
+    most = _most_connections()
+    serve = partial(serve_connection, app=ASGIWrapper(app), config=_config(keep_alive_s), context=context)
+
+    async def admit(stream: trio.SocketStream) -> None:
+        if len(connections.child_tasks) > most:
+            log.warning("http.too_many_connections", most=most)
+            await stream.aclose()
+            return
+        await serve(stream)
+
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+            await accepting.start(partial(trio.serve_listeners, admit, [listener], handler_nursery=connections))
+            task_status.started()
+            await shutdown.wait()
+            accepting.cancel_scope.cancel()
+        await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + grace_s
+
+
+def _most_connections() -> int:
+    """Return how many connections may be open at once: the store and the index need descriptors, too."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, descriptors * 3 // 4))
+
+
+def _config(keep_alive_s: float) -> Config:
+    config = Config()
+    config.keep_alive_timeout = keep_alive_s
+    config.keep_alive_max_requests = 1_000_000
+    config.h11_max_incomplete_size = MAX_HEADER_BYTES
+    config.include_server_header = False
+    config.logger_class = _Log
+    return config
+
+
+class _Log(Logger):
+    """Hypercorn's log, told through ours: its trouble, not its chatter."""
+
+    def __init__(self, config: Config) -> None:
+        self.access_logger = None
+        self.error_logger = None
+
+    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.warning("http.server", message=message % args)
+
+    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.error("http.server", message=message % args)
+
+    critical = error
+
+    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.exception("http.server", message=message % args)

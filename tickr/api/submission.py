@@ -1,0 +1,214 @@
+"""The body of ``POST /jobs`` → a checked ``NewJob``.
+
+Bytes come in, already known to be strict JSON. ``Submission`` says what a field may hold; if anything is wrong, every
+field is looked at again on its own, so that all faults are told at once, each with a pointer and one sentence.
+Pure: the clock and the handlers' defaults are handed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import uuid_utils
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from tickr import jobs
+from tickr.api.context import HandlerDefaults
+from tickr.api.problems import Fault, invalid
+from tickr.api.wire import EPOCH
+from tickr.jobs import NewJob
+from tickr.retry import DEFAULT, MAX_DELAY_S, Backoff
+
+MAX_TIMEOUT_S = 30 * 86_400.0
+MAX_ATTEMPTS = 100
+MAX_LABELS = 16
+
+LABEL_NAME = r"[A-Za-z0-9_.-]{1,64}"
+LABEL_VALUE_LENGTH = 256
+UUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+Value = TypeVar("Value")
+
+
+def _whole(pattern: str) -> Meta:
+    # "$" would let a trailing newline through.
+    return Meta(pattern=rf"\A(?:{pattern})\Z")
+
+
+JobType = Annotated[str, _whole(jobs.TYPE_PATTERN)]
+Text = Annotated[str, Meta(max_length=LABEL_VALUE_LENGTH)]
+Labels = Annotated[dict[Annotated[str, _whole(LABEL_NAME)], Text], Meta(max_length=MAX_LABELS)]
+
+
+class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job as a client describes it. Durations in seconds."""
+
+    type: JobType
+    payload: Raw = Raw(b"{}")
+    queue: Annotated[str, _whole(jobs.QUEUE_PATTERN)] = jobs.DEFAULT_QUEUE
+    priority: Annotated[int, Meta(ge=0, le=9)] = jobs.DEFAULT_PRIORITY
+    delay: Annotated[float, Meta(ge=0, le=MAX_DELAY_S)] | UnsetType = UNSET
+    run_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
+    max_attempts: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] | UnsetType = UNSET
+    timeout: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT_S)] | UnsetType = UNSET
+    backoff: Backoff | Literal["constant", "linear", "exponential"] | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    id: Annotated[str, _whole(UUID)] | UnsetType = UNSET
+
+
+RULES: dict[str, str] = {
+    "type": "must be 1 to 128 letters, digits or _ . : / -, beginning with a letter or digit",
+    "queue": "must be 1 to 64 letters, digits or _ . : -, beginning with a letter or digit",
+    "priority": "must be a whole number from 0 (runs first) to 9",
+    "delay": "must be a number of seconds from 0 to 100 years",
+    "run_at": "must be an instant as in RFC 3339 with its offset, like 2030-01-31T12:00:00Z",
+    "max_attempts": f"must be a whole number from 1 to {MAX_ATTEMPTS}",
+    "timeout": "must be a number of seconds above 0, at most 30 days",
+    "backoff": 'must be "constant", "linear", "exponential", or an object of kind, base, factor, cap and jitter',
+    "labels": f"must be an object of at most {MAX_LABELS} strings; names are 1 to 64 letters, digits or _ . -, "
+    f"values at most {LABEL_VALUE_LENGTH} characters",
+    "id": "must be a UUID like 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c",
+}
+"""What to say about a field that is wrong."""
+
+_decode = msgspec.json.Decoder(Submission).decode
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_labels_text = msgspec.json.Encoder(order="deterministic").encode
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def read(body: bytes, *, now: int, defaults: Callable[[str], HandlerDefaults | None]) -> NewJob:
+    """Return the job that ``body`` (strict JSON) describes.
+
+    Args:
+      now: microseconds UTC by the store's clock; bounds ``run_at``.
+    Raises: Problem (422) with every fault found.
+    """
+    try:
+        said = _decode(body)
+    except msgspec.ValidationError:
+        faults = field_faults(body, Submission, RULES)
+        raise invalid([*faults, *_further_faults(_usable(body), now)]) from None
+    if faults := _further_faults(msgspec.structs.asdict(said), now):
+        raise invalid(faults)
+    return new_job(said, defaults(said.type))
+
+
+def read_record(body: bytes, kind: type[Record], rules: dict[str, str]) -> Record:
+    """Return the record of ``kind`` that ``body`` (strict JSON) describes. Raises: Problem (422), all faults told."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise invalid(field_faults(body, kind, rules)) from None
+
+
+def field_faults(body: bytes, kind: type[msgspec.Struct], rules: dict[str, str]) -> list[Fault]:
+    """Return what is wrong with ``body`` as a record of ``kind``, field by field in the order of the body."""
+    try:
+        given = _fields(body)
+    except msgspec.ValidationError:
+        return [Fault("", "must be a JSON object")]
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    faults = [Fault(f"/{name}", "is required") for name, f in known.items() if f.required and name not in given]
+    for name, raw in given.items():
+        if name not in known:
+            faults.append(Fault(pointer(name), f"is not known here{_near(name, known)}"))
+            continue
+        try:
+            msgspec.json.decode(raw, type=known[name].type)
+        except msgspec.ValidationError as error:
+            faults.append(Fault(pointer(name) + _inner(str(error)), rules[name]))
+    return faults
+
+
+def pointer(name: str) -> str:
+    """Return the JSON pointer (RFC 6901) to the member ``name`` of the body."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _near(name: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(name[:64], known, n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _inner(message: str) -> str:
+    """Return the pointer below the field out of msgspec's message, which ends like ``- at `$.base```."""
+    found = re.search(r"`\$((?:\.\w+)+)`$", message)
+    return found[1].replace(".", "/") if found else ""
+
+
+def _usable(body: bytes) -> dict[str, Any]:
+    """Return those of the fields in ``_further_faults`` that can be read in a body with faults elsewhere."""
+    try:
+        given = _fields(body)
+    except msgspec.ValidationError:
+        return {}
+    usable: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Submission):
+        if field.name in ("delay", "run_at", "backoff") and field.name in given:
+            try:
+                usable[field.name] = msgspec.json.decode(given[field.name], type=field.type)
+            except msgspec.ValidationError:
+                continue
+    return usable
+
+
+def _further_faults(said: dict[str, Any], now: int) -> list[Fault]:
+    """Return the faults that one field alone does not show: they need the clock, or another field."""
+    delay, run_at, backoff = said.get("delay", UNSET), said.get("run_at", UNSET), said.get("backoff", UNSET)
+    faults = []
+    if delay is not UNSET and run_at is not UNSET:
+        faults.append(Fault("/run_at", "cannot be given together with delay"))
+    if run_at is not UNSET and _micros(run_at) > now + int(MAX_DELAY_S) * 1_000_000:
+        faults.append(Fault("/run_at", "must not be more than 100 years ahead"))
+    if isinstance(backoff, Backoff):
+        faults.extend(Fault(f"/backoff/{field}", problem) for field, problem in backoff.faults())
+    return faults
+
+
+def _micros(at: datetime) -> int:
+    # What lies before 1970 is due at once like everything past; the index orders no negative instants.
+    return max(0, (at - EPOCH) // _MICROSECOND)
+
+
+def new_job(said: Submission, handler: HandlerDefaults | None) -> NewJob:
+    """Return the job for a submission without faults; ``handler`` is the one of its type on this node, if any."""
+    wishes = handler or _NO_WISHES
+    timeout_s = _first(said.timeout, wishes.timeout, jobs.DEFAULT_TIMEOUT_S)
+    backoff = Backoff(kind=said.backoff) if isinstance(said.backoff, str) else said.backoff
+    return NewJob(
+        id=str(uuid_utils.uuid7()) if said.id is UNSET else said.id.lower(),
+        chosen_id=said.id is not UNSET,
+        type=said.type,
+        queue=said.queue,
+        priority=said.priority,
+        payload=bytes(said.payload).decode(),
+        delay_us=0 if said.delay is UNSET else round(said.delay * 1_000_000),
+        run_at=None if said.run_at is UNSET else _micros(said.run_at),
+        max_attempts=_first(said.max_attempts, wishes.max_attempts, jobs.DEFAULT_MAX_ATTEMPTS),
+        # At least a microsecond: a timeout of 0 would be none at all.
+        timeout_us=max(1, round(timeout_s * 1_000_000)),
+        backoff=_first(backoff, wishes.backoff, DEFAULT),
+        labels=_labels_text(said.labels).decode() if said.labels else None,
+    )
+
+
+class _NoWishes(msgspec.Struct, frozen=True):
+    timeout: float | None = None
+    max_attempts: int | None = None
+    backoff: Backoff | None = None
+
+
+_NO_WISHES = _NoWishes()
+
+
+def _first(said: Value | UnsetType, wished: Value | None, default: Value) -> Value:
+    if said is not UNSET:
+        return said
+    return default if wished is None else wished

@@ -1,0 +1,63 @@
+"""How a command ends when it cannot do what was asked: one sentence on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from tickr.errors import ConfigError, TickrError
+
+REFUSED = 1
+"""The job, the store or the server said no."""
+MISUSED = 2
+"""Flags, variables, the file or the arguments cannot be used."""
+UNREACHABLE = 3
+"""No Tickr answers."""
+
+
+class Exit(click.ClickException):
+    """Ends the command with ``code`` after saying why; nothing is said when ``message`` is empty."""
+
+    def __init__(self, message: str, code: int = REFUSED) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance, and calls it a class variable
+
+    def show(self, file: object = None) -> None:
+        if self.message:
+            click.echo(f"Error: {self.message}", err=True)
+
+
+def of_config(error: ConfigError) -> Exit:
+    """Return the exit that tells every fault of a configuration."""
+    if len(error.faults) == 1:
+        return Exit(error.faults[0], MISUSED)
+    faults = "".join(f"\n  {fault}" for fault in error.faults)
+    return Exit(f"{len(error.faults)} settings cannot be used:{faults}", MISUSED)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Turn what the operator can do something about into an ``Exit``; a bug goes on with its traceback.
+
+    Understands groups: trio puts what a nursery's tasks raise into one. The first known error speaks for the others.
+    """
+    try:
+        yield
+    except (TickrError, OSError) as error:
+        raise of_error(error) from None
+    except BaseExceptionGroup as group:
+        if group.split((TickrError, OSError))[1] is not None:
+            raise
+        raise of_error(_first(group)) from None
+
+
+def of_error(error: BaseException) -> Exit:
+    return of_config(error) if isinstance(error, ConfigError) else Exit(str(error))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

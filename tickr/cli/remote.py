@@ -1,0 +1,219 @@
+"""A small blocking client for the HTTP API: what the commands about jobs talk to a running Tickr with.
+
+Comes in: the server's URL and a token. Goes out: ``RemoteJob`` records that keep the server's own bytes, so that no
+number in a payload loses a digit on its way to the screen. Every refusal is an ``Exit`` whose sentence is the server's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import msgspec
+from msgspec import Raw
+
+from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+PAGE = 200
+"""Most jobs that the API puts on one page."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    pointer: str = ""
+    detail: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The parts of an ``application/problem+json`` that a person reads."""
+
+    code: str = ""
+    detail: str = ""
+    errors: list[Fault] = []
+
+    def sentences(self) -> str:
+        faults = [f"\n  {fault.pointer or 'the body'} {fault.detail}" for fault in self.errors]
+        return self.detail + "".join(faults)
+
+
+class RemoteError(msgspec.Struct, frozen=True):
+    kind: str
+    message: str
+    traceback: str | None = None
+
+
+class RemoteAttempt(msgspec.Struct, frozen=True):
+    number: int
+    outcome: str
+    node: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    error: RemoteError | None = None
+
+
+class RemoteJob(msgspec.Struct, frozen=True):
+    """A job as the API shows it; fields that a newer server adds are left aside."""
+
+    id: str
+    type: str
+    queue: str
+    priority: int
+    state: str
+    payload: Raw
+    labels: dict[str, str]
+    attempt: int
+    max_attempts: int
+    run_at: str
+    created_at: str
+    result: Raw | None = None
+    error: RemoteError | None = None
+    crashes: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    node: str | None = None
+    notice: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A job and the bytes it came as."""
+
+    job: RemoteJob
+    raw: bytes
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[Raw]
+    next_cursor: str | None = None
+
+
+class Remote:
+    """One Tickr at ``url``. A context manager. Every method raises ``Exit`` when the answer is no, or none comes."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = _checked(url)
+        self._http = httpx2.Client(
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
+            # A proxy of the surrounding network has no way to this machine's loopback.
+            trust_env=not _is_loopback(self._url),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def submit(self, body: bytes, job_id: str) -> Answer:
+        """Hand in the job that ``body`` describes, whose id is ``job_id``."""
+        unsure = (
+            f"whether job {job_id} is stored is not known. Submit it again with --id {job_id}: "
+            "the same id is never stored twice."
+        )
+        return _answer(self._ask("POST", "/jobs", body=body, unsure=unsure))
+
+    def job(self, job_id: str) -> Answer:
+        return _answer(self._ask("GET", f"/jobs/{quote(job_id, safe='')}"))
+
+    def attempts(self, job_id: str) -> tuple[list[RemoteAttempt], bytes]:
+        """Return every attempt, oldest first, and the JSON array they came as."""
+        page = _decode(self._ask("GET", f"/jobs/{quote(job_id, safe='')}/attempts"), _Page)
+        return [msgspec.json.decode(raw, type=RemoteAttempt) for raw in page.items], msgspec.json.encode(page.items)
+
+    def jobs(self, filters: Mapping[str, Sequence[str]], *, limit: int | None) -> Iterator[Answer]:
+        """Yield the jobs that pass ``filters``, newest first, ``limit`` at most (None: all), page by page."""
+        cursor: str | None = None
+        while limit is None or limit > 0:
+            query = {**filters, "limit": str(PAGE if limit is None else min(limit, PAGE))}
+            page = _decode(self._ask("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), _Page)
+            for raw in page.items:
+                yield Answer(msgspec.json.decode(raw, type=RemoteJob), bytes(raw))
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            limit = None if limit is None else limit - len(page.items)
+
+    def cancel(self, job_id: str) -> Answer:
+        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/cancel"))
+
+    def retry(self, job_id: str) -> Answer:
+        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/retry"))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
+        unsure: str = "whether it was done is not known.",
+    ) -> httpx2.Response:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            answer = self._http.request(method, self._url + path, content=body, params=query, headers=headers)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise Exit(
+                f"No Tickr answers at {self._url}. Start one with `tickr serve`, or name another with --url.",
+                UNREACHABLE,
+            ) from None
+        except httpx2.TransportError as error:
+            told = "" if method == "GET" else f"; {unsure}"
+            raise Exit(f"{self._url} did not answer ({_named(error)}){told}", UNREACHABLE) from None
+        if answer.is_success:
+            return answer
+        raise _refusal(answer, self._url)
+
+
+def _refusal(answer: httpx2.Response, url: str) -> Exit:
+    try:
+        problem = msgspec.json.decode(answer.content, type=Problem)
+    except msgspec.DecodeError:
+        problem = Problem()
+    if not problem.detail:
+        return Exit(f"What answers at {url} is not Tickr: HTTP {answer.status_code}.", UNREACHABLE)
+    if problem.code == "unauthenticated":
+        return Exit(f"{problem.sentences()}\nThe command line takes the token from the variable TICKR_TOKEN.", REFUSED)
+    return Exit(problem.sentences(), REFUSED)
+
+
+def _answer(response: httpx2.Response) -> Answer:
+    return Answer(_decode(response, RemoteJob), response.content)
+
+
+def _decode(response: httpx2.Response, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except msgspec.DecodeError:
+        raise Exit(f"What answers at {response.url} is not Tickr, or too different a version.", UNREACHABLE) from None
+
+
+def _checked(url: str) -> str:
+    wrong = Exit("--url must be like http://127.0.0.1:8080", MISUSED)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise wrong
+    return url.rstrip("/")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _named(error: httpx2.TransportError) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,194 @@
+"""What jobs look like in a terminal: one line, a list, a whole job with its attempts.
+
+80 columns are enough for everything; what is piped is neither coloured nor cut. Text that came with a job may hold
+anything, so nothing of it reaches the terminal before ``harmless`` has looked at it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import IO
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteJob
+
+PIPED_WIDTH = 100_000
+"""Columns of an output that is no terminal: nothing is cut or folded."""
+WIDE = 110
+"""From so many columns on a list also shows queue and priority."""
+
+COLOURS = {
+    "scheduled": "magenta",
+    "ready": "blue",
+    "running": "cyan",
+    "retrying": "yellow",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "dim",
+    "released": "dim",
+}
+"""Colour of each state, and of each outcome of an attempt."""
+
+# C0 and C1 controls, and what turns the direction of text.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """Return a console on ``file`` (stdout) that colours a terminal only, and not with NO_COLOR."""
+    file = sys.stdout if file is None else file
+    return Console(file=file, highlight=False, emoji=False, markup=False, width=None if file.isatty() else PIPED_WIDTH)
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` with everything that could steer a terminal written out."""
+    return _UNSAFE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def state(name: str) -> Text:
+    return Text(harmless(name), COLOURS.get(name, ""))
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def span(seconds: float) -> str:
+    """Return a duration as a person says it: ``0.2 s``, ``45 s``, ``3 min``, ``2 h``, ``5 d``."""
+    seconds = abs(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for size, unit, up_to in ((1, "s", 100), (60, "min", 6000), (3600, "h", 172_800)):
+        if seconds < up_to:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def relative(at: str, now: datetime) -> str:
+    ahead = (_parsed(at) - now).total_seconds()
+    return f"in {span(ahead)}" if ahead > 0 else f"{span(ahead)} ago"
+
+
+def absolute(at: str, now: datetime) -> str:
+    """Return the instant in local time and how far away it is."""
+    return f"{_parsed(at).astimezone().isoformat(' ', 'seconds')}  ({relative(at, now)})"
+
+
+def _parsed(at: str) -> datetime:
+    return datetime.fromisoformat(at)
+
+
+def _took(started: str | None, finished: str | None) -> str:
+    return span((_parsed(finished) - _parsed(started)).total_seconds()) if started and finished else ""
+
+
+def when(job: RemoteJob, now: datetime) -> str:
+    """Return the instant that matters most in the job's state."""
+    if job.finished_at and job.state in ("succeeded", "failed", "cancelled"):
+        return relative(job.finished_at, now)
+    if job.state == "running" and job.started_at:
+        return f"for {span((now - _parsed(job.started_at)).total_seconds())}"
+    return relative(job.run_at, now) if job.state in ("scheduled", "retrying") else f"due {relative(job.run_at, now)}"
+
+
+# -- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def line(job: RemoteJob) -> Text:
+    """Return a job in one line; its id is the first word."""
+    due = f", due {relative(job.run_at, _now())}" if job.state in ("scheduled", "retrying") else ""
+    return Text.assemble(job.id, "  ", harmless(job.type), "  ", state(job.state), due)
+
+
+def job_list(jobs: Iterable[RemoteJob], *, width: int) -> Table:
+    now = _now()
+    table = _table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if width >= WIDE else ()))
+    table.columns[1].no_wrap, table.columns[1].overflow = True, "ellipsis"
+    for job in jobs:
+        tries = f"{job.attempt}/{job.max_attempts}"
+        more = (Text(harmless(job.queue)), str(job.priority)) if width >= WIDE else ()
+        table.add_row(job.id, Text(harmless(job.type)), state(job.state), tries, when(job, now), *more)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(header, no_wrap=header not in ("ERROR",))
+    return table
+
+
+def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt]) -> Iterable[Text | Table]:
+    """Yield the paragraphs that show everything about a job."""
+    now = _now()
+    yield Text.assemble((harmless(job.type), "bold"), "  ", job.id, "  ", state(job.state))
+    if job.notice:
+        yield Text(harmless(job.notice), "bold yellow")
+    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(job, now):
+        facts.add_row(name, value)
+    yield facts
+    if attempts:
+        yield Text()
+        yield _attempt_list(attempts, now)
+    if job.error and job.error.traceback:
+        yield Text()
+        yield Text(harmless(job.error.traceback.rstrip()), "dim")
+
+
+def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
+    yield "queue", Text(f"{harmless(job.queue)}, priority {job.priority}")
+    crashed = f", and lost with its node {job.crashes} times" if job.crashes else ""
+    yield "tries", Text(f"{job.attempt} of {job.max_attempts}{crashed}")
+    yield "created", Text(absolute(job.created_at, now))
+    if job.state in ("scheduled", "ready", "retrying"):
+        yield "due", Text(absolute(job.run_at, now))
+    if job.started_at:
+        yield "started", Text(absolute(job.started_at, now))
+    if job.finished_at:
+        yield "finished", Text(absolute(job.finished_at, now))
+    if job.node:
+        yield "node", Text(harmless(job.node))
+    if job.labels:
+        yield "labels", Text(harmless(", ".join(f"{name}={value}" for name, value in job.labels.items())))
+    yield "payload", Text(pretty(bytes(job.payload)))
+    if job.result is not None:
+        yield "result", Text(pretty(bytes(job.result)))
+    if job.error:
+        yield "error", Text(error_line(job.error), "red")
+
+
+def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
+    table = _table("TRY", "OUTCOME", "STARTED", "TOOK", "ERROR")
+    table.columns[4].overflow = "fold"
+    for attempt in attempts:
+        started = relative(attempt.started_at, now) if attempt.started_at else ""
+        table.add_row(
+            str(attempt.number),
+            state(attempt.outcome),
+            started,
+            _took(attempt.started_at, attempt.finished_at),
+            Text(error_line(attempt.error) if attempt.error else ""),
+        )
+    return table
+
+
+def error_line(error: RemoteError) -> str:
+    return harmless(f"{error.kind}: {error.message}")
+
+
+def pretty(json: bytes) -> str:
+    """Return JSON in one line if it is short, else indented; its numbers stay as they are."""
+    short = msgspec.json.format(json, indent=0).decode()
+    return harmless(short if len(short) <= 60 else msgspec.json.format(json, indent=2).decode())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

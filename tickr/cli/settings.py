@@ -1,0 +1,132 @@
+"""From flags, variables and a file to a ``Config``: flag > ``TICKR_…`` variable > TOML file > default.
+
+Only fetches raw values and notes where each comes from; what they mean is ``tickr.config``'s. All faults of all sources
+are told together. The flags are made from the settings themselves, so a new setting has its flag at once.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import click
+
+from tickr.config import SETTINGS, Config, Given, Setting, read
+from tickr.errors import ConfigError
+
+CONFIG_VARIABLE = "TICKR_CONFIG"
+OTHER_VARIABLES = (CONFIG_VARIABLE, "TICKR_URL")
+"""Variables of ours that are no settings of a node."""
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def setting_flags(*names: str) -> Callable[[Command], Command]:
+    """Give a command ``--config`` and a flag for each of the settings ``names``; without names, for all that have one.
+
+    The command takes them as ``**flags`` and hands them to ``load``.
+    """
+    chosen = [setting for name, setting in SETTINGS.items() if setting.flag and (not names or name in names)]
+
+    def decorate(command: Command) -> Command:
+        help_ = f"TOML file with settings; flags and variables win over it. [{CONFIG_VARIABLE}]"
+        command = click.option("--config", metavar="FILE", help=help_)(command)
+        for setting in reversed(chosen):
+            command = _flag(setting)(command)
+        return command
+
+    return decorate
+
+
+def _flag(setting: Setting) -> Callable[[Command], Command]:
+    note = setting.variable if setting.default in (None, False) else f"{setting.variable}; {setting.shown_default}"
+    help_ = f"{setting.help} [{note}]"
+    if isinstance(setting.default, bool):
+        return click.option(str(setting.flag), setting.name, is_flag=True, default=None, help=help_)
+    return click.option(str(setting.flag), setting.name, metavar=setting.metavar, default=None, help=help_)
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration that ``flags`` (of ``setting_flags``), ``environ`` and the file ask for.
+
+    Args:
+      environ: the variables; None for those of this process. An empty variable is as good as none.
+    Raises: ConfigError: with every fault of every source.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Given] = {}
+    faults: list[str] = []
+    path = flags.get("config") or environ.get(CONFIG_VARIABLE)
+    if path:
+        try:
+            given |= {name: Given(value, f"{path}: {name}") for name, value in _file(path).items()}
+        except ConfigError as error:
+            faults += error.faults
+    for name, setting in SETTINGS.items():
+        if value := environ.get(setting.variable):
+            given[name] = Given(value, setting.variable)
+    given |= {name: Given(value, str(SETTINGS[name].flag)) for name, value in flags.items() if _said(name, value)}
+    faults += _address_faults(given)
+    try:
+        config = read(given)
+    except ConfigError as error:
+        raise ConfigError([*faults, *error.faults]) from None
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def _said(name: str, value: object) -> bool:
+    return name in SETTINGS and value is not None
+
+
+def _file(path: str) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path} is not TOML: {error}"]) from None
+
+
+def _address_faults(given: Mapping[str, Given]) -> list[str]:
+    """Return what the adapters find wrong with their URLs; those look closer than ``read`` does."""
+    faults: list[str] = []
+    for name, schemes, look in (
+        ("store", ("mysql://",), _look_at_mysql),
+        ("index", ("redis://", "rediss://"), _look_at_redis),
+    ):
+        if name in given and str(given[name].value).startswith(schemes):
+            try:
+                look(str(given[name].value))
+            except ConfigError as error:
+                faults += [fault.replace(f"{name}:", f"{given[name].origin}:", 1) for fault in error.faults]
+            except ValueError:
+                continue  # no URL at all; ``read`` says so
+    return faults
+
+
+def _look_at_mysql(url: str) -> None:
+    from tickr.store.mysql_address import parse
+
+    parse(url)
+
+
+def _look_at_redis(url: str) -> None:
+    from tickr.redis_link.address import parse_redis_url
+
+    parse_redis_url(url)
+
+
+def stray_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that looks like a setting misspelt; nothing is refused for it."""
+    known = [*(setting.variable for setting in SETTINGS.values()), *OTHER_VARIABLES]
+    sentences = []
+    for name in os.environ if environ is None else environ:
+        if name.startswith("TICKR_") and name not in known and (near := get_close_matches(name, known, 1, 0.85)):
+            sentences.append(f"{name} is not a setting; did you mean {near[0]}?")
+    return sentences

@@ -1,0 +1,24 @@
+"""Which index a URL names."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from tickr.errors import ConfigError
+from tickr.index.contract import Index
+from tickr.index.heap import open_heap
+from tickr.index.redis import open_redis
+from tickr.redis_link.address import parse_redis_url
+
+
+def open_index(url: str) -> AbstractAsyncContextManager[Index]:
+    """Return the context manager of the index at ``url``: ``heap:`` or ``redis://host:port/db?namespace=t``.
+
+    Raises: ConfigError: the URL is faulty. A Redis that cannot be reached is no error, see ``Index.available``.
+    """
+    scheme = url.partition(":")[0]
+    if url == "heap:":
+        return open_heap()
+    if scheme in ("redis", "rediss"):
+        return open_redis(parse_redis_url(url))
+    raise ConfigError([f"index: {scheme!r} is neither heap:, redis:// nor rediss://"])

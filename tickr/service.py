@@ -1,0 +1,357 @@
+"""The service: one node, from opening the store to closing it. The only file that knows all the others.
+
+``_Node.live`` holds the nursery tree. Nesting is dependency order, so it is also stop order: what is innermost needs
+everything round it and stops first.
+
+    store > index > bell            opened first, closed last
+      lease                         renewed until the last outcome is stored
+        outcomes                    stores what the workers say, to the last word
+          pool                      runs jobs
+            scheduler, claims       bring work
+              intake > http         take requests
+
+A stop has two phases. *Drain*: ``/readyz`` says so, the listener closes, claims end, running jobs have ``grace``
+seconds. *Now* (a second signal, a cancelled scope, the end of the grace): what still runs is cancelled and handed back.
+Every wait after that has a deadline of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import msgspec
+import outcome
+import structlog
+import trio
+
+from tickr.announce import Announcer
+from tickr.api import submission
+from tickr.api.app import create_app
+from tickr.api.context import Context
+from tickr.api.problems import Problem
+from tickr.api.server import listen, serve_http
+from tickr.bell import Bell, open_bell
+from tickr.config import Config
+from tickr.errors import SpecRejected, TickrError
+from tickr.index.contract import Index
+from tickr.index.open import open_index
+from tickr.intake import Intake
+from tickr.jobs import Job
+from tickr.lease import Lease, describe_process, forget_dead_neighbours
+from tickr.scheduler.audit import Audit
+from tickr.scheduler.promote import promote
+from tickr.scheduler.reap import reap
+from tickr.store.contract import Clock, Node, Store
+from tickr.store.open import open_store
+from tickr.worker import builtin
+from tickr.worker.handlers import Jobs
+from tickr.worker.worker import Worker
+
+RELEASE_S = 2.0
+"""How long taking its own row away may take at a stop, in seconds; otherwise the row ends by itself."""
+HTTP_GRACE_S = 5.0
+"""How long requests at work have at a stop, in seconds."""
+
+log = structlog.get_logger("tickr.service")
+
+
+class Started(Protocol):
+    """Whom to tell that the node serves: a ``trio.TaskStatus``, or the command line."""
+
+    def started(self, value: Handle, /) -> None: ...
+
+
+class Stop:
+    """The wish that a node ends, in two phases. Anybody may ask; ``_Node`` listens."""
+
+    def __init__(self) -> None:
+        self.draining = trio.Event()
+        self.now = trio.Event()
+
+    def ask(self) -> None:
+        """Drain; asked again, end now."""
+        if self.draining.is_set():
+            self.now.set()
+        self.draining.set()
+
+    def end_now(self) -> None:
+        self.draining.set()
+        self.now.set()
+
+
+class Handle:
+    """A running node, for the program that started it.
+
+    Attributes:
+      url, host, port: where its API listens; url is "" and port 0 for a node without the role.
+      store: the store it works on.
+    """
+
+    def __init__(self, context: Context, stop: Stop, lease: Lease, address: tuple[str, int] | None) -> None:
+        self._context = context
+        self._stop = stop
+        self._lease = lease
+        self.store = context.store
+        self.host, self.port = address or ("", 0)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.url = f"http://{host}:{self.port}" if address else ""
+
+    @property
+    def node_id(self) -> str:
+        """The id under which this node holds its lease now; a new one after each lease that was lost."""
+        return self._lease.node_id
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> Job:
+        """Store a job and return it once it is durable.
+
+        Args:
+          payload: anything JSON can say; None is an empty object.
+          options: the other fields of ``POST /jobs`` (``queue``, ``priority``, ``delay``, ``id`` …).
+        Raises: SpecRejected, DuplicateJob, Overloaded, StoreUnavailable: see ``Intake.submit``.
+        """
+        body = msgspec.json.encode({"type": type, "payload": {} if payload is None else payload, **options})
+        try:
+            new = submission.read(body, now=self.store.now_us(), defaults=self._context.defaults)
+        except Problem as problem:
+            fault = problem.faults[0]
+            raise SpecRejected(fault.pointer, fault.detail) from None
+        job, _ = await self._context.intake.submit(new)
+        return job
+
+    async def get(self, job_id: str) -> Job | None:
+        return await self.store.get(job_id)
+
+    def stop(self) -> None:
+        """Ask the node to stop gracefully; a second time, at once. ``serve`` returns when it has."""
+        self._stop.ask()
+
+
+async def serve(
+    jobs: Jobs | None = None,
+    *,
+    config: Config | None = None,
+    clock: Clock | None = None,
+    task_status: trio.TaskStatus[Handle] = trio.TASK_STATUS_IGNORED,
+    **settings: Any,
+) -> None:
+    """Run a node until it is stopped; ``await nursery.start(tickr.serve, jobs)`` starts it inside another trio program.
+
+    Args:
+      jobs: handlers of one's own, beside the built-in ones.
+      config: settings; ``settings`` are fields of ``Config`` that go before it.
+      clock: in place of the store's own clock, for tests.
+      task_status: is given a ``Handle`` once the node serves.
+    Raises: ConfigError, StoreUnavailable, SchemaMismatch: it could not start.
+    Cancellation: like a stop at once. Running jobs are cancelled and handed back, their outcomes stored, before
+      ``Cancelled`` goes on; all of that has deadlines. Only a handler that ignores its cancellation for good holds up.
+    """
+    node = _Node(msgspec.structs.replace(config or Config(), **settings), jobs, clock)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_when_cancelled, node.stop)
+        # The shield needs no deadline of its own: after ``stop.now`` each wait of the node has one.
+        with trio.CancelScope(shield=True):
+            ended = await outcome.acapture(node.live, task_status)
+        nursery.cancel_scope.cancel()
+    _unwrap(ended)
+
+
+async def run_until_signalled(config: Config, jobs: Jobs, *, announce: Callable[[Handle], None]) -> None:
+    """Run a node until SIGTERM or Ctrl-C: the first drains, the second ends it at once. For a process of its own.
+
+    Args:
+      announce: called once, with the handle, when the node serves.
+    Raises: as ``serve``. Does not return if a handler is left that cannot be stopped: when everything is stored and
+      closed, it ends the process.
+    """
+    node = _Node(config, jobs, exit_over_zombies=True)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signals, signals, node)
+            ended = await outcome.acapture(node.live, _Announced(announce))
+            nursery.cancel_scope.cancel()
+    _unwrap(ended)
+
+
+class _Announced:
+    """Calls back where nobody waits in ``nursery.start``."""
+
+    def __init__(self, announce: Callable[[Handle], None]) -> None:
+        self.started = announce
+
+
+async def _stop_on_signals(signals: AsyncIterator[int], node: _Node) -> None:
+    async for number in signals:
+        log.info("node.stopping", signal=signal.Signals(number).name, grace_s=node.config.grace)
+        node.stop.ask()
+
+
+async def _end_when_cancelled(stop: Stop) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        stop.end_now()
+
+
+def _unwrap(ended: outcome.Outcome[None]) -> None:
+    """Raise what ended a node. The one Tickr error inside nested groups goes out bare: callers catch it by its name."""
+    try:
+        ended.unwrap()
+    except BaseExceptionGroup as group:
+        inner: BaseException = group
+        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+            inner = inner.exceptions[0]
+        raise inner if isinstance(inner, TickrError) else group from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What a node works on, open."""
+
+    store: Store
+    index: Index
+    bell: Bell
+    announcer: Announcer
+
+
+class _Node:
+    """One node's parts and their nursery tree."""
+
+    def __init__(
+        self, config: Config, jobs: Jobs | None, clock: Clock | None = None, *, exit_over_zombies: bool = False
+    ) -> None:
+        self.config = config
+        self.stop = Stop()
+        self._clock = clock
+        self._exit_over_zombies = exit_over_zombies
+        self._jobs = Jobs()
+        self._jobs.include(jobs or Jobs())
+        builtin.register(self._jobs, http_allow_private=config.http_allow_private, smtp=config.smtp)
+
+    async def live(self, started: Started) -> None:
+        """Open everything, serve until asked to stop, close everything."""
+        sock = listen(self.config.host, self.config.port) if "api" in self.config.roles else None
+        # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
+        async with trio.open_nursery() as tasks:
+            async with (
+                open_store(self.config.store, clock=self._clock) as store,
+                open_index(self.config.index) as index,
+                open_bell(self.config.index) as bell,
+            ):
+                ports = _Ports(store, index, bell, Announcer(store, index, bell))
+                worker = await self._live_on(ports, tasks, sock, started)
+            if worker and worker.zombies:
+                self._leave_behind(worker.zombies)
+
+    async def _live_on(
+        self, ports: _Ports, tasks: trio.Nursery, sock: socket.socket | None, started: Started
+    ) -> Worker | None:
+        """The nursery tree: going down the page everything starts, and it stops coming back up."""
+        await forget_dead_neighbours(ports.store)
+        lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
+        await lease.acquire()
+        worker = self._worker(ports, lease) if "worker" in self.config.roles else None
+        async with trio.open_nursery() as leasing:
+            leasing.start_soon(self._keep_lease, lease, worker)
+            async with trio.open_nursery() as working:
+                if worker:
+                    working.start_soon(worker.run, tasks)
+                async with trio.open_nursery() as scheduling:
+                    if "scheduler" in self.config.roles:
+                        self._schedule(ports, scheduling)
+                    async with trio.open_nursery() as taking:
+                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer)
+                        taking.start_soon(intake.run)
+                        await self._take_requests(self._context(ports, intake, lease), lease, worker, sock, started)
+                        intake.close()
+                    scheduling.cancel_scope.cancel()
+                if worker:
+                    await worker.drain(grace_s=self.config.grace, now=self.stop.now)
+            with trio.move_on_after(RELEASE_S):
+                await lease.release()
+            leasing.cancel_scope.cancel()
+        log.info("node.stopped", node=lease.node_id)
+        return worker
+
+    async def _keep_lease(self, lease: Lease, worker: Worker | None) -> None:
+        """Hold the lease and claim under it; when it is lost, let go of everything and start over under a new id."""
+        while True:
+            async with trio.open_nursery() as session:
+                if worker:
+                    session.start_soon(worker.claim, lease.node_id)
+                await lease.keep(worker.heard_from_store if worker else None)
+                if worker:
+                    worker.lose_lease()
+                session.cancel_scope.cancel()
+            await lease.acquire()
+
+    def _schedule(self, ports: _Ports, scheduling: trio.Nursery) -> None:
+        scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
+        scheduling.start_soon(partial(reap, ports.store, ports.announcer, quiet_s=self.config.lease))
+        scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
+
+    async def _take_requests(
+        self, context: Context, lease: Lease, worker: Worker | None, sock: socket.socket | None, started: Started
+    ) -> None:
+        """Serve until asked to stop and the requests at work are answered. Claims end when the listener closes."""
+        handle = Handle(context, self.stop, lease, sock.getsockname()[:2] if sock else None)
+        async with trio.open_nursery() as listening:
+            if sock:
+                app = create_app(context)
+                await listening.start(partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S))
+            store, index = context.store.name, context.index.name
+            log.info("node.serving", node=lease.node_id, url=handle.url, store=store, index=index)
+            started.started(handle)
+            await self.stop.draining.wait()
+            if worker:
+                worker.stop_claiming()
+
+    def _context(self, ports: _Ports, intake: Intake, lease: Lease) -> Context:
+        return Context(
+            intake=intake,
+            store=ports.store,
+            index=ports.index,
+            config=self.config,
+            node_id=lease.node_id,
+            stopping=self.stop.draining,
+            defaults=self._jobs.get,
+        )
+
+    def _worker(self, ports: _Ports, lease: Lease) -> Worker:
+        return Worker(
+            self._jobs,
+            ports.store,
+            ports.index,
+            ports.bell,
+            ports.announcer,
+            node=lease.node_id,
+            slots=self.config.workers,
+            max_result_bytes=self.config.max_result,
+        )
+
+    def _about(self) -> Node:
+        works = "worker" in self.config.roles
+        return Node(
+            id="",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("tickr"),
+            roles=self.config.roles,
+            types=tuple(self._jobs) if works else (),
+            slots=self.config.workers if works else 0,
+            process=describe_process(),
+        )
+
+    def _leave_behind(self, zombies: list[str]) -> None:
+        """Everything is stored and closed; what is left are handlers that no cancellation ends."""
+        log.error("node.handlers_left_behind", jobs=zombies)
+        if self._exit_over_zombies:
+            sys.stderr.flush()
+            os._exit(0)

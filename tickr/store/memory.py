@@ -1,0 +1,283 @@
+"""The store in this process's memory: the verified fake for tests in virtual time, and ``--store memory:``.
+
+It keeps everything that the SQL stores keep, encoded events included, in plain dicts, and passes the same contract
+suite. Each method goes through a checkpoint first, where it may be cancelled with nothing changed, and then does all it
+has to do without another: that is its transaction. Records are immutable, so that what it gives out is a snapshot.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from tickr import events
+from tickr.errors import JobNotFound
+from tickr.events import Change
+from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Outcome, State
+from tickr.store import changes
+from tickr.store.contract import STATE_CODES, Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition, wall_clock
+
+
+@asynccontextmanager
+async def open_memory(*, clock: Clock | None = None) -> AsyncIterator[MemoryStore]:
+    """Open an empty store whose content ends with it. ``clock``: None for this machine's."""
+    yield MemoryStore(clock=clock)
+
+
+class MemoryStore:
+    """``Store`` in plain dicts; see ``store/contract.py`` for what each method promises."""
+
+    name = "memory"
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or wall_clock
+        self._jobs: dict[str, Job] = {}
+        self._by_state: dict[State, dict[str, Job]] = {state: {} for state in STATE_CODES}
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._events: list[str] = []  # the row with seq n is number n - 1
+        self._nodes: dict[str, Node] = {}
+        self._queues: set[str] = set()
+        self._epoch: str | None = None
+
+    def now_us(self) -> int:
+        return self._clock()
+
+    async def ping(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        answers, made = changes.insert(new, self._found(one.id for one in new), now)
+        self._queues.update(change.after.queue for change in made)
+        self._record(made, now)
+        return answers
+
+    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+        await trio.lowlevel.checkpoint()
+        now, job = self._clock(), self._existing(job_id)
+        change = changes.cancel(job, version, now)
+        if change is None:
+            return job
+        self._record([change], now)
+        return change.after
+
+    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        change = changes.redrive(self._existing(job_id), version, now)
+        self._record([change], now)
+        return change.after
+
+    async def get(self, job_id: str) -> Job | None:
+        await trio.lowlevel.checkpoint()
+        return self._jobs.get(job_id)
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        await trio.lowlevel.checkpoint()
+        current = events.current_attempt(self._existing(job_id))
+        ended = self._attempts.get(job_id, [])
+        return [*ended] if current is None else [*ended, current]
+
+    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        matches, now = _matcher(which), self._clock()
+        fit = (
+            job
+            for job in self._jobs.values()
+            if (before is None or (job.created_at, job.id) < before) and matches(job, now)
+        )
+        return heapq.nlargest(limit, fit, key=lambda job: (job.created_at, job.id))
+
+    async def queues(self) -> list[QueueDepth]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        return [self._depth(name, now) for name in sorted(self._queues)]
+
+    def _depth(self, name: str, now: int) -> QueueDepth:
+        held = [job for state in (*WAITING, State.RUNNING) for job in self._by_state[state].values()]
+        states = [job.state_at(now) for job in held if job.queue == name]
+        due = [job.run_at for job in held if job.queue == name and job.state in WAITING and job.run_at <= now]
+        return QueueDepth(
+            name=name,
+            ready=states.count(State.READY),
+            scheduled=states.count(State.SCHEDULED),
+            retrying=states.count(State.RETRYING),
+            running=states.count(State.RUNNING),
+            oldest_due_at=min(due, default=None),
+        )
+
+    # -- for the index --------------------------------------------------------------------------------------------
+
+    async def queue_names(self) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return sorted(self._queues)
+
+    async def due(self, limit: int) -> list[Entry]:
+        await trio.lowlevel.checkpoint()
+        now, per_queue = self._clock(), dict[str, list[Entry]]()
+        for job in self._waiting():
+            if job.run_at <= now:
+                per_queue.setdefault(job.queue, []).append(job.entry())
+        return [
+            entry
+            for queue in sorted(per_queue)
+            for entry in heapq.nsmallest(limit, per_queue[queue], key=lambda one: (one.priority, one.run_at, one.id))
+        ]
+
+    async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
+        await trio.lowlevel.checkpoint()
+        ahead = (job for job in self._waiting() if position is None or _place(job) > _sortable(position))
+        page = heapq.nsmallest(limit, ahead, key=_place)
+        entries = [job.entry() for job in page]
+        if len(page) < limit:
+            return entries, None
+        last = page[-1]
+        return entries, ScanPosition(last.state, last.queue, last.priority, last.run_at, last.id)
+
+    async def still_waiting(self, ids: Collection[str]) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        return [job for job in self._found(ids).values() if job.state in WAITING]
+
+    async def epoch(self, proposal: str) -> str:
+        await trio.lowlevel.checkpoint()
+        if self._epoch is None:
+            self._epoch = proposal
+        return self._epoch
+
+    # -- for workers ----------------------------------------------------------------------------------------------
+
+    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        return self._claim(self._found(ids).values(), node, types, self._clock())
+
+    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        able = (job for job in self._waiting() if job.run_at <= now and job.type in types)
+        return self._claim(heapq.nsmallest(limit, able, key=_urgency), node, types, now)
+
+    def _claim(self, found: Iterable[Job], node: str, types: Collection[str], now: int) -> list[Job]:
+        made = changes.claim(found, node=node, types=types, now=now)
+        self._record(made, now)
+        return [change.after for change in made]
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        made = changes.finish(outcomes, self._found(outcome.job.id for outcome in outcomes), now)
+        self._record([change for change in made if change is not None], now)
+        return [None if change is None else change.after for change in made]
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    async def register(self, node: Node, *, lease_s: float) -> None:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._nodes[node.id] = msgspec.structs.replace(
+            node,
+            started_at=now if node.started_at is None else node.started_at,
+            lease_until=now + int(lease_s * 1_000_000),
+        )
+
+    async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        node = self._alive(now).get(node_id)
+        if node is None:
+            return None
+        self._nodes[node_id] = msgspec.structs.replace(node, lease_until=now + int(lease_s * 1_000_000))
+        held = self._by_state[State.RUNNING].values()
+        return [Running(job.id, job.fence, job.cancel_requested) for job in held if job.node == node_id]
+
+    async def deregister(self, node_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._nodes.pop(node_id, None)
+
+    async def nodes(self) -> list[Node]:
+        await trio.lowlevel.checkpoint()
+        return sorted(self._alive(self._clock()).values(), key=lambda node: (node.started_at or 0, node.id))
+
+    def _alive(self, now: int) -> dict[str, Node]:
+        return {node.id: node for node in self._nodes.values() if (node.lease_until or 0) > now}
+
+    async def reap(self, limit: int) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._nodes = self._alive(now)
+        lost = [job for job in self._by_state[State.RUNNING].values() if job.node not in self._nodes]
+        made = changes.reap(lost[:limit], now)
+        self._record(made, now)
+        return [change.after for change in made]
+
+    # -- for the feed and the operator ----------------------------------------------------------------------------
+
+    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+        await trio.lowlevel.checkpoint()
+        return list(enumerate(self._events[after : after + limit], start=after + 1))
+
+    async def diagnose(self) -> list[Check]:
+        await trio.lowlevel.checkpoint()
+        advice = "Good for tests and trials; use sqlite:/// or mysql:// for work that matters."
+        return [Check("durability", "warn", "jobs live in this process's memory and end with it", advice)]
+
+    # -- the one write, and the lookups ---------------------------------------------------------------------------
+
+    def _record(self, made: Sequence[Change], now: int) -> None:
+        """Write one commit's worth of changes. No checkpoint, and nothing here can fail half-way."""
+        also = changes.written(made, now)
+        for before, after in ((change.before, change.after) for change in made):
+            if before is not None:
+                del self._by_state[before.state][before.id]
+            self._jobs[after.id] = self._by_state[after.state][after.id] = after
+        for job_id, attempt in also.attempts:
+            self._attempts.setdefault(job_id, []).append(attempt)
+        if also.body is not None:
+            self._events.append(also.body)
+
+    def _found(self, ids: Iterable[str]) -> dict[str, Job]:
+        return {id_: self._jobs[id_] for id_ in ids if id_ in self._jobs}
+
+    def _existing(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def _waiting(self) -> Iterable[Job]:
+        return (job for state in WAITING for job in self._by_state[state].values())
+
+
+def _urgency(job: Job) -> tuple[int, int, str]:
+    return job.priority, job.run_at, job.id
+
+
+def _place(job: Job) -> tuple[int, str, int, int, str]:
+    return STATE_CODES[job.state], job.queue, job.priority, job.run_at, job.id
+
+
+def _sortable(position: ScanPosition) -> tuple[int, str, int, int, str]:
+    return STATE_CODES[position.state], *position[1:]
+
+
+def _matcher(which: Filter) -> Callable[[Job, int], bool]:
+    def matches(job: Job, now: int) -> bool:
+        return (
+            (not which.states or job.state_at(now) in which.states)
+            and (not which.types or job.type in which.types)
+            and (not which.queues or job.queue in which.queues)
+            and (not which.labels or _has_labels(job, which.labels))
+        )
+
+    return matches
+
+
+def _has_labels(job: Job, wanted: tuple[tuple[str, str | None], ...]) -> bool:
+    labels = msgspec.json.decode(job.labels or "{}", type=dict[str, str])
+    return all(name in labels and value in (None, labels[name]) for name, value in wanted)

@@ -1,0 +1,227 @@
+"""The store on MySQL (8.0.4 or later) or MariaDB (10.6 or later): for many nodes on many machines.
+
+Each method is one transaction, run by ``mysql_transactions.py``; what it does inside is in ``mysql_claims.py`` (workers
+and nodes) and ``mysql_reads.py`` (questions), with the statements that both share in ``mysql_jobs.py``. Here is what
+belongs to the open store: its pool, its clock, how long each method may take, and which queues are registered already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio_mysql import err
+
+from tickr.events import Change
+from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome
+from tickr.store import changes, mysql_claims, mysql_errors, mysql_health, mysql_jobs, mysql_reads, mysql_schema
+from tickr.store.contract import Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition
+from tickr.store.mysql_address import Address, parse
+from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
+from tickr.store.mysql_transactions import BEGIN, ServerClock, Transaction, Transactions
+
+ASKED_WITHIN_S = 1.8
+"""For what an HTTP client waits on: a store that is down is a 503 within 2 s."""
+
+WORKED_WITHIN_S = 8.0
+"""For what only our own loops wait on; below the lease, so that a heartbeat fails while there is time left."""
+
+DOCUMENT_BYTES = 8 * 1024 * 1024
+PACKET_MARGIN_BYTES = 64 * 1024
+
+REGISTER_QUEUES = (
+    "INSERT IGNORE INTO queues (name, created_at) SELECT x.name, %s FROM "
+    "JSON_TABLE(%s, '$[*]' COLUMNS (name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]')) AS x"
+)
+PROPOSE_EPOCH = "INSERT IGNORE INTO meta (name, value) VALUES ('epoch', %s)"
+READ_EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
+
+
+@asynccontextmanager
+async def open_mysql(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    migrate: bool = False,
+    connections: int = DEFAULT_SIZE,
+    asked_within_s: float = ASKED_WITHIN_S,
+    worked_within_s: float = WORKED_WITHIN_S,
+) -> AsyncIterator[MysqlStore]:
+    """Open the store at ``url`` (see ``mysql_address.py``).
+
+    Args:
+      clock: what the time is, in place of the server's.
+      migrate: bring an older schema up to date; an empty database gets its tables without being asked.
+      connections: how many the pool has at most.
+      asked_within_s, worked_within_s: how long a method may take, for clients that wait and for our own loops.
+    Raises: ConfigError: a faulty URL; StoreUnavailable, SchemaMismatch.
+    """
+    address = parse(url)
+    tls = address.tls_context()
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        pool = Pool(address, tls, nursery, size=connections)
+        try:
+            packet_bytes = await mysql_schema.bring_up(pool, asked=migrate)
+            server_clock = ServerClock(clock)
+            document_bytes = min(DOCUMENT_BYTES, packet_bytes - PACKET_MARGIN_BYTES)
+            transactions = Transactions(pool, server_clock, document_bytes)
+            store = MysqlStore(address, transactions, server_clock, asked_within_s, worked_within_s)
+            await store.ping()
+            yield store
+        except Exception as error:
+            failure = error  # the block's own, not the pool's: it leaves as it is, in no group
+        finally:
+            await pool.aclose()
+    if failure is not None:
+        raise failure
+
+
+class MysqlStore:
+    """``Store`` on MySQL; see ``store/contract.py`` for what each method promises."""
+
+    name = "mysql"
+
+    def __init__(
+        self,
+        address: Address,
+        transactions: Transactions,
+        clock: ServerClock,
+        asked_within_s: float,
+        worked_within_s: float,
+    ) -> None:
+        self._address = address
+        self._run = transactions.run
+        self._clock = clock
+        self._asked_s = asked_within_s
+        self._worked_s = worked_within_s
+        self._queues: set[str] = set()  # registered for certain; others may be as well
+        self._turn = 0
+
+    def now_us(self) -> int:
+        return self._clock.now_us()
+
+    async def ping(self) -> None:
+        await self._run(lambda tx: tx.run(BEGIN), within_s=self._asked_s)
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        answers = await self._run(lambda tx: self._insert(tx, new), within_s=self._asked_s)
+        self._queues.update(job.queue for job, created in answers if created)
+        return answers
+
+    async def _insert(self, tx: Transaction, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        """Suppose that all are new; only when the server says otherwise look which are not."""
+        stored: dict[str, Job] = {}
+        while True:
+            answers, made = changes.insert(new, stored, tx.now)
+            await self._register_queues(tx, made)
+            try:
+                await mysql_jobs.insert(tx, made)
+            except err.IntegrityError as error:
+                if not mysql_errors.is_duplicate(error):
+                    raise
+                await tx.start_over()  # also what earlier statements of a long batch inserted
+                stored = {job.id: job for job in await mysql_reads.by_ids(tx, [one.id for one in new])}
+                continue
+            await mysql_jobs.tell(tx, made)
+            return answers
+
+    async def _register_queues(self, tx: Transaction, made: Sequence[Change]) -> None:
+        unknown = sorted({change.after.queue for change in made} - self._queues)
+        for document in mysql_jobs.documents([(name,) for name in unknown], tx.max_document_bytes):
+            await tx.run(REGISTER_QUEUES, tx.now, document)
+
+    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+        async def work(tx: Transaction) -> Job:
+            job = await mysql_reads.existing(tx, job_id, lock=True)
+            change = changes.cancel(job, version, tx.now)
+            if change is None:
+                return job
+            await mysql_jobs.write(tx, [change])
+            return change.after
+
+        return await self._run(work, within_s=self._asked_s)
+
+    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
+        async def work(tx: Transaction) -> Job:
+            job = await mysql_reads.existing(tx, job_id, lock=True)
+            change = changes.redrive(job, version, tx.now)
+            await mysql_jobs.write(tx, [change])
+            return change.after
+
+        return await self._run(work, within_s=self._asked_s)
+
+    async def get(self, job_id: str) -> Job | None:
+        return await self._run(lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s)
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        return await self._run(lambda tx: mysql_reads.attempts(tx, job_id), within_s=self._asked_s)
+
+    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
+        return await self._run(lambda tx: mysql_reads.list_jobs(tx, which, limit, before), within_s=self._asked_s)
+
+    async def queues(self) -> list[QueueDepth]:
+        return await self._run(mysql_reads.depths, within_s=self._asked_s)
+
+    # -- for the index --------------------------------------------------------------------------------------------
+
+    async def queue_names(self) -> list[str]:
+        return await self._run(mysql_reads.queue_names, within_s=self._asked_s)
+
+    async def due(self, limit: int) -> list[Entry]:
+        return await self._run(lambda tx: mysql_reads.due(tx, limit), within_s=self._worked_s)
+
+    async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
+        return await self._run(lambda tx: mysql_reads.waiting_after(tx, position, limit), within_s=self._worked_s)
+
+    async def still_waiting(self, ids: Collection[str]) -> list[Job]:
+        return await self._run(lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s)
+
+    async def epoch(self, proposal: str) -> str:
+        async def work(tx: Transaction) -> str:
+            await tx.run(PROPOSE_EPOCH, proposal)
+            ((kept,),) = (await tx.run(READ_EPOCH)).rows
+            return (kept or b"").decode()
+
+        return await self._run(work, within_s=self._worked_s)
+
+    # -- for workers ----------------------------------------------------------------------------------------------
+
+    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+        return await self._run(lambda tx: mysql_claims.claim(tx, ids, node, types), within_s=self._worked_s)
+
+    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+        self._turn += 1
+        turn = self._turn
+        return await self._run(lambda tx: mysql_claims.claim_due(tx, limit, node, types, turn), within_s=self._worked_s)
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s)
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    async def register(self, node: Node, *, lease_s: float) -> None:
+        await self._run(lambda tx: mysql_claims.register(tx, node, lease_s), within_s=self._worked_s)
+
+    async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
+        return await self._run(lambda tx: mysql_claims.heartbeat(tx, node_id, lease_s), within_s=self._worked_s)
+
+    async def deregister(self, node_id: str) -> None:
+        await self._run(lambda tx: mysql_claims.deregister(tx, node_id), within_s=self._worked_s)
+
+    async def nodes(self) -> list[Node]:
+        return await self._run(mysql_claims.nodes, within_s=self._asked_s)
+
+    async def reap(self, limit: int) -> list[Job]:
+        return await self._run(lambda tx: mysql_claims.reap(tx, limit), within_s=self._worked_s)
+
+    # -- for the feed and the operator ----------------------------------------------------------------------------
+
+    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+        return await self._run(lambda tx: mysql_reads.event_rows(tx, after, limit), within_s=self._worked_s)
+
+    async def diagnose(self) -> list[Check]:
+        return await self._run(lambda tx: mysql_health.findings(tx, self._address), within_s=self._worked_s)

@@ -1,0 +1,66 @@
+"""What MySQL's error numbers mean for us. Pure.
+
+In comes an error of the driver, out goes what may be done about it: the same transaction again, another connection, or
+one of the store's own errors for the caller.
+"""
+
+from __future__ import annotations
+
+from trio_mysql import err
+
+from tickr.errors import SchemaMismatch, StoreError, StoreUnavailable
+
+CLIENT_ERRORS = range(2000, 3000)
+"""Said by the client's side of a connection that cannot be used any more, or was never made."""
+
+_LOST = {
+    0,  # InterfaceError: the connection was closed before
+    1053,  # server shutdown in progress
+    *range(1158, 1162),  # network errors as the server sees them
+    1927,  # MariaDB: connection was killed
+    4031,  # MySQL: closed for inactivity
+}
+_REPEATABLE = {1020, 1205, 1213}  # record has changed, lock wait timeout, deadlock
+_CROWDED = {1040, 1203, 1226}  # too many connections: in all, of this user, of this account
+_UNAVAILABLE = {
+    *(1044, 1045, 1049, 1129, 1130, 1698),  # who we are, or where we come from, is refused
+    *(1021, 1030, 1114, 1180),  # disk or engine at its end
+    *(1290, 1792, 1836, 1047, 3100),  # read-only, or its cluster is not ready
+    *(1317, 1969, 3024),  # the statement was ended: by KILL QUERY, by its time limit
+}
+_SCHEMA = {1054, 1146}  # unknown column, no such table
+
+
+def number(error: err.MySQLError) -> int:
+    """Return the error's number; 0 when it has none."""
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def is_lost(error: err.MySQLError) -> bool:
+    """Whether the connection is gone. What became of the last statement is open."""
+    return number(error) in CLIENT_ERRORS or number(error) in _LOST
+
+
+def is_repeatable(error: err.MySQLError) -> bool:
+    """Whether the server gave up this transaction for another's sake."""
+    return number(error) in _REPEATABLE
+
+
+def is_crowded(error: err.MySQLError) -> bool:
+    """Whether the server had no connection left for us just then."""
+    return number(error) in _CROWDED
+
+
+def is_duplicate(error: err.MySQLError) -> bool:
+    return number(error) == 1062
+
+
+def for_caller(error: err.MySQLError, *, outcome_unknown: bool) -> StoreError:
+    """Return the error that a store method raises for ``error``."""
+    code, said = number(error), f"MySQL: {error.args[-1] if error.args else error} ({number(error)})"
+    if is_lost(error) or is_repeatable(error) or is_crowded(error) or code in _UNAVAILABLE:
+        return StoreUnavailable(said, outcome_unknown=outcome_unknown)
+    if code in _SCHEMA:
+        return SchemaMismatch(f"{said}; run `tickr migrate`.")
+    return StoreError(said)

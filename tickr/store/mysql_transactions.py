@@ -1,0 +1,196 @@
+"""Whole transactions: begin, the work, COMMIT, and what to do when one of them fails.
+
+Comes in: a function of a ``Transaction``, which may be called more than once. Goes out: its value, committed; or one of
+the store's errors within the time given. A transaction that the server gave up (deadlock, lock wait) or that lost its
+connection before COMMIT is done again from the start. One that lost its connection *during* COMMIT is asked after: the
+row of events it wrote is its receipt, and a locking read of that row waits for the server to make up its mind.
+
+State: the offset between the server's clock and ours is written at the start of every transaction and read by all.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+import trio
+from trio_mysql import err
+
+from tickr.errors import StoreUnavailable, TickrError
+from tickr.store import mysql_errors
+from tickr.store.contract import Clock
+from tickr.store.mysql_driver import Connection, Parameter, Result
+from tickr.store.mysql_pool import Pool
+
+T = TypeVar("T")
+
+MAX_REPEATS = 5
+PAUSE_S = 0.01
+CROWDED_PAUSE_S = 0.05
+ASK_AGAIN_S = 0.1
+
+BEGIN = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+READ_RECEIPT = "SELECT body FROM events WHERE id = %s FOR UPDATE"
+
+
+class Receipt(NamedTuple):
+    """A row of ``events`` that a transaction wrote: it is there if and only if the transaction was committed."""
+
+    event_id: int
+    body: str
+
+
+class Transaction:
+    """One transaction on its way. Only the function it was given to uses it.
+
+    Attributes:
+      now: the store's clock at its start, microseconds UTC.
+      receipt: set by whoever writes ``events``; a transaction without one may be done twice without harm.
+    """
+
+    def __init__(self, connection: Connection, now: int, max_document_bytes: int) -> None:
+        self._connection = connection
+        self.now = now
+        self.max_document_bytes = max_document_bytes
+        self.receipt: Receipt | None = None
+
+    async def run(self, sql: str, *parameters: Parameter) -> Result:
+        return await self._connection.execute(sql, *parameters)
+
+    async def start_over(self) -> None:
+        """Undo what was done so far; ``now`` stays."""
+        self.receipt = None
+        await self._connection.execute("ROLLBACK")
+
+
+class ServerClock:
+    """The server's clock as seen from here."""
+
+    def __init__(self, replacement: Clock | None) -> None:
+        self._replacement = replacement
+        self._offset_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+
+    def now_us(self) -> int:
+        return self._replacement() if self._replacement else time.monotonic_ns() // 1000 + self._offset_us
+
+    async def ask(self, connection: Connection) -> int:
+        """Return the server's time in microseconds, and set this clock by it."""
+        before = time.monotonic_ns()
+        ((told,),) = (await connection.execute(BEGIN)).rows
+        self._offset_us = int(told or 0) - (before + time.monotonic_ns()) // 2000
+        return self._replacement() if self._replacement else int(told or 0)
+
+
+class _Course:
+    """How far a call has come: whether a COMMIT is out that has not been answered, and the receipt it would leave."""
+
+    committing = False
+    receipt: Receipt | None = None
+
+
+class Transactions:
+    """Runs transactions on ``pool``.
+
+    Args:
+      max_document_bytes: how long a single parameter may become.
+    """
+
+    def __init__(self, pool: Pool, clock: ServerClock, max_document_bytes: int) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._max_document_bytes = max_document_bytes
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]], *, within_s: float) -> T:
+        """Return the value of ``work``, committed.
+
+        Args:
+          work: may be called again after a rollback; whatever it raises rolls back, and errors of the driver are
+            dealt with here.
+          within_s: bound of everything together, waiting for a connection included, in seconds.
+        Raises: StoreUnavailable: ``outcome_unknown`` says whether the change may stand. StoreError, SchemaMismatch.
+        Cancellation: all or nothing; cut after COMMIT was sent, it may be either.
+        """
+        course = _Course()
+        with trio.move_on_after(within_s):
+            return await self._repeat(work, course)
+        raise StoreUnavailable(f"MySQL did not answer within {within_s:g} s.", outcome_unknown=course.committing)
+
+    async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course) -> T:
+        for repeats in range(MAX_REPEATS + 1):
+            course.committing = False
+            try:
+                return await self._once(work, course)
+            except err.MySQLError as error:
+                if repeats == MAX_REPEATS or not _worth_repeating(error):
+                    raise mysql_errors.for_caller(error, outcome_unknown=course.committing) from error
+                pause_s = CROWDED_PAUSE_S if mysql_errors.is_crowded(error) else PAUSE_S
+            await trio.sleep(pause_s * 2**repeats * random.uniform(0.5, 1.5))
+        raise AssertionError("the last turn returns or raises")
+
+    async def _once(self, work: Callable[[Transaction], Awaitable[T]], course: _Course) -> T:
+        try:
+            return await self._on_a_connection(work, course, fresh=False)
+        except _Stale:
+            return await self._on_a_connection(work, course, fresh=True)
+
+    async def _on_a_connection(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, *, fresh: bool) -> T:
+        refusal: TickrError | err.MySQLError | None = None
+        try:
+            async with self._pool.connection(fresh=fresh) as (connection, reused):
+                transaction = await self._begin(connection, reused)
+                try:
+                    value = await work(transaction)
+                except (TickrError, err.MySQLError) as error:
+                    if not connection.usable:
+                        raise
+                    await connection.execute("ROLLBACK")
+                    refusal = error
+                else:
+                    course.committing, course.receipt = True, transaction.receipt
+                    await connection.execute("COMMIT")
+                    course.committing = False
+        except err.MySQLError as error:
+            if mysql_errors.is_repeatable(error):
+                course.committing = False  # the server said so: it did not
+            if not course.committing or course.receipt is None:
+                raise
+            if not await self._was_committed(course.receipt):
+                course.committing = False
+                raise
+        if refusal is not None:
+            raise refusal
+        return value
+
+    async def _begin(self, connection: Connection, reused: bool) -> Transaction:
+        try:
+            now = await self._clock.ask(connection)
+        except err.MySQLError as error:
+            if reused and mysql_errors.is_lost(error):
+                raise _Stale from error
+            raise
+        return Transaction(connection, now, self._max_document_bytes)
+
+    async def _was_committed(self, receipt: Receipt) -> bool:
+        """Find out what became of a transaction whose COMMIT was not answered. Waits, and so needs a time limit."""
+        while True:
+            try:
+                async with self._pool.connection(fresh=True) as (connection, _):
+                    rows = (await connection.execute(READ_RECEIPT, receipt.event_id)).rows
+                    await connection.execute("ROLLBACK")
+                    return rows == ((receipt.body.encode(),),)
+            except err.MySQLError as error:
+                if not (mysql_errors.is_lost(error) or mysql_errors.is_crowded(error)):
+                    raise
+            await trio.sleep(ASK_AGAIN_S)
+
+
+class _Stale(Exception):
+    """A connection from the pool turned out to be dead before anything was done on it."""
+
+
+def _worth_repeating(error: err.MySQLError) -> bool:
+    if mysql_errors.number(error) in (2003, 2005, 2026):  # nobody is there, or not whom we want
+        return False
+    return mysql_errors.is_lost(error) or mysql_errors.is_repeatable(error) or mysql_errors.is_crowded(error)

@@ -1,0 +1,134 @@
+"""A job as a row of an SQL table and back. Pure; shared by the SQL stores.
+
+``COLUMNS`` is the one order in which the columns of ``jobs`` are written and read; the last ``len(MOVING)`` columns of
+an update are those that a move can change. Ids are 16 bytes in the tables and canonical text everywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tickr import retry
+from tickr.jobs import Attempt, Failure, Job, State
+from tickr.store.contract import STATE_CODES
+
+Value = str | int | bytes | None
+"""All that ever goes into or comes out of a column."""
+
+COLUMNS = (
+    "id", "type", "queue", "priority", "state", "run_at", "created_at", "version", "fence", "attempt", "crashes",
+    "max_attempts", "timeout_us", "cancel_requested", "started_at", "finished_at", "node", "backoff", "labels", "error",
+    "result", "payload",
+)  # fmt: skip
+
+MOVING = (
+    "state", "run_at", "version", "fence", "attempt", "crashes", "cancel_requested", "started_at", "finished_at",
+    "node", "error", "result",
+)  # fmt: skip
+
+_STATES = {code: state for state, code in STATE_CODES.items()}
+_encode = msgspec.json.Encoder().encode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_backoff = msgspec.json.Decoder(retry.Backoff).decode
+
+
+def id_bytes(text: str) -> bytes:
+    """Return the 16 bytes of an id. What is no UUID gives b"", which matches no row: indexes may hold anything."""
+    try:
+        raw = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return b""
+    return raw if len(raw) == 16 else b""
+
+
+def id_text(raw: bytes) -> str:
+    """Return the canonical text of 16 bytes."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def failure_text(failure: Failure | None) -> str | None:
+    return None if failure is None else _encode(failure).decode()
+
+
+def failure(text: str | None) -> Failure | None:
+    return None if text is None else _decode_failure(text)
+
+
+def of_job(job: Job) -> tuple[Value, ...]:
+    """Return the values of ``COLUMNS``."""
+    return (
+        id_bytes(job.id), job.type, job.queue, job.priority, STATE_CODES[job.state], job.run_at, job.created_at,
+        job.version, job.fence, job.attempt, job.crashes, job.max_attempts, job.timeout_us, int(job.cancel_requested),
+        job.started_at, job.finished_at, job.node,
+        None if job.backoff == retry.DEFAULT else _encode(job.backoff).decode(),
+        job.labels, failure_text(job.error), job.result, job.payload,
+    )  # fmt: skip
+
+
+def of_move(job: Job) -> tuple[Value, ...]:
+    """Return the values of ``MOVING``."""
+    return (
+        STATE_CODES[job.state], job.run_at, job.version, job.fence, job.attempt, job.crashes,
+        int(job.cancel_requested), job.started_at, job.finished_at, job.node, failure_text(job.error), job.result,
+    )  # fmt: skip
+
+
+def job(row: tuple[Any, ...]) -> Job:
+    """Return the job of a row with ``COLUMNS``."""
+    (
+        id_, type_, queue, priority, state, run_at, created_at, version, fence, attempt, crashes, max_attempts,
+        timeout_us, cancel_requested, started_at, finished_at, node, backoff, labels, error, result, payload,
+    ) = row  # fmt: skip
+    return Job(
+        id=id_text(id_),
+        type=type_,
+        queue=queue,
+        priority=priority,
+        state=_STATES[state],
+        run_at=run_at,
+        created_at=created_at,
+        version=version,
+        fence=fence,
+        attempt=attempt,
+        crashes=crashes,
+        max_attempts=max_attempts,
+        timeout_us=timeout_us,
+        cancel_requested=bool(cancel_requested),
+        started_at=started_at,
+        finished_at=finished_at,
+        node=node,
+        backoff=retry.DEFAULT if backoff is None else _decode_backoff(backoff),
+        labels=labels,
+        error=failure(error),
+        result=result,
+        payload=payload,
+    )
+
+
+def state(code: int) -> State:
+    return _STATES[code]
+
+
+def of_attempt(job_id: str, attempt: Attempt) -> tuple[Value, ...]:
+    """Return ``job_id, fence, number, node, started_at, finished_at, outcome, error``."""
+    return (
+        id_bytes(job_id), attempt.fence, attempt.number, attempt.node, attempt.started_at, attempt.finished_at,
+        attempt.outcome, failure_text(attempt.error),
+    )  # fmt: skip
+
+
+def attempt(row: tuple[Any, ...]) -> Attempt:
+    """Return the attempt of a row ``fence, number, node, started_at, finished_at, outcome, error``."""
+    fence, number, node, started_at, finished_at, outcome, error = row
+    return Attempt(
+        fence=fence,
+        number=number,
+        node=node,
+        started_at=started_at,
+        finished_at=finished_at,
+        outcome=outcome,
+        error=failure(error),
+    )

@@ -1,0 +1,271 @@
+"""The embedded store: one SQLite file, no server. The default.
+
+Each method is one function run in ``SqliteFile``'s threads: reads on a snapshot, writes one after the other in
+``BEGIN IMMEDIATE``. Writes all go one way: read the jobs, let ``changes`` compute the moves, ``_record`` them. The
+store's clock is this machine's; processes that share a file share the machine.
+
+A transaction in its thread cannot be interrupted: a cancelled caller waits for it (a bounded time), and it stands.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from os import PathLike
+from pathlib import Path
+
+import msgspec
+
+from tickr import events
+from tickr.errors import ConfigError, JobNotFound, StoreUnavailable
+from tickr.events import Change
+from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
+from tickr.store import changes, rows, sqlite_reads
+from tickr.store.contract import STATE_CODES, Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition, wall_clock
+from tickr.store.sqlite_file import SqliteFile, open_file
+from tickr.store.sqlite_health import findings
+
+_INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
+_MOVE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in rows.MOVING)} WHERE id = ? AND version = ? AND fence = ?"  # noqa: S608
+_RUNNING = STATE_CODES[State.RUNNING]
+
+
+@asynccontextmanager
+async def open_sqlite(
+    where: str | PathLike[str], *, clock: Clock | None = None, migrate: bool = False
+) -> AsyncIterator[SqliteStore]:
+    """Open the store in a file, made if it is not there.
+
+    Args:
+      where: a path, or ``sqlite:///relative/path`` or ``sqlite:////absolute/path``.
+      clock: what the time is; called in threads. None for this machine's clock.
+      migrate: bring an older schema up to date.
+    Raises: ConfigError, StoreUnavailable, SchemaMismatch.
+    """
+    clock = clock or wall_clock
+    async with open_file(_path(where), clock, asked=migrate) as file:
+        yield SqliteStore(file, clock)
+
+
+def _path(where: str | PathLike[str]) -> Path:
+    if not isinstance(where, str) or not where.startswith("sqlite:"):
+        return Path(where)
+    path = where.removeprefix("sqlite:///")
+    if path in ("", where, ":memory:"):
+        raise ConfigError([f"store: {where!r} names no file; write sqlite:///tickr.db or sqlite:////var/lib/tickr.db"])
+    return Path(path)
+
+
+class SqliteStore:
+    """``Store`` over one file; see ``store/contract.py`` for what each method promises."""
+
+    name = "sqlite"
+
+    def __init__(self, file: SqliteFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def now_us(self) -> int:
+        return self._clock()
+
+    async def ping(self) -> None:
+        await self._file.read(lambda db: db.execute("SELECT 1 FROM meta LIMIT 1").fetchone())
+        if not self._file.same_file():
+            raise StoreUnavailable(f"{self._file.path} has been moved or deleted under the running program.")
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        def work(db: sqlite3.Connection) -> list[tuple[Job, bool]]:
+            now = self._clock()
+            answers, made = changes.insert(new, sqlite_reads.jobs_by_id(db, [one.id for one in new]), now)
+            queues = {change.after.queue for change in made}
+            db.executemany("INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)", [(q, now) for q in queues])
+            _record(db, made, now)
+            return answers
+
+        return await self._file.write(work)
+
+    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+        def work(db: sqlite3.Connection) -> Job:
+            now, job = self._clock(), _existing(db, job_id)
+            change = changes.cancel(job, version, now)
+            if change is None:
+                return job
+            _record(db, [change], now)
+            return change.after
+
+        return await self._file.write(work)
+
+    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
+        def work(db: sqlite3.Connection) -> Job:
+            now = self._clock()
+            change = changes.redrive(_existing(db, job_id), version, now)
+            _record(db, [change], now)
+            return change.after
+
+        return await self._file.write(work)
+
+    async def get(self, job_id: str) -> Job | None:
+        return await self._file.read(lambda db: sqlite_reads.jobs_by_id(db, [job_id]).get(job_id))
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        def work(db: sqlite3.Connection) -> list[Attempt]:
+            current = events.current_attempt(_existing(db, job_id))
+            ended = [rows.attempt(row) for row in db.execute(_ATTEMPTS, (rows.id_bytes(job_id),))]
+            return ended if current is None else [*ended, current]
+
+        return await self._file.read(work)
+
+    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
+        return await self._file.read(lambda db: sqlite_reads.list_jobs(db, which, limit, before, self._clock()))
+
+    async def queues(self) -> list[QueueDepth]:
+        return await self._file.read(lambda db: sqlite_reads.depths(db, self._clock()))
+
+    # -- for the index --------------------------------------------------------------------------------------------
+
+    async def queue_names(self) -> list[str]:
+        return await self._file.read(
+            lambda db: [name for (name,) in db.execute("SELECT name FROM queues ORDER BY name")]
+        )
+
+    async def due(self, limit: int) -> list[Entry]:
+        return await self._file.read(lambda db: sqlite_reads.due(db, limit, self._clock()))
+
+    async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
+        return await self._file.read(lambda db: sqlite_reads.waiting_after(db, position, limit))
+
+    async def still_waiting(self, ids: Collection[str]) -> list[Job]:
+        return await self._file.read(lambda db: sqlite_reads.waiting(sqlite_reads.jobs_by_id(db, ids).values()))
+
+    async def epoch(self, proposal: str) -> str:
+        def work(db: sqlite3.Connection) -> str:
+            db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?)", (proposal,))
+            (kept,) = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            return str(kept)
+
+        return await self._file.write(work)
+
+    # -- for workers ----------------------------------------------------------------------------------------------
+
+    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+        return await self._file.write(lambda db: self._claim(db, ids, node, types, self._clock())) if ids else []
+
+    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+        def work(db: sqlite3.Connection) -> list[Job]:
+            now = self._clock()
+            return self._claim(db, sqlite_reads.claimable_ids(db, limit, types, now), node, types, now)
+
+        return await self._file.write(work)
+
+    def _claim(
+        self, db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], now: int
+    ) -> list[Job]:
+        made = changes.claim(sqlite_reads.jobs_by_id(db, ids).values(), node=node, types=types, now=now)
+        _record(db, made, now)
+        return [change.after for change in made]
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        def work(db: sqlite3.Connection) -> list[Job | None]:
+            now, stored = self._clock(), sqlite_reads.jobs_by_id(db, [outcome.job.id for outcome in outcomes])
+            made = changes.finish(outcomes, stored, now)
+            _record(db, [change for change in made if change is not None], now)
+            return [None if change is None else change.after for change in made]
+
+        return await self._file.write(work)
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    async def register(self, node: Node, *, lease_s: float) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            now = self._clock()
+            known = msgspec.structs.replace(node, started_at=now if node.started_at is None else node.started_at)
+            body = msgspec.json.encode(known).decode()
+            row = (node.id, now + _us(lease_s), known.started_at, body)
+            db.execute("INSERT OR REPLACE INTO nodes (id, lease_until, started_at, body) VALUES (?, ?, ?, ?)", row)
+
+        await self._file.write(work)
+
+    async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
+        def work(db: sqlite3.Connection) -> list[Running] | None:
+            now = self._clock()
+            if not db.execute(_EXTEND, (now + _us(lease_s), node_id, now)).rowcount:
+                return None
+            found = db.execute(_HELD, (_RUNNING, node_id))
+            return [Running(rows.id_text(key), fence, bool(requested)) for key, fence, requested in found]
+
+        return await self._file.write(work)
+
+    async def deregister(self, node_id: str) -> None:
+        await self._file.write(lambda db: db.execute("DELETE FROM nodes WHERE id = ?", (node_id,)))
+
+    async def nodes(self) -> list[Node]:
+        def work(db: sqlite3.Connection) -> list[Node]:
+            found = db.execute(_ALIVE, (self._clock(),))
+            return [
+                msgspec.structs.replace(msgspec.json.decode(body, type=Node), lease_until=lease_until)
+                for lease_until, body in found
+            ]
+
+        return await self._file.read(work)
+
+    async def reap(self, limit: int) -> list[Job]:
+        def work(db: sqlite3.Connection) -> list[Job]:
+            now = self._clock()
+            made = changes.reap(sqlite_reads.lost(db, limit, now), now)
+            _record(db, made, now)
+            db.execute("DELETE FROM nodes WHERE lease_until <= ?", (now,))
+            return [change.after for change in made]
+
+        return await self._file.write(work)
+
+    # -- for the feed and the operator ----------------------------------------------------------------------------
+
+    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+        return await self._file.read(lambda db: db.execute(_EVENTS, (after, limit)).fetchall())
+
+    async def diagnose(self) -> list[Check]:
+        return await self._file.read(lambda db: findings(db, self._file.path, same_file=self._file.same_file()))
+
+
+_ATTEMPTS = """
+SELECT fence, number, node, started_at, finished_at, outcome, error FROM attempts WHERE job_id = ? ORDER BY fence
+"""
+_EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ? AND lease_until > ?"
+_HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = ? AND node = ?"
+_ALIVE = "SELECT lease_until, body FROM nodes WHERE lease_until > ? ORDER BY started_at, id"
+_EVENTS = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+
+
+def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> None:
+    """Write one commit's worth of changes: the jobs, the attempts that ended, and one row of events."""
+    new = [rows.of_job(change.after) for change in made if change.before is None]
+    moved = [
+        (*rows.of_move(change.after), rows.id_bytes(before.id), before.version, before.fence)
+        for change in made
+        if (before := change.before) is not None
+    ]
+    if new:
+        db.executemany(_INSERT, new)
+    if moved and (count := db.executemany(_MOVE, moved).rowcount) != len(moved):
+        raise AssertionError(f"{len(moved)} jobs were read in this transaction but {count} could be written")
+    also = changes.written(made, now)
+    if also.attempts:
+        ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
+        db.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ended)
+    if also.body is not None:
+        row = (now, also.told, also.body)
+        db.execute("INSERT INTO events (created_at, count, body) VALUES (?, ?, ?)", row)
+
+
+def _existing(db: sqlite3.Connection, job_id: str) -> Job:
+    job = sqlite_reads.jobs_by_id(db, [job_id]).get(job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)

@@ -1,0 +1,249 @@
+"""One SQLite file: its connections, the threads they are used in, its transactions, and its errors in Tickr's words.
+
+SQLite blocks, so nothing here runs in the event loop. One connection writes, one transaction at a time, in turn
+(``CapacityLimiter(1)`` is a fair queue); a few others read, each on a snapshot of its own, and wait for no writer
+(WAL). Other processes may have the same file open: their writes are waited for, at most ``BUSY_MS``.
+
+Who owns what: ``_writer`` is used only by whoever holds ``_writing``; a reader is out of ``_idle`` while it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from tickr.errors import SchemaMismatch, StoreError, StoreUnavailable
+from tickr.store import migrate
+from tickr.store.contract import Clock
+
+Answer = TypeVar("Answer")
+Work = Callable[[sqlite3.Connection], Answer]
+
+BUSY_MS = 1_500
+"""How long a write waits for another process's, in milliseconds. Bounds what a cancellation has to wait for."""
+READERS = 3
+"""Connections that read at the same time."""
+OLDEST = (3, 37)
+"""First SQLite with STRICT tables (November 2021)."""
+
+
+class SqliteFile:
+    """An open database file. ``path`` is absolute."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, readers: list[sqlite3.Connection]) -> None:
+        self.path = path
+        self._writer = writer
+        self._idle = readers
+        self._all = [*readers, writer]  # the writer goes last: it folds the WAL into the file
+        self._identity = _identity(path)
+        self._writing = trio.CapacityLimiter(1)
+        self._reading = trio.CapacityLimiter(len(readers))
+        self._closed = False
+
+    async def write(self, work: Work[Answer]) -> Answer:
+        """Run ``work`` in a transaction that can write, and return its answer once the COMMIT is on the disk.
+
+        Raises: StoreUnavailable, SchemaMismatch, or whatever ``work`` raises; the transaction is rolled back then.
+        Cancellation: while it waits for its turn nothing happens; once begun, the transaction cannot be interrupted:
+          it is completed, stands, and is answered.
+        """
+        return await trio.to_thread.run_sync(self._transaction, work, limiter=self._writing)
+
+    async def read(self, work: Work[Answer]) -> Answer:
+        """Run ``work`` on a snapshot of what is committed. Raises as ``write`` does."""
+        return await trio.to_thread.run_sync(self._snapshot, work, limiter=self._reading)
+
+    async def close(self) -> None:
+        """Let the transactions in flight end, then close. Those that still wait for their turn are refused.
+
+        Cancellation: shielded; what it waits for is bounded by ``BUSY_MS`` and by one statement.
+        """
+        with trio.CancelScope(shield=True):
+            self._closed = True
+            readers = [object() for _ in range(READERS)]
+            async with self._writing:
+                for reader in readers:
+                    await self._reading.acquire_on_behalf_of(reader)
+                await trio.to_thread.run_sync(_close_all, self._all)
+            for reader in readers:
+                self._reading.release_on_behalf_of(reader)
+
+    def same_file(self) -> bool:
+        """Whether ``path`` still names the file that is open; if not, what is written is lost with the last handle."""
+        return _identity(self.path) == self._identity
+
+    def _transaction(self, work: Work[Answer]) -> Answer:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} has been closed.")
+        db = self._writer
+        try:
+            with in_our_words(self.path):
+                db.execute("BEGIN IMMEDIATE")
+                answer = work(db)
+            with in_our_words(self.path, committing=True):
+                db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        return answer
+
+    def _snapshot(self, work: Work[Answer]) -> Answer:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} has been closed.")
+        db = self._idle.pop()
+        try:
+            with in_our_words(self.path):
+                db.execute("BEGIN")
+                return work(db)
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._idle.append(db)
+
+
+@asynccontextmanager
+async def open_file(path: Path, clock: Clock, *, asked: bool) -> AsyncIterator[SqliteFile]:
+    """Open ``path``, making it if it is not there, with the schema this program needs.
+
+    Args:
+      asked: whether an older schema shall be brought up to date (see ``migrate.pending``).
+    Raises: StoreUnavailable, SchemaMismatch.
+    """
+    file = await trio.to_thread.run_sync(_open, path, clock, asked)
+    try:
+        yield file
+    finally:
+        await file.close()
+
+
+def _open(path: Path, clock: Clock, asked: bool) -> SqliteFile:
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old; Tickr needs 3.37 or newer.")
+    path = Path(os.path.abspath(path))  # not resolve(): a link may be turned to another file on purpose
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            return _open_once(path, clock, asked)
+        except StoreUnavailable as error:
+            # While others make, recover or close the same file, SQLite may refuse at once, without its own waiting.
+            if _primary_code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
+
+
+def _open_once(path: Path, clock: Clock, asked: bool) -> SqliteFile:
+    opened: list[sqlite3.Connection] = []
+    try:
+        with in_our_words(path):
+            writer = _connect(path, opened)
+            _prepare(writer, path, clock, asked)
+            readers = [_connect(path, opened) for _ in range(READERS)]
+            for reader in readers:
+                reader.execute("PRAGMA query_only = ON")
+        return SqliteFile(path, writer, readers)
+    except BaseException:
+        _close_all(opened)
+        raise
+
+
+def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    opened.append(db)
+    db.execute("PRAGMA synchronous = FULL")  # in WAL: one fsync for each COMMIT
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path, clock: Clock, asked: bool) -> None:
+    """Bring an empty or old file to this program's schema, and refuse what is not ours before changing anything."""
+    if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal" and not asked and not _pending(db, asked):
+        # The everyday case. Still take the write lock once: a file that cannot be written is refused here, not later.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+        return
+    db.execute(
+        "BEGIN EXCLUSIVE"
+    )  # in the old journal mode this keeps out every other opener until the tables are there
+    try:
+        steps = _pending(db, asked)
+        db.execute(migrate.VERSION_TABLE)
+        for step in steps:
+            for statement in step.statements:
+                db.execute(statement)
+            db.execute("INSERT INTO schema_version VALUES (?, ?, ?)", (step.version, step.name, clock()))
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    if (mode := db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
+        raise StoreUnavailable(f"{path} cannot use a write-ahead log (it stays in mode {mode}): is it on a local disk?")
+
+
+def _pending(db: sqlite3.Connection, asked: bool) -> list[migrate.Migration]:
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    applied: list[int] = []
+    if "schema_version" in tables:
+        tables.clear()
+        applied = [version for (version,) in db.execute("SELECT version FROM schema_version")]
+    return migrate.pending("sqlite", applied, asked=asked, other_tables=tables)
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    for db in connections:
+        with suppress(sqlite3.Error):
+            db.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_MEANING = {
+    sqlite3.SQLITE_BUSY: "another process has held it locked for too long",
+    sqlite3.SQLITE_LOCKED: "it is locked",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it cannot be written",
+    sqlite3.SQLITE_PERM: "access is not permitted",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; look at its folder and permissions",
+    sqlite3.SQLITE_IOERR: "reading or writing failed",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+    sqlite3.SQLITE_INTERRUPT: "it was interrupted",
+}
+
+
+@contextmanager
+def in_our_words(path: Path, *, committing: bool = False) -> Iterator[None]:
+    """Turn what SQLite raises about the world into a ``StoreError``. Misuse of SQLite (a bug) stays what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+            raise
+        raise _translate(error, path, committing) from error
+
+
+def _primary_code(error: BaseException | None) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
+def _translate(error: sqlite3.DatabaseError, path: Path, committing: bool) -> StoreError:
+    primary = _primary_code(error)
+    if primary == sqlite3.SQLITE_NOTADB:
+        return SchemaMismatch(f"{path} is not a SQLite database; nothing was changed in it.")
+    if primary in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA):
+        return SchemaMismatch(f"{path} does not have the tables this program expects ({error}); run `tickr doctor`.")
+    # A COMMIT that failed to reach the disk may still be found there after a crash.
+    unknown = committing and primary == sqlite3.SQLITE_IOERR
+    meaning = _MEANING.get(primary, "SQLite refused")
+    return StoreUnavailable(f"{path}: {meaning} ({error}).", outcome_unknown=unknown)

@@ -1,0 +1,162 @@
+"""Reading single values as an operator writes them: durations, sizes, switches, addresses. Pure.
+
+Each function takes text (of a flag or a variable) or a TOML value and returns what it means, or raises ``ValueError``
+whose message begins with "must" and says what would be right; the caller puts in front where the value came from.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII).fullmatch
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII).findall
+_UNITS_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SIZE = re.compile(r"(\d{1,12}) ?([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII).fullmatch
+
+
+def seconds(value: object) -> float:
+    """Return a duration in seconds: a number, or text like ``1.5``, ``30s``, ``5m``, ``1h30m``, ``2d``.
+
+    Raises: ValueError: not a duration, negative, or not finite.
+    """
+    wrong = ValueError("must be a duration: seconds like 30 or 1.5, or with a unit like 30s, 5m, 2h, 1d")
+    if isinstance(value, str) and _DURATION(value):
+        return math.fsum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART(value))
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong
+    try:
+        found = float(str(value).replace("_", "?"))  # float would take 1_000
+    except ValueError:
+        raise wrong from None
+    if not (math.isfinite(found) and found >= 0):
+        raise wrong
+    return found
+
+
+def seconds_between(low: float, high: float) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        found = seconds(value)
+        if not low <= found <= high:
+            raise ValueError(f"must be between {low:g} and {high:g} seconds")
+        return found
+
+    return read
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        wrong = ValueError(f"must be a whole number from {low} to {high}")
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise wrong
+        return value
+
+    return read
+
+
+def port(value: object) -> int:
+    if isinstance(value, str) and value.startswith("tcp://"):
+        raise ValueError(
+            "must be a port number; Kubernetes sets this variable in every pod beside a service named tickr: "
+            "name the service differently, or set enableServiceLinks: false"
+        )
+    return whole(0, 65_535)(value)
+
+
+def size(value: object) -> int:
+    wrong = ValueError("must be a number of bytes, like 65536, 64KiB or 1MiB, at least 1KiB and at most 1GiB")
+    if isinstance(value, str) and (parts := _SIZE(value.strip())):
+        value = int(parts[1]) * _UNITS_BYTES[parts[2].lower()]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1024 <= value <= 1024**3:
+        raise wrong
+    return value
+
+
+def yes_or_no(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value.strip().lower()
+
+    return read
+
+
+def some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
+    """Return a reader of lists: names separated by commas, or a TOML array; each once, in the order of ``choices``."""
+
+    def read(value: object) -> tuple[str, ...]:
+        names = value.split(",") if isinstance(value, str) else value
+        wanted = {str(name).strip().lower() for name in names} if isinstance(names, list | tuple) else set()
+        if not wanted or not wanted <= set(choices):
+            raise ValueError(f"must be one or more of {', '.join(choices)}, separated by commas")
+        return tuple(choice for choice in choices if choice in wanted)
+
+    return read
+
+
+def host(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", value.strip().strip("[]")):
+        raise ValueError("must be an address or a host name, like 127.0.0.1, :: or localhost")
+    return value.strip().strip("[]")
+
+
+def token(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,1000}", value.strip()):
+        raise ValueError("must be printable ASCII without spaces")
+    return value.strip()
+
+
+def store(value: object) -> str:
+    kinds = "must be sqlite:///path, mysql://user:password@host:port/database or memory:"
+    text = _url(value, kinds)
+    if text in ("memory:", "memory://"):
+        return "memory:"
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        return text
+    if text.startswith("mysql://") and urlsplit(text).hostname and urlsplit(text).path.strip("/"):
+        return text
+    raise ValueError(kinds)
+
+
+def index(value: object) -> str:
+    kinds = "must be heap: or redis://host:port/0 (rediss:// for TLS)"
+    text = _url(value, kinds)
+    if text in ("heap:", "heap://"):
+        return "heap:"
+    if text.startswith(("redis://", "rediss://")) and urlsplit(text).hostname:
+        return text
+    raise ValueError(kinds)
+
+
+def smtp(value: object) -> str:
+    kinds = "must be smtp://user:password@host:587 (STARTTLS where offered) or smtps://… (TLS from the start)"
+    text = _url(value, kinds)
+    if not text.startswith(("smtp://", "smtps://")) or not urlsplit(text).hostname:
+        raise ValueError(kinds)
+    return text
+
+
+def _url(value: object, kinds: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(kinds)
+    try:
+        urlsplit(value.strip()).port  # noqa: B018  # raises ValueError for a port that is none
+    except ValueError:
+        raise ValueError(f"{kinds}; its port is not a number from 0 to 65535") from None
+    return value.strip()

@@ -1,0 +1,97 @@
+"""One running attempt as its worker, the pool and the watchdog share it: who it is, and how it is asked to stop.
+
+Whoever wants an attempt to end says why (``stop``); the first reason stands and decides, in ``run.py``, how the attempt
+ends. A reason is never guessed from the way a handler came back.
+
+State: a ``RunningJob`` is made by the pool; ``reason`` is written by ``stop`` only, ``settled`` by the pool only.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import trio
+
+from tickr.jobs import Job
+from tickr.worker.handlers import Handler
+
+
+class StopReason(enum.Enum):
+    CANCELLED = "cancelled"
+    """Somebody asked for it: the job ends cancelled."""
+    SHUTDOWN = "shutdown"
+    """This node stops: the job is handed back, at no cost to it."""
+    LEASE_LOST = "lease_lost"
+    """Others may be running the job already: whatever this attempt does is void."""
+    TIMEOUT = "timeout"
+    """The job's own time is over: spends an attempt, as an error does."""
+
+
+class RunningJob:
+    """A claimed job from its start until its outcome.
+
+    Attributes:
+      task: the worker task, while a handler runs in it.
+      began_at, stopped_at: trio's time of its start and of its stop, seconds; stopped_at is None without a stop.
+      settled: its outcome has been given, by its worker or in its stead.
+    """
+
+    __slots__ = ("_scope", "_shelter", "began_at", "handler", "job", "reason", "settled", "stopped_at", "task")
+
+    def __init__(self, job: Job, handler: Handler) -> None:
+        self.job = job
+        self.handler = handler
+        self.reason: StopReason | None = None
+        self.began_at = 0.0
+        self.stopped_at: float | None = None
+        self.task: trio.lowlevel.Task | None = None
+        self.settled = False
+        self._scope: trio.CancelScope | None = None
+        self._shelter: trio.CancelScope | None = None
+
+    def open(self, *, clock_runs: bool) -> tuple[trio.CancelScope, trio.CancelScope]:
+        """Return the two scopes to enter round the handler, the outer one first. Nobody else cancels them.
+
+        The outer one ends the handler, on request or when the job's time is over; the clock runs from now or from
+        ``start_clock``. The inner one is the shelter of a handler that is written off (``shelter``).
+        """
+        self._scope = trio.CancelScope(deadline=self._deadline() if clock_runs else math.inf)
+        self._shelter = trio.CancelScope()
+        return self._scope, self._shelter
+
+    def start_clock(self) -> None:
+        """The job's timeout runs from now."""
+        assert self._scope is not None
+        self._scope.deadline = self._deadline()
+
+    def _deadline(self) -> float:
+        return trio.current_time() + self.job.timeout_us / 1_000_000
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask the attempt to end because of ``reason``. The first reason stands; asking again changes nothing."""
+        self.notice_timeout()
+        if self.reason is None:
+            self._stop(reason)
+
+    def notice_timeout(self) -> None:
+        """Take note if the time was over before anybody asked for a stop."""
+        if self.reason is None and self._scope is not None and self._scope.cancel_called:
+            self._stop(StopReason.TIMEOUT)
+
+    def _stop(self, reason: StopReason) -> None:
+        self.reason = reason
+        self.stopped_at = trio.current_time()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def shelter(self) -> None:
+        """Keep the cancellation from the handler: it does not listen, and might spin on it for ever."""
+        assert self._shelter is not None
+        self._shelter.shield = True
+
+    def remind(self) -> None:
+        """Cancel what a sheltered handler waits for at this moment, once."""
+        assert self._shelter is not None
+        self._shelter.shield = False
+        self._shelter.shield = True

@@ -1,0 +1,120 @@
+"""Elsewhere: plain handlers, which run in a thread or in another process so that the loop goes on turning.
+
+A thread can not be stopped from outside. Asked to stop, its handler may notice through
+``trio.from_thread.check_cancelled()`` and has ``patience_s`` for it; then the thread is abandoned: its attempt ends as
+unresponsive, the thread runs on with nobody listening and keeps its slot (``abandoned``) until it ends by itself. It is
+a daemon thread, so it does not keep the program from ending. A process is killed.
+
+State: ``abandoned`` is written here only and read by the pool.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import outcome
+import trio
+import trio_parallel  # type: ignore[import-untyped]
+
+from tickr.worker import stacks
+from tickr.worker.attempt import RunningJob
+from tickr.worker.failures import Unresponsive
+
+
+class Elsewhere:
+    """The threads and processes of one node.
+
+    Args:
+      threads: how many there are at once, the abandoned among them.
+      patience_s: how long a thread may take to end after it was asked to, in seconds.
+      on_thread_ended: called in trio's thread when an abandoned one has ended.
+    """
+
+    def __init__(self, *, threads: int, patience_s: float, on_thread_ended: Callable[[RunningJob], None]) -> None:
+        self._threads = trio.CapacityLimiter(threads)
+        self._processes = trio.CapacityLimiter(os.cpu_count() or 1)
+        self._patience_s = patience_s
+        self._on_thread_ended = on_thread_ended
+        self.abandoned: set[RunningJob] = set()
+        """The attempts that left behind a thread which still runs."""
+
+    async def in_thread(self, running: RunningJob, call: Callable[[], Any]) -> Any:
+        """Return what ``call`` returns, or raise what it raises. The job's clock starts with the thread.
+
+        Raises: Unresponsive: it was cancelled and did not end in time; its thread is left behind.
+        Cancellation: waits shielded, up to ``patience_s``, for how the thread ends; a success then is a success.
+        """
+        thread = _Thread(self._threads, running, call)
+        try:
+            ended = await trio.to_thread.run_sync(
+                thread.run,
+                abandon_on_cancel=True,
+                limiter=thread,  # type: ignore[arg-type]  # trio asks for these two methods only
+                thread_name=f"job {running.job.id}",
+            )
+        except trio.Cancelled:
+            if not thread.started:
+                raise
+            with trio.move_on_after(self._patience_s, shield=True):
+                await thread.ended.wait()
+            if thread.how_ended is None:
+                self._abandon(running, thread)
+                raise Unresponsive(stacks.of_thread(thread.ident)) from None
+            ended = thread.how_ended
+        return ended.unwrap()
+
+    def _abandon(self, running: RunningJob, thread: _Thread) -> None:
+        def ended() -> None:
+            self.abandoned.remove(running)
+            self._on_thread_ended(running)
+
+        self.abandoned.add(running)
+        thread.when_abandoned_ends = ended
+
+    async def in_process(self, running: RunningJob, call: partial[Any]) -> Any:
+        """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free.
+
+        Cancellation: the process is killed.
+        """
+        async with self._processes:
+            running.start_clock()
+            # Its own limiter is the one above, which stays out of the job's time.
+            return await trio_parallel.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
+
+
+class _Thread:
+    """One call in a thread, and the limiter's token for it: trio takes it as it starts and gives it back at its end."""
+
+    def __init__(self, limiter: trio.CapacityLimiter, running: RunningJob, call: Callable[[], Any]) -> None:
+        self._limiter = limiter
+        self._running = running
+        self._call = call
+        self.ident = 0
+        self.started = False
+        self.how_ended: outcome.Outcome[Any] | None = None
+        self.ended = trio.Event()
+        self.when_abandoned_ends: Callable[[], None] = _nothing
+
+    def run(self) -> outcome.Outcome[Any]:
+        self.ident = threading.get_ident()
+        self.how_ended = outcome.capture(self._call)  # SystemExit and its like too
+        return self.how_ended
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        await self._limiter.acquire_on_behalf_of(borrower)
+        self.started = True
+        self._running.start_clock()
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        """Called in trio's thread, also for a thread that was abandoned."""
+        self._limiter.release_on_behalf_of(borrower)
+        self.ended.set()
+        self.when_abandoned_ends()
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,108 @@
+"""Outcomes: what workers have to say about their attempts, stored in batches.
+
+Finished attempts come in one by one, without anybody waiting; one transaction at a time writes them (states, attempts,
+events), then what waits again goes to the index. A failing write is repeated for as long as it takes: the fence decides
+whether it still counts, so a result is never dropped in silence.
+
+State: ``_unsettled`` holds every attempt from ``put`` until its transaction has answered; ``Pool`` and the heartbeat
+read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+import trio
+
+from tickr.announce import Announcer
+from tickr.batching import Batcher
+from tickr.errors import StoreError, StoreUnavailable
+from tickr.jobs import WAITING, Failure, Job, Outcome
+from tickr.store.contract import Store
+
+MAX_BATCH = 1_000
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+MAX_PENDING = 2_000
+"""Outcomes waiting to be stored beyond which no new job is claimed; bounds memory while the store is away."""
+RETRY_S = 0.5
+"""Pause between tries while the store is away, in seconds."""
+
+log = structlog.get_logger("tickr.worker")
+
+
+class Outcomes:
+    """Stores the outcomes of one process. ``run`` must be running.
+
+    Args:
+      in_flight: how many attempts may run at once; each may still ``put`` after claims have stopped.
+    """
+
+    def __init__(self, store: Store, announcer: Announcer, *, in_flight: int) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._unsettled: dict[str, int] = {}
+        self._settled = trio.Event()
+        self._line: Batcher[Outcome, Job | None] = Batcher(
+            self._flush, max_items=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_PENDING + 2 * in_flight
+        )
+
+    def put(self, outcome: Outcome) -> None:
+        """Take an outcome; it will be stored. Never waits."""
+        self._unsettled[outcome.job.id] = outcome.job.fence
+        self._line.put_nowait(outcome, outcome.size_bytes())
+
+    def holds(self, job_id: str, fence: int) -> bool:
+        """Whether this attempt has ended and its outcome is on the way to the store."""
+        return self._unsettled.get(job_id) == fence
+
+    async def wait_room(self) -> None:
+        """Return when few enough outcomes wait that new jobs may be claimed."""
+        while len(self._unsettled) >= MAX_PENDING:
+            self._settled = trio.Event()
+            await self._settled.wait()
+
+    async def run(self) -> None:
+        """Store outcomes until ``close`` and all are stored.
+
+        Cancellation: outcomes not stored are lost to this process; their jobs are handed on when its lease ends.
+        """
+        await self._line.run()
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` returns when everything is stored."""
+        self._line.close()
+
+    async def _flush(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        after = await self._finish(outcomes)
+        for outcome, job in zip(outcomes, after, strict=True):
+            if self._unsettled.get(outcome.job.id) == outcome.job.fence:
+                del self._unsettled[outcome.job.id]
+            if job is None:
+                log.warning("job.outcome_void", job=outcome.job.id, outcome=outcome.kind, fence=outcome.job.fence)
+        self._settled.set()
+        waiting = [job.entry() for job in after if job is not None and job.state in WAITING]
+        await self._announcer.announce(waiting, at=self._store.now_us())
+        return after
+
+    async def _finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
+        while True:
+            try:
+                return await self._store.finish(outcomes)
+            except StoreUnavailable as error:
+                log.warning("outcomes.waiting_for_store", outcomes=len(outcomes), error=str(error))
+                await trio.sleep(RETRY_S)
+            except StoreError as error:
+                return await self._finish_apart(outcomes, error)
+
+    async def _finish_apart(self, outcomes: Sequence[Outcome], error: StoreError) -> list[Job | None]:
+        """The store refuses the batch as it is: find the outcome at fault, so that it harms no other job."""
+        if len(outcomes) > 1:
+            middle = len(outcomes) // 2
+            return [*await self._finish(outcomes[:middle]), *await self._finish(outcomes[middle:])]
+        (outcome,) = outcomes
+        log.error("job.outcome_refused", job=outcome.job.id, outcome=outcome.kind, error=str(error))
+        if outcome.failure is not None and outcome.failure.kind == "bad_result":
+            return [None]
+        why = Failure("bad_result", f"The store refused the outcome: {error}"[:500])
+        return await self._finish([Outcome(job=outcome.job, kind="failed", failure=why)])

@@ -1,0 +1,294 @@
+"""Pool: the tasks that run claimed jobs, the slots they stand for, and what becomes of those that do not stop.
+
+Claimed jobs come in through ``start``, outcomes go out to ``outcomes.put``, each exactly once. A fixed number of worker
+tasks runs one job after the other, each directly, without a task of its own. The price: a handler that ignores its
+cancellation keeps the worker task. Once a second ``run`` looks for those; it writes the task off as a *zombie*, gives
+the outcome in its stead and starts a fresh task. What the zombie still does counts for nothing.
+
+A zombie can not be ended from inside Python. The worker tasks live in a nursery that is given to ``run`` and must be
+the outermost of the program: it can not be left while ``zombies`` holds a task, and a program that has stored and
+closed everything ends itself by ``os._exit`` then.
+
+State: ``_held`` (attempts without outcome) and ``_zombies`` are written here only, in trio's thread.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import trio
+
+from tickr.jobs import Job, Outcome
+from tickr.worker import stacks
+from tickr.worker.attempt import RunningJob, StopReason
+from tickr.worker.elsewhere import Elsewhere
+from tickr.worker.handlers import Jobs
+from tickr.worker.run import Conditions, run_attempt, tell, unresponsive
+
+LOOK_S = 1.0
+"""Time between two looks for handlers that do not stop, in seconds."""
+TURNS = 16
+"""A worker task lets others run at least every so many jobs."""
+
+
+class Sink(Protocol):
+    """Where outcomes go; ``Outcomes`` in ``outcomes.py``."""
+
+    def put(self, outcome: Outcome) -> None:
+        """Take an outcome, never waiting."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Return when there is room for the outcomes of new jobs."""
+        ...
+
+
+class Zombie(NamedTuple):
+    """A handler that was asked to stop, did not, and was left behind. ``since`` is trio's time, seconds."""
+
+    job_id: str
+    type: str
+    where: Literal["task", "thread"]
+    since: float
+
+
+class Pool:
+    """The slots of one node.
+
+    Args:
+      slots: how many jobs run at once, >= 1.
+      max_result_bytes: longer results fail their job.
+      unresponsive_after_s: how long a handler may take to end after it was asked to, in seconds.
+      chance: returns 0 <= x < 1, for the jitter of delays.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        outcomes: Sink,
+        *,
+        node: str,
+        slots: int,
+        max_result_bytes: int,
+        unresponsive_after_s: float = 5.0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._jobs = jobs
+        self._outcomes = outcomes
+        self._slots = slots
+        self._elsewhere = Elsewhere(threads=slots, patience_s=unresponsive_after_s, on_thread_ended=self._thread_ended)
+        self._conditions = Conditions(
+            node=node,
+            max_result_bytes=max_result_bytes,
+            patience_s=unresponsive_after_s,
+            elsewhere=self._elsewhere,
+            chance=chance,
+        )
+        self._inbox, self._started = trio.open_memory_channel[RunningJob](slots)
+        self._held: dict[tuple[str, int], RunningJob] = {}
+        self._zombies: dict[RunningJob, Zombie] = {}
+        self._lost_slots = 0
+        self._freed = trio.Event()
+        self._ended = trio.Event()
+        self._closed = False
+
+    # -- for the claim loop --------------------------------------------------------------------------------------
+
+    @property
+    def free(self) -> int:
+        """How many jobs may be started now."""
+        return self._slots - len(self._held) - self._lost_slots - len(self._elsewhere.abandoned)
+
+    async def wait_free(self) -> int:
+        """Return ``free`` as soon as it is at least 1 and outcomes have room."""
+        await self._outcomes.wait_room()
+        while self.free < 1:
+            self._freed = trio.Event()
+            await self._freed.wait()
+        return self.free
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Start claimed jobs: at most ``free``, of types that have a handler here."""
+        if self._ended.is_set():  # a claim that was in flight when the pool was closed and empty
+            self._ended = trio.Event()
+        for job in jobs:
+            handler = self._jobs.get(job.type)
+            assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
+            running = RunningJob(job, handler)
+            self._inbox.send_nowait(running)
+            self._held[job.id, job.fence] = running
+
+    # -- for the service -----------------------------------------------------------------------------------------
+
+    async def run(self, tasks: trio.Nursery) -> None:
+        """Run what is started, until ``close`` was called and all of it has its outcome.
+
+        Args:
+          tasks: where the worker tasks live; see the module for what it must be.
+        Cancellation: every attempt is stopped for SHUTDOWN; nobody waits for their outcomes.
+        """
+        self._tasks, self._context = tasks, contextvars.copy_context()
+        for _ in range(self._slots):
+            self._start_task()
+        try:
+            while self._held or not self._closed:
+                with trio.move_on_after(LOOK_S):
+                    await self._ended.wait()
+                self._look_for_unresponsive()
+        finally:
+            self.close()
+            self.stop_all(StopReason.SHUTDOWN)
+            self._inbox.close()
+
+    def close(self) -> None:
+        """Nothing more will be started; ``run`` returns when what was has ended."""
+        self._closed = True
+        if not self._held:
+            self._ended.set()
+
+    def stop(self, job_id: str, reason: StopReason, *, fence: int | None = None) -> bool:
+        """Ask the attempt of ``job_id`` (the one with ``fence``, if given) to stop. Returns whether it is here."""
+        found = [one for one in self._held.values() if one.job.id == job_id and fence in (None, one.job.fence)]
+        for running in found:
+            running.stop(reason)
+        return bool(found)
+
+    def stop_all(self, reason: StopReason) -> None:
+        for running in list(self._held.values()):
+            running.stop(reason)
+
+    def holds(self, job_id: str, fence: int) -> bool:
+        """Whether this very attempt is here and has no outcome yet."""
+        return (job_id, fence) in self._held
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that were started and have no outcome yet."""
+        return [running.job for running in self._held.values()]
+
+    @property
+    def zombies(self) -> list[Zombie]:
+        """The handlers left behind; those of ``where == "task"`` keep trio, and so the program, from ending."""
+        return [*self._zombies.values(), *(_zombie(one, "thread") for one in self._elsewhere.abandoned)]
+
+    def find(self, task: trio.lowlevel.Task) -> RunningJob | None:
+        """Return the attempt that runs directly in ``task``, zombies included. Any thread may ask: for the watchdog."""
+        held, zombies = self._held.copy(), self._zombies.copy()
+        return next((one for one in (*held.values(), *zombies) if one.task is task), None)
+
+    # -- the worker tasks ----------------------------------------------------------------------------------------
+
+    def _start_task(self) -> None:
+        self._context.run(self._tasks.start_soon, self._host)
+
+    async def _host(self) -> None:
+        """Hold one worker task: what a handler leaves open in it ends with it, and breaks nothing else."""
+        left_open = trio.Event()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._work, left_open)
+        except* RuntimeError:
+            if not left_open.is_set():
+                raise
+
+    async def _work(self, left_open: trio.Event) -> None:
+        """Run one job after the other, until there will be no more or this task is no longer fit for others' jobs."""
+        task = trio.lowlevel.current_task()
+        turns = 0
+        while True:
+            try:
+                running = await self._next()
+            except trio.EndOfChannel:
+                return
+            running.task = task
+            try:
+                outcome = await run_attempt(running, self._conditions)
+            except BaseException:
+                self._forget(running)
+                raise
+            finally:
+                running.task = None
+                if task.child_nurseries:  # an async generator that was left in the middle does that
+                    left_open.set()
+            if not self._settle(running, outcome):
+                self._bury(running)
+                return  # a fresh task has taken its place long since
+            # What a handler sets in its context or leaves open is not for the jobs after it.
+            if left_open.is_set() or contextvars.copy_context() != self._context:
+                self._start_task()
+                return
+            turns += 1
+            if turns % TURNS == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _next(self) -> RunningJob:
+        try:
+            return self._started.receive_nowait()
+        except trio.WouldBlock:
+            return await self._started.receive()
+
+    def _settle(self, running: RunningJob, outcome: Outcome) -> bool:
+        """Give the attempt's outcome, unless it has one already: then nothing happens and False comes back."""
+        if running.settled:
+            return False
+        running.settled = True
+        tell(outcome, running, self._conditions)
+        self._outcomes.put(outcome)
+        self._forget(running)
+        return True
+
+    def _forget(self, running: RunningJob) -> None:
+        self._held.pop((running.job.id, running.job.fence), None)
+        self._freed.set()
+        if self._closed and not self._held:
+            self._ended.set()
+
+    # -- those that do not stop ----------------------------------------------------------------------------------
+
+    def _look_for_unresponsive(self) -> None:
+        for zombie in self._zombies:
+            zombie.remind()
+        patience_ends_at = trio.current_time() - self._conditions.patience_s
+        for running in list(self._held.values()):
+            running.notice_timeout()
+            if running.task is None or running.stopped_at is None or running.stopped_at > patience_ends_at:
+                continue
+            if running.handler.place != "thread":  # threads are looked after in elsewhere.py
+                self._write_off(running, running.task)
+
+    def _write_off(self, running: RunningJob, task: trio.lowlevel.Task) -> None:
+        outcome = unresponsive(running, stacks.of_task(task), self._conditions)
+        running.shelter()
+        self._zombies[running] = _zombie(running, "task")
+        if len(self._zombies) <= self._slots:
+            self._start_task()
+        else:
+            self._lost_slots += 1  # or a type that never listens would fill the memory with tasks
+        self._settle(running, outcome)
+        self._conditions.log.error(
+            "job.left_behind", job=running.job.id, type=running.job.type, where="task", zombies=len(self.zombies)
+        )
+
+    def _bury(self, running: RunningJob) -> None:
+        del self._zombies[running]
+        if self._lost_slots:
+            self._lost_slots -= 1
+            self._start_task()
+        self._tell_end(running)
+
+    def _thread_ended(self, running: RunningJob) -> None:
+        self._freed.set()
+        self._tell_end(running)
+
+    def _tell_end(self, running: RunningJob) -> None:
+        self._conditions.log.warning(
+            "job.left_behind_ended", job=running.job.id, type=running.job.type, zombies=len(self.zombies)
+        )
+
+
+def _zombie(running: RunningJob, where: Literal["task", "thread"]) -> Zombie:
+    return Zombie(running.job.id, running.job.type, where, running.stopped_at or math.nan)

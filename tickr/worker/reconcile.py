@@ -1,0 +1,81 @@
+"""Reconcile: what the store has as running here, against what does.
+
+Two ways in: the bell tells of a cancellation at once; the heartbeat brings the list of everything that the store has
+as running on this node, a few seconds later but surely. A job on that list whose cancellation was requested is stopped.
+One that nobody here knows, twice in a row, was claimed by a claim whose answer got lost: it is handed back, at no cost.
+
+State: ``_unknown``, the attempts that nobody knew at the heartbeat before, is written and read here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+import trio
+
+from tickr.bell import Bell
+from tickr.errors import StoreUnavailable
+from tickr.jobs import Failure, Outcome
+from tickr.store.contract import Running, Store
+from tickr.worker.attempt import StopReason
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.pool import Pool
+
+LOST_CLAIM = Failure("lost_claim", "Its node claimed it, but the store's answer never got there.")
+
+log = structlog.get_logger("tickr.worker")
+
+
+class Reconciler:
+    """Keeps one node's pool in step with the store."""
+
+    def __init__(self, store: Store, bell: Bell, pool: Pool, outcomes: Outcomes) -> None:
+        self._store = store
+        self._bell = bell
+        self._pool = pool
+        self._outcomes = outcomes
+        self._unknown: set[Running] = set()
+        # One list is enough: a newer heartbeat knows all that an older one did.
+        self._lists, self._incoming = trio.open_memory_channel[Sequence[Running]](1)
+
+    def heard_from_store(self, running: Sequence[Running]) -> None:
+        """Take the list that a heartbeat brought. Never waits; a list that comes while one is worked on is dropped."""
+        try:
+            self._lists.send_nowait(running)
+        except trio.WouldBlock:
+            return
+
+    async def run(self) -> None:
+        """Stop what shall be stopped and hand back what nobody runs, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_bell)
+            async for running in self._incoming:
+                self._stop_cancelled(running)
+                await self._hand_back_unknown(running)
+
+    async def _follow_bell(self) -> None:
+        async with self._bell.listen("cancel") as rings:
+            async for ring in rings:
+                if ring.job is not None:
+                    self._pool.stop(ring.job, StopReason.CANCELLED)
+
+    def _stop_cancelled(self, running: Sequence[Running]) -> None:
+        for one in running:
+            if one.cancel_requested:
+                self._pool.stop(one.id, StopReason.CANCELLED, fence=one.fence)
+
+    async def _hand_back_unknown(self, running: Sequence[Running]) -> None:
+        unknown = {one for one in running if not self._knows(one)}
+        for one in unknown & self._unknown:
+            try:
+                job = await self._store.get(one.id)
+            except StoreUnavailable:
+                continue
+            if job is not None and job.fence == one.fence and not self._knows(one):
+                log.warning("job.lost_claim", job=job.id, type=job.type, attempt=job.attempt)
+                self._outcomes.put(Outcome(job=job, kind="released", failure=LOST_CLAIM))
+        self._unknown = unknown
+
+    def _knows(self, one: Running) -> bool:
+        return self._pool.holds(one.id, one.fence) or self._outcomes.holds(one.id, one.fence)

@@ -1,0 +1,120 @@
+"""The worker role: its parts and how it ends.
+
+    claim.py -> pool.py (run.py runs each attempt) -> outcomes.py -> store;  reconcile.py keeps the pool in step
+
+Stopping comes in the same order: no more claims, running jobs get their time, what is left is cancelled and handed
+back, and the last outcomes are stored. Each of these waits ends.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from tickr.announce import Announcer
+from tickr.bell import Bell
+from tickr.index.contract import Index
+from tickr.store.contract import Running, Store
+from tickr.worker.attempt import StopReason
+from tickr.worker.claim import Claimer
+from tickr.worker.handlers import Jobs
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.pool import Pool
+from tickr.worker.reconcile import Reconciler
+
+PATIENCE_S = 5.0
+"""How long a handler may take to end once it was asked to, before its attempt is written off, in seconds."""
+UNWIND_S = PATIENCE_S + 3.0
+"""How long cancelled jobs may take at a stop, in seconds: until the last has ended or has been written off."""
+FLUSH_S = 10.0
+"""How long the last outcomes may take to be stored at a stop, in seconds."""
+
+log = structlog.get_logger("tickr.worker")
+
+
+class Worker:
+    """One node's worker. ``run`` must be running before ``claim`` starts.
+
+    Args:
+      slots: how many jobs run at once.
+      max_result_bytes: longer results fail their job.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        store: Store,
+        index: Index,
+        bell: Bell,
+        announcer: Announcer,
+        *,
+        node: str,
+        slots: int,
+        max_result_bytes: int,
+    ) -> None:
+        self._outcomes = Outcomes(store, announcer, in_flight=slots)
+        self._pool = Pool(
+            jobs,
+            self._outcomes,
+            node=node,
+            slots=slots,
+            max_result_bytes=max_result_bytes,
+            unresponsive_after_s=PATIENCE_S,
+        )
+        self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
+        self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
+        self._idle = trio.Event()
+
+    async def run(self, tasks: trio.Nursery) -> None:
+        """Run what is claimed until ``drain`` has been called and the last outcome is stored.
+
+        Args:
+          tasks: where the worker tasks live; see ``Pool`` for what it must be.
+        """
+        async with trio.open_nursery() as storing:
+            storing.start_soon(self._outcomes.run)
+            async with trio.open_nursery() as reconciling:
+                reconciling.start_soon(self._reconciler.run)
+                await self._pool.run(tasks)
+                self._idle.set()
+                reconciling.cancel_scope.cancel()
+            self._outcomes.close()
+            storing.cancel_scope.deadline = trio.current_time() + FLUSH_S
+
+    async def claim(self, node: str) -> None:
+        """Claim jobs for ``node`` until ``stop_claiming``; see ``Claimer.run``."""
+        await self._claimer.run(node)
+
+    def heard_from_store(self, running: list[Running]) -> None:
+        """Take what a heartbeat brought; see ``Reconciler``."""
+        self._reconciler.heard_from_store(running)
+
+    def lose_lease(self) -> None:
+        """Stop everything that runs: the others may take it from now on."""
+        self._pool.stop_all(StopReason.LEASE_LOST)
+
+    def stop_claiming(self) -> None:
+        self._claimer.close()
+
+    async def drain(self, *, grace_s: float, now: trio.Event) -> None:
+        """Wait up to ``grace_s`` seconds, or until ``now`` is set, for what runs; then cancel it and wait for that."""
+        self._pool.close()
+        with trio.move_on_after(grace_s):
+            async with trio.open_nursery() as waiting:
+
+                async def wait(event: trio.Event) -> None:
+                    await event.wait()
+                    waiting.cancel_scope.cancel()
+
+                waiting.start_soon(wait, self._idle)
+                waiting.start_soon(wait, now)
+        if not self._idle.is_set():
+            log.warning("node.handing_back", jobs=len(self._pool.running))
+            self._pool.stop_all(StopReason.SHUTDOWN)
+            with trio.move_on_after(UNWIND_S):
+                await self._idle.wait()
+
+    @property
+    def zombies(self) -> list[str]:
+        """Jobs whose handlers cannot be ended and keep trio from ending."""
+        return [zombie.job_id for zombie in self._pool.zombies if zombie.where == "task"]
