@@ -45,12 +45,12 @@ services: $(VENV)/.dev
 # Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(VENV)/.made
 	echo "installing Tickr into $(VENV) (the first time takes a minute) …"
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	$(PY) -m pip install -qq --disable-pip-version-check --editable .
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	echo "installing Tickr and its test tools into $(VENV) (the first time takes a minute) …"
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(PY) -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	touch $@ $(VENV)/.run
 
 $(VENV)/.made:

@@ -79,6 +79,11 @@ class Child:
         return self._process.pid
 
     @property
+    def family(self) -> set[int]:
+        """The ids of the process and its guard, as of the last start."""
+        return {started.pid for started in (self._process, self._guard) if started is not None}
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

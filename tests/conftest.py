@@ -54,6 +54,7 @@ def mysql_server_url() -> Iterator[str]:
     if missing := missing_for_mysql():
         _do_without(missing)
     with MariaDB() as server:
+        OF_THE_SESSION.update(server.family)
         yield server.url
 
 
@@ -89,6 +90,7 @@ def redis_server_url() -> Iterator[str]:
     if missing := missing_for_redis():
         _do_without(missing)
     with Redis() as server:
+        OF_THE_SESSION.update(server.family)
         yield server.url
 
 
@@ -114,6 +116,8 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Redis]:
 
 # Lives as long as its process by design: Python's own bookkeeper for spawned children.
 KEPT = "multiprocessing.resource_tracker"
+# Servers that the whole run shares: one may be started in the middle of a test that asks for it by name.
+OF_THE_SESSION: set[int] = set()
 LEFTOVERS_GONE_WITHIN_S = 2.0
 
 
@@ -123,7 +127,8 @@ def no_process_left_behind() -> Iterator[None]:
     before = set(children_of_this_process())
 
     def left() -> dict[int, str]:
-        return {pid: line for pid, line in children_of_this_process().items() if pid not in before and KEPT not in line}
+        kept = before | OF_THE_SESSION
+        return {pid: line for pid, line in children_of_this_process().items() if pid not in kept and KEPT not in line}
 
     yield
     deadline = time.monotonic() + LEFTOVERS_GONE_WITHIN_S

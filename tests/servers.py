@@ -214,16 +214,19 @@ class Redis(Child):
             client.flushall()
 
     def snapshot(self) -> bytes:
-        """Return the whole content as it is now, for ``restore``."""
+        """Return the whole content as it is now, for ``restore``. A restart does not bring it back by itself."""
         with self.client() as client:
             client.save()
-        return self._dump.read_bytes()
+        content = self._dump.read_bytes()
+        self._dump.unlink()
+        return content
 
     def restore(self, snapshot: bytes) -> None:
         """Kill the server and start it with an older content, as a restored backup or a stale replica would be."""
         self.kill()
         self._dump.write_bytes(snapshot)
         self.start()
+        self._dump.unlink()
 
 
 if __name__ == "__main__":  # `make test` asks what to install

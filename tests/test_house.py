@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -124,19 +125,25 @@ def check_lengths(root: Path) -> list[str]:
 
 
 def check_public_names(root: Path) -> list[str]:
-    """``__all__`` is a literal that holds every public name of ``tickr/__init__.py``, and nothing else."""
+    """``__all__`` is a literal that holds every public name of ``tickr/__init__.py``, and nothing else.
+
+    What comes from the standard library is a tool; what is imported for types alone is made on demand.
+    """
     tree = ast.parse((root / "tickr/__init__.py").read_text())
     listed: list[str] | None = None
     bound: set[str] = set()
-    for node in tree.body:
+    for node in statements(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             listed = [str(name) for name in ast.literal_eval(node.value)]
-        elif isinstance(node, ast.Import | ast.ImportFrom) and getattr(node, "module", "") != "__future__":
-            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Assign):
-            bound |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            bound.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            if (node.module or "").split(".")[0] not in sys.stdlib_module_names:
+                bound |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            tops = {alias.asname or alias.name.split(".")[0] for alias in node.names}
+            bound |= tops - sys.stdlib_module_names
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            bound |= {target.id for target in targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             bound.add(node.name)
     if listed is None:
@@ -145,6 +152,12 @@ def check_public_names(root: Path) -> list[str]:
     faults = [f"tickr/__init__.py:1: {name} is public but not in __all__" for name in sorted(public - set(listed))]
     faults += [f"tickr/__init__.py:1: {name} is in __all__ but not there" for name in sorted(set(listed) - bound)]
     return faults
+
+
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, those inside ``if`` too."""
+    for node in tree.body:
+        yield from (*node.body, *node.orelse) if isinstance(node, ast.If) else (node,)
 
 
 # -- Tickr keeps them -----------------------------------------------------------------------------------------------
@@ -175,7 +188,10 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 NAP = "sleep"  # so that the lines below are not what they show
 
 GOOD = {
-    "tickr/__init__.py": "from tickr.worker.run import Jobs\n\n__all__ = ['Jobs']\n",
+    "tickr/__init__.py": (
+        "from typing import Any\nfrom tickr.worker.run import Jobs\n__all__ = ['Jobs', 'serve', '__version__']\n"
+        "__version__ = '1'\nif TYPE_CHECKING:\n    from tickr.worker.run import serve\n_x: Any = 1\n"
+    ),
     "tickr/__main__.py": "from tickr.cli import main\n",
     "tickr/cli/__init__.py": "def main():\n    from tickr.service import run\n    import trio\n",
     "tickr/service.py": "import tickr.store.contract\nfrom tickr import feed, retry\n",

@@ -56,8 +56,12 @@ def test_redis_forgets_on_a_kill_and_goes_back_to_a_snapshot(redis_server: Redis
     redis_server.restore(before)
     with redis_server.client() as client:
         assert client.get("a") == "old"
-    redis_server.flush()
+    redis_server.kill()
+    redis_server.start()
     with redis_server.client() as client:
+        assert client.dbsize() == 0
+        client.set("a", "new")
+        redis_server.flush()
         assert client.dbsize() == 0
 
 

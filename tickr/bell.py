@@ -160,7 +160,7 @@ class RedisBell:
             with contextlib.suppress(IndexUnavailable):
                 await self._link.subscribe(self._channel, subscribed=open_now, message=self._heard)
             open_now()
-            await self._link.wait_available()
+            await self._link.state.wait_up()
 
     def _heard(self, body: bytes) -> None:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -19,13 +20,23 @@ INDEXES = ("heap", "redis")
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
-@pytest.fixture(params=STORES)
-def store_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
-    if request.param == "memory":
+def _store_url(name: str, request: pytest.FixtureRequest) -> str:
+    if name == "memory":
         return "memory:"
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/tickr.db"
+    if name == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/tickr.db"
     return str(request.getfixturevalue("mysql_url"))
+
+
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest) -> str:
+    return _store_url(request.param, request)
+
+
+@pytest.fixture(params=STORES[1:])
+def lasting_store_url(request: pytest.FixtureRequest) -> str:
+    """A store that outlives its node and that several nodes can share."""
+    return _store_url(request.param, request)
 
 
 @pytest.fixture(params=INDEXES)
@@ -81,14 +92,15 @@ async def node(jobs: tickr.Jobs | None = None, **settings: Any) -> AsyncIterator
 
 
 StartNode = Callable[..., Any]
-Look = Callable[[], Awaitable[Any]]
 
 
 @pytest.fixture
 def start_node(store_url: str, index_url: str) -> StartNode:
-    """Start nodes that share one store and one index: ``async with start_node(jobs, workers=4) as client``."""
+    """Start a node: ``async with start_node(jobs, workers=4) as client``."""
+    return partial(node, store=store_url, index=index_url)
 
-    def start(jobs: tickr.Jobs | None = None, **settings: Any) -> Any:
-        return node(jobs, **{"store": store_url, "index": index_url, **settings})
 
-    return start
+@pytest.fixture
+def start_lasting(lasting_store_url: str, index_url: str) -> StartNode:
+    """Start nodes, one after the other or several at once, that share a store and an index."""
+    return partial(node, store=lasting_store_url, index=index_url)

@@ -31,10 +31,8 @@ async def test_job_submission_answers_201_with_the_id_of_a_stored_job(start_node
         assert {**stored, "notice": None} == job
 
 
-async def test_job_submission_is_read_by_another_process_after_the_201(start_node: StartNode, store_url: str) -> None:
-    if store_url == "memory:":
-        return  # a memory store belongs to its process
-    async with start_node(roles=("api",)) as one, start_node(roles=("api",)) as other:
+async def test_job_submission_is_read_by_another_process_after_the_201(start_lasting: StartNode) -> None:
+    async with start_lasting(roles=("api",)) as one, start_lasting(roles=("api",)) as other:
         job = await one.post(type="add", payload={"a": 1, "b": 2})
         assert (await other.get(job["id"]))["payload"] == {"a": 1, "b": 2}
 

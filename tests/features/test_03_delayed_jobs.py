@@ -1,10 +1,8 @@
-"""Row 3, delayed jobs: a sorted set by due time; the scheduler sleeps until the next one and an earlier one wakes it."""
+"""Row 3, delayed jobs: a sorted set by due time; the scheduler sleeps until the next one, an earlier one wakes it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-
-import pytest
 
 import tickr
 from tests.features.conftest import StartNode
@@ -44,11 +42,9 @@ async def test_delayed_jobs_an_earlier_one_wakes_the_sleeping_scheduler(start_no
 
 
 async def test_delayed_jobs_an_earlier_one_from_another_process_wakes_it_too(
-    start_node: StartNode, store_url: str, index_url: str
+    start_lasting: StartNode, index_url: str
 ) -> None:
-    if store_url == "memory:":
-        pytest.skip("a memory store belongs to one process")
-    async with start_node(noop(), roles=("scheduler", "worker", "api")) as worker, start_node(roles=("api",)) as front:
+    async with start_lasting(noop()) as worker, start_lasting(roles=("api",)) as front:
         await front.post(type="noop", delay=3600)
         job = await worker.until_final((await front.post(type="noop", delay=0.3))["id"])
         late = instant(job["started_at"]) - instant(job["run_at"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 
 from tests.features.conftest import StartNode
@@ -11,11 +10,9 @@ from tests.waiting import eventually
 
 
 async def test_time_discontinuity_overdue_jobs_run_at_once_after_an_outage(
-    start_node: StartNode, store_url: str
+    start_lasting: StartNode,
 ) -> None:
-    if store_url == "memory:":
-        pytest.skip("a memory store does not outlive its process")
-    async with start_node(noop(), roles=("api",)) as client:
+    async with start_lasting(noop(), roles=("api",)) as client:
         ids = [(await client.post(type="noop", delay=delay))["id"] for delay in (0.1, 0.2, 0.3, 3600)]
 
         async def overdue() -> bool:
@@ -23,7 +20,7 @@ async def test_time_discontinuity_overdue_jobs_run_at_once_after_an_outage(
 
         await eventually(overdue)
     began = trio.current_time()
-    async with start_node(noop()) as client:
+    async with start_lasting(noop()) as client:
         for job_id in ids[:3]:
             job = await client.until_final(job_id)
             assert job["state"] == "succeeded"

@@ -326,6 +326,8 @@ async def test_two_indexes_on_one_redis_share_by_namespace(redis_url: str, redis
         ("redis://localhost:x/0", "port"),
         ("redis://localhost:99999", "port"),
         ("redis://localhost/zero", "database"),
+        ("redis://[::1", "host"),
+        ("redis://a..b/0", "host"),
         ("redis://localhost/0?namespace=a{b}", "namespace"),
         ("redis://localhost/0?namespace=", "namespace"),
         ("redis://localhost/0?socket_timeout=0", "socket_timeout"),

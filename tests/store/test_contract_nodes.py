@@ -27,7 +27,7 @@ from tickr.store.contract import Running, Store
 
 
 async def test_a_registered_node_is_seen_by_all(store: Store, clock: SteppedClock) -> None:
-    first = a_node(roles=("api", "worker"), types=("mail", "é"), slots=4, process="p")
+    first = a_node(roles=("api", "worker"), types=("mail", "a/b"), slots=4, process="p")
     await store.register(first, lease_s=15)
     clock.advance(1)
     second = a_node()

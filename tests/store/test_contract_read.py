@@ -164,7 +164,7 @@ async def test_the_scan_sees_everything_that_waits_exactly_once(store: Store, zo
         store,
         *(
             new_job(queue=queue, priority=priority, delay_us=delay)
-            for queue in ("a", "b", "ä", "A")
+            for queue in ("a", "b", "Z", "A")
             for priority in (0, 5, 9)
             for delay in (0, 0, 7, SECOND)
         ),

@@ -39,6 +39,7 @@ _RULES = {
 def add_routes(app: Quart, context: Context) -> None:
     async def submit_original() -> Response:
         incoming.known_query(request)
+        incoming.no_idempotency_key(request)
         new = _new_job(await incoming.json_body(request), context)
         job, _created = await submit(context, new)
         data = {

@@ -67,6 +67,13 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
         raise bad_query(faults)
 
 
+def no_idempotency_key(request: Request) -> None:
+    """Return if there is no Idempotency-Key: its sender relies on it, so it is not ignored. Raises: Problem (400)."""
+    if "Idempotency-Key" in request.headers:
+        detail = 'Idempotency-Key is not supported: give the job an "id", and submitting it again is safe.'
+        raise Problem(400, "not_supported", detail)
+
+
 def bad_query(faults: list[Fault]) -> Problem:
     return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
 

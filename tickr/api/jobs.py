@@ -47,11 +47,7 @@ class _Jobs:
 
     async def submit(self) -> Response:
         incoming.known_query(request)
-        if "Idempotency-Key" in request.headers:
-            detail = (
-                'Idempotency-Key is not supported; give the job an "id" of your own, then submitting again is safe.'
-            )
-            raise Problem(400, "not_supported", detail)
+        incoming.no_idempotency_key(request)
         body = await incoming.json_body(request)
         new = submission.read(body, now=self._store.now_us(), defaults=self._context.defaults)
         job, created = await submit(self._context, new)

@@ -8,6 +8,7 @@ need it, and each protocol is one more way in. What Hypercorn refuses by itself 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import h11
@@ -16,6 +17,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event
+from hypercorn.logging import Logger
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
@@ -49,12 +51,6 @@ async def serve_connection(
         log.warning("http.connection_failed", errors=[repr(error) for error in _leaves(group)])
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [error]
-
-
 class Link(TCPServer):
     """Hypercorn's reader of one connection, for HTTP/1.1 alone."""
 
@@ -82,6 +78,8 @@ class Link(TCPServer):
                 )
                 await self.idle_task.restart(task_group, self._idle_timeout)
                 await self._read_data()
+                # Hypercorn would keep all this until an idle connection's time is over, its client long gone.
+                await self.idle_task.stop()
         except OSError:
             return  # it went while it was being looked at
         finally:
@@ -139,3 +137,31 @@ class _Connection(h11.Connection):
         if self.their_state is h11.MUST_CLOSE:
             return h11.NEED_DATA
         return super().next_event()
+
+
+class ServerLog(Logger):
+    """Hypercorn's log, told through ours: its trouble, not its chatter."""
+
+    def __init__(self, config: Config) -> None:
+        self.access_logger = None
+        self.error_logger = None
+
+    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.warning("http.server", message=message % args)
+
+    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.error("http.server", message=message % args)
+
+    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        errors = [error for error in _leaves(sys.exc_info()[1]) if not isinstance(error, trio.Cancelled)]
+        if all(isinstance(error, h11.ProtocolError) for error in errors):
+            # The client's doing: it sent what cannot be at this point. No reason to fill the log with tracebacks.
+            log.warning("http.protocol_error", errors=[repr(error) for error in errors])
+        else:
+            log.error("http.server", message=message % args, exc_info=True)
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [] if error is None else [error]

@@ -11,18 +11,16 @@ import errno
 import resource
 import socket
 from functools import partial
-from typing import Any
 
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.logging import Logger
 from hypercorn.trio.worker_context import WorkerContext
 
 from tickr.api.app import Edge
 from tickr.api.connection import MAX_HEADER_BYTES
-from tickr.api.protocol import serve_connection
+from tickr.api.protocol import ServerLog, serve_connection
 from tickr.errors import ConfigError
 
 BACKLOG = 1024
@@ -93,12 +91,19 @@ async def serve_http(
     most = _most_connections()
     serve = partial(serve_connection, app=ASGIWrapper(app), config=_config(keep_alive_s), context=context)
 
+    open_now = 0
+
     async def admit(stream: trio.SocketStream) -> None:
-        if len(connections.child_tasks) > most:
+        nonlocal open_now
+        if open_now >= most:
             log.warning("http.too_many_connections", most=most)
             await stream.aclose()
             return
-        await serve(stream)
+        open_now += 1
+        try:
+            await serve(stream)
+        finally:
+            open_now -= 1
 
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
@@ -125,24 +130,5 @@ def _config(keep_alive_s: float) -> Config:
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = MAX_HEADER_BYTES
     config.include_server_header = False
-    config.logger_class = _Log
+    config.logger_class = ServerLog
     return config
-
-
-class _Log(Logger):
-    """Hypercorn's log, told through ours: its trouble, not its chatter."""
-
-    def __init__(self, config: Config) -> None:
-        self.access_logger = None
-        self.error_logger = None
-
-    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.warning("http.server", message=message % args)
-
-    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.error("http.server", message=message % args)
-
-    critical = error
-
-    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.exception("http.server", message=message % args)

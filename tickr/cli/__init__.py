@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 import click
+from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "serve": ("tickr.cli.serve", "Run Tickr: API, scheduler and workers in one process."),
@@ -40,6 +41,12 @@ class Commands(click.Group):
         command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
         assert isinstance(command, click.Command), cmd_name
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        fitting = [
+            CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*fitting, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

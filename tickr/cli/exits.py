@@ -48,6 +48,8 @@ def plainly() -> Iterator[None]:
     except (TickrError, OSError) as error:
         raise of_error(error) from None
     except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt):
+            raise click.Abort from None
         if group.split((TickrError, OSError))[1] is not None:
             raise
         raise of_error(_first(group)) from None

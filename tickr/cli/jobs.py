@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
+import uuid_utils
 
 from tickr import values
+from tickr.cli import screen, submission
+from tickr.cli.exits import REFUSED, Exit
+from tickr.cli.remote import DEFAULT_URL, Answer, Remote
 from tickr.cli.submission import Read
-
-if TYPE_CHECKING:
-    from tickr.cli.remote import Answer, Remote
 
 Command = TypeVar("Command", bound=Callable[..., object])
 DURATION = Read(values.seconds, "duration")
@@ -35,8 +36,6 @@ def _asking(command: Command) -> Command:
 
 
 def _remote(url: str | None) -> Remote:
-    from tickr.cli.remote import DEFAULT_URL, Remote
-
     return Remote(url or os.environ.get("TICKR_URL") or DEFAULT_URL, os.environ.get("TICKR_TOKEN"))
 
 
@@ -44,21 +43,10 @@ def _say(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         click.echo(answer.raw)
     else:
-        from tickr.cli import screen
-
         screen.console().print(screen.line(answer.job))
 
 
 # -- submit ----------------------------------------------------------------------------------------------------------
-
-
-def _submission(name: str) -> Callable[[str], object]:
-    def read(text: str) -> object:
-        from tickr.cli import submission
-
-        return getattr(submission, name)(text)
-
-    return read
 
 
 @click.command()
@@ -69,12 +57,12 @@ def _submission(name: str) -> Callable[[str], object]:
 @click.option(
     "--delay", type=DURATION, metavar="DURATION", help="Not before so long from now: 5, 1.5, 30s, 5m, 2h, 1d."
 )
-@click.option("--run-at", type=Read(_submission("instant"), "instant"), metavar="INSTANT", help="Not before then.")
+@click.option("--run-at", type=Read(submission.instant, "instant"), metavar="INSTANT", help="Not before then.")
 @click.option("--max-attempts", type=int, metavar="NUMBER", help="How often it is tried in all.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="How long one attempt may take.")
 @click.option(
     "--backoff",
-    type=Read(_submission("backoff"), "backoff"),
+    type=Read(submission.backoff, "backoff"),
     metavar="KIND[:…]",
     help="Pause between attempts: constant:5s, linear:10s, exponential:base=10s,factor=2,cap=1h,jitter=0.1.",
 )
@@ -99,10 +87,6 @@ def submit(
     tickr submit http '{"url": "https://example.com"}' --delay 5m
     tickr submit email @mail.json --max-attempts 5 --label customer=42
     """
-    import uuid_utils
-
-    from tickr.cli import submission
-
     # Chosen here, so that a submission without an answer can be repeated safely.
     job_id = job_id or str(uuid_utils.uuid7())
     fields |= {"type": type, "payload": submission.payload(payload), "labels": submission.labels(labels), "id": job_id}
@@ -124,8 +108,6 @@ def show(job_id: str, url: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(answer.raw.rstrip()[:-1] + b',"attempts":' + raw + b"}")
         return
-    from tickr.cli import screen
-
     console = screen.console()
     for part in screen.whole(answer.job, attempts):
         console.print(part)
@@ -150,7 +132,6 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
                 click.echo(answer.raw)
             return
         jobs = [answer.job for answer in found]
-    from tickr.cli import screen
 
     console = screen.console()
     if not jobs:
@@ -169,8 +150,6 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
 @_asking
 def cancel(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
     """Cancel jobs that wait; tell the workers of those that run to stop them."""
-    from tickr.cli.remote import Remote
-
     _each(job_ids, url, Remote.cancel, as_json=as_json, done=_cancelled)
 
 
@@ -179,8 +158,6 @@ def cancel(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
 @_asking
 def retry(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
     """Run jobs again that failed, succeeded or were cancelled."""
-    from tickr.cli.remote import Remote
-
     _each(job_ids, url, Remote.retry, as_json=as_json, done=lambda _: "runs again")
 
 
@@ -197,8 +174,6 @@ def _each(
     done: Callable[[Answer], str],
 ) -> None:
     """Do it to every job, however many are refused; then exit 1 if any was."""
-    from tickr.cli.exits import REFUSED, Exit
-
     refused = 0
     with _remote(url) as remote:
         for job_id in job_ids:

@@ -32,6 +32,7 @@ MAX_WAITING = 10_000
 LINES_AT_ONCE = 2_000
 FLUSH_S = 2.0
 """How long the end of the process waits for the last lines to be written, in seconds."""
+COLOURS = {"debug": "\033[2m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[31m"}
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 Record = MutableMapping[str, Any]
@@ -53,7 +54,7 @@ def logging_on_stderr(*, level: str, form: str) -> Iterator[None]:
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_FromLibraries()], level=max(LEVELS[level], logging.WARNING), force=True)
+    logging.basicConfig(handlers=[_FromLibraries(sink)], level=max(LEVELS[level], logging.WARNING), force=True)
     logging.captureWarnings(True)
     try:
         yield
@@ -99,17 +100,15 @@ def _exception(record: Record) -> str | None:
 
 
 class _TextRenderer:
-    """``12:00:01 job.started    0197… report attempt=1``: the node is left out of lines about a job, to fit 80 columns."""
-
-    _COLOURS = {"debug": "\033[2m", "info": "", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[31m"}
+    """``12:00:01 job.started   0197… report attempt=1``. Lines about a job leave the node out, to fit 80 columns."""
 
     def __init__(self, colours: bool) -> None:
         self._colours = colours
 
     def __call__(self, _: Any, __: str, record: Record) -> bytes:
-        level, event = record.pop("level"), harmless(str(record.pop("event")))
+        level, event = record.pop("level"), harmless(str(record.pop("event")).rstrip())
         exception = _exception(record)
-        words = [datetime.now().strftime("%H:%M:%S"), f"{event:13}"]
+        words = [datetime.now().strftime("%H:%M:%S"), f"{event:13}" if record else event]
         if level != "info":
             words.insert(1, level.upper())
         if "job" in record:
@@ -119,7 +118,7 @@ class _TextRenderer:
         line = " ".join(word for word in words if word)
         if exception:
             line += "\n" + harmless(exception)
-        if self._colours and (colour := self._COLOURS.get(level)):
+        if self._colours and (colour := COLOURS.get(level)):
             line = f"{colour}{line}\033[0m"
         return line.encode(errors="backslashreplace") + b"\n"
 
@@ -145,6 +144,9 @@ class _Sink:
         self._thread.start()
 
     def msg(self, line: bytes) -> None:
+        if self._closing:
+            self._write(line)  # the thread may have gone
+            return
         if len(self._lines) >= MAX_WAITING:
             self._dropped += 1
             return
@@ -155,7 +157,7 @@ class _Sink:
     log = debug = info = warn = warning = error = critical = fatal = failure = err = exception = msg
 
     def close(self) -> None:
-        """Write what is waiting, for at most ``FLUSH_S``."""
+        """Write what is waiting, for at most ``FLUSH_S``; later lines are written at once. May be called again."""
         self._closing = True
         self._something.set()
         self._thread.join(FLUSH_S)
@@ -182,8 +184,15 @@ class _Sink:
 
 
 class _FromLibraries(logging.Handler):
-    """Standard logging → structlog."""
+    """Standard logging → structlog. ``logging.shutdown()`` gets all lines written, for a process that just ends."""
+
+    def __init__(self, sink: _Sink) -> None:
+        super().__init__()
+        self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+    def flush(self) -> None:
+        self._sink.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -17,6 +17,8 @@ import msgspec
 from msgspec import Raw
 
 from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 5.0
@@ -71,7 +73,7 @@ class RemoteJob(msgspec.Struct, frozen=True):
     max_attempts: int
     run_at: str
     created_at: str
-    result: Raw | None = None
+    result: Raw = Raw(b"null")
     error: RemoteError | None = None
     crashes: int = 0
     started_at: str | None = None
@@ -126,7 +128,7 @@ class Remote:
     def attempts(self, job_id: str) -> tuple[list[RemoteAttempt], bytes]:
         """Return every attempt, oldest first, and the JSON array they came as."""
         page = _decode(self._ask("GET", f"/jobs/{quote(job_id, safe='')}/attempts"), _Page)
-        return [msgspec.json.decode(raw, type=RemoteAttempt) for raw in page.items], msgspec.json.encode(page.items)
+        return [_decoded(raw, RemoteAttempt, self._url) for raw in page.items], msgspec.json.encode(page.items)
 
     def jobs(self, filters: Mapping[str, Sequence[str]], *, limit: int | None) -> Iterator[Answer]:
         """Yield the jobs that pass ``filters``, newest first, ``limit`` at most (None: all), page by page."""
@@ -135,7 +137,7 @@ class Remote:
             query = {**filters, "limit": str(PAGE if limit is None else min(limit, PAGE))}
             page = _decode(self._ask("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), _Page)
             for raw in page.items:
-                yield Answer(msgspec.json.decode(raw, type=RemoteJob), bytes(raw))
+                yield Answer(_decoded(raw, RemoteJob, self._url), bytes(raw))
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -188,11 +190,15 @@ def _answer(response: httpx2.Response) -> Answer:
     return Answer(_decode(response, RemoteJob), response.content)
 
 
-def _decode(response: httpx2.Response, kind: type[Any]) -> Any:
+def _decode(response: httpx2.Response, kind: type[Record]) -> Record:
+    return _decoded(response.content, kind, str(response.url))
+
+
+def _decoded(text: bytes | Raw, kind: type[Record], url: str) -> Record:
     try:
-        return msgspec.json.decode(response.content, type=kind)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:
-        raise Exit(f"What answers at {response.url} is not Tickr, or too different a version.", UNREACHABLE) from None
+        raise Exit(f"What answers at {url} is not Tickr, or of too different a version.", UNREACHABLE) from None
 
 
 def _checked(url: str) -> str:

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteJob
+
+if TYPE_CHECKING:
+    from tickr.store.contract import Check
 
 PIPED_WIDTH = 100_000
 """Columns of an output that is no terminal: nothing is cut or folded."""
@@ -35,6 +38,8 @@ COLOURS = {
     "released": "dim",
 }
 """Colour of each state, and of each outcome of an attempt."""
+
+LEVELS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 # C0 and C1 controls, and what turns the direction of text.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -159,7 +164,7 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
     if job.labels:
         yield "labels", Text(harmless(", ".join(f"{name}={value}" for name, value in job.labels.items())))
     yield "payload", Text(pretty(bytes(job.payload)))
-    if job.result is not None:
+    if bytes(job.result) != b"null":
         yield "result", Text(pretty(bytes(job.result)))
     if job.error:
         yield "error", Text(error_line(job.error), "red")
@@ -192,3 +197,20 @@ def pretty(json: bytes) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def check_list(checks: Iterable[Check]) -> Table:
+    """Return the findings of ``tickr doctor``, each with its advice below it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        finding = Text(harmless(check.finding))
+        if check.advice:
+            finding.append(f"\n{harmless(check.advice)}", "dim")
+        table.add_row(Text(check.level, LEVELS[check.level]), check.name, finding)
+    return table

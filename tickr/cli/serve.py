@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import structlog
+import trio
 
-from tickr.cli.settings import setting_flags
-
-if TYPE_CHECKING:
-    from tickr.config import Config
-    from tickr.service import Handle
+from tickr.cli import exits, logs, settings
+from tickr.cli.application import find_jobs
+from tickr.config import Config
+from tickr.service import Handle, run_until_signalled
+from tickr.worker.handlers import Jobs
 
 EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'
 
 
 @click.command()
 @click.argument("app", required=False, metavar="[MODULE:APP]")
-@setting_flags()
+@settings.setting_flags()
 def serve(app: str | None, **flags: Any) -> None:
     """Run Tickr: API, scheduler and workers in one process, until Ctrl-C or SIGTERM.
 
@@ -29,26 +31,12 @@ def serve(app: str | None, **flags: Any) -> None:
     tickr serve myapp:jobs --workers 200
     tickr serve --store mysql://tickr:secret@db/tickr --index redis://cache/0
     """
-    from tickr.cli import exits, logs, settings
-    from tickr.errors import ConfigError
-
-    try:
-        config = settings.load(flags)
-    except ConfigError as error:
-        raise exits.of_config(error) from None
+    config = settings.load_or_exit(flags)
     with logs.logging_on_stderr(level=config.log_level, form=config.log_format):
         _run(config, app)
 
 
 def _run(config: Config, app: str | None) -> None:
-    import structlog
-    import trio
-
-    from tickr.cli import exits, logs, settings
-    from tickr.cli.application import find_jobs
-    from tickr.service import run_until_signalled
-    from tickr.worker.handlers import Jobs
-
     jobs = find_jobs(app) if app else Jobs()
     for sentence in settings.stray_variables():
         structlog.get_logger("tickr").warning("config.stray_variable", problem=sentence)

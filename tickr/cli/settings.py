@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tickr.cli.exits import of_config
 from tickr.config import SETTINGS, Config, Given, Setting, read
 from tickr.errors import ConfigError
 
@@ -77,6 +78,14 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def load_or_exit(flags: Mapping[str, Any]) -> Config:
+    """Return what ``load`` does. Raises: Exit: with every fault."""
+    try:
+        return load(flags)
+    except ConfigError as error:
+        raise of_config(error) from None
 
 
 def _said(name: str, value: object) -> bool:

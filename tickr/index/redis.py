@@ -65,13 +65,13 @@ class RedisIndex:
 
     @property
     def available(self) -> bool:
-        return self._link.available
+        return self._link.state.up
 
     async def wait_available(self) -> None:
-        await self._link.wait_available()
+        await self._link.state.wait_up()
 
     async def wait_unavailable(self) -> None:
-        await self._link.wait_unavailable()
+        await self._link.state.wait_down()
 
     async def push(self, entries: Sequence[Entry], *, now: int) -> None:
         ready: defaultdict[str, list[str | int]] = defaultdict(list)

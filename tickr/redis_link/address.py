@@ -73,7 +73,12 @@ class RedisAddress:
 def parse_redis_url(url: str) -> RedisAddress:
     """Read an index URL. Raises: ConfigError: with all its faults; no password is repeated in them."""
     faults: list[str] = []
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or "localhost"
+        host.encode("idna")  # as the look-up will; it would raise there
+    except ValueError:
+        raise ConfigError(["index: there is no such host name in a URL"]) from None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     tls = parts.scheme == "rediss"
     if parts.scheme not in ("redis", "rediss"):
@@ -94,7 +99,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     if faults:
         raise ConfigError(faults)
     return RedisAddress(
-        host=parts.hostname or "localhost",
+        host=host,
         port=port,
         db=int(db),
         username=unquote(parts.username) if parts.username else None,

@@ -5,8 +5,7 @@ threads and never retries. One task owns the state: while up it sends a PING now
 once a second. The first command that fails takes the link down at once, and that ends all that blocks; while down,
 every call fails without trying.
 
-State: ``_up`` and ``_down`` (one of the two events is set), ``_generation`` (counts the changes) and ``_lines`` (in use
-by a thread) are written in trio's thread only.
+State: ``state`` and the lines (``_lines`` in use by a thread, ``_idle`` by none) are written in trio's thread only.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from functools import partial
 from typing import Any
 
 import redis
-import structlog
 import trio
 
 from tickr.errors import IndexUnavailable
 from tickr.redis_link.address import RedisAddress
 from tickr.redis_link.line import Line
 from tickr.redis_link.reasons import reason_for
+from tickr.redis_link.state import State
 
 PING_EVERY_S = 1.5
 RETRY_EVERY_S = 1.0
@@ -43,8 +42,6 @@ UNBLOCK_AGAIN_S = 0.02
 
 Command = tuple[str | bytes | int | float, ...]
 
-log = structlog.get_logger()
-
 
 class Errand:
     """One use of a line by a thread. ``done`` is set when the thread has left it, with ``reply`` or ``error``."""
@@ -60,52 +57,40 @@ class RedisLink:
     """The connections to one Redis. Made by ``open_link``.
 
     Args:
+      pool: at most ``MAX_SHORT`` connections for short commands.
       nursery: where the threads' keepers live; outlives every caller.
       role: what this link is for: the first word of its log events.
       means: what it means for users when it is away.
     """
 
-    def __init__(self, address: RedisAddress, nursery: trio.Nursery, *, role: str, means: str) -> None:
+    def __init__(
+        self, address: RedisAddress, pool: redis.ConnectionPool, nursery: trio.Nursery, *, role: str, means: str
+    ) -> None:
         self.address = address
         self._nursery = nursery
-        self._log = log.bind(server=str(address))
-        self._role, self._means = role, means
-        self._pool = redis.ConnectionPool(address.connection_class(), max_connections=MAX_SHORT, **address.settings())
-        self._client: Any = redis.Redis(connection_pool=self._pool)
+        self.state = State(role=role, server=str(address), means=means)
+        self._pool = pool
+        self._client: Any = redis.Redis(connection_pool=pool)
         self._threads = trio.CapacityLimiter(MAX_SHORT)
         self._line_threads = trio.CapacityLimiter(MAX_LINES)
         self._line_slots = trio.Semaphore(MAX_LINES)
         self._idle: list[Line] = []
         self._lines: set[Line] = set()
-        self._up, self._down = trio.Event(), trio.Event()
-        self._down.set()
-        self._generation = 0
-        self._told_away = False
 
-    # -- state ------------------------------------------------------------------------------------------------------
-
-    @property
-    def available(self) -> bool:
-        return self._up.is_set()
-
-    async def wait_available(self) -> None:
-        await self._up.wait()
-
-    async def wait_unavailable(self) -> None:
-        await self._down.wait()
+    # -- the watch --------------------------------------------------------------------------------------------------
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the state until cancelled; started once the server was tried for the first time."""
         await self._try()
         task_status.started()
         while True:
-            if not self.available:
+            if not self.state.up:
                 await trio.sleep(RETRY_EVERY_S)
                 await self._try()
                 continue
             with trio.move_on_after(PING_EVERY_S) as quiet:
-                await self._down.wait()
-            if quiet.cancelled_caught and self.available:
+                await self.state.wait_down()
+            if quiet.cancelled_caught and self.state.up:
                 await self._ping()
 
     async def _ping(self) -> None:
@@ -122,22 +107,12 @@ class RedisLink:
         try:
             await trio.to_thread.run_sync(run, limiter=self._threads, abandon_on_cancel=True)
         except (redis.RedisError, OSError) as error:
-            self._tell_away(reason_for(error))
+            self.state.tell_away(reason_for(error))
         else:
-            self._rise()
-
-    def _rise(self) -> None:
-        self._generation += 1
-        self._down = trio.Event()
-        self._up.set()
-        if self._told_away:
-            self._log.info(f"{self._role}.back")
-        self._told_away = False
+            self.state.rise()
 
     def _fall(self) -> None:
-        self._generation += 1
-        self._up = trio.Event()
-        self._down.set()
+        self.state.fall()
         for line in self._lines:
             line.cut()
         for line in self._idle:
@@ -145,23 +120,18 @@ class RedisLink:
         self._idle.clear()
         self._pool.disconnect(inuse_connections=False)
 
-    def _tell_away(self, reason: str) -> None:
-        if not self._told_away:
-            self._log.warning(f"{self._role}.away", reason=reason, means=self._means)
-        self._told_away = True
-
     def _failed(self, error: Exception, generation: int) -> IndexUnavailable:
         """Take the link down for ``error``, unless it has been down since the failing command was sent."""
         reason = reason_for(error)
-        if self.available and generation == self._generation:
+        if self.state.up and generation == self.state.generation:
             self._fall()
-            self._tell_away(reason)
+            self.state.tell_away(reason)
         return IndexUnavailable(f"Redis at {self.address}: {reason}")
 
     def _check_up(self) -> int:
-        if not self.available:
+        if not self.state.up:
             raise self._away()
-        return self._generation
+        return self.state.generation
 
     def _away(self) -> IndexUnavailable:
         return IndexUnavailable(f"Redis at {self.address} is away.")
@@ -177,7 +147,7 @@ class RedisLink:
         generation = self._check_up()
 
         def run() -> list[Any]:
-            if generation != self._generation:  # it went down while we waited for a thread
+            if generation != self.state.generation:  # it went down while we waited for a thread
                 raise self._away()
             return self._run(commands)
 
@@ -252,7 +222,7 @@ class RedisLink:
         line, sound = errand.line, False
         try:
             errand.reply = await trio.to_thread.run_sync(use, line, limiter=self._line_threads)
-            sound = generation == self._generation and not line.is_cut
+            sound = generation == self.state.generation and not line.is_cut
         except (redis.RedisError, OSError) as error:
             # A line that was cut says nothing about the server.
             errand.error = self._away() if line.is_cut else self._failed(error, generation)
@@ -276,7 +246,7 @@ class RedisLink:
 
     def close(self) -> None:
         """End everything that blocks and let nothing begin; whoever still waits here gets ``IndexUnavailable``."""
-        if self.available:
+        if self.state.up:
             self._fall()
 
 
@@ -286,11 +256,13 @@ async def open_link(address: RedisAddress, *, role: str, means: str) -> AsyncIte
 
     Cancellation: returns within ``END_WITHIN_S``; no thread is left but one that may still be connecting.
     """
-    async with trio.open_nursery() as nursery:
-        link = RedisLink(address, nursery, role=role, means=means)
-        await nursery.start(link.keep)
-        try:
-            yield link
-        finally:
-            link.close()
-            nursery.cancel_scope.cancel()
+    pool = redis.ConnectionPool(address.connection_class(), max_connections=MAX_SHORT, **address.settings())
+    with pool:  # closed last, when no thread uses it any more
+        async with trio.open_nursery() as nursery:
+            link = RedisLink(address, pool, nursery, role=role, means=means)
+            await nursery.start(link.keep)
+            try:
+                yield link
+            finally:
+                link.close()
+                nursery.cancel_scope.cancel()

@@ -15,11 +15,23 @@ from trio_mysql import err
 
 from tickr.events import Change
 from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome
-from tickr.store import changes, mysql_claims, mysql_errors, mysql_health, mysql_jobs, mysql_reads, mysql_schema
+from tickr.store import (
+    changes,
+    mysql_claims,
+    mysql_errors,
+    mysql_feed,
+    mysql_health,
+    mysql_jobs,
+    mysql_nodes,
+    mysql_reads,
+    mysql_schema,
+    mysql_waiting,
+)
 from tickr.store.contract import Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
-from tickr.store.mysql_transactions import BEGIN, ServerClock, Transaction, Transactions
+from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
+from tickr.store.mysql_values import text
 
 ASKED_WITHIN_S = 1.8
 """For what an HTTP client waits on: a store that is down is a 503 within 2 s."""
@@ -103,7 +115,7 @@ class MysqlStore:
         return self._clock.now_us()
 
     async def ping(self) -> None:
-        await self._run(lambda tx: tx.run(BEGIN), within_s=self._asked_s)
+        await self._run(_nothing, within_s=self._asked_s)
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
@@ -155,10 +167,10 @@ class MysqlStore:
         return await self._run(work, within_s=self._asked_s)
 
     async def get(self, job_id: str) -> Job | None:
-        return await self._run(lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s)
+        return await self._run(lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s, exact_now=False)
 
     async def attempts(self, job_id: str) -> list[Attempt]:
-        return await self._run(lambda tx: mysql_reads.attempts(tx, job_id), within_s=self._asked_s)
+        return await self._run(lambda tx: mysql_reads.attempts(tx, job_id), within_s=self._asked_s, exact_now=False)
 
     async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
         return await self._run(lambda tx: mysql_reads.list_jobs(tx, which, limit, before), within_s=self._asked_s)
@@ -169,22 +181,24 @@ class MysqlStore:
     # -- for the index --------------------------------------------------------------------------------------------
 
     async def queue_names(self) -> list[str]:
-        return await self._run(mysql_reads.queue_names, within_s=self._asked_s)
+        return await self._run(mysql_reads.queue_names, within_s=self._asked_s, exact_now=False)
 
     async def due(self, limit: int) -> list[Entry]:
-        return await self._run(lambda tx: mysql_reads.due(tx, limit), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_waiting.due(tx, limit), within_s=self._worked_s)
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
-        return await self._run(lambda tx: mysql_reads.waiting_after(tx, position, limit), within_s=self._worked_s)
+        return await self._run(
+            lambda tx: mysql_waiting.waiting_after(tx, position, limit), within_s=self._worked_s, exact_now=False
+        )
 
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
-        return await self._run(lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s, exact_now=False)
 
     async def epoch(self, proposal: str) -> str:
         async def work(tx: Transaction) -> str:
             await tx.run(PROPOSE_EPOCH, proposal)
             ((kept,),) = (await tx.run(READ_EPOCH)).rows
-            return (kept or b"").decode()
+            return text(kept)
 
         return await self._run(work, within_s=self._worked_s)
 
@@ -204,24 +218,30 @@ class MysqlStore:
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     async def register(self, node: Node, *, lease_s: float) -> None:
-        await self._run(lambda tx: mysql_claims.register(tx, node, lease_s), within_s=self._worked_s)
+        await self._run(lambda tx: mysql_nodes.register(tx, node, lease_s), within_s=self._worked_s)
 
     async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
-        return await self._run(lambda tx: mysql_claims.heartbeat(tx, node_id, lease_s), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_nodes.heartbeat(tx, node_id, lease_s), within_s=self._worked_s)
 
     async def deregister(self, node_id: str) -> None:
-        await self._run(lambda tx: mysql_claims.deregister(tx, node_id), within_s=self._worked_s)
+        await self._run(lambda tx: mysql_nodes.deregister(tx, node_id), within_s=self._worked_s)
 
     async def nodes(self) -> list[Node]:
-        return await self._run(mysql_claims.nodes, within_s=self._asked_s)
+        return await self._run(mysql_nodes.nodes, within_s=self._asked_s)
 
     async def reap(self, limit: int) -> list[Job]:
-        return await self._run(lambda tx: mysql_claims.reap(tx, limit), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_nodes.reap(tx, limit), within_s=self._worked_s)
 
     # -- for the feed and the operator ----------------------------------------------------------------------------
 
     async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
-        return await self._run(lambda tx: mysql_reads.event_rows(tx, after, limit), within_s=self._worked_s)
+        return await self._run(
+            lambda tx: mysql_feed.event_rows(tx, after, limit), within_s=self._worked_s, exact_now=False
+        )
 
     async def diagnose(self) -> list[Check]:
         return await self._run(lambda tx: mysql_health.findings(tx, self._address), within_s=self._worked_s)
+
+
+async def _nothing(tx: Transaction) -> None:
+    """For ``ping``: the transaction's first statement is the question."""

@@ -1,4 +1,4 @@
-"""Who runs what: claims, outcomes, nodes and their lost jobs, as transactions on MySQL.
+"""Claims and outcomes, as transactions on MySQL.
 
 Rows are locked by primary key, in order of id, and where a race is normal with ``SKIP LOCKED``: whoever comes second
 gets other jobs and waits for nobody. ``finish`` first writes what the worker believes, by compare-and-set; only when a
@@ -7,17 +7,14 @@ row does not take is everything undone, locked, looked at and written again.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Sequence
-
-import msgspec
 
 from tickr.events import Change
 from tickr.jobs import Job, Outcome, State
-from tickr.store import changes, mysql_reads, rows
-from tickr.store.contract import Node, Running
-from tickr.store.mysql_jobs import BY_IDS, move, read, succeed, tell, write
+from tickr.store import changes
+from tickr.store.mysql_jobs import BY_IDS, keys_of, move, read, succeed, tell, write
 from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_waiting import due_in, due_queues
 
 OVERFETCH = 4
 """How many candidates ``claim_due`` looks at for each job wanted: others may have the best ones locked."""
@@ -38,7 +35,7 @@ LOCK_BY_IDS = BY_IDS + " FOR UPDATE"
 
 async def claim(tx: Transaction, ids: Collection[str], node: str, types: Collection[str]) -> list[Job]:
     """See ``Store.claim``."""
-    keys = mysql_reads.keys_of(ids)
+    keys = keys_of(ids)
     if not keys or not types:
         return []
     found = await read(tx, CLAIMABLE, keys, tx.now, tuple(types))
@@ -48,7 +45,7 @@ async def claim(tx: Transaction, ids: Collection[str], node: str, types: Collect
 async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collection[str]) -> list[Job]:
     made = changes.claim(found, node=node, types=types, now=tx.now)
     if made:
-        keys = mysql_reads.keys_of([change.after.id for change in made])
+        keys = keys_of([change.after.id for change in made])
         # What ``jobs.started`` does to a record, as SQL: half the work of writing every field.
         started = await tx.run(START, node, tx.now, keys)
         assert started.affected == len(made), "rows locked by this transaction"
@@ -58,7 +55,7 @@ async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collec
 
 async def claim_due(tx: Transaction, limit: int, node: str, types: Collection[str], turn: int) -> list[Job]:
     """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue comes first in its turn."""
-    queues = await mysql_reads.due_queues(tx) if types else []
+    queues = await due_queues(tx) if types else []
     found: list[Job] = []
     for place, queue in enumerate(queues[turn % len(queues) :] + queues[: turn % len(queues)] if queues else ()):
         share = -(-(limit - len(found)) // (len(queues) - place))
@@ -69,12 +66,12 @@ async def claim_due(tx: Transaction, limit: int, node: str, types: Collection[st
 
 
 async def _lock_due(tx: Transaction, queue: str, limit: int, types: Collection[str]) -> list[Job]:
-    candidates = [entry.id for entry in await mysql_reads.due_in(tx, queue, limit * OVERFETCH, types)]
+    candidates = [entry.id for entry in await due_in(tx, queue, limit * OVERFETCH, types)]
     locked: list[Job] = []
     while candidates and len(locked) < limit:
         some = candidates[: limit - len(locked)]
         del candidates[: len(some)]
-        locked += await read(tx, CLAIMABLE, mysql_reads.keys_of(some), tx.now, tuple(types))
+        locked += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types))
     return locked
 
 
@@ -90,7 +87,7 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
         await tell(tx, wanted)
     else:
         await tx.start_over()
-        stored = await read(tx, LOCK_BY_IDS, mysql_reads.keys_of(believed))
+        stored = await read(tx, LOCK_BY_IDS, keys_of(believed))
         made = changes.finish(outcomes, {job.id: job for job in stored}, tx.now)
         await write(tx, [change for change in made if change is not None])
     return [None if change is None else change.after for change in made]
@@ -117,69 +114,3 @@ def _alike(change: Change) -> tuple[object, ...]:
     if after.state is State.SUCCEEDED:
         return True, after.result, before.version, before.fence
     return (False,)
-
-
-# -- nodes ----------------------------------------------------------------------------------------------------------
-
-REGISTER = "REPLACE INTO nodes (id, lease_until, started_at, body) VALUES (%s, %s, %s, %s)"
-EXTEND = "UPDATE nodes SET lease_until = %s WHERE id = %s AND lease_until > %s"
-HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = 4 AND node = %s"
-FORGET = "DELETE FROM nodes WHERE id = %s"
-ALIVE = "SELECT lease_until, body FROM nodes WHERE lease_until > %s ORDER BY started_at, id"
-ENDED = "SELECT id FROM nodes WHERE lease_until <= %s"
-FORGET_ENDED = "DELETE FROM nodes WHERE id IN %s AND lease_until <= %s"
-LOST = (
-    "SELECT j.id, j.fence FROM jobs AS j LEFT JOIN nodes AS n ON n.id = j.node AND n.lease_until > %s "
-    "WHERE j.state = 4 AND n.id IS NULL ORDER BY j.id LIMIT %s"
-)
-LOCK_RUNNING = BY_IDS + " AND state = 4 FOR UPDATE SKIP LOCKED"
-
-
-def _us(seconds: float) -> int:
-    return int(seconds * 1_000_000)
-
-
-async def register(tx: Transaction, node: Node, lease_s: float) -> None:
-    started_at = tx.now if node.started_at is None else node.started_at
-    body = msgspec.json.encode(msgspec.structs.replace(node, started_at=started_at, lease_until=None)).decode()
-    await tx.run(REGISTER, node.id, tx.now + _us(lease_s), started_at, body)
-
-
-async def heartbeat(tx: Transaction, node_id: str, lease_s: float) -> list[Running] | None:
-    """See ``Store.heartbeat``."""
-    extended = await tx.run(EXTEND, tx.now + _us(lease_s), node_id, tx.now)
-    if not extended.affected:
-        return None
-    held = (await tx.run(HELD, node_id)).rows
-    return [Running(rows.id_text(key or b""), int(fence or 0), requested == b"1") for key, fence, requested in held]
-
-
-async def deregister(tx: Transaction, node_id: str) -> None:
-    await tx.run(FORGET, node_id)
-
-
-async def nodes(tx: Transaction) -> list[Node]:
-    """See ``Store.nodes``."""
-    alive = (await tx.run(ALIVE, tx.now)).rows
-    return [
-        msgspec.structs.replace(msgspec.json.decode(body or b"", type=Node), lease_until=int(until or 0))
-        for until, body in alive
-    ]
-
-
-async def reap(tx: Transaction, limit: int) -> list[Job]:
-    """See ``Store.reap``. Looks without locks first: usually there is nothing, and a live node's row is never locked.
-
-    A lease that has ended stays so (``heartbeat`` extends none), so the second look need only see that the job is
-    still in that attempt.
-    """
-    lost = {rows.id_text(key or b""): int(fence or 0) for key, fence in (await tx.run(LOST, tx.now, limit)).rows}
-    made: list[Change] = []
-    if lost:
-        locked = await read(tx, LOCK_RUNNING, mysql_reads.keys_of(lost))
-        made = changes.reap([job for job in locked if job.fence == lost[job.id]], tx.now)
-        await write(tx, made)
-    if len(lost) < limit and (ended := (await tx.run(ENDED, tx.now)).rows):
-        keys = sorted(key for key in itertools.chain.from_iterable(ended) if key)
-        await tx.run(FORGET_ENDED, tuple(key.decode() for key in keys), tx.now)
-    return [change.after for change in made]

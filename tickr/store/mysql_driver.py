@@ -12,21 +12,16 @@ inside a statement it is gone, and the object is not connected a second time.
 from __future__ import annotations
 
 import ssl
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import trio
 from trio_mysql import _auth, err
 from trio_mysql import connections as library
 from trio_mysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
-from trio_mysql.protocol import MysqlPacket
+from trio_mysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
 from tickr.store.mysql_address import Address
-from tickr.store.rows import Value
-
-Parameter: TypeAlias = "Value | tuple[str | int | bytes, ...]"
-"""What a ``%s`` may stand for; a tuple, never empty, becomes the list after ``IN``."""
-
-Row: TypeAlias = tuple[bytes | None, ...]
+from tickr.store.mysql_values import Parameter, Result, Row, literal
 
 MAX_FRAME_BYTES = 2**24 - 1
 """The protocol splits what is longer."""
@@ -37,36 +32,11 @@ _SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 """Log-ins of which the library sends only a hash of the password."""
 
 
-class Result(NamedTuple):
-    """What a statement gave: rows, as the server wrote them; how many rows it matched or inserted; its new id."""
-
-    rows: tuple[Row, ...]
-    affected: int
-    insert_id: int
-
-
-def literal(value: Parameter) -> bytes:
-    """Return ``value`` as SQL. The one place where values become SQL.
-
-    Raises: TypeError: not a str, int, bytes, None or a tuple of them, by exact type: a dict or a subclass with a
-      mind of its own does not get through. ValueError: a str with a lone surrogate, an empty tuple.
-    """
-    if type(value) is str:
-        # In UTF-8 these two are never part of another character; the session's sql_mode keeps backslash escapes.
-        return b"'%s'" % value.encode().replace(b"\\", b"\\\\").replace(b"'", b"\\'")
-    if type(value) is int:
-        return b"%d" % value
-    if type(value) is bytes:
-        return b"x'%s'" % value.hex().encode()
-    if value is None:
-        return b"NULL"
-    if type(value) is tuple:
-        if not value:
-            raise ValueError("an empty list cannot be written in SQL")
-        if any(type(one) not in (str, int, bytes) for one in value):
-            raise TypeError("a list for IN holds str, int or bytes")
-        return b"(%s)" % b",".join(map(literal, value))
-    raise TypeError(f"a parameter must be str, int, bytes, None or a tuple of them, not {type(value).__name__}")
+def _cells(packet: MysqlPacket) -> Row:
+    cells, end = [], len(packet.get_all_data())
+    while packet._position < end:
+        cells.append(packet.read_length_coded_string())
+    return tuple(cells)
 
 
 class Connection(library.Connection):  # type: ignore[misc]  # the library has no types
@@ -135,13 +105,11 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
         """
         statement = sql.encode() % tuple(map(literal, parameters))
         if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
-            self._force_close()
-            raise err.InterfaceError(0, "the session's sql_mode has lost its backslash escapes")
+            raise self._broken("the session's sql_mode has lost its backslash escapes")
         self.busy = True
         await self._execute_command(COMMAND.COM_QUERY, statement)
-        result = library.MySQLResult(self)
         try:
-            await result.read()
+            result = await self._read_result()
         except err.MySQLError:
             self.busy = self._sock is None  # an error that the server sent is a whole answer
             raise
@@ -149,17 +117,38 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
             self._force_close()
             raise
         self.busy = False
-        if result.has_next:
-            self._force_close()
-            raise err.InterfaceError(0, "the statement had a second result")
-        if result.server_status is not None:
-            self.server_status = result.server_status
-        return Result(result.rows or (), result.affected_rows or 0, result.insert_id or 0)
+        if self.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+            raise self._broken("the statement had a second result")
+        return result
+
+    async def _read_result(self) -> Result:
+        first = await self._read_packet()
+        if first.is_ok_packet():
+            ok = OKPacketWrapper(first)
+            self.server_status = ok.server_status
+            return Result((), ok.affected_rows, ok.insert_id)
+        if first.is_load_local_packet():
+            raise self._broken("the server asked for a local file")
+        # Whoever wrote the statement knows its columns; the library would take half of the time for their description.
+        for _ in range(first.read_length_encoded_integer()):
+            await self._read_packet()
+        if not (await self._read_packet()).is_eof_packet():
+            raise self._broken("the server sent more columns than it had announced")
+        found = []
+        while not (packet := await self._read_packet()).is_eof_packet():
+            found.append(_cells(packet))
+        self.server_status = EOFPacketWrapper(packet).server_status
+        return Result(tuple(found), len(found), 0)
 
     @property
     def usable(self) -> bool:
-        """Whether somebody else may have it: open, no answer outstanding, nothing unread."""
+        """Whether another statement may follow: open, no answer outstanding, nothing unread."""
         return self._sock is not None and not self.busy and len(self._rbuf) == self._rbuf_offset
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether another borrower may have it: usable, and in no transaction."""
+        return self.usable and not self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
     @property
     def is_mariadb(self) -> bool:
@@ -222,6 +211,11 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
 
     __del__ = _force_close
 
+    def _broken(self, said: str) -> err.MySQLError:
+        """Close, and return the error to raise: whoever is at the other end does not keep to the protocol."""
+        self._force_close()
+        return err.OperationalError(CR.CR_MALFORMED_PACKET, said)
+
     async def _write_bytes(self, data: bytes) -> None:
         try:
             if self._sock is None:
@@ -243,10 +237,10 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
                 whole += payload
             payload = bytes(whole)
         if not payload:
-            self._force_close()
-            raise err.OperationalError(CR.CR_MALFORMED_PACKET, "the server sent an empty packet")
-        MysqlPacket(payload, self.encoding).check_error()
-        return packet_type(payload, self.encoding)
+            raise self._broken("the server sent an empty packet")
+        packet = packet_type(payload, self.encoding)
+        packet.check_error()
+        return packet
 
     async def _read_frame(self) -> bytes:
         header = await self._read_bytes(4)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tickr.store.contract import Check, wall_clock
 from tickr.store.mysql_address import Address
 from tickr.store.mysql_transactions import BEGIN, Transaction
+from tickr.store.mysql_values import number, text
 
 MIN_PACKET_BYTES = 16 * 1024 * 1024
 CLOCKS_APART_US = 2_000_000
@@ -21,7 +22,7 @@ SCHEMA = "SELECT MAX(version) FROM schema_version"
 
 async def findings(tx: Transaction, address: Address) -> list[Check]:
     """Return the checks of ``Store.diagnose``."""
-    settings = {(name or b"").decode(): (value or b"").decode() for name, value in (await tx.run(VARIABLES)).rows}
+    settings = {text(name): text(value) for name, value in (await tx.run(VARIABLES)).rows}
     ((_, cipher),) = (await tx.run(CIPHER)).rows
     ((schema,),) = (await tx.run(SCHEMA)).rows
     ((told,),) = (await tx.run(BEGIN)).rows
@@ -29,12 +30,12 @@ async def findings(tx: Transaction, address: Address) -> list[Check]:
         Check(
             "server", "ok", f"{settings.get('version', '?')} ({settings.get('version_comment', '?')}) at {address!r}"
         ),
-        Check("schema", "ok", f"at version {int(schema or 0)}"),
+        Check("schema", "ok", f"at version {number(schema)}"),
         *_durability(settings),
         _isolation(settings),
         _packet(settings),
-        _clock(int(told or 0) - wall_clock()),
-        _tls((cipher or b"").decode(), address),
+        _clock(number(told) - wall_clock()),
+        _tls(text(cipher), address),
         *_writers(settings),
     ]
 

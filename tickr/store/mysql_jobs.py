@@ -7,7 +7,7 @@ value, a row's or the batch's, are fetched as rows after all. All SQL is static.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -18,8 +18,8 @@ from tickr.events import Change
 from tickr.jobs import Job, State
 from tickr.store import rows
 from tickr.store.changes import written
-from tickr.store.mysql_driver import Parameter, Row
 from tickr.store.mysql_transactions import Receipt, Transaction
+from tickr.store.mysql_values import Parameter, Row
 
 INLINE_BYTES = 1500
 """A text longer than this comes as a row of its own, so that MAX_BATCH jobs stay far below the server's 16 MiB."""
@@ -94,6 +94,11 @@ _NUMBERS = frozenset(i for i, c in enumerate(rows.COLUMNS) if c not in _SQL_TYPE
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
+
+
+def keys_of(ids: Collection[str]) -> tuple[bytes, ...]:
+    """Return the keys of ``ids`` in order, each once; what is no id is left out."""
+    return tuple(sorted({key for key in map(rows.id_bytes, ids) if key}))
 
 
 def of_row(row: Row) -> Job:

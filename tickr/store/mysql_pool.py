@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 
 import trio
 from trio_mysql import err
-from trio_mysql.constants import SERVER_STATUS
 
+from tickr.store import mysql_errors
 from tickr.store.mysql_address import Address
 from tickr.store.mysql_driver import Connection
 
@@ -67,38 +67,40 @@ class Pool:
         self._closed = False
 
     @asynccontextmanager
-    async def connection(self, *, fresh: bool = False) -> AsyncIterator[tuple[Connection, bool]]:
-        """Borrow a connection; the second value tells whether it has been used before.
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Borrow a connection, waiting for one if all are out.
 
-        Args:
-          fresh: make a new one, and trust none of those that are idle now.
         Raises: err.MySQLError: no connection could be made.
         Cancellation: the connection is closed, its statement killed.
         """
         async with self._turns:
-            connection = self._take_idle(fresh)
-            reused = connection is not None
-            if connection is None:
-                connection = await self._open()
+            connection = self._take_idle() or await self._open()
             try:
-                yield connection, reused
+                yield connection
             except BaseException as error:
                 self._throw_away(connection, kill=isinstance(error, trio.Cancelled))
+                if isinstance(error, err.MySQLError) and mysql_errors.is_lost(error):
+                    self._distrust_idle()
                 raise
-            in_transaction = connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
-            if connection.usable and not in_transaction and not self._closed:
-                self._idle.append((connection, trio.current_time()))
-            else:
+            if self._closed or not connection.at_rest:
                 self._throw_away(connection)
+            else:
+                self._idle.append((connection, trio.current_time()))
 
-    def _take_idle(self, fresh: bool) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
         oldest = trio.current_time() - MAX_IDLE_S
         while self._idle:
             connection, since = self._idle.pop()
-            if since >= oldest and not fresh:
+            if since >= oldest:
                 return connection
             self._nursery.start_soon(self._part, connection)
         return None
+
+    def _distrust_idle(self) -> None:
+        """What one connection met (a restart, a failover) the idle ones have probably met as well."""
+        for connection, _ in self._idle:
+            connection.close()
+        self._idle.clear()
 
     async def _open(self) -> Connection:
         connection = Connection(self._address, self._tls)

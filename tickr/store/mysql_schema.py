@@ -14,6 +14,7 @@ from tickr.store.contract import wall_clock
 from tickr.store.migrate import VERSION_TABLE, Migration, pending
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
+from tickr.store.mysql_values import number, text
 
 LOCK_WAIT_S = 20
 
@@ -32,21 +33,21 @@ async def bring_up(pool: Pool, *, asked: bool) -> int:
     Cancellation: the step it was in is run again next time.
     """
     try:
-        async with pool.connection() as (connection, _):
+        async with pool.connection() as connection:
             ((limit,),) = (await connection.execute(PACKET)).rows
             if await _pending(connection, asked=asked):
                 await _migrate(connection, asked=asked)
             await connection.execute("COMMIT")
-            return int(limit or 0)
+            return number(limit)
     except err.MySQLError as error:
         raise mysql_errors.for_caller(error, outcome_unknown=False) from error
 
 
 async def _pending(connection: Connection, *, asked: bool) -> list[Migration]:
-    tables = {(name or b"").decode() for (name,) in (await connection.execute(TABLES)).rows}
+    tables = {text(name) for (name,) in (await connection.execute(TABLES)).rows}
     if "schema_version" not in tables:
         return pending("mysql", (), asked=asked, other_tables=tables)
-    applied = {int(version or 0) for (version,) in (await connection.execute(APPLIED)).rows}
+    applied = {number(version) for (version,) in (await connection.execute(APPLIED)).rows}
     return pending("mysql", applied, asked=asked)
 
 

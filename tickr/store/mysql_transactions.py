@@ -21,8 +21,9 @@ from trio_mysql import err
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.store import mysql_errors
 from tickr.store.contract import Clock
-from tickr.store.mysql_driver import Connection, Parameter, Result
+from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
+from tickr.store.mysql_values import Parameter, Result, number
 
 T = TypeVar("T")
 
@@ -78,9 +79,10 @@ class ServerClock:
     async def ask(self, connection: Connection) -> int:
         """Return the server's time in microseconds, and set this clock by it."""
         before = time.monotonic_ns()
-        ((told,),) = (await connection.execute(BEGIN)).rows
-        self._offset_us = int(told or 0) - (before + time.monotonic_ns()) // 2000
-        return self._replacement() if self._replacement else int(told or 0)
+        ((cell,),) = (await connection.execute(BEGIN)).rows
+        told = number(cell)
+        self._offset_us = told - (before + time.monotonic_ns()) // 2000
+        return self._replacement() if self._replacement else told
 
 
 class _Course:
@@ -102,26 +104,27 @@ class Transactions:
         self._clock = clock
         self._max_document_bytes = max_document_bytes
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]], *, within_s: float) -> T:
+    async def run(self, work: Callable[[Transaction], Awaitable[T]], *, within_s: float, exact_now: bool = True) -> T:
         """Return the value of ``work``, committed.
 
         Args:
           work: may be called again after a rollback; whatever it raises rolls back, and errors of the driver are
             dealt with here.
           within_s: bound of everything together, waiting for a connection included, in seconds.
+          exact_now: ask the server for its time first. False saves a round trip where nothing hangs on it.
         Raises: StoreUnavailable: ``outcome_unknown`` says whether the change may stand. StoreError, SchemaMismatch.
         Cancellation: all or nothing; cut after COMMIT was sent, it may be either.
         """
         course = _Course()
         with trio.move_on_after(within_s):
-            return await self._repeat(work, course)
+            return await self._repeat(work, course, exact_now)
         raise StoreUnavailable(f"MySQL did not answer within {within_s:g} s.", outcome_unknown=course.committing)
 
-    async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course) -> T:
+    async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
         for repeats in range(MAX_REPEATS + 1):
             course.committing = False
             try:
-                return await self._once(work, course)
+                return await self._once(work, course, exact_now)
             except err.MySQLError as error:
                 if repeats == MAX_REPEATS or not _worth_repeating(error):
                     raise mysql_errors.for_caller(error, outcome_unknown=course.committing) from error
@@ -129,31 +132,26 @@ class Transactions:
             await trio.sleep(pause_s * 2**repeats * random.uniform(0.5, 1.5))
         raise AssertionError("the last turn returns or raises")
 
-    async def _once(self, work: Callable[[Transaction], Awaitable[T]], course: _Course) -> T:
-        try:
-            return await self._on_a_connection(work, course, fresh=False)
-        except _Stale:
-            return await self._on_a_connection(work, course, fresh=True)
-
-    async def _on_a_connection(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, *, fresh: bool) -> T:
+    async def _once(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
         refusal: TickrError | err.MySQLError | None = None
         try:
-            async with self._pool.connection(fresh=fresh) as (connection, reused):
-                transaction = await self._begin(connection, reused)
+            async with self._pool.connection() as connection:
+                now = await self._clock.ask(connection) if exact_now else self._clock.now_us()
+                transaction = Transaction(connection, now, self._max_document_bytes)
                 try:
                     value = await work(transaction)
                 except (TickrError, err.MySQLError) as error:
                     if not connection.usable:
                         raise
                     await connection.execute("ROLLBACK")
-                    refusal = error
+                    refusal = error  # raised outside, so that the connection is kept
                 else:
                     course.committing, course.receipt = True, transaction.receipt
                     await connection.execute("COMMIT")
                     course.committing = False
         except err.MySQLError as error:
             if mysql_errors.is_repeatable(error):
-                course.committing = False  # the server said so: it did not
+                course.committing = False  # the server said that it did not
             if not course.committing or course.receipt is None:
                 raise
             if not await self._was_committed(course.receipt):
@@ -163,31 +161,22 @@ class Transactions:
             raise refusal
         return value
 
-    async def _begin(self, connection: Connection, reused: bool) -> Transaction:
-        try:
-            now = await self._clock.ask(connection)
-        except err.MySQLError as error:
-            if reused and mysql_errors.is_lost(error):
-                raise _Stale from error
-            raise
-        return Transaction(connection, now, self._max_document_bytes)
-
     async def _was_committed(self, receipt: Receipt) -> bool:
-        """Find out what became of a transaction whose COMMIT was not answered. Waits, and so needs a time limit."""
+        """Find out what became of a transaction whose COMMIT was not answered.
+
+        The old connection may still be at it: then the row is locked, and this waits until the server has decided.
+        Asks again and again while nobody answers; whoever calls has a time limit.
+        """
         while True:
             try:
-                async with self._pool.connection(fresh=True) as (connection, _):
-                    rows = (await connection.execute(READ_RECEIPT, receipt.event_id)).rows
+                async with self._pool.connection() as connection:
+                    found = (await connection.execute(READ_RECEIPT, receipt.event_id)).rows
                     await connection.execute("ROLLBACK")
-                    return rows == ((receipt.body.encode(),),)
+                    return found == ((receipt.body.encode(),),)
             except err.MySQLError as error:
                 if not (mysql_errors.is_lost(error) or mysql_errors.is_crowded(error)):
                     raise
             await trio.sleep(ASK_AGAIN_S)
-
-
-class _Stale(Exception):
-    """A connection from the pool turned out to be dead before anything was done on it."""
 
 
 def _worth_repeating(error: err.MySQLError) -> bool:

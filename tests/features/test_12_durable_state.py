@@ -1,0 +1,111 @@
+"""Row 12, durable state: kill -9 at any moment and start again: every job acknowledged is final or goes on.
+
+The original Tickr loses 6 of 30 to ``kill -9``, 1 to SIGTERM and 24 to FLUSHALL, and an ``http`` job with the URL
+``:bad`` kills it. The same four trials here, with real processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.processes import TickrProcess
+from tests.servers import Redis
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+JOBS = 30
+WORKERS = 5
+
+
+@pytest.fixture(params=["sqlite+heap", "mysql+redis", "mysql+heap", "sqlite+redis"])
+def process(request: pytest.FixtureRequest) -> Iterator[TickrProcess]:
+    store, _, index = request.param.partition("+")
+    with TickrProcess(
+        store=None if store == "sqlite" else request.getfixturevalue("mysql_url"),
+        index=None if index == "heap" else request.getfixturevalue("redis_url"),
+        workers=WORKERS,
+    ) as started:
+        yield started
+
+
+def submit(http: httpx2.Client, **fields: object) -> str:
+    report = {"type": "report", "payload": {"title": "Quarter", "body": "…", "time": 1}, **fields}
+    answer = http.post("/jobs", json=report)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def states(http: httpx2.Client, ids: list[str]) -> Counter[str]:
+    return Counter(http.get(f"/jobs/{job_id}").json()["state"] for job_id in ids)
+
+
+async def all_succeeded(http: httpx2.Client, ids: list[str]) -> None:
+    async def done() -> bool:
+        return states(http, ids) == {"succeeded": len(ids)}
+
+    await eventually(done, within_s=45)
+
+
+async def half_way(http: httpx2.Client, ids: list[str]) -> None:
+    async def some_done_and_some_running() -> bool:
+        seen = states(http, ids)
+        return seen["succeeded"] >= WORKERS and seen["running"] > 0
+
+    await eventually(some_done_and_some_running)
+
+
+async def test_durable_state_kill_9_in_the_middle_30_of_30_succeed(process: TickrProcess) -> None:
+    with httpx2.Client(base_url=process.url) as http:
+        ids = [submit(http) for _ in range(JOBS)]
+        await half_way(http, ids)
+        process.kill()
+        process.start()
+        await all_succeeded(http, ids)
+
+
+async def test_durable_state_sigterm_in_the_middle_30_of_30_succeed(process: TickrProcess) -> None:
+    with httpx2.Client(base_url=process.url) as http:
+        ids = [submit(http) for _ in range(JOBS)]
+        await half_way(http, ids)
+        process.terminate()
+        assert process.wait() == 0
+        process.start()
+        await all_succeeded(http, ids)
+        assert {http.get(f"/jobs/{job_id}").json()["attempt"] for job_id in ids} == {1}
+
+
+async def test_durable_state_flushall_in_the_middle_30_of_30_succeed(mysql_url: str, redis_server: Redis) -> None:
+    with (
+        TickrProcess(store=mysql_url, index=redis_server.url, workers=WORKERS) as process,
+        httpx2.Client(base_url=process.url) as http,
+    ):
+        ids = [submit(http) for _ in range(JOBS)]
+        await half_way(http, ids)
+        redis_server.flush()
+        await all_succeeded(http, ids)
+
+
+async def test_durable_state_a_bad_url_fails_its_job_and_nothing_else(process: TickrProcess) -> None:
+    with httpx2.Client(base_url=process.url) as http:
+        bad = http.post("/jobs", json={"type": "http", "payload": {"url": ":bad", "method": "GET"}}).json()["id"]
+
+        async def failed() -> bool:
+            return bool(http.get(f"/jobs/{bad}").json()["state"] == "failed")
+
+        await eventually(failed)
+        assert "http://" in http.get(f"/jobs/{bad}").json()["error"]["message"]
+        good = submit(http, payload={"title": "t", "body": "b", "time": 0})
+        await all_succeeded(http, [good])
+
+
+async def test_durable_state_an_email_job_runs_and_says_that_there_is_no_smtp(process: TickrProcess) -> None:
+    with httpx2.Client(base_url=process.url) as http:
+        email = {"to": "john@example.com", "from": "me@example.com", "body": "Works"}
+        sent = http.post("/jobs", json={"type": "email", "payload": email}).json()["id"]
+        await all_succeeded(http, [sent])
+        assert http.get(f"/jobs/{sent}").json()["result"]["sent"] is False

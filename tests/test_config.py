@@ -1,0 +1,203 @@
+"""Settings: each is read, each fault is told, all of them at once, and nothing secret is repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tickr import values
+from tickr.config import SETTINGS, Config, Given, describe, read
+from tickr.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def faults(**raw: object) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        read({name: Given(value, f"<{name}>") for name, value in raw.items()})
+    return list(refused.value.faults)
+
+
+def config(**raw: object) -> Config:
+    return read({name: Given(value, f"<{name}>") for name, value in raw.items()})
+
+
+# -- single values ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("5", 5), ("1.5", 1.5), (5, 5), (1.5, 1.5), ("0", 0), ("30s", 30), ("250ms", 0.25), ("5m", 300), ("2h", 7200),
+        ("1d", 86_400), ("1w", 604_800), ("1h30m", 5400), ("1.5h", 5400), ("1e3", 1000),
+    ],
+)  # fmt: skip
+def test_a_duration_is_seconds_or_has_units(given: object, meant: float) -> None:
+    assert values.seconds(given) == pytest.approx(meant)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x", "-1", "-1s", "5 m", "5x", "1m x", "m", "nan", "inf", "1_000", "٣s", True, None, [5], "1h-5m"]
+)
+def test_what_is_no_duration_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="^must be a duration"):
+        values.seconds(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("65536", 65536), (2048, 2048), ("64KiB", 65536), ("64k", 65536), ("1 MiB", 2**20), ("1G", 2**30)],
+)
+def test_a_size_is_bytes_or_has_a_unit(given: object, meant: int) -> None:
+    assert values.size(given) == meant
+
+
+@pytest.mark.parametrize("given", ["", "x", "1023", "2G", "1.5M", "-5M", True, 1.0, None])
+def test_what_is_no_size_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="^must be a number of bytes"):
+        values.size(given)
+
+
+GOOD: list[tuple[str, object, object]] = [
+    ("store", "memory:", "memory:"),
+    ("store", " sqlite:////var/lib/t.db ", "sqlite:////var/lib/t.db"),
+    ("store", "mysql://u:p@db:3307/tickr?tls=required", "mysql://u:p@db:3307/tickr?tls=required"),
+    ("index", "redis://cache:6379/0", "redis://cache:6379/0"),
+    ("index", "heap:", "heap:"),
+    ("host", "::1", "::1"),
+    ("host", "[::1]", "::1"),
+    ("port", "0", 0),
+    ("port", 65535, 65535),
+    ("workers", " 7 ", 7),
+    ("roles", "worker, API", ("api", "worker")),
+    ("roles", ["worker", "worker"], ("worker",)),
+    ("grace", "1m", 60.0),
+    ("lease", 2, 2.0),
+    ("token", "s3cret!", "s3cret!"),
+    ("insecure", "yes", True),
+    ("insecure", "off", False),
+    ("http_allow_private", True, True),
+    ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
+    ("max_body", "2MiB", 2**21),
+    ("max_result", 4096, 4096),
+    ("log_level", "DEBUG", "debug"),
+    ("log_format", "json", "json"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "meant"), GOOD)
+def test_a_good_value_is_taken(name: str, given: object, meant: object) -> None:
+    assert getattr(config(**{name: given}), name) == meant
+
+
+def test_every_setting_is_tried_with_a_good_value_and_a_bad_one() -> None:
+    assert {name for name, _, _ in GOOD} == {name for name, _ in BAD} == set(SETTINGS)
+
+
+BAD: list[tuple[str, object]] = [
+    ("store", "postgres://db/x"), ("store", "sqlite:///"), ("store", "sqlite://x.db"), ("store", "mysql://db"),
+    ("store", "mysql:///x"), ("store", "mysql://db:port/x"), ("store", 5), ("store", "mysql://[::1/x"),
+    ("index", "redis:"), ("index", "memcached://x"), ("index", "redis://x:99999/0"),
+    ("host", ""), ("host", "a b"), ("host", "http://x"), ("host", 5),
+    ("port", "80x"), ("port", -1), ("port", 65536), ("port", 80.5), ("port", True), ("port", "²"),
+    ("workers", 0), ("workers", "many"), ("workers", "99999999999999999999"),
+    ("roles", ""), ("roles", "api,cook"), ("roles", []), ("roles", [1]), ("roles", 1),
+    ("grace", -1), ("grace", "nan"), ("grace", 1e9), ("lease", 0), ("lease", "soon"),
+    ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
+    ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""),
+    ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
+    ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "given"), BAD)
+def test_a_bad_value_is_refused_in_one_sentence_that_names_its_origin(name: str, given: object) -> None:
+    (fault,) = faults(**{name: given})
+    assert fault.startswith(f"<{name}> must be ")
+    assert "\n" not in fault
+
+
+# -- the whole -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert read({}) == Config()
+
+
+def test_the_defaults_are_values_that_could_be_given() -> None:
+    given = {name: Given(setting.default, name) for name, setting in SETTINGS.items() if setting.default is not None}
+    assert read(given) == Config()
+
+
+def test_all_faults_are_told_together() -> None:
+    told = faults(port="x", workers=0, hots="::", host="0.0.0.0")
+    assert [fault.split()[0] for fault in told] == ["<port>", "<workers>", "<hots>", "<host>"]
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_one() -> None:
+    assert faults(hots="x") == ["<hots> is not a setting of Tickr's; did you mean host?"]
+    assert faults(zzz="x") == ["<zzz> is not a setting of Tickr's"]
+
+
+@pytest.mark.parametrize("name", ["store", "index", "smtp", "token"])
+def test_what_may_hold_a_secret_is_not_repeated(name: str) -> None:
+    (fault,) = faults(**{name: "ftp://user:canary canary@host"})
+    assert "canary" not in fault
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    (fault,) = faults(port="9" * 10_000)
+    assert len(fault) < 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+def test_others_are_let_in_only_with_a_token_or_insecure(host: str) -> None:
+    (fault,) = faults(host=host)
+    assert fault.startswith(f"<host> is {host}, which others can reach")
+    assert config(host=host, token="t").host == host
+    assert config(host=host, insecure=True).host == host
+    assert config(host=host, roles="worker,scheduler").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
+def test_loopback_needs_no_token(host: str) -> None:
+    assert config(host=host).host == host
+
+
+def test_a_token_that_is_wrong_is_not_also_called_missing() -> None:
+    assert len(faults(host="0.0.0.0", token="two words")) == 1
+
+
+def test_kubernetes_variable_for_a_service_named_tickr_is_explained() -> None:
+    (fault,) = faults(port="tcp://10.0.0.7:8080")
+    assert "enableServiceLinks" in fault
+
+
+# -- the documentation -----------------------------------------------------------------------------------------------
+
+
+def test_every_field_has_a_setting_with_its_names() -> None:
+    assert list(SETTINGS) == [field.name for field in msgspec.structs.fields(Config)]
+    assert SETTINGS["http_allow_private"].variable == "TICKR_HTTP_ALLOW_PRIVATE"
+    assert SETTINGS["http_allow_private"].flag == "--http-allow-private"
+
+
+def test_a_secret_has_no_flag() -> None:
+    assert [name for name, setting in SETTINGS.items() if setting.flag is None] == ["token"]
+
+
+def test_the_table_describes_every_setting() -> None:
+    rows = describe().splitlines()[2:]
+    assert len(rows) == len(SETTINGS)
+    assert "| `--grace` | `TICKR_GRACE` | `grace` | `30s` |" in describe()
+    assert "| – | `TICKR_TOKEN` | `token` | – |" in describe()
+    assert all(row.count("|") - row.count("\\|") == 6 for row in rows)
+
+
+def test_the_documentation_holds_the_table() -> None:
+    document = ROOT / "docs" / "configuration.md"
+    if not document.exists():
+        pytest.skip("docs/configuration.md has not been written yet")
+    assert describe() in document.read_text()

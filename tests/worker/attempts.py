@@ -1,0 +1,73 @@
+"""What the tests of the worker share: claimed jobs, a place for outcomes, and a pool that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import trio
+
+from tickr import jobs as records
+from tickr.jobs import Outcome
+from tickr.worker.handlers import Jobs
+from tickr.worker.pool import Pool
+
+_numbers = itertools.count(1)
+
+
+def claimed(type: str, payload: Any = None, **fields: Any) -> records.Job:
+    """Return a job as a claim returns it: running its first attempt, unless ``fields`` say otherwise."""
+    fields = {"run_at": 0, "created_at": 0, "attempt": 1, "fence": 1, "state": records.State.RUNNING, **fields}
+    text = payload if isinstance(payload, str) else json.dumps({} if payload is None else payload)
+    return records.Job(id=f"00000000-0000-7000-8000-{next(_numbers):012}", type=type, payload=text, **fields)
+
+
+class Outcomes:
+    """Takes outcomes; ``all`` keeps them, ``next`` waits for the next one."""
+
+    def __init__(self) -> None:
+        self.all: list[Outcome] = []
+        self.full = False
+        self._send, self._receive = trio.open_memory_channel[Outcome](10_000)
+
+    def put(self, outcome: Outcome) -> None:
+        self.all.append(outcome)
+        self._send.send_nowait(outcome)
+
+    async def wait_room(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def next(self) -> Outcome:
+        return await self._receive.receive()
+
+
+class Bench:
+    """A running pool and its outcomes."""
+
+    def __init__(self, pool: Pool, outcomes: Outcomes, tasks: trio.Nursery) -> None:
+        self.pool = pool
+        self.outcomes = outcomes
+        self.tasks = tasks
+
+    async def run(self, job: records.Job) -> Outcome:
+        """Run one job to its outcome."""
+        await self.pool.wait_free()
+        self.pool.start([job])
+        outcome = await self.outcomes.next()
+        assert outcome.job is job
+        return outcome
+
+
+@contextlib.asynccontextmanager
+async def running_pool(jobs: Jobs, *, slots: int = 2, **options: Any) -> AsyncIterator[Bench]:
+    """A pool in the right nurseries. Leaving the block closes it and waits until what runs has ended, zombies too."""
+    outcomes = Outcomes()
+    options = {"node": "node-1", "max_result_bytes": 1_000, "chance": lambda: 0.5, **options}
+    pool = Pool(jobs, outcomes, slots=slots, **options)
+    async with trio.open_nursery() as tasks, trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run, tasks)
+        yield Bench(pool, outcomes, tasks)
+        pool.close()

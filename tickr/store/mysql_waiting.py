@@ -1,0 +1,116 @@
+"""What waits in MySQL, due or not, for the index and for claims without one.
+
+All of it keeps to small ranges of the index ``jobs_order`` (state, queue, priority, run_at, id): each question costs as
+much as its answer is long, however many jobs are stored. Nothing here locks. All SQL is static.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tickr.jobs import WAITING, Entry, State
+from tickr.store import rows
+from tickr.store.contract import STATE_CODES, ScanPosition
+from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_values import Row, number, raw, text
+
+PRIORITIES = range(10)
+_WAITING = sorted(STATE_CODES[state] for state in WAITING)
+
+_RANGES = [(state, priority) for priority in PRIORITIES for state in _WAITING]
+
+_IS_DUE = (
+    "(SELECT run_at FROM jobs FORCE INDEX (jobs_order) "  # noqa: S608
+    f"WHERE state = {state} AND queue = q.name AND priority = {priority} ORDER BY run_at LIMIT 1) <= %s"
+    for state, priority in _RANGES
+)
+DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noqa: S608
+"""The queues with due jobs: a look at the first entry of each of their ranges. (With EXISTS, MariaDB would read all.)"""
+
+
+def _due_jobs(condition: str) -> str:
+    """Return the head of a queue: the best few of each of its ranges, and of these the best."""
+    ranges = " UNION ALL ".join(
+        f"(SELECT priority, run_at, id FROM jobs FORCE INDEX (jobs_order) WHERE state = {state} AND queue = %s "  # noqa: S608
+        f"AND priority = {priority} AND run_at <= %s{condition} ORDER BY run_at, id LIMIT %s)"
+        for state, priority in _RANGES
+    )
+    return f"{ranges} ORDER BY priority, run_at, id LIMIT %s"
+
+
+DUE_IN_QUEUE = _due_jobs("")
+DUE_IN_QUEUE_OF_TYPES = _due_jobs(" AND type IN %s")
+
+
+async def due_queues(tx: Transaction) -> list[str]:
+    """Return the names of the queues that have due jobs."""
+    return sorted(text(name) for (name,) in (await tx.run(DUE_QUEUES, *[tx.now] * len(_RANGES))).rows)
+
+
+async def due_in(tx: Transaction, queue: str, limit: int, types: Collection[str] | None = None) -> list[Entry]:
+    """Return up to ``limit`` due jobs of one queue by (priority, run_at), of ``types`` if given. Locks nothing."""
+    if types is None:
+        found = await tx.run(DUE_IN_QUEUE, *(queue, tx.now, limit) * len(_RANGES), limit)
+    else:
+        of_types = tuple(types)
+        found = await tx.run(DUE_IN_QUEUE_OF_TYPES, *(queue, tx.now, of_types, limit) * len(_RANGES), limit)
+    return [_entry(queue, row) for row in found.rows]
+
+
+def _entry(queue: str, row: Row) -> Entry:
+    priority, run_at, key = row
+    return Entry(rows.id_text(raw(key)), queue, number(priority), number(run_at))
+
+
+async def due(tx: Transaction, limit: int) -> list[Entry]:
+    """See ``Store.due``."""
+    return [entry for queue in await due_queues(tx) for entry in await due_in(tx, queue, limit)]
+
+
+# -- everything that waits ------------------------------------------------------------------------------------------
+
+_IN_RANGE = (
+    "(SELECT priority, run_at, id FROM jobs FORCE INDEX (jobs_order) "
+    "WHERE state = %s AND queue = %s AND priority = %s AND "
+)
+REST_OF_RANGE = (
+    _IN_RANGE
+    + "run_at = %s AND id > %s ORDER BY run_at, id LIMIT %s) UNION ALL "
+    + _IN_RANGE
+    + "run_at > %s ORDER BY run_at, id LIMIT %s) ORDER BY run_at, id LIMIT %s"
+)
+"""From a place in one range to its end, however many jobs share the instant."""
+
+NEXT_RANGE = (
+    "(SELECT queue, priority FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s AND priority > %s "
+    "ORDER BY priority LIMIT 1) UNION ALL "
+    "(SELECT queue, priority FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue > %s "
+    "ORDER BY queue, priority LIMIT 1) ORDER BY queue, priority LIMIT 1"
+)
+
+_FIRST = -(2**62)
+"""Before any instant."""
+
+
+async def waiting_after(
+    tx: Transaction, position: ScanPosition | None, limit: int
+) -> tuple[list[Entry], ScanPosition | None]:
+    """See ``Store.waiting_after``. The scan goes along the index: all READY, then all RETRYING."""
+    page: list[Entry] = []
+    place = position or ScanPosition(State.READY, "", -1, _FIRST, "")
+    while True:
+        code, key, left = STATE_CODES[place.state], rows.id_bytes(place.id), limit - len(page)
+        of_range = (code, place.queue, place.priority)
+        found = await tx.run(REST_OF_RANGE, *of_range, place.run_at, key, left, *of_range, place.run_at, left, left)
+        page += [_entry(place.queue, row) for row in found.rows]
+        if len(page) == limit:
+            last = page[-1]
+            return page, ScanPosition(place.state, last.queue, last.priority, last.run_at, last.id)
+        following = (await tx.run(NEXT_RANGE, *of_range, code, place.queue)).rows
+        if following:
+            queue, priority = following[0]
+            place = ScanPosition(place.state, text(queue), number(priority), _FIRST, "")
+        elif place.state is State.READY:
+            place = ScanPosition(State.RETRYING, "", -1, _FIRST, "")
+        else:
+            return page, None
