@@ -42,7 +42,7 @@ def test_a_duration_is_seconds_or_has_units(given: object, meant: float) -> None
     "given", ["", "x", "-1", "-1s", "5 m", "5x", "1m x", "m", "nan", "inf", "1_000", "٣s", True, None, [5], "1h-5m"]
 )
 def test_what_is_no_duration_is_refused(given: object) -> None:
-    with pytest.raises(ValueError, match="^must be a duration"):
+    with pytest.raises(ValueError, match=r"^must be a duration"):
         values.seconds(given)
 
 
@@ -56,7 +56,7 @@ def test_a_size_is_bytes_or_has_a_unit(given: object, meant: int) -> None:
 
 @pytest.mark.parametrize("given", ["", "x", "1023", "2G", "1.5M", "-5M", True, 1.0, None])
 def test_what_is_no_size_is_refused(given: object) -> None:
-    with pytest.raises(ValueError, match="^must be a number of bytes"):
+    with pytest.raises(ValueError, match=r"^must be a number of bytes"):
         values.size(given)
 
 

@@ -140,8 +140,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Setting(
             values.smtp,
-            "Server that email jobs are sent through: smtp://user:password@host:587 or smtps://…. "
-            "Without it they are only logged.",
+            "Server that email jobs are sent through: smtp://user:password@host:587?starttls or "
+            "smtps://user:password@host. Without it they are only logged.",
             "URL",
         ),
     ] = None
@@ -170,7 +170,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def _settings() -> dict[str, Setting]:

@@ -17,10 +17,10 @@ Every wait after that has a deadline of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -334,6 +334,7 @@ class _Node:
             node=lease.node_id,
             slots=self.config.workers,
             max_result_bytes=self.config.max_result,
+            lease_s=self.config.lease,
         )
 
     def _about(self) -> Node:
@@ -353,5 +354,5 @@ class _Node:
         """Everything is stored and closed; what is left are handlers that no cancellation ends."""
         log.error("node.handlers_left_behind", jobs=zombies)
         if self._exit_over_zombies:
-            sys.stderr.flush()
+            logging.shutdown()  # whoever set up logging gets its last lines out
             os._exit(0)

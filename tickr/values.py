@@ -145,7 +145,7 @@ def index(value: object) -> str:
 
 
 def smtp(value: object) -> str:
-    kinds = "must be smtp://user:password@host:587 (STARTTLS where offered) or smtps://… (TLS from the start)"
+    kinds = "must be smtp://user:password@host:587?starttls (or without, in the clear) or smtps://user:password@host"
     text = _url(value, kinds)
     if not text.startswith(("smtp://", "smtps://")) or not urlsplit(text).hostname:
         raise ValueError(kinds)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from inspect import iscoroutinefunction
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
 
 from tests.features.conftest import StartNode
 from tests.features.test_03_delayed_jobs import noop
+from tests.ports import Observed, observing
 from tickr import service
 from tickr.service import Handle, serve
 
@@ -22,49 +17,27 @@ AT_MOST = IDLE_S + 1
 """Calls of one method in that time: one a second, and one for the edges."""
 
 
-class Counted:
-    """An open port whose calls are counted by name."""
-
-    def __init__(self, port: Any, calls: Counter[str]) -> None:
-        self._port = port
-        self._calls = calls
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._port, name)
-        if not iscoroutinefunction(value):
-            return value
-
-        async def counted(*args: Any, **kwargs: Any) -> Any:
-            self._calls[name] += 1
-            return await value(*args, **kwargs)
-
-        return counted
-
-
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The calls that nodes make on their store and index, by method."""
-    counter: Counter[str] = Counter()
-
-    def counting(opener: Callable[..., Any]) -> Callable[..., Any]:
-        @asynccontextmanager
-        async def opened(*args: Any, **kwargs: Any) -> AsyncIterator[Counted]:
-            async with opener(*args, **kwargs) as port:
-                yield Counted(port, counter)
-
-        return opened
-
-    monkeypatch.setattr(service, "open_store", counting(service.open_store))
-    monkeypatch.setattr(service, "open_index", counting(service.open_index))
-    return counter
+def ports(monkeypatch: pytest.MonkeyPatch) -> list[Observed]:
+    """The store and the index of each node that the test starts."""
+    opened: list[Observed] = []
+    monkeypatch.setattr(service, "open_store", observing(service.open_store, opened))
+    monkeypatch.setattr(service, "open_index", observing(service.open_index, opened))
+    return opened
 
 
-def assert_idle(calls: Counter[str]) -> None:
-    assert calls, "nothing was counted at all"
-    assert {name: count for name, count in calls.items() if count > AT_MOST} == {}
+def assert_idle(ports: list[Observed]) -> None:
+    for port in ports:
+        assert port.calls, f"nothing was counted at {port.name}"
+        assert {name: count for name, count in port.calls.items() if count > AT_MOST} == {}
 
 
-async def test_event_driven_idle_in_virtual_time(calls: Counter[str], autojump_clock: trio.testing.MockClock) -> None:
+def start_counting(ports: list[Observed]) -> None:
+    for port in ports:
+        port.calls.clear()
+
+
+async def test_event_driven_idle_in_virtual_time(ports: list[Observed], autojump_clock: trio.testing.MockClock) -> None:
     def clock() -> int:
         return 1_700_000_000_000_000 + int(trio.current_time() * 1_000_000)
 
@@ -82,18 +55,18 @@ async def test_event_driven_idle_in_virtual_time(calls: Counter[str], autojump_c
 
         handle = await nursery.start(run)
         await trio.sleep(3)  # virtual: the start is over
-        calls.clear()
+        start_counting(ports)
         await trio.sleep(IDLE_S)  # virtual
-        assert_idle(calls)
+        assert_idle(ports)
         handle.stop()
 
 
-async def test_event_driven_idle_in_real_time(calls: Counter[str], start_node: StartNode) -> None:
+async def test_event_driven_idle_in_real_time(ports: list[Observed], start_node: StartNode) -> None:
     async with start_node(noop()) as client:
         done = await client.post(type="noop")
         await client.post(type="noop", delay=3600)
         await client.until_final(done["id"])
-        calls.clear()
+        start_counting(ports)
         with trio.move_on_after(IDLE_S):
             await trio.sleep_forever()
-        assert_idle(calls)
+        assert_idle(ports)

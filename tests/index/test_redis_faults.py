@@ -53,11 +53,11 @@ async def test_killed_while_a_pop_waits(redis_server: Redis, log: Log) -> None:
 
 async def test_frozen_while_a_pop_waits(redis_server: Redis) -> None:
     async with index_at(redis_server.url) as index:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(assert_pop_breaks, index)
-            await pop_waits(redis_server)
-            redis_server.stop()
-            with trio.fail_after(NOTICED_S):
+        with trio.fail_after(NOTICED_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(assert_pop_breaks, index)
+                await pop_waits(redis_server)
+                redis_server.stop()
                 await index.wait_unavailable()
         await assert_refuses_at_once(index)
         redis_server.cont()

@@ -27,10 +27,12 @@ from tickr.store.contract import Running, Store
 
 
 async def test_a_registered_node_is_seen_by_all(store: Store, clock: SteppedClock) -> None:
-    first = a_node(roles=("api", "worker"), types=("mail", "a/b"), slots=4, process="p")
+    first = a_node(
+        id="ffffffff-0000-7000-8000-000000000000", roles=("api", "worker"), types=("mail", "a/b"), slots=4, process="p"
+    )
     await store.register(first, lease_s=15)
     clock.advance(1)
-    second = a_node()
+    second = a_node(id="00000000-0000-7000-8000-000000000000")
     await store.register(second, lease_s=0.5)
     assert await store.nodes() == [
         msgspec.structs.replace(first, started_at=START, lease_until=START + 15 * SECOND),

@@ -64,7 +64,7 @@ async def zoo(store: Store) -> list[Job]:
     return [*jobs, retrying]
 
 
-LABELS = [("who", None), ("who", "me"), ("n", "1"), ("n", "2"), ('it\'s "odd" 😀.$[0]', "%s \\ é"), ("wh", None)]
+LABELS = [("who", None), ("who", "me"), ("n", "1"), ("n", "me"), ('it\'s "odd" 😀.$[0]', "%s \\ é"), ("wh", None)]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ async def test_a_retry_does_not_start_early_either(store: Store, clock: SteppedC
 async def test_claiming_skips_what_cannot_be_claimed(store: Store) -> None:
     good, other, late = await put(store, new_job(), new_job("other"), new_job(delay_us=SECOND))
     running, over = await put_running(store), await put_final(store, State.FAILED)
-    ids = [good.id, new_id(), good.id, other.id, late.id, running.id, over.id, "nonsense", ""]
+    ids = [good.id, new_id(), good.id, other.id, late.id, running.id, over.id, "nonsense", "", "ab", "00" * 40]
+    ids += [late.id, "cd"]
     assert [job.id for job in await store.claim(ids, node="n1", types=MAIL)] == [good.id]
     assert await store.get(running.id) == running
     assert await store.claim([], node="n1", types=MAIL) == []
@@ -116,6 +117,7 @@ async def test_claim_due_takes_the_best_first_across_queues_and_states(store: St
 
 async def test_claim_due_looks_past_jobs_it_cannot_run(store: Store) -> None:
     await put(store, *(new_job("other", priority=0) for _ in range(20)))
+    await put(store, *(new_job(priority=0, delay_us=SECOND) for _ in range(20)))
     job = await put_one(store, priority=9)
     assert [one.id for one in await store.claim_due(3, node="n1", types=MAIL)] == [job.id]
 
@@ -270,6 +272,10 @@ async def test_every_attempt_stays_on_record(store: Store, clock: SteppedClock) 
     await store.redrive(job.id)
     (running,) = await store.claim_due(1, node="last", types=MAIL)
     found = await store.attempts(job.id)
+    await end(store, running, "failed")
+    ended = await store.attempts(job.id)
+    assert [one.fence for one in ended] == [1, 2, 3, 4, 5]
+    assert ended[-1].outcome == "failed"
     assert [(one.fence, one.number, one.outcome) for one in found] == [
         (1, 1, "retrying"),
         (2, 2, "released"),
@@ -278,6 +284,10 @@ async def test_every_attempt_stays_on_record(store: Store, clock: SteppedClock) 
         (5, 1, "running"),
     ]
     assert found[-1].node == "last"
+    await store.redrive(job.id)
+    (running,) = await store.claim_due(1, node="last", types=MAIL)
+    await end(store, running, "failed")
+    assert ended[:] == (await store.attempts(job.id))[:-1]  # what was given out stays as it was
     assert await store.attempts((await put_one(store)).id) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import math
 import os
@@ -232,10 +233,6 @@ async def raise_group_with_cancelled() -> None:
     raise BaseExceptionGroup("mixed", [await _stray_cancelled(), ValueError("and this")])
 
 
-async def cancel_own_task_scopes() -> None:
-    trio.CancelScope(shield=True).__exit__(None, None, None)
-
-
 def plain_system_exit() -> None:
     sys.exit(3)
 
@@ -260,7 +257,6 @@ def plain_recursion() -> None:
         crash_in_nursery,
         raise_stray_cancelled,
         raise_group_with_cancelled,
-        cancel_own_task_scopes,
         plain_system_exit,
         plain_recursion,
     ],
@@ -311,8 +307,6 @@ async def test_scopes_and_nurseries_left_open_harm_no_other_job() -> None:
 
 
 async def test_what_a_handler_sets_in_its_context_is_its_own() -> None:
-    import contextvars
-
     variable = contextvars.ContextVar("variable", default="clean")
 
     async def handler() -> str:
@@ -478,6 +472,8 @@ class Deaf:
         return "too late"
 
     async def _ignore(self) -> None:
+        with trio.CancelScope(shield=True):  # a loop on a cancellation is never idle: no virtual clock would move
+            await trio.sleep(70)  # virtual
         while not self.release.is_set():
             try:
                 await self.release.wait()
@@ -493,9 +489,8 @@ async def test_a_handler_that_does_not_stop_is_left_behind(
 ) -> None:
     deaf = Deaf()
     jobs = Jobs()
-    jobs.handler("deaf")(lambda_free := deaf)
+    jobs.handler("deaf")(deaf)
     jobs.handler("tame")(a_coroutine)
-    assert lambda_free is deaf
     with capture_logs() as lines:
         async with running_pool(jobs, slots=1, unresponsive_after_s=5) as bench:
             job = claimed("deaf", timeout_us=60_000_000)
@@ -512,6 +507,7 @@ async def test_a_handler_that_does_not_stop_is_left_behind(
             assert "_ignore" in (outcome.failure.traceback or "")
             assert [(zombie.job_id, zombie.where) for zombie in bench.pool.zombies] == [(job.id, "task")]
             assert bench.pool.free == 1
+            await trio.sleep(70)  # virtual
             assert (await bench.run(claimed("tame"))).kind == "succeeded", "its slot works again"
 
             told = deaf.told

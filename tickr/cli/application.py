@@ -29,7 +29,7 @@ def find_jobs(name: str) -> Jobs:
     module = _imported(module_name)
     found = _attribute(module, path) if path else _only_jobs(module)
     if not isinstance(found, Jobs):
-        raise Exit(f"{name} is a {type(found).__name__}, not a tickr.Jobs.{_candidates(module)}", MISUSED)
+        raise Exit(f"{name} is of type {type(found).__name__}, not a tickr.Jobs.{_candidates(module)}", MISUSED)
     return found
 
 

@@ -25,6 +25,7 @@ from tickr.redis_link.reasons import reason_for
 from tickr.store.contract import Check, Filter, Store
 from tickr.store.open import open_store
 from tickr.store.versions import schema_state
+from tickr.worker.builtin.email import read_server
 
 STORE_S = 15.0
 """How long all questions to the store may take together, in seconds."""
@@ -86,19 +87,33 @@ def _descriptors(config: Config) -> Check:
 async def _port(config: Config) -> list[Check]:
     if "api" not in config.roles or config.port == 0:
         return []
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # asked, not bound
+    where = f"{config.host}:{config.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104  # asked, not bound
     try:
         with trio.fail_after(CONNECT_S):
             stream = await trio.open_tcp_stream(host, config.port)
-            async with stream:
-                await stream.send_all(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                answer = await stream.receive_some(4096)
-    except (OSError, trio.TooSlowError, trio.BrokenResourceError):
-        return [Check("port", "ok", f"{config.host}:{config.port}, where nobody listens now")]
-    if b'"alive"' in answer:
-        return [Check("port", "ok", f"{config.host}:{config.port}, where a Tickr answers")]
+    except (OSError, trio.TooSlowError):
+        return [Check("port", "ok", f"{where}, where nobody listens now")]
+    if await _is_tickr(stream, host):
+        return [Check("port", "ok", f"{where}, where a Tickr answers")]
     advice = "Stop it, or choose another port with --port."
-    return [Check("port", "fail", f"{config.host}:{config.port}, where another program listens", advice)]
+    return [Check("port", "fail", f"{where}, where another program listens", advice)]
+
+
+async def _is_tickr(stream: trio.SocketStream, host: str) -> bool:
+    request = f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    answer = b""
+    with trio.move_on_after(CONNECT_S):
+        async with stream:
+            try:
+                await stream.send_all(request.encode())
+                async for part in stream:
+                    answer += part
+                    if len(answer) > 4096:
+                        break
+            except trio.BrokenResourceError:
+                return False
+    return b'"alive"' in answer
 
 
 # -- the store -------------------------------------------------------------------------------------------------------
@@ -224,13 +239,13 @@ def _eviction(client: redis.Redis) -> list[Check]:
 async def _smtp(config: Config) -> list[Check]:
     if config.smtp is None:
         return [Check("smtp", "ok", "none: email jobs are only logged")]
-    parts = urlsplit(config.smtp)
-    port = parts.port or (465 if parts.scheme == "smtps" else 587)
+    server = read_server(config.smtp)
+    where = f"{server.host}:{server.port}"
     try:
         with trio.fail_after(CONNECT_S):
-            stream = await trio.open_tcp_stream(parts.hostname or "", port)
+            stream = await trio.open_tcp_stream(server.host, server.port)
             await stream.aclose()
     except (OSError, trio.TooSlowError) as error:
         why = "no answer" if isinstance(error, trio.TooSlowError) else error
-        return [Check("smtp", "fail", f"{parts.hostname}:{port}: {why}", "email jobs will fail and be tried again.")]
-    return [Check("smtp", "ok", f"{parts.hostname}:{port} answers")]
+        return [Check("smtp", "fail", f"{where}: {why}", "email jobs will fail and be tried again.")]
+    return [Check("smtp", "ok", f"{where} answers")]

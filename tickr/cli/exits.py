@@ -29,12 +29,12 @@ class Exit(click.ClickException):
             click.echo(f"Error: {self.message}", err=True)
 
 
-def of_config(error: ConfigError) -> Exit:
+def of_config(error: ConfigError, code: int = MISUSED) -> Exit:
     """Return the exit that tells every fault of a configuration."""
     if len(error.faults) == 1:
-        return Exit(error.faults[0], MISUSED)
+        return Exit(error.faults[0], code)
     faults = "".join(f"\n  {fault}" for fault in error.faults)
-    return Exit(f"{len(error.faults)} settings cannot be used:{faults}", MISUSED)
+    return Exit(f"{len(error.faults)} settings cannot be used:{faults}", code)
 
 
 @contextmanager
@@ -46,17 +46,18 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except (TickrError, OSError) as error:
-        raise of_error(error) from None
+        raise _exit(error) from None
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt):
             raise click.Abort from None
         if group.split((TickrError, OSError))[1] is not None:
             raise
-        raise of_error(_first(group)) from None
+        raise _exit(_first(group)) from None
 
 
-def of_error(error: BaseException) -> Exit:
-    return of_config(error) if isinstance(error, ConfigError) else Exit(str(error))
+def _exit(error: BaseException) -> Exit:
+    # The settings were fine by themselves: the world did not let us have what they ask for.
+    return of_config(error, REFUSED) if isinstance(error, ConfigError) else Exit(str(error), REFUSED)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -111,13 +111,18 @@ def line(job: RemoteJob) -> Text:
 
 
 def job_list(jobs: Iterable[RemoteJob], *, width: int) -> Table:
+    """Return a table of ``jobs``, ``width`` columns wide at most; if need be, long types are cut and nothing else."""
     now = _now()
-    table = _table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if width >= WIDE else ()))
-    table.columns[1].no_wrap, table.columns[1].overflow = True, "ellipsis"
+    wide = width >= WIDE
+    table = _table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if wide else ()))
+    # The one column that gives way; a type is one word, so it is cut rather than folded.
+    table.columns[1].no_wrap, table.columns[1].overflow = False, "ellipsis"
     for job in jobs:
         tries = f"{job.attempt}/{job.max_attempts}"
-        more = (Text(harmless(job.queue)), str(job.priority)) if width >= WIDE else ()
+        more = (Text(harmless(job.queue)), str(job.priority)) if wide else ()
         table.add_row(job.id, Text(harmless(job.type)), state(job.state), tries, when(job, now), *more)
+    for column in table.columns[:1] + table.columns[2:]:
+        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     return table
 
 

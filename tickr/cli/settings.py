@@ -17,10 +17,20 @@ import click
 from tickr.cli.exits import of_config
 from tickr.config import SETTINGS, Config, Given, Setting, read
 from tickr.errors import ConfigError
+from tickr.redis_link.address import parse_redis_url
+from tickr.store import mysql_address
+from tickr.worker.builtin.email import read_server
 
 CONFIG_VARIABLE = "TICKR_CONFIG"
 OTHER_VARIABLES = (CONFIG_VARIABLE, "TICKR_URL")
 """Variables of ours that are no settings of a node."""
+
+CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
+    "store": (("mysql://",), mysql_address.parse),
+    "index": (("redis://", "rediss://"), parse_redis_url),
+    "smtp": (("smtp://", "smtps://"), read_server),
+}
+"""Settings whose URLs are read once more by those who use them, by how such a URL begins."""
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -103,12 +113,9 @@ def _file(path: str) -> dict[str, object]:
 
 
 def _address_faults(given: Mapping[str, Given]) -> list[str]:
-    """Return what the adapters find wrong with their URLs; those look closer than ``read`` does."""
+    """Return what those who use the URLs find wrong with them; they look closer than ``read`` does."""
     faults: list[str] = []
-    for name, schemes, look in (
-        ("store", ("mysql://",), _look_at_mysql),
-        ("index", ("redis://", "rediss://"), _look_at_redis),
-    ):
+    for name, (schemes, look) in CLOSER_LOOKS.items():
         if name in given and str(given[name].value).startswith(schemes):
             try:
                 look(str(given[name].value))
@@ -117,18 +124,6 @@ def _address_faults(given: Mapping[str, Given]) -> list[str]:
             except ValueError:
                 continue  # no URL at all; ``read`` says so
     return faults
-
-
-def _look_at_mysql(url: str) -> None:
-    from tickr.store.mysql_address import parse
-
-    parse(url)
-
-
-def _look_at_redis(url: str) -> None:
-    from tickr.redis_link.address import parse_redis_url
-
-    parse_redis_url(url)
 
 
 def stray_variables(environ: Mapping[str, str] | None = None) -> list[str]:

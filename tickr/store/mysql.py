@@ -173,10 +173,14 @@ class MysqlStore:
         return await self._run(lambda tx: mysql_reads.attempts(tx, job_id), within_s=self._asked_s, exact_now=False)
 
     async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        return await self._run(lambda tx: mysql_reads.list_jobs(tx, which, limit, before), within_s=self._asked_s)
+        return await self._run(
+            lambda tx: mysql_reads.list_jobs(tx, which, limit, before),
+            within_s=self._asked_s,
+            once_begun_s=self._worked_s,
+        )
 
     async def queues(self) -> list[QueueDepth]:
-        return await self._run(mysql_reads.depths, within_s=self._asked_s)
+        return await self._run(mysql_reads.depths, within_s=self._asked_s, once_begun_s=self._worked_s)
 
     # -- for the index --------------------------------------------------------------------------------------------
 

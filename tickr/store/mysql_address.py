@@ -64,8 +64,8 @@ def parse(url: str) -> Address:
     """Return the address in ``url``. Raises: ConfigError, with every fault; the URL itself is not repeated."""
     faults: list[str] = []
     parts = urlsplit(url)
-    if parts.scheme != "mysql":
-        faults.append("store: the URL must begin with mysql://")
+    if parts.scheme not in ("mysql", "mariadb"):
+        faults.append("store: the URL must begin with mysql:// or mariadb://")
     try:
         port = parts.port or DEFAULT_PORT
     except ValueError:

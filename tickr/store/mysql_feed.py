@@ -14,7 +14,7 @@ from tickr.store.mysql_transactions import Transaction
 from tickr.store.mysql_values import number, text
 
 TOLD = "SELECT seq, body FROM events WHERE seq > %s ORDER BY seq LIMIT %s"
-UNNUMBERED = "SELECT id FROM events WHERE seq IS NULL ORDER BY seq, id LIMIT 1000"
+UNNUMBERED = "SELECT id FROM events WHERE seq IS NULL ORDER BY id LIMIT 5000"
 LOCK_HEAD = "SELECT seq FROM feed_head WHERE id = 1 FOR UPDATE"
 NUMBER = (
     "UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$[0]', seq BIGINT PATH '$[1]')) AS x "

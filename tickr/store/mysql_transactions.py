@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 from trio_mysql import err
+from trio_mysql.constants import CR
 
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.store import mysql_errors
@@ -31,6 +32,8 @@ MAX_REPEATS = 5
 PAUSE_S = 0.01
 CROWDED_PAUSE_S = 0.05
 ASK_AGAIN_S = 0.1
+COMMIT_SHIELD_S = 2.0
+"""How long a COMMIT may take, cancelled or not, before it is given up and asked after."""
 
 BEGIN = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 READ_RECEIPT = "SELECT body FROM events WHERE id = %s FOR UPDATE"
@@ -86,10 +89,22 @@ class ServerClock:
 
 
 class _Course:
-    """How far a call has come: whether a COMMIT is out that has not been answered, and the receipt it would leave."""
+    """How far a call has come.
 
-    committing = False
-    receipt: Receipt | None = None
+    Attributes:
+      time: its limit; put off once a connection has begun to answer.
+      committing: a COMMIT is out that has not been answered.
+      receipt: what that COMMIT would leave.
+    """
+
+    def __init__(self, within_s: float, once_begun_s: float) -> None:
+        self.time = trio.CancelScope(deadline=trio.current_time() + within_s)
+        self._begun_deadline = trio.current_time() + max(within_s, once_begun_s)
+        self.committing = False
+        self.receipt: Receipt | None = None
+
+    def begun(self) -> None:
+        self.time.deadline = self._begun_deadline
 
 
 class Transactions:
@@ -104,21 +119,29 @@ class Transactions:
         self._clock = clock
         self._max_document_bytes = max_document_bytes
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]], *, within_s: float, exact_now: bool = True) -> T:
+    async def run(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        *,
+        within_s: float,
+        once_begun_s: float = 0.0,
+        exact_now: bool = True,
+    ) -> T:
         """Return the value of ``work``, committed.
 
         Args:
           work: may be called again after a rollback; whatever it raises rolls back, and errors of the driver are
             dealt with here.
           within_s: bound of everything together, waiting for a connection included, in seconds.
+          once_begun_s: bound that counts instead, if longer, as soon as the server has answered at all.
           exact_now: ask the server for its time first. False saves a round trip where nothing hangs on it.
         Raises: StoreUnavailable: ``outcome_unknown`` says whether the change may stand. StoreError, SchemaMismatch.
-        Cancellation: all or nothing; cut after COMMIT was sent, it may be either.
+        Cancellation: all or nothing. While COMMIT is being answered it waits, 2 s at most.
         """
-        course = _Course()
-        with trio.move_on_after(within_s):
+        course = _Course(within_s, once_begun_s)
+        with course.time:
             return await self._repeat(work, course, exact_now)
-        raise StoreUnavailable(f"MySQL did not answer within {within_s:g} s.", outcome_unknown=course.committing)
+        raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
 
     async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
         for repeats in range(MAX_REPEATS + 1):
@@ -137,6 +160,7 @@ class Transactions:
         try:
             async with self._pool.connection() as connection:
                 now = await self._clock.ask(connection) if exact_now else self._clock.now_us()
+                course.begun()
                 transaction = Transaction(connection, now, self._max_document_bytes)
                 try:
                     value = await work(transaction)
@@ -146,9 +170,7 @@ class Transactions:
                     await connection.execute("ROLLBACK")
                     refusal = error  # raised outside, so that the connection is kept
                 else:
-                    course.committing, course.receipt = True, transaction.receipt
-                    await connection.execute("COMMIT")
-                    course.committing = False
+                    await self._commit(connection, transaction.receipt, course)
         except err.MySQLError as error:
             if mysql_errors.is_repeatable(error):
                 course.committing = False  # the server said that it did not
@@ -160,6 +182,16 @@ class Transactions:
         if refusal is not None:
             raise refusal
         return value
+
+    async def _commit(self, connection: Connection, receipt: Receipt | None, course: _Course) -> None:
+        """Commit; a cancellation that comes meanwhile waits for the answer, so that there is seldom doubt about it."""
+        course.committing, course.receipt = True, receipt
+        until = min(course.time.deadline, trio.current_time() + COMMIT_SHIELD_S)
+        with trio.CancelScope(deadline=until, shield=True) as scope:
+            await connection.execute("COMMIT")
+        if scope.cancelled_caught:
+            raise err.OperationalError(CR.CR_SERVER_LOST, "COMMIT was not answered in time")
+        course.committing = False
 
     async def _was_committed(self, receipt: Receipt) -> bool:
         """Find out what became of a transaction whose COMMIT was not answered.

@@ -1,7 +1,7 @@
 """What waits in MySQL, due or not, for the index and for claims without one.
 
-All of it keeps to small ranges of the index ``jobs_order`` (state, queue, priority, run_at, id): each question costs as
-much as its answer is long, however many jobs are stored. Nothing here locks. All SQL is static.
+All of it keeps to small ranges of the index ``jobs_order`` (state, queue, priority, run_at, id, type): each question
+costs as much as its answer is long, however many jobs are stored. Nothing here locks. All SQL is static.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _IS_DUE = (
     for state, priority in _RANGES
 )
 DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noqa: S608
-"""The queues with due jobs: a look at the first entry of each of their ranges. (With EXISTS, MariaDB would read all.)"""
+"""The queues with due jobs: a look at the first entry of each range. (With EXISTS, MariaDB would read them all.)"""
 
 
 def _due_jobs(condition: str) -> str:

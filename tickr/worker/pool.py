@@ -278,6 +278,7 @@ class Pool:
         if self._lost_slots:
             self._lost_slots -= 1
             self._start_task()
+            self._freed.set()
         self._tell_end(running)
 
     def _thread_ended(self, running: RunningJob) -> None:

@@ -111,8 +111,10 @@ def _came_from_outside(error: BaseException) -> bool:
 
 def raised(running: RunningJob, error: BaseException, conditions: Conditions) -> Outcome:
     """Return the outcome of an attempt whose handler raised ``error``. A recorded stop decides before the error."""
-    running.notice_timeout()
     cause = failures.cause(error)
+    blocked = any(isinstance(one, HandlerBlocked) for one in failures.leaves(error))
+    if not blocked:  # or else its time has run out while nothing could notice
+        running.notice_timeout()
     if isinstance(cause, Unresponsive):
         return unresponsive(running, cause.stack, conditions)
     if running.reason is not None:
@@ -127,7 +129,7 @@ def raised(running: RunningJob, error: BaseException, conditions: Conditions) ->
         case RetryLater():
             why = failures.failure("retry_later", cause.reason)
             return _retried(running, why, conditions, delay_s=cause.seconds)
-    if any(isinstance(one, HandlerBlocked) for one in failures.leaves(error)):
+    if blocked:
         return _retried(running, failures.of_exception("blocked", error), conditions)
     return _retried(running, failures.of_exception("exception", cause), conditions)
 

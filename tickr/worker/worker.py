@@ -8,6 +8,8 @@ back, and the last outcomes are stored. Each of these waits ends.
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 import trio
 
@@ -21,11 +23,14 @@ from tickr.worker.handlers import Jobs
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pool import Pool
 from tickr.worker.reconcile import Reconciler
+from tickr.worker.watchdog import watch
 
 PATIENCE_S = 5.0
 """How long a handler may take to end once it was asked to, before its attempt is written off, in seconds."""
 UNWIND_S = PATIENCE_S + 3.0
 """How long cancelled jobs may take at a stop, in seconds: until the last has ended or has been written off."""
+BLOCKED, INTERRUPTED = 1 / 3, 2 / 3
+"""Shares of the lease after which a handler that blocks the event loop is told of, and is interrupted."""
 FLUSH_S = 10.0
 """How long the last outcomes may take to be stored at a stop, in seconds."""
 
@@ -38,6 +43,7 @@ class Worker:
     Args:
       slots: how many jobs run at once.
       max_result_bytes: longer results fail their job.
+      lease_s: how long this node's lease is; a handler that blocks the event loop is interrupted well before its end.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Worker:
         node: str,
         slots: int,
         max_result_bytes: int,
+        lease_s: float,
     ) -> None:
         self._outcomes = Outcomes(store, announcer, in_flight=slots)
         self._pool = Pool(
@@ -63,6 +70,9 @@ class Worker:
         )
         self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
+        self._watch = partial(
+            watch, self._pool.find, blocked_after_s=BLOCKED * lease_s, interrupt_after_s=INTERRUPTED * lease_s
+        )
         self._idle = trio.Event()
 
     async def run(self, tasks: trio.Nursery) -> None:
@@ -75,7 +85,8 @@ class Worker:
             storing.start_soon(self._outcomes.run)
             async with trio.open_nursery() as reconciling:
                 reconciling.start_soon(self._reconciler.run)
-                await self._pool.run(tasks)
+                with self._watch():
+                    await self._pool.run(tasks)
                 self._idle.set()
                 reconciling.cancel_scope.cancel()
             self._outcomes.close()

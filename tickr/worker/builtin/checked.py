@@ -8,7 +8,8 @@ through here again.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from ssl import SSLContext
 
 import httpcore2
@@ -65,9 +66,10 @@ class _Stream(httpx2.AsyncByteStream):
     def __init__(self, response: httpcore2.Response) -> None:
         self._response = response
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._response.aiter_stream():
-            yield part
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._response.aiter_stream()) as parts:
+            async for part in parts:
+                yield part
 
     async def aclose(self) -> None:
         await self._response.aclose()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import ssl
+from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -98,7 +99,7 @@ class Http:
         except (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, UnicodeError) as error:
             raise GiveUp(f"{where}: the request can not be sent: {error}") from None
         except (httpx2.HTTPError, *_NETWORK_ERRORS, OSError) as error:
-            raise HttpFailed(f"{where}: {type(error).__name__}: {error}") from error
+            raise HttpFailed(f"{where}: {_reason(error)}") from error
 
     def _client(self) -> httpx2.AsyncClient:
         if self._tls is None:
@@ -151,6 +152,14 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[dict[str, 
     return headers, msgspec.json.encode(body)
 
 
+def _reason(error: BaseException) -> str:
+    """Return what ``error`` says, or the first of its causes that says something."""
+    said: BaseException | None = error
+    while said is not None and not str(said):
+        said = said.__cause__ or next((one for one in said.args if isinstance(one, BaseException)), None)
+    return f"{type(error).__name__}: {said}" if said is not None else type(error).__name__
+
+
 def _where(method: str, url: httpx2.URL) -> str:
     """Return how messages name the request; path and query may hold secrets and are left out."""
     return f"{method} {url.scheme}://{url.netloc.decode('ascii', 'replace')}"
@@ -193,14 +202,15 @@ async def _read(response: httpx2.Response) -> tuple[str | None, bool]:
     if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
         return None, True
     content = bytearray()
-    async for part in response.aiter_raw():
-        content += part
-        if len(content) > MAX_BODY_BYTES:
-            break
+    async with aclosing(response.aiter_raw()) as parts:
+        async for part in parts:
+            content += part
+            if len(content) > MAX_BODY_BYTES:
+                break
     charset = response.charset_encoding or "utf-8"
     try:
         text = content[:MAX_BODY_BYTES].decode(charset, "replace")
-    except LookupError:
+    except (LookupError, UnicodeError):  # no such charset, or a Python codec that is none
         text = content[:MAX_BODY_BYTES].decode("utf-8", "replace")
     return text, len(content) > MAX_BODY_BYTES
 

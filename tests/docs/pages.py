@@ -1,0 +1,150 @@
+"""The pages of the documentation, taken apart: their code blocks, headings, links and tables.
+
+Comes in: a Markdown file. Goes out: records that know the line they stand on. A comment on the line before a block says
+what is special about it, and readers do not see it:
+
+``<!-- file: name -->``        the block is (or goes on) the file of that name in the reader's folder
+``<!-- not run: reason -->``   the block is not executed, and why; ``test_examples.py`` keeps the list of them
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+_FENCE = re.compile(r"^( *)(`{3,})(\S*)\s*$")
+_MARK = re.compile(r"^\s*<!--\s*(file|not run):\s*(.+?)\s*-->$")
+_HEADING = re.compile(r"^#{1,6} (.+?)\s*$")
+_LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
+
+
+class Block(NamedTuple):
+    """One fenced block. ``line``: of its first line of text, from 1. ``file``, ``not_run``: what its mark says."""
+
+    line: int
+    language: str
+    text: str
+    file: str | None
+    not_run: str | None
+
+
+class Command(NamedTuple):
+    """One command of a console block and what is shown to come out of it."""
+
+    line: int
+    words: str
+    shown: str
+
+
+class Link(NamedTuple):
+    line: int
+    target: str
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the fenced blocks of a page, in order. Raises: ValueError: one is never closed."""
+    found: list[Block] = []
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        if opening := _FENCE.match(lines[at]):
+            indent, fence, language = opening.groups()
+            start, mark = at + 1, _MARK.match(lines[at - 1]) if at else None
+            at = start
+            while at < len(lines) and lines[at].strip() != fence:
+                at += 1
+            if at == len(lines):
+                raise ValueError(f"the block on line {start} is never closed")
+            body = "\n".join(line.removeprefix(indent) for line in lines[start:at])
+            marks = {mark[1]: mark[2]} if mark else {}
+            found.append(Block(start + 1, language, body, marks.get("file"), marks.get("not run")))
+        at += 1
+    return found
+
+
+def prose(text: str) -> list[tuple[int, str]]:
+    """Return (line number, line) of everything outside the fenced blocks."""
+    inside: set[int] = set()
+    for block in blocks(text):
+        inside.update(range(block.line - 1, block.line + len(block.text.split("\n")) + 1))
+    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if number not in inside]
+
+
+def commands(block: Block) -> list[Command]:
+    """Return what a console block says: a command after ``$``, continued behind a backslash, and its output below."""
+    found: list[Command] = []
+    lines = block.text.split("\n")
+    at = 0
+    while at < len(lines):
+        if not lines[at].startswith("$ "):
+            raise ValueError(f"line {block.line + at}: a console block begins with a command")
+        start, words = at, lines[at][2:]
+        while words.endswith("\\"):
+            at += 1
+            words += "\n" + lines[at]
+        at += 1
+        shown = []
+        while at < len(lines) and not lines[at].startswith("$ "):
+            shown.append(lines[at])
+            at += 1
+        found.append(Command(block.line + start, words, "\n".join(shown).strip("\n")))
+    return found
+
+
+def links(text: str) -> list[Link]:
+    return [
+        Link(number, target)
+        for number, line in prose(text)
+        for target in _LINK.findall(re.sub(r"`[^`]*`", "", line))
+    ]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    found: set[str] = set()
+    for _, line in prose(text):
+        if heading := _HEADING.match(line):
+            words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+            number = sum(1 for other in found if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", other))
+            found.add(f"{anchor}-{number}" if number else anchor)
+    return found
+
+
+def table(text: str, *header: str) -> list[list[str]]:
+    """Return the rows of the table that begins with the columns ``header``; cells without their back quotes.
+
+    Raises: LookupError: no such table, or more than one.
+    """
+    found: list[list[list[str]]] = []
+    rows: list[list[str]] | None = None
+    for _, line in prose(text):
+        if not line.startswith("|"):
+            rows = None
+            continue
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if rows is not None:
+            if not set("".join(cells)) <= set("-: "):
+                rows.append(cells)
+        elif tuple(cells[: len(header)]) == header:
+            rows = []
+            found.append(rows)
+        else:
+            rows = []
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} tables begin with the columns {', '.join(header)}")
+    return found[0]
+
+
+def code(cell: str) -> list[str]:
+    """Return what stands in back quotes in a cell."""
+    return re.findall(r"`([^`]+)`", cell)

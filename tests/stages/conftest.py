@@ -1,0 +1,72 @@
+"""One stage of a job's way at a time, in virtual time: memory store, heap, bell in process, all real."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from tests.ports import Observed
+from tickr.announce import Announcer
+from tickr.bell import LocalBell
+from tickr.index.heap import open_heap
+from tickr.jobs import Job, NewJob
+from tickr.store.contract import Node
+from tickr.store.memory import MemoryStore
+
+START_US = 1_700_000_000_000_000
+SECOND_US = 1_000_000
+NODE = "11111111-1111-7111-8111-111111111111"
+
+
+def virtual_now() -> int:
+    """Trio's virtual clock as microseconds UTC."""
+    return START_US + round(trio.current_time() * SECOND_US)
+
+
+class Stage:
+    """The ports of one node, and what a test does with them."""
+
+    def __init__(self, index: Any) -> None:
+        self.store = Observed(MemoryStore(clock=virtual_now))
+        self.index = Observed(index)
+        self.bell = LocalBell()
+        self.announcer = Announcer(self.store, self.index, self.bell)
+
+    async def insert(self, count: int = 1, **fields: Any) -> list[Job]:
+        """Store jobs without telling anybody: as a process does that dies after COMMIT."""
+        new = [NewJob(id=str(uuid.uuid4()), type=fields.pop("type", "noop"), **fields) for _ in range(count)]
+        return [job for job, _ in await self.store.insert(new)]
+
+    async def submit(self, count: int = 1, **fields: Any) -> list[Job]:
+        """Store jobs and announce them, as the intake does."""
+        jobs = await self.insert(count, **fields)
+        await self.announcer.announce([job.entry() for job in jobs], at=jobs[0].created_at)
+        return jobs
+
+    async def run_elsewhere(self, job: Job, node: str = NODE, *, lease_s: float = 15) -> Job:
+        """Have another node claim ``job``."""
+        await self.store.register(Node(id=node, host="there", pid=1, version="0"), lease_s=lease_s)
+        (claimed,) = await self.store.claim([job.id], node=node, types={job.type})
+        assert isinstance(claimed, Job)
+        return claimed
+
+    async def get(self, job: Job) -> Job:
+        found = await self.store.get(job.id)
+        assert isinstance(found, Job)
+        return found
+
+    async def indexed(self) -> tuple[int, int]:
+        """How many entries the index has ready and waiting."""
+        sizes = await self.index.sizes()
+        return sizes.ready, sizes.waiting
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """Goes with ``autojump_clock``, which pytest-trio wants to see among a test's own arguments."""
+    async with open_heap() as index:
+        yield Stage(index)

@@ -1,0 +1,218 @@
+"""Claims: a slot first, then a hint from the index, then the store's word; and what becomes of what was not claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.stages.conftest import NODE, SECOND_US, Stage
+from tickr.bell import Ring
+from tickr.errors import IndexUnavailable, StoreUnavailable
+from tickr.jobs import Job, State
+from tickr.scheduler.promote import promote
+from tickr.store.contract import Node
+from tickr.worker.claim import MAX_PAUSE_US, Claimer
+
+
+class Slots:
+    """Slots that are free until taken; ``free`` gives more."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.started: list[Job] = []
+        self.changed = trio.Condition()
+
+    async def wait_free(self) -> int:
+        async with self.changed:
+            while not self.free:
+                await self.changed.wait()
+        return self.free
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        assert len(jobs) <= self.free
+        self.free -= len(jobs)
+        self.started.extend(jobs)
+
+    async def give(self, count: int) -> None:
+        async with self.changed:
+            self.free += count
+            self.changed.notify_all()
+
+
+def claimer_of(stage: Stage, slots: Slots, types: Sequence[str] = ("noop",)) -> Claimer:
+    return Claimer(stage.store, stage.index, stage.bell, slots, types=frozenset(types))
+
+
+async def test_it_claims_no_more_than_it_has_slots(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    slots = Slots(3)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    jobs = await stage.submit(5)
+    await wait_all_tasks_blocked()
+    assert len(slots.started) == 3
+    await slots.give(10)
+    await wait_all_tasks_blocked()
+    assert {job.id for job in slots.started} == {job.id for job in jobs}
+    assert {(job.state, job.attempt, job.fence, job.node) for job in slots.started} == {(State.RUNNING, 1, 1, NODE)}
+
+
+async def test_it_finds_a_queue_that_is_new(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    slots = Slots(10)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await wait_all_tasks_blocked()
+    for queue in ("mail", "default", "reports"):
+        await stage.submit(queue=queue)
+        await wait_all_tasks_blocked()
+        assert slots.started[-1].queue == queue
+
+
+async def test_every_queue_has_its_turn(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    await stage.submit(50)
+    (rare,) = await stage.submit(queue="rare")
+    slots = Slots(1)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    for _ in range(4):
+        await wait_all_tasks_blocked()
+        await slots.give(1)
+    await wait_all_tasks_blocked()
+    assert rare.id in {job.id for job in slots.started}
+
+
+async def test_what_it_cannot_run_waits_with_a_pause_that_doubles(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    slots = Slots(10)
+    (foreign,) = await stage.submit(type="foreign")
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(6.5)  # virtual: 0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 3.2
+    assert stage.store.calls["claim"] == 7
+    await trio.sleep(600)  # virtual
+    assert stage.store.calls["claim"] <= 12 + 600 * SECOND_US / MAX_PAUSE_US
+    assert slots.started == []
+    assert (await stage.get(foreign)).version == 1
+
+
+async def test_what_another_live_node_can_run_does_not_wait_long(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    await stage.store.register(Node(id=NODE, host="b", pid=2, version="0", types=("foreign",)), lease_s=1000)
+    (foreign,) = await stage.submit(type="foreign")
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(claimer_of(stage, Slots(10)).run, "22222222-2222-7222-8222-222222222222")
+    await trio.sleep(60)  # virtual
+    able = Slots(10)
+    nursery.start_soon(claimer_of(stage, able, ["foreign"]).run, NODE)
+    await trio.sleep(1)  # virtual
+    assert [job.id for job in able.started] == [foreign.id]
+
+
+async def test_a_node_that_starts_brings_paused_jobs_of_its_types_to_the_front(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    (foreign,) = await stage.submit(type="foreign")
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    async with trio.open_nursery() as first:
+        first.start_soon(claimer_of(stage, Slots(10)).run, NODE)
+        await trio.sleep(300)  # virtual: the pause is long by now
+        first.cancel_scope.cancel()
+    able = Slots(10)
+    nursery.start_soon(claimer_of(stage, able, ["foreign"]).run, NODE)
+    await wait_all_tasks_blocked()
+    assert [job.id for job in able.started] == [foreign.id]
+
+
+async def test_a_hint_that_is_early_by_the_stores_clock_goes_back_to_waiting(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    slots = Slots(10)
+    (job,) = await stage.insert(delay_us=2 * SECOND_US)
+    await stage.index.push([job.entry()], now=job.run_at)  # somebody's clock was ahead
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(1.9)  # virtual
+    assert slots.started == []
+    assert stage.store.calls["claim"] == 1
+    await trio.sleep(0.2)  # virtual
+    assert [one.id for one in slots.started] == [job.id]
+
+
+async def test_stale_hints_are_dropped(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    (job,) = await stage.submit()
+    await stage.store.cancel(job.id)
+    nursery.start_soon(claimer_of(stage, Slots(10)).run, NODE)
+    await wait_all_tasks_blocked()
+    assert await stage.indexed() == (0, 0)
+
+
+async def test_with_the_index_away_it_claims_from_the_store(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    slots = Slots(10)
+    stage.index.failing["pop"] = IndexUnavailable("away")
+    stage.index.failing["push"] = IndexUnavailable("away")
+    never = trio.Event()
+    stage.index.port.wait_available = never.wait
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(10)  # virtual
+    assert stage.store.calls["claim_due"] <= 11
+    before = trio.current_time()
+    await stage.submit()  # rings for work, since it cannot index
+    await wait_all_tasks_blocked()
+    assert len(slots.started) == 1
+    assert trio.current_time() == before
+    await stage.insert()  # nobody rings
+    await trio.sleep(1.1)  # virtual
+    assert len(slots.started) == 2
+
+
+async def test_an_outage_of_the_store_is_outlasted_and_what_was_popped_is_not_lost(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    from tickr.scheduler.audit import Audit
+
+    slots = Slots(10)
+    nursery.start_soon(Audit(stage.store, stage.index, stage.bell).run)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(2)  # virtual
+    (job,) = await stage.insert()
+    stage.store.failing["*"] = StoreUnavailable("away")
+    await stage.index.push([job.entry()], now=job.run_at)
+    await trio.sleep(30)  # virtual
+    assert stage.store.calls["claim"] == 1
+    stage.store.failing.clear()
+    await trio.sleep(5)  # virtual
+    assert [one.id for one in slots.started] == [job.id]
+
+
+async def test_close_ends_it_whether_it_waits_for_slots_or_for_jobs(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    for slots in (Slots(0), Slots(5)):
+        claimer = claimer_of(stage, slots)
+        with trio.fail_after(1):
+            async with trio.open_nursery() as running:
+                running.start_soon(claimer.run, NODE)
+                await wait_all_tasks_blocked()
+                claimer.close()
+
+
+async def test_close_cuts_no_claim(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    slots = Slots(5)
+    claimer = claimer_of(stage, slots)
+    claim = stage.store.port.claim
+
+    async def slow_claim(*args: object, **kwargs: object) -> list[Job]:
+        claimed: list[Job] = await claim(*args, **kwargs)
+        claimer.close()
+        await trio.sleep(1)  # virtual: COMMIT is done, the answer is on its way
+        return claimed
+
+    stage.store.port.claim = slow_claim
+    (job,) = await stage.submit()
+    await stage.bell.ring(Ring("queue"))
+    await claimer.run(NODE)
+    assert [one.id for one in slots.started] == [job.id]

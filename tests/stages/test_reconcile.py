@@ -1,0 +1,101 @@
+"""Reconcile: cancellations reach running jobs by bell or by heartbeat, and a claim whose answer got lost is undone."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.stages.conftest import NODE, Stage
+from tickr.bell import Ring
+from tickr.jobs import Job, State
+from tickr.store.contract import Running
+from tickr.worker.handlers import Jobs
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.pool import Pool
+from tickr.worker.reconcile import Reconciler
+
+
+class Node:
+    """A pool with endless jobs, its outcomes and its reconciler."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        jobs = Jobs()
+
+        @jobs.handler("noop")
+        async def endless() -> None:
+            await trio.sleep_forever()
+
+        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
+        self.pool = Pool(jobs, self.outcomes, node=NODE, slots=10, max_result_bytes=100)
+        self.reconciler = Reconciler(stage.store, stage.bell, self.pool, self.outcomes)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        nursery.start_soon(self.outcomes.run)
+        nursery.start_soon(self.pool.run, nursery)
+        nursery.start_soon(self.reconciler.run)
+        await wait_all_tasks_blocked()
+
+    async def run_one(self) -> Job:
+        (job,) = await self.stage.insert()
+        claimed = await self.stage.run_elsewhere(job, lease_s=10_000)
+        self.pool.start([claimed])
+        await wait_all_tasks_blocked()
+        return claimed
+
+
+async def test_a_ring_stops_a_running_job(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    job, other = await node.run_one(), await node.run_one()
+    await stage.store.cancel(job.id)
+    await stage.bell.ring(Ring("cancel", job=job.id))
+    await wait_all_tasks_blocked()
+    assert (await stage.get(job)).state is State.CANCELLED
+    assert (await stage.get(other)).state is State.RUNNING
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_heartbeat_stops_it_when_the_ring_was_lost(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    job = await node.run_one()
+    await stage.store.cancel(job.id)
+    node.reconciler.heard_from_store(await stage.store.heartbeat(NODE, lease_s=15) or [])
+    await wait_all_tasks_blocked()
+    assert (await stage.get(job)).state is State.CANCELLED
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_claim_that_nobody_knows_is_handed_back_at_the_second_heartbeat(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    (job,) = await stage.insert()
+    lost = await stage.run_elsewhere(job, lease_s=10_000)  # claimed for this node, but its pool never heard of it
+    listed = [Running(lost.id, lost.fence, False)]
+    node.reconciler.heard_from_store(listed)
+    await wait_all_tasks_blocked()
+    assert (await stage.get(job)).state is State.RUNNING  # it may just be on its way to the pool
+    node.reconciler.heard_from_store(listed)
+    await wait_all_tasks_blocked()
+    after = await stage.get(job)
+    assert (after.state, after.attempt, after.crashes) == (State.READY, 0, 0)
+    assert await stage.indexed() == (1, 0)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_job_that_runs_here_is_left_alone(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    job = await node.run_one()
+    for _ in range(3):
+        node.reconciler.heard_from_store([Running(job.id, job.fence, False)])
+        await wait_all_tasks_blocked()
+    assert (await stage.get(job)).state is State.RUNNING
+    nursery.cancel_scope.cancel()
