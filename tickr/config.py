@@ -153,11 +153,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )
     max_result: Annotated[int, Setting(values.size, "Largest result of a handler, in bytes.", "SIZE")] = 1024 * 1024
     log_level: Annotated[
-        str, Setting(values.one_of(*LOG_LEVELS), "Least level that is logged.", "|".join(LOG_LEVELS))
+        str, Setting(values.one_of(*LOG_LEVELS), f"Least level that is logged: {', '.join(LOG_LEVELS)}.", "LEVEL")
     ] = "info"
     log_format: Annotated[
         str,
-        Setting(values.one_of(*LOG_FORMATS), "How log lines look; auto is text on a terminal.", "|".join(LOG_FORMATS)),
+        Setting(
+            values.one_of(*LOG_FORMATS),
+            f"How log lines look: {', '.join(LOG_FORMATS)}; auto is text on a terminal.",
+            "FORMAT",
+        ),
     ] = "auto"
 
     @property

@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Sequence
 
+import h11
 import pytest
 import trio
 import trio.testing
@@ -13,6 +14,7 @@ import trio.testing
 from tests.api.site import LONG_S, Site, open_site, read_all, read_answer
 from tests.waiting import eventually
 from tickr.api import connection, server
+from tickr.api.protocol import Protocol
 from tickr.errors import ConfigError
 from tickr.jobs import Job, NewJob
 from tickr.store.memory import MemoryStore
@@ -188,6 +190,23 @@ async def test_an_odd_request_is_answered_and_closed_and_harms_nobody_else(reque
         await bystander.send_all(ALIVE)
         assert (await read_answer(bystander)).startswith(b"HTTP/1.1 200 ")
         assert await site.rows() == []
+        await stop(site)
+
+
+async def test_an_error_in_one_connection_ends_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(self: Protocol, event: h11.Request) -> None:
+        if event.target == b"/fail":
+            raise RuntimeError("a fault in the protocol")
+
+    monkeypatch.setattr(Protocol, "_check_protocol", fail)
+    async with open_site() as site, await site.connect() as bystander:
+        with trio.fail_after(QUICK_S):
+            assert await site.talk(ALIVE.replace(b"livez", b"fail")) == b""
+        assert "a fault in the protocol" in capsys.readouterr().out
+        await bystander.send_all(ALIVE)
+        assert (await read_answer(bystander)).startswith(b"HTTP/1.1 200 ")
         await stop(site)
 
 

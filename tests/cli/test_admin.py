@@ -206,6 +206,7 @@ def test_doctor_beside_a_running_node(node: TickrProcess, store: str) -> None:
     assert "1 is running, with room for 3 jobs" in tickr("doctor", "--store", store, TICKR_PORT=str(node.port)).stdout
 
 
+@pytest.mark.slow
 def test_doctor_finds_another_program_on_the_port(store: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])

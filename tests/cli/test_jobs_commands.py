@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from tests.children import POLL_S, free_port
 from tests.processes import TickrProcess
 from tickr.cli import main
+from tickr.cli.remote import Remote
 
 pytestmark = pytest.mark.slow
 
@@ -163,6 +164,8 @@ def test_list_all_goes_through_every_page(tickr: Tickr, server: TickrProcess) ->
             http.post("/jobs", json={"type": "later", "queue": "many", "delay": 3600}).raise_for_status()
     assert len(tickr("list", "--queue", "many", "--all", "--json").stdout.splitlines()) == 205
     assert len(tickr("list", "--queue", "many", "--limit", "203").stdout.splitlines()) == 204
+    with Remote(server.url, TOKEN) as remote:
+        assert len(list(remote.jobs({"queue": ["many"]}, limit=203))) == 203
 
 
 # -- change ----------------------------------------------------------------------------------------------------------

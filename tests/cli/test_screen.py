@@ -140,6 +140,15 @@ def test_a_whole_job_shows_everything_a_person_asks_for() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_long_error_of_an_attempt_is_cut_and_whole_above() -> None:
+    error = RemoteError("exception", "word " * 200)
+    text = shown(*screen.whole(job(error=error), [RemoteAttempt(1, "retrying", "n", at(0), at(1), error)]))
+    above, _, table = text.partition("TRY")
+    assert above.count("word") == 200
+    assert table.count("word") < 40
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_a_notice_stands_right_below_the_title() -> None:
     text = shown(*screen.whole(job(notice="No live node handles it."), []))
     assert text.splitlines()[1] == "No live node handles it."
@@ -147,5 +156,6 @@ def test_a_notice_stands_right_below_the_title() -> None:
 
 def test_long_json_is_indented_and_its_numbers_stay() -> None:
     assert screen.pretty(b'{"a" :1.10, "b":[1,2]}') == '{"a": 1.10, "b": [1, 2]}'
+    assert screen.pretty(b"[" + b"1," * 40 + b"1]").count("\n") == 0
     long = screen.pretty(b'{"a":"' + b"x" * 80 + b'","b":1.10}')
     assert long.splitlines()[2] == '  "b": 1.10'

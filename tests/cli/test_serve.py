@@ -178,7 +178,7 @@ def test_settings_may_all_stand_in_a_file(tmp_path: Path) -> None:
 
 
 STUBBORN = """
-import time
+import threading
 import trio
 import tickr
 jobs = tickr.Jobs()
@@ -187,13 +187,13 @@ jobs = tickr.Jobs()
 async def stubborn(job: tickr.Job) -> None:
     while True:
         try:
-            await trio.sleep(3600)
+            await trio.sleep_forever()
         except trio.Cancelled:
             pass
 
 @jobs.handler("thread")
 def thread(job: tickr.Job) -> None:
-    time.sleep(3600)
+    threading.Event().wait()
 """
 
 

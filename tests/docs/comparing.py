@@ -23,7 +23,9 @@ VARYING = (
 )
 """What a page shows one example of; any text of the same form is as good."""
 
-_TOKEN = re.compile("|".join([f"(?P<id>{UUID})", "(?P<any>…)", *(f"(?P<v{n}>{form})" for n, form in enumerate(VARYING))]))
+_TOKEN = re.compile(
+    "|".join([f"(?P<id>{UUID})", "(?P<any>…)", *(f"(?P<v{n}>{form})" for n, form in enumerate(VARYING))])
+)
 
 
 class Names:
@@ -40,18 +42,25 @@ class Names:
         """Return why ``real`` is not what the page shows, or None; then the ids in it are known from now on."""
         if shown.startswith("HTTP/"):
             (shown_head, _, shown_body), (head, _, body) = shown.partition("\n\n"), real.partition("\n\n")
-            return self.mismatch(shown_head, head) or self.mismatch(shown_body, body)
+            return self._text_fault(shown_head, head) or self._body_fault(shown_body, body)
+        return self._body_fault(shown, real)
+
+    def _body_fault(self, shown: str, real: str) -> str | None:
         wanted, found = _json(shown), _json(real)
         if wanted is None or found is None:
-            return None if self._is_text(shown, real) else f"shown:\n{shown}\n\nbut it printed:\n{real}"
+            return self._text_fault(shown, real)
         fault = self._json_fault(wanted, found, "")
         return fault and f"{fault}, in:\n{json.dumps(found, indent=2)}"
+
+    def _text_fault(self, shown: str, real: str) -> str | None:
+        return None if self._is_text(shown, real) else f"shown:\n{shown}\n\nbut it printed:\n{real}"
 
     def _json_fault(self, wanted: Any, found: Any, where: str) -> str | None:
         if isinstance(wanted, dict) and isinstance(found, dict):
             more = "…" in wanted
             names = [name for name in wanted if name != "…"]
-            if [name for name in found if not more or name in wanted] != names:
+            there = [name for name in found if not more or name in wanted]
+            if sorted(there) != sorted(names) if more else there != names:
                 return f"{where or '/'} has the members {', '.join(found)}; shown are {', '.join(wanted)}"
             faults = (self._json_fault(wanted[name], found[name], f"{where}/{name}") for name in names)
             return next(filter(None, faults), None)

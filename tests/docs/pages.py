@@ -10,6 +10,7 @@ what is special about it, and readers do not see it:
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def prose(text: str) -> list[tuple[int, str]]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Return what a console block says: a command after ``$``, continued behind a backslash, and its output below."""
+    """Return what a console block says: a command after ``$``, continued behind a backslash or within quotes, and its output."""
     found: list[Command] = []
     lines = block.text.split("\n")
     at = 0
@@ -88,7 +89,7 @@ def commands(block: Block) -> list[Command]:
         if not lines[at].startswith("$ "):
             raise ValueError(f"line {block.line + at}: a console block begins with a command")
         start, words = at, lines[at][2:]
-        while words.endswith("\\"):
+        while words.endswith("\\") or _is_open(words):
             at += 1
             words += "\n" + lines[at]
         at += 1
@@ -100,11 +101,17 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
+def _is_open(words: str) -> bool:
+    try:
+        shlex.split(words)
+    except ValueError:
+        return True
+    return False
+
+
 def links(text: str) -> list[Link]:
     return [
-        Link(number, target)
-        for number, line in prose(text)
-        for target in _LINK.findall(re.sub(r"`[^`]*`", "", line))
+        Link(number, target) for number, line in prose(text) for target in _LINK.findall(re.sub(r"`[^`]*`", "", line))
     ]
 
 

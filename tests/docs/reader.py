@@ -125,12 +125,14 @@ class Reader:
         text = f"{{ {words}\n}} 2>&1 </dev/null\nprintf '%s %d\\n' {end} $?\n"
         await self._shell.stdin.send_all(text.encode())
         got = b""
-        with trio.fail_after(COMMAND_S):
+        with trio.move_on_after(COMMAND_S):
             while not (found := re.search(rf"{end} (\d+)\n\Z".encode(), got)):
                 part = await self._output.receive_some()
                 assert part, f"the shell ended in: {words}"
                 got += part
-        return got[: found.start()].decode(), int(found[1])
+            output = got[: found.start()].decode().replace("\r\n", "\n")
+            return output, int(found[1])
+        raise AssertionError(f"not done within {COMMAND_S:g} s: {words}\n{got.decode()}")
 
 
 @asynccontextmanager

@@ -153,9 +153,17 @@ def test_toml_is_a_configuration(page: Path) -> None:
 @pages
 def test_every_tickr_command_on_a_page_exists(page: Path) -> None:
     text = page.read_text()
-    shown = [line for block in blocks(text) if block.language in ("console", "ini", "yaml") for line in block.text.split("\n")]
+    shown = [
+        line
+        for block in blocks(text)
+        if block.language in ("console", "ini", "yaml")
+        for line in block.text.split("\n")
+    ]
     inline = re.findall(r"`(tickr [^`]+)`", text)
-    for words in [*inline, *(found[1] for line in shown if (found := re.search(r"(?:^\$ |=\S*/)(tickr .*?)(?: &| \\|$)", line)))]:
+    for words in [
+        *inline,
+        *(found[1] for line in shown if (found := re.search(r"(?:^\$ |=\S*/)(tickr .*?)(?: &| \\|$)", line))),
+    ]:
         command_exists(words)
 
 

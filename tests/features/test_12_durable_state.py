@@ -6,8 +6,10 @@ The original Tickr loses 6 of 30 to ``kill -9``, 1 to SIGTERM and 24 to FLUSHALL
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import httpx2
 import pytest
@@ -88,6 +90,34 @@ async def test_durable_state_flushall_in_the_middle_30_of_30_succeed(mysql_url: 
         await half_way(http, ids)
         redis_server.flush()
         await all_succeeded(http, ids)
+
+
+async def test_durable_state_killed_again_and_again_while_jobs_come_in(process: TickrProcess) -> None:
+    """Every job that was answered 201 succeeds; one whose answer was cut off is submitted again under its own id."""
+    ids: list[str] = []
+    with httpx2.Client(base_url=process.url) as http:
+        for kill_after in (5, 20, 33, 48, 60):
+            while len(ids) < kill_after:
+                ids.append(submit(http, id=str(uuid.uuid4()), payload={"title": "t", "body": "b", "time": 0.05}))
+            cut_off = str(uuid.uuid4())
+            process.kill()
+            with pytest.raises(httpx2.TransportError):
+                submit(http, id=cut_off, payload={"title": "t", "body": "b", "time": 0})
+            process.start()
+            ids.append(submit(http, id=cut_off, payload={"title": "t", "body": "b", "time": 0}))
+        await all_succeeded(http, ids)
+
+
+async def test_durable_state_another_node_takes_over_from_one_that_was_killed(mysql_url: str, redis_url: str) -> None:
+    """The kernel's word about dead neighbours counts at a start only, so here it is the lease that ends."""
+    node = partial(TickrProcess, store=mysql_url, index=redis_url, workers=WORKERS, arguments=("--lease", "3"))
+    with node() as first, node() as second, httpx2.Client(base_url=second.url) as http:
+        ids = [submit(http) for _ in range(JOBS)]
+        await half_way(http, ids)
+        first.kill()
+        await all_succeeded(http, ids)
+        crashed = [job for job in (http.get(f"/jobs/{job_id}").json() for job_id in ids) if job["crashes"]]
+        assert {job["crashes"] for job in crashed} <= {1}
 
 
 async def test_durable_state_a_bad_url_fails_its_job_and_nothing_else(process: TickrProcess) -> None:

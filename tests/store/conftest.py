@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from tests.store.backends import Backend, MysqlBackend, SqliteBackend, SteppedCl
 from tickr.store.contract import Store
 
 ADAPTERS = ["memory", "sqlite", pytest.param("mysql", marks=pytest.mark.slow)]
-if importlib.util.find_spec("tickr.store.mysql") is None:
-    ADAPTERS.pop()
 
 
 def _backend(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:

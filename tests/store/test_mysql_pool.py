@@ -75,11 +75,15 @@ class Unexpected(Exception):
 async def test_who_leaves_with_an_exception_takes_the_connection_along(mysql_url: str) -> None:
     async with a_pool(mysql_url, size=1) as pool:
         first = await id_of_a_connection(pool)
-        with pytest.raises(Unexpected):
+
+        async def leave_in_the_middle() -> None:
             async with pool.connection() as connection:
                 await connection.execute("CREATE TABLE t (n INT)")
                 await connection.execute("INSERT INTO t VALUES (1)")
                 raise Unexpected
+
+        with pytest.raises(Unexpected):
+            await leave_in_the_middle()
         async with pool.connection() as connection:
             assert connection.thread_id() != first
             assert (await connection.execute("SELECT COUNT(*) FROM t")).rows == ((b"0",),)

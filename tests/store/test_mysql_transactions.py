@@ -1,13 +1,16 @@
-"""What callers of the store see of deadlocks, cut connections, restarts, a frozen server, and their own cancellation."""
+"""What callers of the store see of deadlocks, cut connections, restarts, a frozen server, their own cancellation."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
+from trio_mysql import err
 
 from tests.servers import MariaDB, mysql_execute
 from tests.store.backends import OOPS, a_node, end, new_job, put, put_one, put_running, start, told, told_of
@@ -131,10 +134,17 @@ async def test_a_server_that_is_down_is_unavailable_at_once_and_back_when_it_is(
         assert await store.get(job.id) == job
 
 
+async def has_stopped(pid: int) -> bool:
+    """Whether SIGSTOP has reached every thread of ``pid``."""
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
 async def test_a_frozen_server_is_unavailable_within_two_seconds(mysql_private_server: MariaDB) -> None:
     async with open_mysql(mysql_private_server.url) as store:
         job = await put_one(store)
         mysql_private_server.stop()
+        await eventually(lambda: has_stopped(mysql_private_server.pid))
         try:
             calls: list[Callable[[], Awaitable[object]]] = [
                 lambda: store.insert([new_job()]), lambda: store.get(job.id), lambda: store.cancel(job.id),
@@ -155,18 +165,22 @@ async def test_a_frozen_server_is_unavailable_within_two_seconds(mysql_private_s
         assert (await store.cancel(job.id)).state is State.CANCELLED
 
 
-@pytest.mark.parametrize("mysql_private_server", [{"options": ["--max-connections=5"]}], indirect=True)
+@pytest.mark.parametrize("mysql_private_server", [{"options": ["--max-connections=10"]}], indirect=True)
 async def test_too_many_connections_pass_when_there_is_room_again(mysql_private_server: MariaDB) -> None:
     url = mysql_private_server.url
-    async with open_mysql(url) as store, trio.open_nursery() as nursery:
-        for _ in range(30):
-            nursery.start_soon(store.insert, [new_job()])
-    async with trio.open_nursery() as nursery:
-        hog = Pool(parse(url), None, nursery, size=9)
-        async with hog.connection(), hog.connection(), hog.connection(), hog.connection(), hog.connection():
-            with pytest.raises(StoreUnavailable):
-                async with open_mysql(url):
-                    pass
+    async with open_mysql(url, connections=20) as store:
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(store.insert, [new_job()])
+        assert len(await told(store)) == 60
+    async with trio.open_nursery() as nursery, AsyncExitStack() as hog:
+        pool = Pool(parse(url), None, nursery, size=20)
+        with contextlib.suppress(err.OperationalError):
+            for _ in range(20):
+                await hog.enter_async_context(pool.connection())
+        with trio.fail_after(3), pytest.raises(StoreUnavailable):
+            async with open_mysql(url):
+                pass
 
 
 # -- rivals -----------------------------------------------------------------------------------------------------------

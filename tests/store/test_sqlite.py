@@ -6,16 +6,30 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.store.backends import SqliteBackend, new_job, put, put_one, start, told
+from tests.store.backends import (
+    SECOND,
+    START,
+    SqliteBackend,
+    new_id,
+    new_job,
+    put,
+    put_final,
+    put_one,
+    put_running,
+    start,
+    told,
+)
 from tickr.errors import ConfigError, SchemaMismatch, StoreError, StoreUnavailable
-from tickr.store import sqlite_file
-from tickr.store.contract import Filter, Store
+from tickr.jobs import State
+from tickr.store import sqlite_file, sqlite_reads
+from tickr.store.contract import Filter
 from tickr.store.sqlite import SqliteStore, open_sqlite
 
 
@@ -247,27 +261,48 @@ async def test_a_write_costs_one_sync_of_the_log(place: SqliteBackend) -> None:
         assert settings == ["wal", 2]
 
 
-async def test_a_million_waiting_jobs_are_claimed_by_small_ranges(place: SqliteBackend) -> None:
-    """No statement of the hot path may walk the table: SQLite's own plan says which index it uses, and how far."""
-    from tickr.store import sqlite_reads
+QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
+    "one to claim": lambda db: sqlite_reads.claimable_ids(db, 1, ["mail"], START + SECOND),
+    "the best of each queue": lambda db: sqlite_reads.due(db, 1, START + SECOND),
+    "a page of the scan": lambda db: sqlite_reads.waiting_after(db, None, 5),
+    "some by id": lambda db: sqlite_reads.jobs_by_id(db, [new_id() for _ in range(5)]),
+    "the newest": lambda db: sqlite_reads.list_jobs(db, Filter(), 5, None, START),
+    "the newest that wait": lambda db: sqlite_reads.list_jobs(db, Filter(states=(State.READY,)), 5, None, START),
+    "the newest of a queue": lambda db: sqlite_reads.list_jobs(db, Filter(queues=("a",)), 5, None, START),
+    "the failed, of which there are few": lambda db: sqlite_reads.list_jobs(
+        db, Filter(states=(State.FAILED,)), 5, None, START
+    ),
+    "what is lost": lambda db: sqlite_reads.lost(db, 5, START),
+}
 
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_what_is_asked_often_costs_the_same_however_many_jobs_wait(
+    place: SqliteBackend, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_reads, "_COUNT_A_FEW", sqlite_reads._COUNT_A_FEW.replace(str(sqlite_reads.FEW), "50"))
     async with place.open() as store:
-        ranged = [sqlite_reads._NEXT_RANGE, sqlite_reads._DUE, sqlite_reads._CLAIMABLE, sqlite_reads._PAGE]
-        plans = await store_plans(store, [*ranged, sqlite_reads.BY_IDS, sqlite_reads._LOST])
-    for plan in plans[:4]:
-        assert "SEARCH jobs USING" in plan[0]
-        assert "INDEX jobs_order (state=?" in plan[0]
-        assert not any("TEMP B-TREE" in line for line in plan)
-    assert "run_at<?" in plans[2][0]
-    assert any("SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)" in line for line in plans[4])
-    assert any("SEARCH jobs USING INDEX jobs_order (state=?)" in line for line in plans[5])
+        assert isinstance(store, SqliteStore)
+        await put_final(store, State.FAILED)
+        await put_running(store)
+        costs = []
+        for _ in range(2):
+            for queue in ("a", "b", "c"):
+                await put(store, *(new_job(queue=queue, priority=number % 2) for number in range(700)))
+            costs.append(await store._file.read(lambda db: steps_taken(db, QUESTIONS[question])))
+    assert costs[1] < costs[0] + 100
 
 
-async def store_plans(store: Store, statements: list[str]) -> list[list[str]]:
-    assert isinstance(store, SqliteStore)
+def steps_taken(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], object]) -> int:
+    """Return how many instructions SQLite's machine takes to do ``work``."""
+    steps = 0
 
-    def plan(db: sqlite3.Connection, sql: str) -> list[str]:
-        marks = [0] * max(sql.count("?"), 1) if "?1" not in sql else [1, b""]
-        return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", marks)]
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
 
-    return await store._file.read(lambda db: [plan(db, sql) for sql in statements])
+    db.set_progress_handler(count, 1)
+    work(db)
+    db.set_progress_handler(None, 1)
+    return steps

@@ -71,3 +71,11 @@ async def running_pool(jobs: Jobs, *, slots: int = 2, **options: Any) -> AsyncIt
         nursery.start_soon(pool.run, tasks)
         yield Bench(pool, outcomes, tasks)
         pool.close()
+
+
+async def outcome_of(function: Any, payload: Any = None, **fields: Any) -> Outcome:
+    """Run one job whose handler is ``function``."""
+    jobs = Jobs()
+    jobs.handler("t")(function)
+    async with running_pool(jobs) as bench:
+        return await bench.run(claimed("t", payload, **fields))

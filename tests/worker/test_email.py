@@ -61,7 +61,7 @@ class SmtpServer:
                 while b"\r\n.\r\n" not in buffer:
                     buffer += await stream.receive_some()
                 mail, _, buffer = buffer.partition(b"\r\n.\r\n")
-                self.mails.append(email.message_from_bytes(mail, policy=email.policy.default))  # type: ignore[arg-type]
+                self.mails.append(email.message_from_bytes(mail, policy=email.policy.default))
                 await stream.send_all(self.replies.get(".", "250 taken").encode() + b"\r\n")
             elif command == "STARTTLS" and reply.startswith("220") and self.tls is not None:
                 stream, buffer = trio.SSLStream(stream, self.tls, server_side=True), b""

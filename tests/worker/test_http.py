@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,83 +13,10 @@ import trio
 import trustme
 
 from tests.worker.attempts import claimed, running_pool
+from tests.worker.web import Names, Server, reply, serving
 from tickr.worker import builtin
-from tickr.worker.builtin.addresses import refusal
 from tickr.worker.builtin.http import MAX_BODY_BYTES, Http, HttpFailed, check_url
 from tickr.worker.handlers import GiveUp, Jobs, RetryLater
-
-Answer = Callable[["Server", trio.abc.Stream, bytes], Awaitable[None]]
-
-
-class Server:
-    """A server on 127.0.0.1 that keeps the requests it got and answers each connection once."""
-
-    def __init__(self, answer: Answer, port: int) -> None:
-        self.answer = answer
-        self.port = port
-        self.requests: list[bytes] = []
-        self.hung_up = trio.Event()
-
-    def url(self, host: str = "127.0.0.1", path: str = "/", scheme: str = "http") -> str:
-        return f"{scheme}://{host}:{self.port}{path}"
-
-    async def serve(self, stream: trio.abc.Stream) -> None:
-        async with stream:
-            request = b""
-            while not _complete(request):
-                try:
-                    part = await stream.receive_some()
-                except trio.BrokenResourceError:  # a client that does not like our certificate
-                    return
-                if not part:
-                    return
-                request += part
-            self.requests.append(request)
-            with contextlib.suppress(trio.BrokenResourceError):
-                await self.answer(self, stream, request)
-            self.hung_up.set()
-
-
-def _complete(request: bytes) -> bool:
-    head, end, body = request.partition(b"\r\n\r\n")
-    length = next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b"0")
-    return bool(end) and len(body) >= int(length)
-
-
-@contextlib.asynccontextmanager
-async def serving(answer: Answer | bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    async def fixed(server: Server, stream: trio.abc.Stream, request: bytes) -> None:
-        assert isinstance(answer, bytes)
-        await stream.send_all(answer)
-
-    async with trio.open_nursery() as nursery:
-        listeners: list[Any] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        server = Server(fixed if isinstance(answer, bytes) else answer, listeners[0].socket.getsockname()[1])
-        if tls is not None:
-            listeners = [trio.SSLListener(listener, tls, https_compatible=True) for listener in listeners]
-        nursery.start_soon(trio.serve_listeners, server.serve, listeners)
-        yield server
-        nursery.cancel_scope.cancel()
-
-
-def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-class Names:
-    """A resolver: each name has a list of answers, one after the other; the last one stays."""
-
-    def __init__(self, **answers: list[list[str]]) -> None:
-        self.answers = {name.replace("_", "."): list(each) for name, each in answers.items()}
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        await trio.lowlevel.checkpoint()
-        self.asked.append(host)
-        answers = self.answers[host]
-        return answers.pop(0) if len(answers) > 1 else answers[0]
-
 
 private = Http(allow_private=True)
 public = Http(allow_private=False)
@@ -272,37 +197,6 @@ def test_urls_that_go_nowhere_are_final(url: str) -> None:
     with pytest.raises(GiveUp) as caught:
         check_url(url)
     assert "secret" not in str(caught.value)
-
-
-PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
-PRIVATE = [
-    *("127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd12::1"),
-    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a00:1::1"),
-]
-NEVER = [
-    *("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fd00:ec2::254"),
-    *("100.100.100.200", "168.63.129.16", "192.0.0.192", "0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0"),
-    *("224.0.0.1", "255.255.255.255", "240.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "fe80::1%eth0"),
-    *("192.0.2.1", "198.51.100.1", "203.0.113.1", "198.18.0.1", "192.88.99.1", "192.0.0.170"),
-    *("2001:db8::1", "2001::1", "3fff::1", "fec0::1", "5f00::1", "100::1", "64:ff9b:1::1", "::2", "::8.8.8.8"),
-]
-
-
-@pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_pass(address: str) -> None:
-    assert refusal(address, allow_private=False) is None
-
-
-@pytest.mark.parametrize("address", PRIVATE)
-def test_private_addresses_pass_if_allowed(address: str) -> None:
-    assert refusal(address, allow_private=False)
-    assert refusal(address, allow_private=True) is None
-
-
-@pytest.mark.parametrize("address", NEVER)
-def test_others_never_pass(address: str) -> None:
-    assert refusal(address, allow_private=False)
-    assert refusal(address, allow_private=True)
 
 
 @pytest.mark.parametrize(

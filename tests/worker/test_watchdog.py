@@ -18,7 +18,7 @@ from tickr.jobs import Failure
 from tickr.worker.handlers import Jobs
 from tickr.worker.watchdog import watch
 
-AT_ONCE = {"blocked_after_s": 0.1, "interrupt_after_s": 0.2}
+AT_ONCE: dict[str, Any] = {"blocked_after_s": 0.1, "interrupt_after_s": 0.2}
 
 
 def spin(seconds: float = 60) -> None:
@@ -28,7 +28,7 @@ def spin(seconds: float = 60) -> None:
 
 
 @contextlib.asynccontextmanager
-async def watched(function: Any, **options: float) -> AsyncIterator[Bench]:
+async def watched(function: Any, **options: Any) -> AsyncIterator[Bench]:
     jobs = Jobs()
     jobs.handler("t")(function)
     jobs.handler("tame")(trio.lowlevel.checkpoint)

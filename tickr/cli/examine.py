@@ -88,7 +88,7 @@ async def _port(config: Config) -> list[Check]:
     if "api" not in config.roles or config.port == 0:
         return []
     where = f"{config.host}:{config.port}"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104  # asked, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # asked, not bound to
     try:
         with trio.fail_after(CONNECT_S):
             stream = await trio.open_tcp_stream(host, config.port)

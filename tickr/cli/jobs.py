@@ -118,7 +118,9 @@ def show(job_id: str, url: str | None, as_json: bool) -> None:
 @click.option("--type", "type", multiple=True, metavar="TYPE", help="Only jobs of this type; may be repeated.")
 @click.option("--queue", "queue", multiple=True, metavar="NAME", help="Only jobs in this queue; may be repeated.")
 @click.option("--label", "label", multiple=True, metavar="NAME[=VALUE]", help="Only jobs with all these labels.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, metavar="NUMBER", help="How many at most; 20 if not given."
+)
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @_asking
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Sequence[str]) -> None:

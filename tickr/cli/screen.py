@@ -27,6 +27,11 @@ PIPED_WIDTH = 100_000
 WIDE = 110
 """From so many columns on a list also shows queue and priority."""
 
+MUCH_TEXT = 160
+"""Characters of an error in a table; the job's own is shown in full elsewhere."""
+MANY_LINES = 24
+"""JSON that would take more lines than this is not indented."""
+
 COLOURS = {
     "scheduled": "magenta",
     "ready": "blue",
@@ -121,15 +126,13 @@ def job_list(jobs: Iterable[RemoteJob], *, width: int) -> Table:
         tries = f"{job.attempt}/{job.max_attempts}"
         more = (Text(harmless(job.queue)), str(job.priority)) if wide else ()
         table.add_row(job.id, Text(harmless(job.type)), state(job.state), tries, when(job, now), *more)
-    for column in table.columns[:1] + table.columns[2:]:
-        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     return table
 
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for header in headers:
-        table.add_column(header, no_wrap=header not in ("ERROR",))
+        table.add_column(header, no_wrap=header != "ERROR")
     return table
 
 
@@ -177,7 +180,6 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
 
 def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
     table = _table("TRY", "OUTCOME", "STARTED", "TOOK", "ERROR")
-    table.columns[4].overflow = "fold"
     for attempt in attempts:
         started = relative(attempt.started_at, now) if attempt.started_at else ""
         table.add_row(
@@ -185,7 +187,7 @@ def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
             state(attempt.outcome),
             started,
             _took(attempt.started_at, attempt.finished_at),
-            Text(error_line(attempt.error) if attempt.error else ""),
+            Text(_cut(error_line(attempt.error)) if attempt.error else ""),
         )
     return table
 
@@ -194,10 +196,15 @@ def error_line(error: RemoteError) -> str:
     return harmless(f"{error.kind}: {error.message}")
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= MUCH_TEXT else f"{text[: MUCH_TEXT - 1]}…"
+
+
 def pretty(json: bytes) -> str:
-    """Return JSON in one line if it is short, else indented; its numbers stay as they are."""
-    short = msgspec.json.format(json, indent=0).decode()
-    return harmless(short if len(short) <= 60 else msgspec.json.format(json, indent=2).decode())
+    """Return JSON indented, or in one line where that is short or would be long; its numbers stay as they are."""
+    one_line = msgspec.json.format(json, indent=0).decode()
+    indented = msgspec.json.format(json, indent=2).decode()
+    return harmless(one_line if len(one_line) <= 60 or indented.count("\n") > MANY_LINES else indented)
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tickr.events import Change
-from tickr.jobs import Job, Outcome, State
+from tickr.jobs import Entry, Job, Outcome, State
 from tickr.store import changes
 from tickr.store.mysql_jobs import BY_IDS, keys_of, move, read, succeed, tell, write
 from tickr.store.mysql_transactions import Transaction
@@ -54,25 +54,30 @@ async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collec
 
 
 async def claim_due(tx: Transaction, limit: int, node: str, types: Collection[str], turn: int) -> list[Job]:
-    """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue comes first in its turn."""
-    queues = await due_queues(tx) if types else []
+    """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue has its turn."""
+    queues = await due_queues(tx) if types and limit > 0 else []
+    each = max(limit, OVERFETCH * limit // max(len(queues), 1))
+    candidates = _in_order([await due_in(tx, queue, each, types) for queue in queues], limit, turn)
     found: list[Job] = []
-    for place, queue in enumerate(queues[turn % len(queues) :] + queues[: turn % len(queues)] if queues else ()):
-        share = -(-(limit - len(found)) // (len(queues) - place))
-        found += await _lock_due(tx, queue, share, types)
-        if len(found) >= limit:
-            break
+    while candidates and len(found) < limit:
+        some = [entry.id for entry in candidates[: limit - len(found)]]
+        del candidates[: len(some)]
+        found += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types))
     return await _start(tx, found, node, types)
 
 
-async def _lock_due(tx: Transaction, queue: str, limit: int, types: Collection[str]) -> list[Job]:
-    candidates = [entry.id for entry in await due_in(tx, queue, limit * OVERFETCH, types)]
-    locked: list[Job] = []
-    while candidates and len(locked) < limit:
-        some = candidates[: limit - len(locked)]
-        del candidates[: len(some)]
-        locked += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types))
-    return locked
+def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[Entry]:
+    """Return candidates in the order in which to try them: the best of all queues by (priority, run_at).
+
+    A quarter of ``limit`` is kept for the queues in turn, one job each, so that a queue full of urgent jobs starves
+    no other.
+    """
+    heads = [entries[0] for entries in per_queue if entries]
+    kept = min(limit // 4, len(heads))
+    start = turn * kept % len(heads) if heads else 0
+    first = (heads + heads)[start : start + kept]
+    rest = sorted(set().union(*per_queue).difference(first), key=lambda one: (one.priority, one.run_at, one.id))
+    return first + rest
 
 
 # -- finish ---------------------------------------------------------------------------------------------------------

@@ -24,9 +24,6 @@ from tickr.store.mysql_values import Parameter, Row
 INLINE_BYTES = 1500
 """A text longer than this comes as a row of its own, so that MAX_BATCH jobs stay far below the server's 16 MiB."""
 
-EVENTS_BODY_BYTES = 4 * 1024 * 1024
-"""About where a commit's events go on in a further row."""
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
@@ -191,7 +188,7 @@ async def write(transaction: Transaction, changes: Sequence[Change]) -> None:
 
 async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
     """Write what goes with moves of jobs: the attempts that ended, and the row of events, which is the receipt."""
-    for part in _parts(changes):
+    for part in _parts(changes, transaction.max_document_bytes):
         told = written(part, transaction.now)
         attempts = [(rows.id_bytes(id_).hex(), *rows.of_attempt(id_, attempt)[1:]) for id_, attempt in told.attempts]
         for document in documents(attempts, transaction.max_document_bytes):
@@ -201,15 +198,21 @@ async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
             transaction.receipt = transaction.receipt or Receipt(done.insert_id, told.body)
 
 
-def _parts(changes: Sequence[Change]) -> Iterator[list[Change]]:
+def _parts(changes: Sequence[Change], max_bytes: int) -> Iterator[list[Change]]:
+    """Yield ``changes`` in parts whose events make no document longer than ``max_bytes``, if one does not by itself."""
     part: list[Change] = []
     size = 0
     for change in changes:
-        length = len(change.after.result or "") + len(change.after.labels or "")
-        if part and size + length > EVENTS_BODY_BYTES:
+        length = 512 + _most_bytes(change.after.result) + _most_bytes(change.after.labels)
+        if part and size + length > max_bytes:
             yield part
             part, size = [], 0
         part.append(change)
         size += length
     if part:
         yield part
+
+
+def _most_bytes(value: str | None) -> int:
+    """Return how long ``value`` may become as JSON inside JSON inside SQL."""
+    return 0 if value is None else 4 * len(value)

@@ -1,4 +1,4 @@
-"""One SQLite file: its connections, the threads they are used in, its transactions, and its errors in Tickr's words.
+"""One SQLite file: its connections, the threads they are used in, and its transactions.
 
 SQLite blocks, so nothing here runs in the event loop. One connection writes, one transaction at a time, in turn
 (``CapacityLimiter(1)`` is a fair queue); a few others read, each on a snapshot of its own, and wait for no writer
@@ -12,16 +12,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
-from tickr.errors import SchemaMismatch, StoreError, StoreUnavailable
+from tickr.errors import StoreUnavailable
 from tickr.store import migrate
 from tickr.store.contract import Clock
+from tickr.store.sqlite_errors import in_our_words, primary_code
 
 Answer = TypeVar("Answer")
 Work = Callable[[sqlite3.Connection], Answer]
@@ -133,7 +134,7 @@ def _open(path: Path, clock: Clock, asked: bool) -> SqliteFile:
             return _open_once(path, clock, asked)
         except StoreUnavailable as error:
             # While others make, recover or close the same file, SQLite may refuse at once, without its own waiting.
-            if _primary_code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            if primary_code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
         time.sleep(0.01)
 
@@ -206,44 +207,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-_MEANING = {
-    sqlite3.SQLITE_BUSY: "another process has held it locked for too long",
-    sqlite3.SQLITE_LOCKED: "it is locked",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written",
-    sqlite3.SQLITE_PERM: "access is not permitted",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; look at its folder and permissions",
-    sqlite3.SQLITE_IOERR: "reading or writing failed",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup",
-    sqlite3.SQLITE_NOMEM: "there is not enough memory",
-    sqlite3.SQLITE_INTERRUPT: "it was interrupted",
-}
-
-
-@contextmanager
-def in_our_words(path: Path, *, committing: bool = False) -> Iterator[None]:
-    """Turn what SQLite raises about the world into a ``StoreError``. Misuse of SQLite (a bug) stays what it is."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
-            raise
-        raise _translate(error, path, committing) from error
-
-
-def _primary_code(error: BaseException | None) -> int:
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-
-
-def _translate(error: sqlite3.DatabaseError, path: Path, committing: bool) -> StoreError:
-    primary = _primary_code(error)
-    if primary == sqlite3.SQLITE_NOTADB:
-        return SchemaMismatch(f"{path} is not a SQLite database; nothing was changed in it.")
-    if primary in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA):
-        return SchemaMismatch(f"{path} does not have the tables this program expects ({error}); run `tickr doctor`.")
-    # A COMMIT that failed to reach the disk may still be found there after a crash.
-    unknown = committing and primary == sqlite3.SQLITE_IOERR
-    meaning = _MEANING.get(primary, "SQLite refused")
-    return StoreUnavailable(f"{path}: {meaning} ({error}).", outcome_unknown=unknown)

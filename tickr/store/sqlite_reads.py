@@ -44,8 +44,10 @@ class Range(NamedTuple):
     priority: int
 
 
+# Behind the last possible entry of a range, not behind its name: SQLite would step through the whole range otherwise.
 _NEXT_RANGE = """
-SELECT queue, priority FROM jobs WHERE state = ? AND (queue, priority) > (?, ?) ORDER BY queue, priority LIMIT 1
+SELECT queue, priority FROM jobs WHERE state = ? AND (queue, priority, run_at) > (?, ?, 9223372036854775807)
+ORDER BY queue, priority LIMIT 1
 """
 
 
@@ -150,33 +152,55 @@ def depths(db: sqlite3.Connection, now: int) -> list[QueueDepth]:
     ]
 
 
+FEW = 20_000
+"""How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
+
+_COUNT_A_FEW = f"""
+SELECT count(*) < {FEW} FROM (SELECT 1 FROM jobs INDEXED BY jobs_order WHERE %s LIMIT {FEW})
+"""  # noqa: S608 -- static text
+_LIST = f"""
+SELECT {_COLUMNS} FROM jobs INDEXED BY %s WHERE %s ORDER BY created_at DESC, id DESC LIMIT ?
+"""  # noqa: S608 -- static text
+
+
 def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: tuple[int, str] | None, now: int) -> list[Job]:
-    """See ``Store.list_jobs``."""
-    conditions, values = _conditions(which, now)
+    """See ``Store.list_jobs``. A filter by type or label alone that matches nothing walks all jobs: 0.5 s a million."""
+    places = _places(which)
+    few = db.execute(_COUNT_A_FEW % places.sql, places.values).fetchone()[0] if which.states or which.queues else False
+    conditions = [places, *_conditions(which, now)]
     if before is not None:
-        conditions.append("(created_at, id) < (?, ?)")
-        values += [before[0], rows.id_bytes(before[1])]
-    sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608
+        conditions.append(_Condition("(created_at, id) < (?, ?)", (before[0], rows.id_bytes(before[1]))))
+    sql = _LIST % ("jobs_order" if few else "jobs_newest", " AND ".join(one.sql for one in conditions))
+    values = [value for one in conditions for value in one.values]
     return [rows.job(row) for row in db.execute(sql, (*values, limit))]
 
 
-def _conditions(which: Filter, now: int) -> tuple[list[str], list[rows.Value]]:
-    """Return static conditions and their values; an empty filter gives one that is always true."""
-    conditions, values = ["TRUE"], list[rows.Value]()
-    if which.states:
-        conditions.append("state IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(sorted({STATE_CODES[stored(state)] for state in which.states})))
+class _Condition(NamedTuple):
+    """Static SQL with its values."""
+
+    sql: str
+    values: tuple[rows.Value, ...]
+
+
+def _places(which: Filter) -> _Condition:
+    """Return where in ``jobs_order`` the wanted jobs are: their states and queues."""
+    codes = sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values())
+    sql, values = "state IN (SELECT value FROM json_each(?))", [json.dumps(codes)]
+    if which.queues:
+        sql += " AND queue IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps(which.queues))
+    return _Condition(sql, tuple(values))
+
+
+def _conditions(which: Filter, now: int) -> Iterator[_Condition]:
     if (State.SCHEDULED in which.states) != (State.READY in which.states):
-        conditions.append(f"(state <> {_READY} OR run_at {'>' if State.SCHEDULED in which.states else '<='} ?)")
-        values.append(now)
-    for column, wanted in (("type", which.types), ("queue", which.queues)):
-        if wanted:
-            conditions.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608
-            values.append(json.dumps(wanted))
+        sign = ">" if State.SCHEDULED in which.states else "<="
+        yield _Condition(f"(state <> {_READY} OR run_at {sign} ?)", (now,))
+    if which.types:
+        yield _Condition("type IN (SELECT value FROM json_each(?))", (json.dumps(which.types),))
     for name, value in which.labels:
-        conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND (? IS NULL OR atom = ?))")
-        values += [name, value, value]
-    return conditions, values
+        sql = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND (? IS NULL OR atom = ?))"
+        yield _Condition(sql, (name, value, value))
 
 
 def stored(state: State) -> State:

@@ -17,7 +17,7 @@ from trio_mysql import err
 
 from tickr.store import migrate, mysql_address, mysql_errors, mysql_schema
 from tickr.store.mysql_driver import Connection
-from tickr.store.sqlite_file import in_our_words
+from tickr.store.sqlite_errors import in_our_words
 
 CONNECT_S = 5.0
 

@@ -54,7 +54,7 @@ class RunningJob:
         """Return the two scopes to enter round the handler, the outer one first. Nobody else cancels them.
 
         The outer one ends the handler, on request or when the job's time is over; the clock runs from now or from
-        ``start_clock``. The inner one is the shelter of a handler that is written off (``shelter``).
+        ``start_clock``. The inner one is the shelter of a handler that is written off (``remind``).
         """
         self._scope = trio.CancelScope(deadline=self._deadline() if clock_runs else math.inf)
         self._shelter = trio.CancelScope()
@@ -85,13 +85,16 @@ class RunningJob:
         if self._scope is not None:
             self._scope.cancel()
 
-    def shelter(self) -> None:
-        """Keep the cancellation from the handler: it does not listen, and might spin on it for ever."""
-        assert self._shelter is not None
-        self._shelter.shield = True
-
     def remind(self) -> None:
-        """Cancel what a sheltered handler waits for at this moment, once."""
+        """Cancel what the handler waits for at this moment, once, and keep the cancellation from it after that.
+
+        For one that was written off: it does not listen, and might spin on its cancellation for ever.
+        """
         assert self._shelter is not None
         self._shelter.shield = False
         self._shelter.shield = True
+
+    def expose(self) -> None:
+        """Let the cancellation through again: the program ends, and this is the handler's last chance to end first."""
+        assert self._shelter is not None
+        self._shelter.shield = False

@@ -142,6 +142,8 @@ class Pool:
         finally:
             self.close()
             self.stop_all(StopReason.SHUTDOWN)
+            for zombie in self._zombies:
+                zombie.expose()
             self._inbox.close()
 
     def close(self) -> None:
@@ -262,7 +264,7 @@ class Pool:
 
     def _write_off(self, running: RunningJob, task: trio.lowlevel.Task) -> None:
         outcome = unresponsive(running, stacks.of_task(task), self._conditions)
-        running.shelter()
+        running.remind()
         self._zombies[running] = _zombie(running, "task")
         if len(self._zombies) <= self._slots:
             self._start_task()

@@ -12,7 +12,6 @@ with in ``pool.py``. A ``Cancelled`` from outside the attempt is the only thing 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -69,7 +68,8 @@ async def run_attempt(running: RunningJob, conditions: Conditions) -> Outcome:
             value = await _call(running, conditions)
             outcome = Outcome(job=running.job, kind="succeeded", result=encode(value, conditions.max_result_bytes))
     except BaseException as error:  # the boundary to code of others
-        if _came_from_outside(error):
+        if any(isinstance(one, (trio.Cancelled, Unresponsive)) for one in failures.leaves(error)):
+            # Raises if it is the node's work that ends. If not, it is one that a handler kept and raised again.
             await trio.lowlevel.checkpoint_if_cancelled()
         if outcome is None:
             outcome = raised(running, error, conditions)
@@ -94,16 +94,6 @@ async def _call(running: RunningJob, conditions: Conditions) -> Any:
 async def call_handler(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """Call an async handler. The watchdog knows by this frame that what runs inside is the handler's."""
     return await function(**arguments)
-
-
-def _came_from_outside(error: BaseException) -> bool:
-    """Whether the end of the node's own work is what ended the handler.
-
-    A ``Cancelled`` alone proves nothing: handlers can keep one of a scope of their own and raise it again.
-    """
-    return trio.current_effective_deadline() == -math.inf and any(
-        isinstance(one, (trio.Cancelled, Unresponsive)) for one in failures.leaves(error)
-    )
 
 
 # -- how it ended ----------------------------------------------------------------------------------------------------

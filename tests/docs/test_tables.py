@@ -1,0 +1,247 @@
+"""What the pages list is what the program has: no move, error, setting, field or log line is missing or invented."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.docs import source
+from tests.docs.pages import ROOT, code, table
+from tickr import config, errors, events, intake, jobs, lease, retry
+from tickr.api import app, connection, listing, problems, server, strict, submission, wire
+from tickr.cli import COMMANDS
+from tickr.jobs import FINAL, TRANSITIONS, State
+from tickr.worker import failures
+from tickr.worker.builtin import http as http_jobs
+from tickr.worker.builtin.email import Email
+from tickr.worker.builtin.http import Http
+from tickr.worker.builtin.report import report
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def first(rows: list[list[str]]) -> set[str]:
+    """Return what stands in back quotes in the first column."""
+    return {word for row in rows for word in code(row[0])}
+
+
+# -- state-machine.md -------------------------------------------------------------------------------------------------
+
+
+def told(before: State, after: State) -> str:
+    """Return the event that a move makes. ``scheduled`` is stored as READY, so the clock's move makes none."""
+    if (before, after) == (State.SCHEDULED, State.READY):
+        return "–"
+    stored = [State.READY if state is State.SCHEDULED else state for state in (before, after)]
+    was, becomes = (jobs.Job(id="j", type="t", run_at=0, created_at=0, state=state) for state in stored)
+    return events.Change(was, becomes).what
+
+
+def test_the_moves_and_their_events_are_those_of_the_program() -> None:
+    shown = {
+        (*code(before), *code(after), *(code(event) or ["–"]))
+        for before, after, event, _ in table(page("state-machine.md"), "from", "to", "event")
+    }
+    assert shown == {
+        (str(before), str(after), told(before, after)) for before, ends in TRANSITIONS.items() for after in ends
+    }
+
+
+def test_the_states_are_those_of_the_program() -> None:
+    rows = table(page("state-machine.md"), "state")
+    assert first(rows) == set(State)
+    assert {word for row in rows if row[1].startswith("final") for word in code(row[0])} == set(FINAL)
+
+
+def test_the_kinds_of_failure_are_those_of_the_program() -> None:
+    assert first(table(page("state-machine.md"), "`error.kind`")) == source.failure_kinds()
+
+
+def test_the_defaults_of_retries_are_those_of_the_program() -> None:
+    text = page("state-machine.md")
+    default = retry.DEFAULT
+    assert f"({jobs.DEFAULT_MAX_ATTEMPTS} if nobody says otherwise)" in text
+    said = f"{default.kind}: {default.base:g} s, factor {default.factor:g}, cap {default.cap / 3600:g} h"
+    assert f"{said}, jitter {default.jitter:g}." in " ".join(text.split())
+    assert jobs.MAX_CRASHES == 3, "the page says: the third time"
+
+
+# -- guarantees.md ----------------------------------------------------------------------------------------------------
+
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+def test_every_test_that_is_named_exists() -> None:
+    text = page("guarantees.md")
+    named = NAMED_TEST.findall(text)
+    assert [f"{file}::{name}" for file, name in named if name not in source.test_names(ROOT / file)] == []
+    for promise in text.split("\n## ")[1:]:
+        assert NAMED_TEST.search(promise), f"no test is named for: {promise.splitlines()[0]}"
+
+
+# -- http-api.md ------------------------------------------------------------------------------------------------------
+
+NEVER_OVER_HTTP = (errors.SpecRejected, errors.ConfigError, errors.IndexUnavailable)
+"""Errors for programs that embed Tickr, for its start and for its log."""
+
+
+def known_problems() -> set[tuple[int, str]]:
+    found = source.problem_codes()
+    found |= {(status, name) for status, (name, _) in problems._FRAMEWORK.items()}
+    samples: list[Exception] = [
+        errors.JobNotFound("j"),
+        errors.IllegalTransition("j", "failed", "cancelled"),
+        errors.DuplicateJob("j"),
+        errors.VersionMismatch("j", 1),
+        errors.Overloaded("full"),
+        errors.StoreUnavailable("away"),
+        errors.SchemaMismatch("old"),
+        errors.StoreError("odd"),
+        RuntimeError("nobody foresaw it"),
+    ]
+    made = {type(sample) for sample in samples}
+    for kind in every_kind(errors.TickrError):
+        assert kind in made or kind in (*NEVER_OVER_HTTP, errors.JobError), f"{kind} is new here"
+    return found | {(problem.status, problem.code) for problem in map(problems.problem_of, samples)}
+
+
+def every_kind(kind: type[Exception]) -> list[type[Exception]]:
+    return [found for child in kind.__subclasses__() for found in (child, *every_kind(child))]
+
+
+def test_the_errors_are_those_of_the_program() -> None:
+    rows = table(page("http-api.md"), "status", "code")
+    assert {(int(status), name) for status, names, *_ in rows for name in code(names)} == known_problems()
+
+
+def test_the_fields_of_a_submission_are_those_of_the_program() -> None:
+    rows = {code(row[0])[0]: row for row in table(page("http-api.md"), "field", "default", "rule")}
+    assert list(rows) == [field.name for field in msgspec.structs.fields(submission.Submission)]
+    for name, rule in submission.RULES.items():
+        assert rule in rows[name][2], name
+
+
+@pytest.mark.parametrize(
+    ("column", "record"),
+    [
+        ("field of a job", wire.JobDocument),
+        ("field of an attempt", wire.AttemptDocument),
+        ("field of a queue", wire.QueueDocument),
+    ],
+)
+def test_the_fields_of_a_document_are_those_of_the_program(column: str, record: type[msgspec.Struct]) -> None:
+    shown = [name for row in table(page("http-api.md"), column) for name in code(row[0])]
+    assert shown == [field.name for field in msgspec.structs.fields(record)]
+
+
+def size(number: float) -> str:
+    for unit, factor in (("MiB", 1024**2), ("KiB", 1024)):
+        if number % factor == 0:
+            return f"{number // factor:.0f} {unit}"
+    raise ValueError(number)
+
+
+LIMITS: dict[str, str] = {
+    "request that submits a job": size(config.Config().max_body),
+    "nesting of a body": f"{strict.MAX_DEPTH} levels",
+    "delay, and distance of `run_at`": f"{retry.MAX_DELAY_S / 86_400 / 365:g} years",
+    "`max_attempts`": f"{submission.MAX_ATTEMPTS}",
+    "`timeout`": f"{submission.MAX_TIMEOUT_S / 86_400:g} days",
+    "`labels`": f"{submission.MAX_LABELS}, values of {submission.LABEL_VALUE_LENGTH} characters",
+    "jobs on a page of a list": f"{listing.MAX_LIMIT}",
+    "result of a handler": size(config.Config().max_result),
+    "`error.message`": size(failures.MAX_MESSAGE_BYTES),
+    "`error.traceback`": size(failures.MAX_TRACEBACK_BYTES),
+    "path and query": size(connection.MAX_TARGET_BYTES),
+    "headers": size(connection.MAX_HEADER_BYTES),
+    "time for a body to arrive": f"{app.BODY_TIMEOUT_S} s",
+    "idle connection": f"{server.KEEP_ALIVE_S:g} s",
+    "connections at once": f"{server.MAX_CONNECTIONS:,}",
+    "requests worked on at once": f"{connection.MAX_IN_FLIGHT:,}",
+    "submissions waiting for their transaction": f"{intake.MAX_WAITING:,}",
+}
+
+
+def test_the_limits_are_those_of_the_program() -> None:
+    assert {row[0]: row[1] for row in table(page("http-api.md"), "what", "at most")} == LIMITS
+
+
+# -- handlers.md ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "handler"), [("key of `http`", Http.__call__), ("key of `email`", Email.__call__), ("key of `report`", report)]
+)
+def test_the_keys_of_the_built_in_types_are_those_of_the_program(column: str, handler: Callable[..., Any]) -> None:
+    shown = {code(row[0])[0]: row[1] for row in table(page("handlers.md"), column)}
+    parameters = inspect.signature(handler).parameters.values()
+    assert shown == {
+        one.name.removesuffix("_"): "required" if one.default is one.empty else default(one.default)
+        for one in parameters
+        if one.name not in ("self", "job")
+    }
+
+
+def default(value: object) -> str:
+    plain = {None: "none", True: "`true`", False: "`false`", "": "empty"}
+    return plain[value] if value in plain else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def test_what_http_jobs_may_do_is_what_the_program_lets_them() -> None:
+    text = " ".join(page("handlers.md").split())
+    assert ", ".join(f"`{method}`" for method in sorted(http_jobs.METHODS)) in text
+    assert ", ".join(f"`{name}`" for name in sorted(http_jobs.NOT_FOR_JOBS)) in text
+    assert ", ".join(f"`{name}`" for name in http_jobs.KEPT) in text
+    assert f"the first {size(http_jobs.MAX_BODY_BYTES)} of" in text
+
+
+# -- configuration.md, operations.md ----------------------------------------------------------------------------------
+
+
+def test_the_settings_are_those_of_the_program() -> None:
+    assert config.describe() in page("configuration.md")
+
+
+def test_the_commands_are_those_of_the_program() -> None:
+    assert [name for row in table(page("operations.md"), "command") for name in code(row[0])] == [
+        f"tickr {name}" for name in COMMANDS
+    ]
+
+
+ROLES_OF_A_LINK = ("index", "bell")
+
+
+def logged_names() -> set[str]:
+    plain = {name for name in source.log_events() if "{" not in name}
+    made = {name.replace("{…}", role) for name in source.log_events() if "{" in name for role in ROLES_OF_A_LINK}
+    run = (ROOT / "tickr/worker/run.py").read_text()
+    ends = re.findall(r'\("(job\.\w+)", logging\.', run)
+    assert len(ends) == 5, "run.py says in _EVENTS how an attempt ended"
+    return plain | made | set(ends) | {"log.dropped"}
+
+
+def test_every_log_event_is_explained() -> None:
+    assert first(table(page("operations.md"), "event", "level")) == logged_names()
+
+
+def test_the_roles_of_the_redis_links_are_known() -> None:
+    opened = {
+        role
+        for call in source.calls()
+        if source.name_of_call(call) == "open_link"
+        for one in call.keywords
+        if one.arg == "role" and (role := source.text(one.value))
+    }
+    assert opened == set(ROLES_OF_A_LINK)
+
+
+def test_the_lease_is_what_the_pages_say() -> None:
+    assert (lease.HEARTBEATS_PER_LEASE, config.Config().lease, config.Config().grace) == (3, 15.0, 30.0)
