@@ -46,6 +46,10 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         return f"{self.job}.{self.version}"
 
 
+_ENDS_BADLY = frozenset({"retrying", "failed", "cancelled", "released"})
+"""Events that tell why an attempt, or the job, did not succeed. A later start still has the old error on the job."""
+
+
 class Change(msgspec.Struct, frozen=True):
     """One move of one job: what the stores write.
 
@@ -72,9 +76,9 @@ class Change(msgspec.Struct, frozen=True):
         return "started" if after.state is State.RUNNING else after.state.value
 
     def event(self, now: int) -> Event:
-        before, after = self.before, self.after
+        before, after, what = self.before, self.after, self.what
         return Event(
-            self.what,
+            what,
             now,
             after.id,
             after.version,
@@ -88,8 +92,8 @@ class Change(msgspec.Struct, frozen=True):
             after.run_at,
             after.labels,
             after.node,
-            after.result,
-            self.why or after.error,
+            after.result if what == "succeeded" else None,
+            (self.why or after.error) if what in _ENDS_BADLY else None,
         )
 
     def attempt(self, now: int) -> Attempt | None:

@@ -33,10 +33,10 @@ import structlog
 import trio
 
 from tickr.announce import Announcer
-from tickr.api import submission
+from tickr.api import strict, submission
 from tickr.api.app import create_app
 from tickr.api.context import Context
-from tickr.api.problems import Problem
+from tickr.api.problems import Fault, Problem
 from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, open_bell
 from tickr.config import Config
@@ -119,10 +119,11 @@ class Handle:
         """
         body = msgspec.json.encode({"type": type, "payload": {} if payload is None else payload, **options})
         try:
+            strict.check(body)
             new = submission.read(body, now=self.store.now_us(), defaults=self._context.defaults)
         except Problem as problem:
-            fault = problem.faults[0]
-            raise SpecRejected(fault.pointer, fault.detail) from None
+            fault = problem.faults[0] if problem.faults else Fault("/payload", problem.detail)
+            raise SpecRejected(fault.pointer, fault.detail, code=problem.code) from None
         job, _ = await self._context.intake.submit(new)
         return job
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 
-LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
+LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 _is_event = re.compile(r"[a-z]+\.[a-z_]+").fullmatch
 
 
@@ -50,24 +50,20 @@ def problem_codes() -> set[tuple[int, str]]:
     return found
 
 
-def log_events() -> set[str]:
-    """Return the name of every event that is logged, ``{…}`` in place of what is put in when it happens."""
-    found: set[str] = set()
+def log_events() -> set[tuple[str, str]]:
+    """Return (name, level) of every event that is logged, ``{…}`` in place of what is put in when it happens."""
+    found: set[tuple[str, str]] = set()
     for call in calls():
-        if name_of_call(call) in LEVELS and isinstance(call.func, ast.Attribute) and call.args:
-            found |= set(_event_names(call))
+        if isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS and call.args:
+            word = call.args[0]
+            if isinstance(word, ast.JoinedStr):
+                parts = (str(part.value) if isinstance(part, ast.Constant) else "{…}" for part in word.values)
+                name = "".join(parts)
+            else:
+                name = text(word) or ""
+            if _is_event(name.replace("{…}", "x")):
+                found.add((name, call.func.attr))
     return found
-
-
-def _event_names(call: ast.Call) -> Iterator[str]:
-    # ``log.log(level, event)`` has its event second.
-    for word in call.args[:2]:
-        if isinstance(word, ast.JoinedStr):
-            name = "".join(str(part.value) if isinstance(part, ast.Constant) else "{…}" for part in word.values)
-            if name.startswith("{…}."):
-                yield name
-        elif (name := text(word) or "") and _is_event(name):
-            yield name
 
 
 def test_names(path: Path) -> set[str]:

@@ -136,6 +136,11 @@ async def test_a_server_that_is_down_is_unavailable_at_once_and_back_when_it_is(
 
 async def has_stopped(pid: int) -> bool:
     """Whether SIGSTOP has reached every thread of ``pid``."""
+    await trio.lowlevel.checkpoint()
+    return _is_stopped(pid)
+
+
+def _is_stopped(pid: int) -> bool:
     states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     return set(states) == {"T"}
 

@@ -290,7 +290,9 @@ async def test_what_is_asked_often_costs_the_same_however_many_jobs_wait(
             for queue in ("a", "b", "c"):
                 await put(store, *(new_job(queue=queue, priority=number % 2) for number in range(700)))
             costs.append(await store._file.read(lambda db: steps_taken(db, QUESTIONS[question])))
-    assert costs[1] < costs[0] + 100
+    # 2,100 jobs more would be at least 6,000 steps more if they were walked through. Some difference is luck: which of
+    # the newest jobs are of the queue that is asked for is decided by their random ids.
+    assert costs[1] < costs[0] + 1_000
 
 
 def steps_taken(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], object]) -> int:

@@ -107,6 +107,13 @@ async def test_a_handler_that_takes_the_interrupt_is_interrupted_again() -> None
         assert outcome.failure.kind == "blocked"
 
 
+async def test_a_timeout_that_nobody_could_notice_does_not_hide_the_block() -> None:
+    async with watched(blocks_in_python) as bench:
+        outcome = await bench.run(claimed("t", timeout_us=50_000))
+        assert outcome.failure is not None
+        assert outcome.failure.kind == "blocked"
+
+
 async def test_nothing_is_torn_inside_trio() -> None:
     inside_trio: dict[str, Any] = {"__name__": "trio._made_up", "spin": spin}
     exec("def call():\n    spin(0.6)", inside_trio)

@@ -21,7 +21,8 @@ _RANGES = [(state, priority) for priority in PRIORITIES for state in _WAITING]
 
 _IS_DUE = (
     "(SELECT run_at FROM jobs FORCE INDEX (jobs_order) "  # noqa: S608
-    f"WHERE state = {state} AND queue = q.name AND priority = {priority} ORDER BY state, queue, priority, run_at LIMIT 1) <= %s"
+    f"WHERE state = {state} AND queue = q.name AND priority = {priority} "
+    "ORDER BY state, queue, priority, run_at LIMIT 1) <= %s"
     for state, priority in _RANGES
 )
 DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noqa: S608

@@ -264,7 +264,6 @@ class Pool:
 
     def _write_off(self, running: RunningJob, task: trio.lowlevel.Task) -> None:
         outcome = unresponsive(running, stacks.of_task(task), self._conditions)
-        running.remind()
         self._zombies[running] = _zombie(running, "task")
         if len(self._zombies) <= self._slots:
             self._start_task()
