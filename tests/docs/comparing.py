@@ -40,6 +40,13 @@ class Names:
 
     def mismatch(self, shown: str, real: str) -> str | None:
         """Return why ``real`` is not what the page shows, or None; then the ids in it are known from now on."""
+        before = dict(self._real)
+        fault = self._fault(shown, real)
+        if fault is not None:
+            self._real = before
+        return fault
+
+    def _fault(self, shown: str, real: str) -> str | None:
         if shown.startswith("HTTP/"):
             (shown_head, _, shown_body), (head, _, body) = shown.partition("\n\n"), real.partition("\n\n")
             return self._text_fault(shown_head, head) or self._body_fault(shown_body, body)

@@ -81,7 +81,7 @@ def prose(text: str) -> list[tuple[int, str]]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Return what a console block says: a command after ``$``, continued behind a backslash or within quotes, and its output."""
+    """Return the commands of a block, each after ``$`` and going on behind a backslash or within quotes."""
     found: list[Command] = []
     lines = block.text.split("\n")
     at = 0

@@ -73,6 +73,9 @@ class Reader:
         """Run a command and return what it printed."""
         words = self._dictionary.to_test(words.replace("make run", "tickr serve"))
         output, _ = await self._ask(words)
+        if self._server and "kill -9" in words:
+            await self._ask(f"wait {self._server}")
+            self._server = None
         return self._dictionary.to_page(_NOTICE.sub("", output))
 
     async def serve(self, words: str) -> None:

@@ -59,7 +59,7 @@ def has_examples(page: Path) -> bool:
 async def test_the_examples_of_a_page_do_what_it_shows(
     page: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    found = [block for block in blocks(page.read_text()) if block.not_run is None]
+    found = run_blocks(page)
     text = "\n".join(block.text for block in found)
     words = {}
     if PAGES_MYSQL in text:
@@ -79,6 +79,10 @@ async def test_the_examples_of_a_page_do_what_it_shows(
                     await follow(reader, command, names, name_of(page))
 
 
+def run_blocks(page: Path) -> list[Block]:
+    return [block for block in blocks(page.read_text()) if block.not_run is None]
+
+
 async def follow(reader: Reader, command: Command, names: Names, page: str) -> None:
     """Do what ``command`` says and compare. Raises: AssertionError, with the place on the page."""
     words = names.in_command(command.words)
@@ -95,11 +99,12 @@ async def follow(reader: Reader, command: Command, names: Names, page: str) -> N
         fault = await _repeated(lambda: reader.run(words), command.shown, names)
     else:
         fault = names.mismatch(command.shown, await reader.run(words))
-    assert fault is None, f"{page}:{command.line}: $ {words}\n{fault}"
+    if fault is not None:
+        raise AssertionError(f"{page}:{command.line}: $ {words}\n{fault}")
 
 
 async def _repeated(look: Callable[[], Awaitable[str]], shown: str, names: Names) -> str | None:
-    fault: str | None = None
+    fault: str | None = "it printed nothing in all that time"
 
     async def as_shown() -> bool:
         nonlocal fault

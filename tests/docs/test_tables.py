@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -178,7 +177,8 @@ def test_the_limits_are_those_of_the_program() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "handler"), [("key of `http`", Http.__call__), ("key of `email`", Email.__call__), ("key of `report`", report)]
+    ("column", "handler"),
+    [("key of `http`", Http.__call__), ("key of `email`", Email.__call__), ("key of `report`", report)],
 )
 def test_the_keys_of_the_built_in_types_are_those_of_the_program(column: str, handler: Callable[..., Any]) -> None:
     shown = {code(row[0])[0]: row[1] for row in table(page("handlers.md"), column)}

@@ -108,7 +108,7 @@ async def test_a_handler_that_takes_the_interrupt_is_interrupted_again() -> None
 
 
 async def test_a_timeout_that_nobody_could_notice_does_not_hide_the_block() -> None:
-    async with watched(blocks_in_python) as bench:
+    async with watched(blocks_in_a_task_of_its_own) as bench:
         outcome = await bench.run(claimed("t", timeout_us=50_000))
         assert outcome.failure is not None
         assert outcome.failure.kind == "blocked"

@@ -1,4 +1,4 @@
-"""The store on MySQL (8.0.4 or later) or MariaDB (10.6 or later): for many nodes on many machines.
+"""The store on MySQL (8.0.13 or later) or MariaDB (10.6 or later): for many nodes on many machines.
 
 Each method is one transaction, run by ``mysql_transactions.py``; what it does inside is in ``mysql_claims.py`` (workers
 and nodes) and ``mysql_reads.py`` (questions), with the statements that both share in ``mysql_jobs.py``. Here is what
