@@ -18,9 +18,13 @@ from tickr.store.contract import Store
 
 
 class Announcer:
-    """Tells index and bell about stored jobs. One for a process."""
+    """Tells index and bell about stored jobs. One for a process.
 
-    def __init__(self, store: Store, index: Index, bell: Bell) -> None:
+    Args:
+      index: None where entries would pile up, in an index of this process alone that no worker here takes from.
+    """
+
+    def __init__(self, store: Store, index: Index | None, bell: Bell) -> None:
         self._store = store
         self._index = index
         self._bell = bell
@@ -39,10 +43,11 @@ class Announcer:
             return
         now = max(self._store.now_us(), at)
         rings = []
-        try:
-            await self._index.push(entries, now=now)
-        except IndexUnavailable:
-            rings += [Ring("audit"), Ring("work")]
+        if self._index:
+            try:
+                await self._index.push(entries, now=now)
+            except IndexUnavailable:
+                rings += [Ring("audit"), Ring("work")]
         later = [entry.run_at for entry in entries if entry.run_at > now]
         if later:
             rings.append(Ring("due", at=min(later)))

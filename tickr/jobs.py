@@ -76,7 +76,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
       kind: stable name of the cause: ``exception``, ``timeout``, ``give_up``, ``bad_payload``, ``bad_result``,
-        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``unresponsive``, ``blocked``, ``retry_later``.
+        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``lost_claim``, ``unresponsive``, ``blocked``,
+        ``retry_later``.
       message: one line for a person, at most 4 KiB.
       traceback: of the handler's exception, at most 16 KiB; never holds Tickr's own secrets.
     """

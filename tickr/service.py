@@ -246,7 +246,8 @@ class _Node:
                 open_index(self.config.index) as index,
                 open_bell(self.config.index) as bell,
             ):
-                ports = _Ports(store, index, bell, Announcer(store, index, bell))
+                served = index if self._serves(index) else None
+                ports = _Ports(store, index, bell, Announcer(store, served, bell))
                 worker = await self._live_on(ports, tasks, sock, started)
             if worker and worker.zombies:
                 self._leave_behind(worker.zombies)
@@ -294,9 +295,14 @@ class _Node:
             await lease.acquire()
 
     def _schedule(self, ports: _Ports, scheduling: trio.Nursery) -> None:
-        scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
         scheduling.start_soon(partial(reap, ports.store, ports.announcer, quiet_s=self.config.lease))
-        scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
+        if self._serves(ports.index):
+            scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
+            scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
+
+    def _serves(self, index: Index) -> bool:
+        """Whether somebody takes out what this node puts into the index."""
+        return index.shared or "worker" in self.config.roles
 
     async def _take_requests(
         self, context: Context, lease: Lease, worker: Worker | None, sock: socket.socket | None, started: Started

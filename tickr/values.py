@@ -129,7 +129,7 @@ def store(value: object) -> str:
         return "memory:"
     if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
         return text
-    if text.startswith("mysql://") and urlsplit(text).hostname and urlsplit(text).path.strip("/"):
+    if text.startswith(("mysql://", "mariadb://")) and urlsplit(text).hostname and urlsplit(text).path.strip("/"):
         return text
     raise ValueError(kinds)
 

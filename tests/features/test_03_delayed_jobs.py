@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
+import uuid
 from datetime import datetime
 
 import tickr
 from tests.features.conftest import StartNode
+from tickr.jobs import NewJob
+from tickr.store.open import open_store
 
+HOUR_US = 3_600_000_000
 LATE_S = 1.0
 """How late a start may be on a busy machine; far below the nets (a poll of 1 s or more would show)."""
 
@@ -57,3 +62,20 @@ async def test_delayed_jobs_run_at_an_instant(start_node: StartNode) -> None:
         past = await client.post(type="noop", run_at="2001-02-03T04:05:06+01:00")
         assert past["run_at"] == "2001-02-03T03:05:06.000000Z"
         assert (await client.until_final(past["id"]))["state"] == "succeeded"
+
+
+async def test_delayed_jobs_100_000_of_them_do_not_hold_up_an_instant_one(
+    start_lasting: StartNode, lasting_store_url: str
+) -> None:
+    """bench/backlog_latency.py has the figures; here it is only told from any wait for a poll or a scan."""
+    async with open_store(lasting_store_url) as store:
+        for _ in range(100):
+            await store.insert([NewJob(id=str(uuid.uuid4()), type="noop", delay_us=HOUR_US) for _ in range(1000)])
+    async with start_lasting(noop()) as client:
+        await client.until_final((await client.post(type="noop"))["id"])
+        waits = []
+        for _ in range(21):
+            job = await client.until_final((await client.post(type="noop"))["id"])
+            waits.append(instant(job["started_at"]) - instant(job["created_at"]))
+        assert statistics.median(waits) < 0.1
+        assert (await client.http.get("/queues")).json()["items"][0]["scheduled"] == 100_000

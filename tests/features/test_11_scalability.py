@@ -7,6 +7,8 @@ import trio
 
 import tickr
 from tests.features.conftest import StartNode
+from tests.ports import Observed, observing
+from tickr import service
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -52,3 +54,15 @@ async def test_scalability_no_worker_sleeps_for_a_retry(start_node: StartNode) -
         quick_job = await client.post(type="quick")
         assert (await client.until_final(quick_job["id"], within_s=5))["state"] == "succeeded"
         assert (await client.get(failing["id"]))["state"] == "retrying"
+
+
+async def test_scalability_an_api_node_keeps_nothing_in_an_index_that_nobody_takes_from(
+    start_lasting: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Observed] = []
+    monkeypatch.setattr(service, "open_index", observing(service.open_index, opened))
+    async with start_lasting(roles=("api", "scheduler")) as client:
+        for _ in range(20):
+            await client.post(type="noop", delay=3600)
+        sizes = await opened[0].sizes()
+        assert sizes.ready + sizes.waiting == (20 if opened[0].shared else 0)

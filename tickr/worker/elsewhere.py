@@ -11,8 +11,10 @@ State: ``abandoned`` is written here only and read by the pool.
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,9 @@ import trio_parallel  # type: ignore[import-untyped]
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob
 from tickr.worker.failures import Unresponsive
+
+PROCESS_END_S = 2.0
+"""How long processes without work may take to end at a stop before they are killed, in seconds."""
 
 
 class Elsewhere:
@@ -75,6 +80,14 @@ class Elsewhere:
         self.abandoned.add(running)
         thread.when_abandoned_ends = ended
 
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Have processes to send handlers to: started when needed, kept for a while, ended with the block."""
+        async with trio_parallel.open_worker_context(
+            init=_leave_signals_to_the_node, grace_period=PROCESS_END_S
+        ) as self._context:
+            yield
+
     async def in_process(self, running: RunningJob, call: partial[Any]) -> Any:
         """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free.
 
@@ -83,7 +96,7 @@ class Elsewhere:
         async with self._processes:
             running.start_clock()
             # Its own limiter is the one above, which stays out of the job's time.
-            return await trio_parallel.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
+            return await self._context.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
 
 
 class _Thread:
@@ -118,3 +131,9 @@ class _Thread:
 
 def _nothing() -> None:
     pass
+
+
+def _leave_signals_to_the_node() -> None:
+    """Service managers and terminals signal the whole group; the node decides what becomes of its processes."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

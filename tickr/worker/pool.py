@@ -132,19 +132,20 @@ class Pool:
         Cancellation: every attempt is stopped for SHUTDOWN; nobody waits for their outcomes.
         """
         self._tasks, self._context = tasks, contextvars.copy_context()
-        for _ in range(self._slots):
-            self._start_task()
-        try:
-            while self._held or not self._closed:
-                with trio.move_on_after(LOOK_S):
-                    await self._ended.wait()
-                self._look_for_unresponsive()
-        finally:
-            self.close()
-            self.stop_all(StopReason.SHUTDOWN)
-            for zombie in self._zombies:
-                zombie.expose()
-            self._inbox.close()
+        async with self._elsewhere.open():
+            for _ in range(self._slots):
+                self._start_task()
+            try:
+                while self._held or not self._closed:
+                    with trio.move_on_after(LOOK_S):
+                        await self._ended.wait()
+                    self._look_for_unresponsive()
+            finally:
+                self.close()
+                self.stop_all(StopReason.SHUTDOWN)
+                for zombie in self._zombies:
+                    zombie.expose()
+                self._inbox.close()
 
     def close(self) -> None:
         """Nothing more will be started; ``run`` returns when what was has ended."""

@@ -29,8 +29,11 @@ PATIENCE_S = 5.0
 """How long a handler may take to end once it was asked to, before its attempt is written off, in seconds."""
 UNWIND_S = PATIENCE_S + 3.0
 """How long cancelled jobs may take at a stop, in seconds: until the last has ended or has been written off."""
-BLOCKED, INTERRUPTED = 1 / 3, 2 / 3
-"""Shares of the lease after which a handler that blocks the event loop is told of, and is interrupted."""
+BLOCKED, INTERRUPTED = 0.2, 0.4
+"""Shares of the lease after which a handler that blocks the event loop is told of, and is interrupted.
+
+The last heartbeat may be a third of the lease old when the blocking begins, and at 0.8 of it the lease is given up.
+"""
 FLUSH_S = 10.0
 """How long the last outcomes may take to be stored at a stop, in seconds."""
 
