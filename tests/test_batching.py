@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tickr.batching import Batcher
+from tickr.batching import Batcher, TooLate
 from tickr.errors import Overloaded
 
 
@@ -146,3 +146,26 @@ async def test_a_cancelled_runner_leaves_nobody_waiting() -> None:
             with pytest.raises(Overloaded):
                 ticket.answer.unwrap()
         asking.cancel_scope.cancel()
+
+
+async def test_who_waits_too_long_is_told_whether_the_flush_has_begun(autojump_clock: trio.testing.MockClock) -> None:
+    flush, late = Flushes(), dict[int, bool]()
+    batcher = batcher_of(flush)
+
+    async def ask(item: int) -> None:
+        with pytest.raises(TooLate) as told:
+            await batcher.submit(item, within_s=2)
+        late[item] = told.value.in_flight
+        assert trio.current_time() - began == pytest.approx(2)
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.run)
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask, 1)
+            await trio.testing.wait_all_tasks_blocked()
+            asking.start_soon(ask, 2)
+        assert late == {1: True, 2: False}
+        flush.let_go(2)
+        batcher.close()
+    assert flush.seen == [[1]]

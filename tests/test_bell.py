@@ -14,7 +14,7 @@ from tests.waiting import eventually
 from tickr.bell import LISTENER_BUFFER, Bell, Ring, open_bell
 from tickr.errors import ConfigError
 
-WORK, AUDIT, QUEUE = Ring("work"), Ring("audit"), Ring("queue")
+WORK, QUEUE = Ring("work"), Ring("queue")
 CHANNEL = "tickr:{t}:bell"
 
 
@@ -46,7 +46,7 @@ def heard(rings: trio.MemoryReceiveChannel[Ring]) -> list[Ring]:
 
 async def test_listeners_hear_their_kinds_at_once_and_in_order(bell: Bell) -> None:
     async with bell.listen("work", "due") as some, bell.listen("due") as due, bell.listen("cancel") as cancel:
-        await bell.ring(Ring("due", at=2), WORK, AUDIT, Ring("due", at=1))
+        await bell.ring(Ring("due", at=2), WORK, QUEUE, Ring("due", at=1))
         await bell.ring(Ring("cancel", job="j"))
         assert heard(some) == [Ring("due", at=2), WORK, Ring("due", at=1)]
         assert heard(due) == [Ring("due", at=2), Ring("due", at=1)]
@@ -96,7 +96,7 @@ async def test_a_malformed_url_is_a_config_error(url: str) -> None:
 
 
 async def test_another_process_hears_everything_once_and_in_order(redis_url: str) -> None:
-    rings = [Ring("due", at=5), Ring("cancel", job="j"), WORK, AUDIT, QUEUE]
+    rings = [Ring("due", at=5), Ring("cancel", job="j"), WORK, QUEUE]
     kinds = [ring.kind for ring in rings]
     with trio.fail_after(10):
         async with (
@@ -109,7 +109,7 @@ async def test_another_process_hears_everything_once_and_in_order(redis_url: str
             assert [await abroad.receive() for _ in rings] == rings
             await there.ring(Ring("due", at=6))
             # In a channel what came before comes first: had our own rings come back, they would stand here.
-            assert [await at_home.receive() for _ in range(6)] == [*rings, Ring("due", at=6)]
+            assert [await at_home.receive() for _ in range(len(rings) + 1)] == [*rings, Ring("due", at=6)]
             assert heard(abroad) == [Ring("due", at=6)]
 
 

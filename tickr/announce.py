@@ -47,7 +47,7 @@ class Announcer:
             try:
                 await self._index.push(entries, now=now)
             except IndexUnavailable:
-                rings += [Ring("audit"), Ring("work")]
+                rings.append(Ring("work"))
         later = [entry.run_at for entry in entries if entry.run_at > now]
         if later:
             rings.append(Ring("due", at=min(later)))

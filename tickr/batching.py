@@ -21,6 +21,14 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+class TooLate(Exception):
+    """No answer came in time. ``in_flight``: the item's flush has begun and goes on; otherwise it never begins."""
+
+    def __init__(self, *, in_flight: bool) -> None:
+        super().__init__()
+        self.in_flight = in_flight
+
+
 class Ticket(Generic[Item, Answer]):
     """One item on its way, and where its answer will be."""
 
@@ -67,21 +75,35 @@ class Batcher(Generic[Item, Answer]):
         """How many items wait for their flush, the one in flight not counted."""
         return len(self._waiting)
 
-    async def submit(self, item: Item, size_bytes: int = 0) -> Answer:
+    async def submit(self, item: Item, size_bytes: int = 0, *, within_s: float | None = None) -> Answer:
         """Wait for the batch that takes ``item`` and return its answer, or raise the error of its flush.
 
-        Raises: Overloaded: the line is full or closed; the item was not taken.
+        Args:
+          within_s: how long to wait, in seconds; None for as long as it takes.
+        Raises:
+          Overloaded: the line is full or closed; the item was not taken.
+          TooLate: ``within_s`` is over. An item still in the line has been taken out of it.
         Cancellation: an item still in the line is taken out of it; one in flight goes on without its asker.
         """
         ticket = self.put_nowait(item, size_bytes)
         try:
-            await ticket.done.wait()
+            with trio.CancelScope() as waiting:
+                if within_s is not None:
+                    waiting.deadline = trio.current_time() + within_s
+                await ticket.done.wait()
         except trio.Cancelled:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
+            self._withdraw(ticket)
             raise
-        assert ticket.answer is not None
+        if ticket.answer is None:
+            raise TooLate(in_flight=not self._withdraw(ticket))
         return ticket.answer.unwrap()
+
+    def _withdraw(self, ticket: Ticket[Item, Answer]) -> bool:
+        """Take ``ticket`` out of the line and return True; False if its flush has begun."""
+        if ticket not in self._waiting:
+            return False
+        self._waiting.remove(ticket)
+        return True
 
     def put_nowait(self, item: Item, size_bytes: int = 0) -> Ticket[Item, Answer]:
         """Put ``item`` into the line and return at once. Raises: Overloaded, as ``submit`` does."""

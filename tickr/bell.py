@@ -30,14 +30,14 @@ class Ring(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
       kind: ``due``: something was put into the index that is due at ``at``. ``work``: something may be claimed.
         ``cancel``: the running job ``job`` shall be stopped. ``queue``: a queue was used for the first time.
-        ``audit``: the index may lack something.
       at: microseconds UTC, with ``due``.
-      job: job id, with ``cancel``.
+      job, fence: which attempt, with ``cancel``.
     """
 
-    kind: Literal["due", "work", "cancel", "queue", "audit"]
+    kind: Literal["due", "work", "cancel", "queue"]
     at: int | None = None
     job: str | None = None
+    fence: int | None = None
 
 
 class Bell(Protocol):
@@ -53,6 +53,8 @@ class Bell(Protocol):
         ...
 
 
+LAST_WORDS_S = 1.0
+"""How long the last rings may take to be published on closing, in seconds."""
 LISTENER_BUFFER = 256
 """Rings that one listener may have before it; whoever is that far behind polls sooner than it would catch up."""
 
@@ -111,6 +113,7 @@ class RedisBell:
         self._channel = link.address.key("bell")
         self._name = secrets.token_hex(8)
         self._local = LocalBell()
+        self._in_hand: list[Ring] = []
         self._outbox, self._unsent = trio.open_memory_channel[Ring](self.MAX_UNSENT)
         self._decode = msgspec.json.Decoder(Message).decode
 
@@ -127,12 +130,15 @@ class RedisBell:
     async def publish(self) -> None:
         """Publish what is rung here, until cancelled."""
         async for ring in self._unsent:
-            await self._publish([ring, *self._take_unsent(self.MAX_PUBLISHED_AT_ONCE - 1)])
+            self._in_hand = [ring, *self._take_unsent(self.MAX_PUBLISHED_AT_ONCE - 1)]
+            await self._publish(self._in_hand)
+            self._in_hand = []
 
     async def publish_last(self) -> None:
-        """Publish what is still unsent."""
-        if rings := self._take_unsent(self.MAX_UNSENT):
-            await self._publish(rings)
+        """Publish what is still unsent, shielded: what a publisher that was cut off had in hand, and the line."""
+        with trio.move_on_after(LAST_WORDS_S, shield=True):
+            if rings := [*self._in_hand, *self._take_unsent(self.MAX_UNSENT)]:
+                await self._publish(rings)
 
     def _take_unsent(self, limit: int) -> list[Ring]:
         rings: list[Ring] = []

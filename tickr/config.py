@@ -193,9 +193,11 @@ SETTINGS: Mapping[str, Setting] = _settings()
 # -- the whole -------------------------------------------------------------------------------------------------------
 
 
-def read(raw: Mapping[str, Given]) -> Config:
-    """Return the configuration that ``raw`` (name of a setting → its value) asks for; the rest has its default.
+def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
+    """Return the configuration that ``raw`` (name of a setting → its value) asks for; the rest is as in ``base``.
 
+    Args:
+      base: checked already; None for the defaults.
     Raises: ConfigError: with one sentence for each fault; secrets and URLs are not repeated in them.
     """
     good: dict[str, Any] = {}
@@ -205,19 +207,27 @@ def read(raw: Mapping[str, Given]) -> Config:
         if setting is None:
             faults.append(f"{given.origin} is not a setting of Tickr's{_nearest(name)}")
             continue
+        if given.value is None and setting.default is None:
+            good[name] = None
+            continue
         try:
             good[name] = setting.read(given.value)
         except ValueError as wrong:
             faults.append(f"{given.origin} {wrong}{_repeated(setting, given.value)}")
-    config = Config(**good)
-    if config.exposed and not {"token", "insecure", "roles"} & (raw.keys() - good.keys()):
+    config = msgspec.structs.replace(base or Config(), **good)
+    if config.exposed and _ACCESS & good.keys() and not _ACCESS & (raw.keys() - good.keys()):
+        origin = raw["host"].origin if "host" in raw else "host"
         faults.append(
-            f"{raw['host'].origin} is {config.host}, which others can reach, and nothing asks them who they are: "
+            f"{origin} is {config.host}, which others can reach, and nothing asks them who they are: "
             "set TICKR_TOKEN, or allow everybody everything with --insecure"
         )
     if faults:
         raise ConfigError(faults)
     return config
+
+
+_ACCESS = {"host", "token", "insecure", "roles"}
+"""The settings that tell together whether a node is open to others; of one that cannot be read nothing more is said."""
 
 
 def _nearest(name: str) -> str:

@@ -124,15 +124,18 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached or did not answer in time.
 
     Args:
+      message: for the operator; names files, users and hosts, but no password.
       outcome_unknown: True when the connection broke during COMMIT, so that the change may stand or not; the caller
         finds out by reading back. False: nothing was changed.
+      reason: what is wrong, if more is known than that nobody answers, in words that any client may read; or "".
     """
 
     code = "store_unavailable"
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+    def __init__(self, message: str, *, outcome_unknown: bool = False, reason: str = "") -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
+        self.reason = reason
 
 
 class SchemaMismatch(StoreError):
@@ -145,3 +148,18 @@ class IndexUnavailable(TickrError):
     """The index cannot be reached. Never a reason to refuse work: the store has everything."""
 
     code = "index_unavailable"
+
+
+def told(error: BaseException) -> str:
+    """Return what ``error`` says; if it says that no attempt to connect succeeded, then also why each failed."""
+    text = str(error) or type(error).__name__
+    if not text.startswith("all attempts to connect"):
+        return text
+    inner: BaseException = error
+    # Who wraps an error keeps it as the cause, or as the argument.
+    while deeper := inner.__cause__ or next((one for one in inner.args if isinstance(one, BaseException)), None):
+        inner = deeper
+    causes = inner.exceptions if isinstance(inner, BaseExceptionGroup) else (inner,)
+    # Each begins with the address it was tried at.
+    reasons = dict.fromkeys(str(cause).rpartition(": ")[2] for cause in causes)
+    return f"{text}: {', '.join(reasons)}"

@@ -13,9 +13,9 @@ import structlog
 import trio
 
 from tickr.announce import Announcer
-from tickr.batching import Batcher
+from tickr.batching import Batcher, TooLate
 from tickr.bell import Bell, Ring
-from tickr.errors import DuplicateJob, IndexUnavailable
+from tickr.errors import DuplicateJob, IndexUnavailable, StoreUnavailable
 from tickr.index.contract import Index
 from tickr.jobs import Entry, Job, NewJob, State
 from tickr.store.contract import MAX_BATCH, Store
@@ -48,18 +48,24 @@ class Intake:
         """Refuse what comes from now on; what has been taken is stored and answered, then ``run`` returns."""
         self._line.close()
 
-    async def submit(self, new: NewJob) -> tuple[Job, bool]:
+    async def submit(self, new: NewJob, *, within_s: float | None = None) -> tuple[Job, bool]:
         """Store one job and return ``(job, created)`` once it is durable.
 
         ``created`` is False when a job with this id and this content is stored already: then it is that job.
 
+        Args:
+          within_s: how long to wait, the time in the line included, in seconds; None for as long as it takes.
         Raises:
           DuplicateJob: the id belongs to a job with another content.
           Overloaded, StoreUnavailable: nothing was stored, unless ``outcome_unknown`` says that this is not known;
             submitting again with the same id is safe in every case.
         Cancellation: the job may have been stored or not; submitting again with the same id tells.
         """
-        job, created = await self._line.submit(new, new.size_bytes())
+        try:
+            job, created = await self._line.submit(new, new.size_bytes(), within_s=within_s)
+        except TooLate as late:
+            what = "of the transaction with it" if late.in_flight else "of those before it"
+            raise StoreUnavailable(f"No end {what} within {within_s} s.", outcome_unknown=late.in_flight) from None
         if not created and not _same_content(job, new):
             raise DuplicateJob(new.id)
         return job, created
@@ -68,7 +74,7 @@ class Intake:
         """Cancel a waiting job, or have a running one stopped by its worker; see ``Store.cancel``."""
         job = await self._store.cancel(job_id, version=version)
         if job.state is State.RUNNING:
-            await self._bell.ring(Ring("cancel", job=job.id))
+            await self._bell.ring(Ring("cancel", job=job.id, fence=job.fence))
         else:
             log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
             await self._forget(job.entry())

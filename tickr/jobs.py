@@ -23,6 +23,9 @@ DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_TIMEOUT_S = 3600.0
+MAX_ATTEMPTS = 100
+MAX_TIMEOUT_S = 30 * 86_400.0
+"""Longest time-out of one attempt, in seconds."""
 MAX_CRASHES = 3
 """A job whose node was lost this often is failed as ``crashed``: a poison job must not eat the fleet."""
 

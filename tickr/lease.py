@@ -1,9 +1,9 @@
 """A node's lease: the right of this process to its running jobs, kept by one row and its heartbeat.
 
 A node that cannot renew in time stops its jobs *before* the others may take them, judged by the monotonic clock; a node
-that finds its row expired registers anew under a new id. Either way ``keep`` returns and the caller starts over.
+that finds its row gone registers anew under a new id. Either way ``keep`` returns and the caller starts over.
 
-State: ``node_id`` is written here by ``acquire`` and read by whoever claims.
+State: ``node_id`` is written here by ``register`` and read by whoever claims.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = structlog.get_logger("tickr.lease")
 
 
 class Lease:
-    """This process's row among the nodes.
+    """This process's row among the nodes, and which id it has now.
 
     Args:
-      about: what the others may know of it; its ``id`` is replaced at each ``acquire``.
+      about: what the others may know of it; its ``id`` is replaced at each ``register``.
       lease_s: seconds the row holds without a heartbeat.
     """
 
@@ -47,22 +47,28 @@ class Lease:
     def node_id(self) -> str:
         return self._about.id
 
-    async def acquire(self) -> str:
-        """Register under a new id and return it; tries until the store takes it.
+    async def register(self) -> None:
+        """Register under a new id.
 
-        Cancellation: the row may be there; nobody will renew it, so it ends by itself.
+        Raises: StoreUnavailable: the row may be there; nobody will renew it, so it ends by itself.
         """
         self._about = msgspec.structs.replace(self._about, id=str(uuid_utils.uuid7()))
+        asked_at = trio.current_time()
+        await self._store.register(self._about, lease_s=self._lease_s)
+        self._renewed_at = asked_at
+        log.info("node.registered", node=self.node_id)
+
+    async def register_patiently(self) -> None:
+        """Register, trying until the store takes it. Cancellation: as an error of ``register``."""
+        told = False
         while True:
-            asked_at = trio.current_time()
             try:
-                await self._store.register(self._about, lease_s=self._lease_s)
-            except StoreUnavailable:
-                await trio.sleep(RETRY_S)
-            else:
-                self._renewed_at = asked_at
-                log.info("node.registered", node=self.node_id)
-                return self.node_id
+                return await self.register()
+            except StoreUnavailable as error:
+                if not told:
+                    log.warning("node.waiting_for_store", error=str(error))
+                told = True
+            await trio.sleep(RETRY_S)
 
     async def keep(self, heard: Callable[[list[Running]], None] | None = None) -> None:
         """Renew the lease until it is lost, then return.
@@ -128,8 +134,9 @@ def _is_dead(process: str) -> bool:
         place, pid, started = process.rsplit("/", 2)
         if place != _place():
             return False
+        os.kill(int(pid), 0)  # /proc may hide the processes of others
         return _start_time(int(pid)) != started
-    except FileNotFoundError:
+    except ProcessLookupError:
         return True
     except (ValueError, OSError):
         return False
@@ -144,5 +151,5 @@ def _start_time(pid: int) -> str:
     """Field 22 of /proc/<pid>/stat (proc(5)): distinguishes a process from a later one with the same pid."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     if fields[0] == "Z":
-        raise FileNotFoundError(pid)
+        raise ProcessLookupError(pid)
     return fields[19]

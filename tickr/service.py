@@ -17,6 +17,7 @@ Every wait after that has a deadline of its own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -27,7 +28,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import msgspec
 import outcome
 import structlog
 import trio
@@ -39,7 +39,7 @@ from tickr.api.context import Context
 from tickr.api.problems import Fault, Problem
 from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, open_bell
-from tickr.config import Config
+from tickr.config import Config, Given, read
 from tickr.errors import SpecRejected, TickrError
 from tickr.index.contract import Index
 from tickr.index.open import open_index
@@ -48,7 +48,7 @@ from tickr.jobs import Job
 from tickr.lease import Lease, describe_process, forget_dead_neighbours
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.promote import promote
-from tickr.scheduler.reap import reap
+from tickr.scheduler.reap import Reaper
 from tickr.store.contract import Clock, Node, Store
 from tickr.store.open import open_store
 from tickr.worker import builtin
@@ -117,8 +117,8 @@ class Handle:
           options: the other fields of ``POST /jobs`` (``queue``, ``priority``, ``delay``, ``id`` …).
         Raises: SpecRejected, DuplicateJob, Overloaded, StoreUnavailable: see ``Intake.submit``.
         """
-        body = msgspec.json.encode({"type": type, "payload": {} if payload is None else payload, **options})
         try:
+            body = submission.write({"type": type, "payload": {} if payload is None else payload, **options})
             strict.check(body)
             new = submission.read(body, now=self.store.now_us(), defaults=self._context.defaults)
         except Problem as problem:
@@ -147,14 +147,18 @@ async def serve(
 
     Args:
       jobs: handlers of one's own, beside the built-in ones.
-      config: settings; ``settings`` are fields of ``Config`` that go before it.
+      config: settings, checked already; ``settings`` are fields of ``Config`` that go before it, as an operator would
+        write them or as they are kept: ``workers=5``, ``grace="1m"``.
       clock: in place of the store's own clock, for tests.
       task_status: is given a ``Handle`` once the node serves.
-    Raises: ConfigError, StoreUnavailable, SchemaMismatch: it could not start.
+    Raises: ConfigError, StoreUnavailable, SchemaMismatch: it could not start. TypeError: ``jobs`` is something else.
     Cancellation: like a stop at once. Running jobs are cancelled and handed back, their outcomes stored, before
       ``Cancelled`` goes on; all of that has deadlines. Only a handler that ignores its cancellation for good holds up.
     """
-    node = _Node(msgspec.structs.replace(config or Config(), **settings), jobs, clock)
+    if jobs is not None and not isinstance(jobs, Jobs):
+        raise TypeError(f"jobs must be a tickr.Jobs, the object that handlers are registered with, not {jobs!r:.100}")
+    given = {name: Given(value, name) for name, value in settings.items()}
+    node = _Node(read(given, config) if given else config or Config(), jobs, clock)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_when_cancelled, node.stop)
         # The shield needs no deadline of its own: after ``stop.now`` each wait of the node has one.
@@ -170,9 +174,10 @@ async def run_until_signalled(config: Config, jobs: Jobs, *, announce: Callable[
     Args:
       announce: called once, with the handle, when the node serves.
     Raises: as ``serve``. Does not return if a handler is left that cannot be stopped: when everything is stored and
-      closed, it ends the process.
+      closed, it ends the process. Nor if a handler blocks the event loop for a whole lease, past every interrupt: then
+      the process ends where it stands.
     """
-    node = _Node(config, jobs, exit_over_zombies=True)
+    node = _Node(config, jobs, owns_process=True)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, node)
@@ -226,19 +231,26 @@ class _Node:
     """One node's parts and their nursery tree."""
 
     def __init__(
-        self, config: Config, jobs: Jobs | None, clock: Clock | None = None, *, exit_over_zombies: bool = False
+        self, config: Config, jobs: Jobs | None, clock: Clock | None = None, *, owns_process: bool = False
     ) -> None:
         self.config = config
         self.stop = Stop()
         self._clock = clock
-        self._exit_over_zombies = exit_over_zombies
+        self._owns_process = owns_process  # and may end it, when a handler leaves no other way
         self._jobs = Jobs()
         self._jobs.include(jobs or Jobs())
         builtin.register(self._jobs, http_allow_private=config.http_allow_private, smtp=config.smtp)
 
     async def live(self, started: Started) -> None:
         """Open everything, serve until asked to stop, close everything."""
-        sock = listen(self.config.host, self.config.port) if "api" in self.config.roles else None
+        with contextlib.ExitStack() as opened:
+            sock = None
+            if "api" in self.config.roles:
+                sock = listen(self.config.host, self.config.port)
+                opened.callback(sock.close)  # for a start that fails; the server takes it over
+            await self._live_at(sock, started)
+
+    async def _live_at(self, sock: socket.socket | None, started: Started) -> None:
         # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
         async with trio.open_nursery() as tasks:
             async with (
@@ -258,7 +270,7 @@ class _Node:
         """The nursery tree: going down the page everything starts, and it stops coming back up."""
         await forget_dead_neighbours(ports.store)
         lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
-        await lease.acquire()
+        await lease.register()
         worker = self._worker(ports, lease) if "worker" in self.config.roles else None
         async with trio.open_nursery() as leasing:
             leasing.start_soon(self._keep_lease, lease, worker)
@@ -266,8 +278,7 @@ class _Node:
                 if worker:
                     working.start_soon(worker.run, tasks)
                 async with trio.open_nursery() as scheduling:
-                    if "scheduler" in self.config.roles:
-                        self._schedule(ports, scheduling)
+                    self._schedule(ports, scheduling)
                     async with trio.open_nursery() as taking:
                         intake = Intake(ports.store, ports.index, ports.bell, ports.announcer)
                         taking.start_soon(intake.run)
@@ -292,11 +303,16 @@ class _Node:
                 if worker:
                     worker.lose_lease()
                 session.cancel_scope.cancel()
-            await lease.acquire()
+            if worker:
+                worker.lose_lease()  # what a claim brought that was in COMMIT just then
+            await lease.register_patiently()
 
     def _schedule(self, ports: _Ports, scheduling: trio.Nursery) -> None:
-        scheduling.start_soon(partial(reap, ports.store, ports.announcer, quiet_s=self.config.lease))
-        if self._serves(ports.index):
+        """Start the scheduler's duties. An index of this process alone is kept up by whoever works from it."""
+        schedules = "scheduler" in self.config.roles
+        if schedules:
+            scheduling.start_soon(Reaper(ports.store, ports.announcer).run)
+        if schedules if ports.index.shared else self._serves(ports.index):
             scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
             scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
 
@@ -342,6 +358,7 @@ class _Node:
             slots=self.config.workers,
             max_result_bytes=self.config.max_result,
             lease_s=self.config.lease,
+            owns_process=self._owns_process,
         )
 
     def _about(self) -> Node:
@@ -360,6 +377,6 @@ class _Node:
     def _leave_behind(self, zombies: list[str]) -> None:
         """Everything is stored and closed; what is left are handlers that no cancellation ends."""
         log.error("node.handlers_left_behind", jobs=zombies)
-        if self._exit_over_zombies:
+        if self._owns_process:
             logging.shutdown()  # whoever set up logging gets its last lines out
             os._exit(0)

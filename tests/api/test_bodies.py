@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.api.site import Site, open_site
-from tickr.api import strict, submission
+from tickr.api import places, strict, submission
 from tickr.api.problems import Problem
 from tickr.jobs import NewJob
 
@@ -68,9 +68,45 @@ async def test_what_is_not_strict_json_is_400_and_leaves_no_trace(site: Site, bo
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["code"] == code
             assert answer.json()["detail"]
+            assert [set(fault) for fault in answer.json()["errors"]] == [{"pointer", "detail"}]
         else:
             assert answer.json()["success"] is False
     assert await site.rows() == []
+
+
+LARGE = b'{"x":' + b"[1," * 5 + b"0" + b",1" * places.MAX_STEPS + b"]" * 5 + b',"y":%s}'
+FAULTS: list[tuple[bytes, str, str]] = [
+    (JOB % b'{"a":[1,{"b":NaN}]}', "/payload/a/1/b", "is NaN, which JSON does not have"),
+    (JOB % b"[-Infinity]", "/payload/0", "is -Infinity, which JSON does not have"),
+    (JOB % b"[0, 1e999]", "/payload/1", "is a number larger than a double can hold"),
+    (JOB % (b"9" * 5000), "/payload", "is a number larger than a double can hold, or of too many digits"),
+    (JOB % b'{"a/b":{"c~":"\\ud800"}}', "/payload/a~1b/c~0", "holds half of a surrogate pair"),
+    (JOB % b'"\\ud83d\\u0041"', "/payload", "holds half of a surrogate pair"),
+    (JOB % b'[{"\\ud83d":1}]', "/payload/0", "holds half of a surrogate pair"),
+    (JOB % b'[[],"\\u0000"]', "/payload/1", "holds the character NUL"),
+    (JOB % b'{"a":{"\\u0000":1}}', "/payload/a", "holds the character NUL"),
+    (JOB % b'[{"x":[{}, {"k":{"k":1},"k":1}]}]', "/payload/0/x/1/k", "comes twice in one object"),
+    (b'{"type":"a","\\u0074ype":"b"}', "/type", "comes twice in one object"),
+    (JOB % (b'{"%s":[NaN]}' % (b"k" * 300)), "/payload", "is NaN"),
+    (JOB % (b"[" * 64 + b"]" * 64), "/payload" + "/0" * 63, "is nested deeper than 64 levels"),
+    (JOB % (b"[0," * 100), "/payload" + "/1" * 63, "is nested deeper than 64 levels"),
+    (b'{"type":\n "\xff"}', "", "is not UTF-8 at byte 11, in line 2"),
+    (b'{"type":"a",\n}', "", "is no JSON at line 2, column 1: Expecting property name enclosed in double quotes"),
+    (b'{"type":"a', "", "is no JSON at line 1, column 9: Unterminated string"),
+    (b"", "", "is empty"),
+    (LARGE % b"NaN", "", "holds NaN, an infinity"),
+    (LARGE % b'{"k":1,"k":2}', "", 'comes twice in one object: the key "k"'),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer", "told"), FAULTS, ids=range(len(FAULTS)))
+def test_the_fault_is_told_with_its_place(body: bytes, pointer: str, told: str) -> None:
+    with pytest.raises(Problem) as refused:
+        strict.check(body)
+    (fault,) = refused.value.faults
+    assert (fault.pointer, fault.detail[: len(told)]) == (pointer, told)
+    assert fault.detail in refused.value.detail
+    refused.value.body().decode()  # whatever the pointer holds, it can be sent
 
 
 @pytest.mark.parametrize(
@@ -122,7 +158,9 @@ async def test_a_body_of_exactly_the_limit_is_taken() -> None:
         whole = JOB % (b'"' + b"x" * (10_000 - len(JOB % b'""')) + b'"')
         assert len(whole) == 10_000
         assert (await site.send(whole)).status_code == 201
-        assert (await site.send(whole + b" ")).status_code == 413
+        refused = await site.send(whole + b" ")
+        assert refused.status_code == 413
+        assert "10000 bytes" in refused.json()["detail"]
         assert len(await site.rows()) == 1
 
 

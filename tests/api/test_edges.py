@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+import structlog
 
 from tests.api.site import Site, open_site
 from tickr.api.access import is_loopback
 from tickr.errors import StoreUnavailable
 from tickr.index.heap import HeapIndex
+from tickr.jobs import Job, NewJob
 from tickr.store.memory import MemoryStore
 
 # -- health ---------------------------------------------------------------------------------------------------------
@@ -34,6 +38,34 @@ async def test_without_its_store_a_node_is_alive_but_not_ready() -> None:
         )
         assert (await site.http.get("/api/v2/health")).json()["success"] is False
         assert (await site.http.get("/livez")).status_code == 200
+
+
+class FullStore(MemoryStore):
+    async def ping(self) -> None:
+        raise StoreUnavailable("/secret/place: the disk is full", reason="the disk is full")
+
+    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        await self.ping()
+        raise AssertionError
+
+
+async def test_what_is_wrong_with_the_store_is_told_and_logged() -> None:
+    async with open_site(store=FullStore()) as site:
+        ready = await site.http.get("/readyz")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "the disk is full")
+        assert (await site.http.get("/api/v2/health")).json()["data"]["reason"] == "the disk is full"
+        with structlog.testing.capture_logs() as logged:
+            refused = await site.post(type="a")
+            old = await site.send('{"jobtype":"a"}', "/api/v2/jobs")
+        assert (refused.status_code, old.status_code) == (503, 503)
+        assert (
+            refused.json()["detail"] == "The store cannot be used just now (the disk is full): the job was not stored."
+        )
+        assert "(the disk is full)" in old.json()["message"]
+        assert "/secret" not in ready.text + refused.text + old.text
+        warnings = [entry for entry in logged if entry["event"] == "http.store_unavailable"]
+        assert [entry["error"] for entry in warnings] == ["/secret/place: the disk is full"] * 2
+        assert warnings[0]["job"] == refused.json()["job_id"]
 
 
 class AwayIndex(HeapIndex):
@@ -90,6 +122,29 @@ async def test_a_method_that_is_not_there_is_a_405_with_what_is(site: Site) -> N
         answer = await site.http.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allow)
         assert answer.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["//jobs", "///", "//livez", "http://localhost//jobs"])
+async def test_two_slashes_are_not_one(site: Site, path: str) -> None:
+    answer = await site.talk(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"content-type: application/problem+json" in answer
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/", "/nope", "/jobs/17/cancel"])
+async def test_there_is_no_websocket(site: Site, path: str) -> None:
+    answer = await site.talk(
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" % path.encode()
+    )
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"There is no websocket here" in answer
+    assert b"allow:" not in answer.lower()
+
+
+async def test_probes_may_add_parameters(site: Site) -> None:
+    assert (await site.http.get("/livez?probe=1")).status_code == 200
+    assert (await site.http.get("/readyz?verbose")).status_code == 200
 
 
 async def test_head_and_options(site: Site) -> None:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -219,3 +220,15 @@ def test_doctor_tries_the_mail_server(store: str) -> None:
     checks = doctor("--store", store, code=1, TICKR_SMTP=gone)
     assert checks["smtp"]["level"] == "fail"
     assert "canary" not in json.dumps(checks)
+
+
+def test_doctor_takes_the_flags_of_serve(store: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        checks = doctor("--store", store, "--port", port, "--workers", "3", code=1)
+    assert checks["port"]["level"] == "fail"
+    context = click.Context(main)
+    serve, look = main.get_command(context, "serve"), main.get_command(context, "doctor")
+    assert serve is not None
+    assert look is not None
+    assert {option.name for option in serve.params} - {"app"} <= {option.name for option in look.params}

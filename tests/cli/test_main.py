@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tickr.cli import COMMANDS, main
+from tickr.jobs import State
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,6 +43,15 @@ def test_help_lists_every_command_with_its_line() -> None:
 
 def test_version() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"tickr {version('tickr')}\n"
+
+
+def test_a_misspelt_state_is_a_usage_error_that_asks_nobody() -> None:
+    told = CliRunner().invoke(main, ["list", "--state", "Faild", "--url", "http://127.0.0.1:1"])
+    assert told.exit_code == 2
+    assert "did you mean failed?" in told.stderr
+    assert "scheduled, ready" in told.stderr
+    for state in State:
+        assert CliRunner().invoke(main, ["list", "--state", state, "--url", "http://127.0.0.1:1"]).exit_code == 3
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -77,6 +78,7 @@ def test_an_unreachable_store_is_one_line(serve: Serve) -> None:
     assert told.startswith("Error: ")
     assert told.count("\n") == 1
     assert "canary" not in told
+    assert "Connection refused" in told
     told = serve.refused("--store", "sqlite:////no/such/folder/t.db", "--port", "0", code=1)
     assert told.startswith("Error: ")
     assert "/no/such/folder/t.db" in told
@@ -151,12 +153,43 @@ def test_on_a_terminal_it_says_how_to_submit_look_and_stop(
     assert process.wait(20) == 0
 
 
-def test_elsewhere_there_are_json_lines_alone(serve: Serve) -> None:
-    with TickrProcess(store="memory:") as node:
-        node.terminate()
-        assert node.wait() == 0
-        assert node.log.startswith("{")
-        assert "Ctrl-C" not in node.log
+def test_elsewhere_the_log_is_json_alone_and_the_lines_for_people_are_on_stdout(serve: Serve) -> None:
+    command = serve.command("--store", "memory:", "--port", "0")
+    with subprocess.Popen(
+        command, cwd=serve.folder, env=serve.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            told = [process.stdout.readline() for _ in range(5)]  # before it ends: they are flushed
+            process.terminate()
+            rest, log = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert [line.split()[0] for line in told] == ["Tickr", "submit", "-d", "look", "stop"]
+    assert rest == ""
+    assert {json.loads(line)["event"] for line in log.splitlines()} >= {"node.serving", "node.stopped"}
+
+
+def test_a_stdout_that_is_closed_is_no_reason_not_to_serve(serve: Serve) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = serve.command("--store", "memory:", "--port", "0")
+    with subprocess.Popen(
+        command, cwd=serve.folder, env=serve.environment(), stdout=theirs, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            os.close(theirs)
+            assert process.stderr
+            log = ""
+            while "node.serving" not in log:
+                log += (line := process.stderr.readline())
+                assert line, log
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert "node.stopped" in log
+    assert process.returncode == 0, log
 
 
 def test_a_variable_misspelt_is_warned_of() -> None:

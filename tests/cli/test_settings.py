@@ -72,6 +72,13 @@ def test_what_the_adapters_find_wrong_with_their_urls_is_told_too() -> None:
     assert "canary" not in first
 
 
+def test_a_fault_that_the_adapter_finds_is_told_once() -> None:
+    assert faults({"store": "mysql://127.0.0.1:1"}, {}) == (
+        "--store: the URL must name a user: mysql://user:password@host/database",
+        "--store: the URL must name one database: mysql://user:password@host/database",
+    )
+
+
 def test_every_setting_but_secrets_has_a_flag_that_load_understands() -> None:
     @click.command()
     @setting_flags()

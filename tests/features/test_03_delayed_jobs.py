@@ -57,6 +57,12 @@ async def test_delayed_jobs_an_earlier_one_from_another_process_wakes_it_too(
         assert 0 <= late < (4 * LATE_S if index_url == "heap:" else LATE_S)
 
 
+async def test_delayed_jobs_run_on_a_worker_whose_scheduler_is_another_process(start_lasting: StartNode) -> None:
+    async with start_lasting(noop(), roles=("api", "worker")) as worker, start_lasting(roles=("scheduler",)):
+        job = await worker.until_final((await worker.post(type="noop", delay=0.2))["id"])
+        assert 0 <= instant(job["started_at"]) - instant(job["run_at"]) < LATE_S
+
+
 async def test_delayed_jobs_run_at_an_instant(start_node: StartNode) -> None:
     async with start_node(noop()) as client:
         past = await client.post(type="noop", run_at="2001-02-03T04:05:06+01:00")

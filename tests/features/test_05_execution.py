@@ -40,6 +40,29 @@ async def test_execution_a_worker_that_lost_its_lease_changes_nothing(start_node
         assert [attempt["outcome"] for attempt in await client.attempts(job["id"])] == ["released", "succeeded"]
 
 
+async def test_execution_a_node_that_lost_its_lease_stops_what_it_runs(start_node: StartNode) -> None:
+    jobs, told, starts = tickr.Jobs(), trio.Event(), list[int]()
+
+    @jobs.handler("endless")
+    async def endless(job: tickr.Job) -> str:
+        starts.append(job.fence)
+        if len(starts) > 1:
+            return "at last"
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            told.set()
+            raise
+
+    async with start_node(jobs, lease=1.5) as client:
+        job = await client.post(type="endless")
+        await client.until(job["id"], "running")
+        await client.handle.store.deregister(client.handle.node_id)
+        with trio.fail_after(5):
+            await told.wait()
+        assert (await client.until_final(job["id"]))["result"] == "at last"
+
+
 async def test_execution_cancels_a_running_job_and_says_so_only_once_it_has_stopped(start_node: StartNode) -> None:
     jobs, stopped = tickr.Jobs(), trio.Event()
 

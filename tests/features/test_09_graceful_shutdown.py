@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import httpx2
 import pytest
 import trio
+import trio.testing
 
 import tickr
 from tests.features.conftest import StartNode, node
+from tests.features.test_03_delayed_jobs import noop
+from tests.ports import Observed, observing
 from tests.waiting import eventually
+from tickr import service
+from tickr.errors import StoreUnavailable
+from tickr.service import serve
+from tickr.store.open import open_store
 
 
 class Gated:
@@ -52,6 +63,9 @@ async def test_graceful_shutdown_running_jobs_finish_and_one_that_fails_is_retri
         await eventually(closed)
         gated.gate.set()
     async with start_lasting(roles=("api",)) as client:
+        assert [node.id for node in await client.handle.store.nodes()] == [
+            client.handle.node_id
+        ]  # the other signed off
         assert (await client.get(good["id"]))["state"] == "succeeded"
         failed = await client.get(bad["id"])
         assert failed["state"] == "retrying"
@@ -98,6 +112,64 @@ async def test_graceful_shutdown_a_cancelled_scope_hands_jobs_back(lasting_store
     async with node(store=lasting_store_url, roles=("api",)) as client:
         stored = await client.get(job["id"])
         assert (stored["state"], stored["attempt"]) == ("ready", 0)
+
+
+async def test_graceful_shutdown_a_claim_in_flight_still_brings_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COMMIT is done, the answer is on its way, nothing else runs: the job must run, not be left to the reaper."""
+    opened, claimed, answered = list[Observed](), trio.Event(), trio.Event()
+    monkeypatch.setattr(service, "open_store", observing(service.open_store, opened))
+    async with node(noop(), store="memory:") as client:
+        store = opened[0].port
+        claim = store.claim
+
+        async def slow(*args: Any, **kwargs: Any) -> Any:
+            jobs = await claim(*args, **kwargs)
+            claimed.set()
+            await answered.wait()
+            return jobs
+
+        store.claim = slow
+        job = await client.post(type="noop")
+        await claimed.wait()
+        client.handle.stop()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        answered.set()
+    assert (await store.get(job["id"])).state == "succeeded"
+    assert await store.nodes() == []
+
+
+async def test_graceful_shutdown_ends_although_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    opened, gated = list[Observed](), Gated()
+    monkeypatch.setattr(service, "open_store", observing(service.open_store, opened))
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+
+            async def run(task_status: trio.TaskStatus[service.Handle]) -> None:
+                await serve(gated.jobs, store="memory:", roles=("scheduler", "worker"), task_status=task_status)
+
+            handle = await nursery.start(run)
+            await handle.submit("hold")
+            await gated.full.wait()
+            opened[0].failing["*"] = StoreUnavailable("away")
+            gated.gate.set()
+            handle.stop()
+
+
+async def test_a_store_that_reads_but_does_not_write_ends_a_start_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @asynccontextmanager
+    async def read_only(*args: Any, **kwargs: Any) -> AsyncIterator[Observed]:
+        async with open_store(*args, **kwargs) as store:
+            observed = Observed(store)
+            observed.failing["register"] = StoreUnavailable("The server is read-only.")
+            yield observed
+
+    monkeypatch.setattr(service, "open_store", read_only)
+    with trio.fail_after(5), pytest.raises(StoreUnavailable, match="read-only"):
+        await serve(store="memory:", port=0)
 
 
 @pytest.mark.slow

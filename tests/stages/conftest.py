@@ -22,23 +22,26 @@ SECOND_US = 1_000_000
 NODE = "11111111-1111-7111-8111-111111111111"
 
 
-def virtual_now() -> int:
-    """Trio's virtual clock as microseconds UTC."""
-    return START_US + round(trio.current_time() * SECOND_US)
-
-
 class Stage:
-    """The ports of one node, and what a test does with them."""
+    """The ports of one node, and what a test does with them.
+
+    Attributes:
+      step_us: by how much the store's wall clock was set forward, microseconds; otherwise it is trio's virtual clock.
+    """
 
     def __init__(self, index: Any) -> None:
-        self.store = Observed(MemoryStore(clock=virtual_now))
+        self.step_us = 0
+        self.store = Observed(MemoryStore(clock=self.wall_clock))
         self.index = Observed(index)
         self.bell = LocalBell()
         self.announcer = Announcer(self.store, self.index, self.bell)
 
+    def wall_clock(self) -> int:
+        return START_US + self.step_us + round(trio.current_time() * SECOND_US)
+
     async def insert(self, count: int = 1, **fields: Any) -> list[Job]:
         """Store jobs without telling anybody: as a process does that dies after COMMIT."""
-        new = [NewJob(id=str(uuid.uuid4()), type=fields.pop("type", "noop"), **fields) for _ in range(count)]
+        new = [NewJob(id=str(uuid.uuid4()), **{"type": "noop", **fields}) for _ in range(count)]
         return [job for job, _ in await self.store.insert(new)]
 
     async def submit(self, count: int = 1, **fields: Any) -> list[Job]:
@@ -47,9 +50,12 @@ class Stage:
         await self.announcer.announce([job.entry() for job in jobs], at=jobs[0].created_at)
         return jobs
 
+    async def register(self, node: str = NODE, *, types: tuple[str, ...] = (), lease_s: float = 10_000) -> None:
+        await self.store.register(Node(id=node, host="there", pid=1, version="0", types=types), lease_s=lease_s)
+
     async def run_elsewhere(self, job: Job, node: str = NODE, *, lease_s: float = 15) -> Job:
         """Have another node claim ``job``."""
-        await self.store.register(Node(id=node, host="there", pid=1, version="0"), lease_s=lease_s)
+        await self.register(node, lease_s=lease_s)
         (claimed,) = await self.store.claim([job.id], node=node, types={job.type})
         assert isinstance(claimed, Job)
         return claimed

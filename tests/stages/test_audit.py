@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from tests.stages.conftest import SECOND_US, Stage
-from tickr.bell import Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.index.heap import open_heap
 from tickr.scheduler.audit import PERIOD_S, Audit
@@ -88,12 +87,3 @@ async def test_outages_of_either_side_are_outlasted(
         with trio.fail_after(2 * PERIOD_S + 1):
             assert await stage.index.pop(["default"], 10) == [job.id]
         await stage.run_elsewhere(job)
-
-
-async def test_a_ring_makes_it_look_at_once(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    start(stage, nursery)
-    await trio.sleep(PERIOD_S / 10)  # virtual
-    before = stage.index.calls["epoch"]
-    await stage.bell.ring(Ring("audit"))
-    await wait_all_tasks_blocked()
-    assert stage.index.calls["epoch"] == before + 1

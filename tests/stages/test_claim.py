@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.bell import Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
+from tickr.index.heap import open_heap
 from tickr.jobs import Job, State
+from tickr.scheduler.audit import FRONT, Audit
 from tickr.scheduler.promote import promote
-from tickr.store.contract import Node
-from tickr.worker.claim import MAX_PAUSE_US, Claimer
+from tickr.worker.claim import WINDOW, Claimer
+from tickr.worker.hints import MAX_PAUSE_US
 
 
 class Slots:
@@ -39,6 +42,18 @@ class Slots:
         async with self.changed:
             self.free += count
             self.changed.notify_all()
+
+
+OTHER = "22222222-2222-7222-8222-222222222222"
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """A stage on which the claiming node has its row."""
+    async with open_heap() as index:
+        stage = Stage(index)
+        await stage.register()
+        yield stage
 
 
 def claimer_of(stage: Stage, slots: Slots, types: Sequence[str] = ("noop",)) -> Claimer:
@@ -96,18 +111,47 @@ async def test_what_it_cannot_run_waits_with_a_pause_that_doubles(
     assert (await stage.get(foreign)).version == 1
 
 
-async def test_what_another_live_node_can_run_does_not_wait_long(
+async def test_jobs_of_others_are_left_to_them_and_do_not_hide_ones_own(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    await stage.store.register(Node(id=NODE, host="b", pid=2, version="0", types=("foreign",)), lease_s=1000)
-    (foreign,) = await stage.submit(type="foreign")
+    """A node with free slots beside a busy one with a backlog: neither starves the other, and nobody spins."""
+    await stage.register(OTHER, types=("big",))
+    big = await stage.submit(200, type="big", priority=4)
+    (mine,) = await stage.submit()
+    claim = stage.store.port.claim
+
+    async def as_slow_as_real(*args: object, **kwargs: object) -> list[Job]:
+        await trio.sleep(0.003)  # virtual
+        claimed: list[Job] = await claim(*args, **kwargs)
+        return claimed
+
+    stage.store.port.claim = as_slow_as_real
+    slots, busy = Slots(4), Slots(0)
     nursery.start_soon(promote, stage.store, stage.index, stage.bell)
-    nursery.start_soon(claimer_of(stage, Slots(10)).run, "22222222-2222-7222-8222-222222222222")
-    await trio.sleep(60)  # virtual
-    able = Slots(10)
-    nursery.start_soon(claimer_of(stage, able, ["foreign"]).run, NODE)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    nursery.start_soon(claimer_of(stage, busy, ["big"]).run, OTHER)
     await trio.sleep(1)  # virtual
-    assert [job.id for job in able.started] == [foreign.id]
+    assert [job.id for job in slots.started] == [mine.id]
+    await trio.sleep(60)  # virtual
+    assert stage.store.calls["claim"] < 100
+    await busy.give(200)
+    await trio.sleep(1.5)  # virtual: what the other had in hand just then is back as well
+    assert {job.id for job in busy.started} == {job.id for job in big}
+
+
+async def test_more_queues_than_one_pop_looks_into_all_have_their_turn(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    for number in range(2 * WINDOW):
+        await stage.insert(queue=f"q{number:04}")
+    slots = Slots(5_000)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(1)  # virtual: all due ones are put to the front at the start
+    assert len(slots.started) == 2 * WINDOW
+    for queue in ("q0001", f"q{WINDOW + 7:04}"):
+        (job,) = await stage.submit(queue=queue)
+        await trio.sleep(5)  # virtual
+        assert slots.started[-1].id == job.id
 
 
 async def test_a_node_that_starts_brings_paused_jobs_of_its_types_to_the_front(
@@ -169,11 +213,23 @@ async def test_with_the_index_away_it_claims_from_the_store(
     assert len(slots.started) == 2
 
 
+async def test_an_entry_lost_behind_a_front_that_nobody_handles_is_found(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    await stage.submit(3 * FRONT, type="foreign")
+    slots = Slots(10)
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(Audit(stage.store, stage.index, stage.bell).run)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await trio.sleep(120)  # virtual
+    (job,) = await stage.insert()  # COMMIT, then kill -9 before the index has it
+    await trio.sleep(30)  # virtual
+    assert [one.id for one in slots.started] == [job.id]
+
+
 async def test_an_outage_of_the_store_is_outlasted_and_what_was_popped_is_not_lost(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    from tickr.scheduler.audit import Audit
-
     slots = Slots(10)
     nursery.start_soon(Audit(stage.store, stage.index, stage.bell).run)
     nursery.start_soon(claimer_of(stage, slots).run, NODE)
@@ -186,6 +242,18 @@ async def test_an_outage_of_the_store_is_outlasted_and_what_was_popped_is_not_lo
     stage.store.failing.clear()
     await trio.sleep(5)  # virtual
     assert [one.id for one in slots.started] == [job.id]
+
+
+async def test_a_node_without_a_row_claims_nothing(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    await stage.store.deregister(NODE)
+    slots = Slots(5)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    (job,) = await stage.submit()
+    await trio.sleep(5)  # virtual
+    assert slots.started == []
+    assert (await stage.get(job)).version == 1
 
 
 async def test_close_ends_it_whether_it_waits_for_slots_or_for_jobs(

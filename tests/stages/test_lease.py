@@ -25,7 +25,7 @@ async def test_it_is_renewed_three_times_a_lease_and_hears_what_runs(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     lease = lease_of(stage)
-    await lease.acquire()
+    await lease.register()
     (job,) = await stage.insert()
     await stage.store.claim([job.id], node=lease.node_id, types={"noop"})
     heard: list[list[Running]] = []
@@ -37,16 +37,17 @@ async def test_it_is_renewed_three_times_a_lease_and_hears_what_runs(
 
 async def test_it_is_given_up_before_it_ends_when_the_store_is_away(stage: Stage, autojump_clock: MockClock) -> None:
     lease = lease_of(stage)
-    await lease.acquire()
+    await lease.register()
     began = trio.current_time()
     stage.store.failing["heartbeat"] = StoreUnavailable("away")
     await lease.keep()
     assert trio.current_time() - began == pytest.approx(SELF_FENCE * LEASE_S)
+    assert SELF_FENCE * LEASE_S + 2 < LEASE_S  # time for the jobs to unwind before the others may take them
 
 
 async def test_it_outlasts_a_short_outage(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     lease = lease_of(stage)
-    await lease.acquire()
+    await lease.register()
     nursery.start_soon(lease.keep)
     await trio.sleep(4)  # virtual
     stage.store.failing["heartbeat"] = StoreUnavailable("away")
@@ -60,17 +61,27 @@ async def test_a_row_that_is_gone_is_a_lost_lease_and_the_next_id_is_new(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     lease = lease_of(stage)
-    first = await lease.acquire()
+    await lease.register()
+    first = lease.node_id
     await stage.store.deregister(first)
     with trio.fail_after(LEASE_S / 3 + 1):
         await lease.keep()
-    assert await lease.acquire() != first
+    await lease.register()
+    assert lease.node_id != first
 
 
-async def test_acquiring_outlasts_an_outage(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+async def test_a_store_that_takes_no_row_is_told_at_once_at_a_start(stage: Stage, autojump_clock: MockClock) -> None:
+    stage.store.failing["register"] = StoreUnavailable("read-only")
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await lease_of(stage).register()
+
+
+async def test_registering_patiently_outlasts_an_outage(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
     lease = lease_of(stage)
     stage.store.failing["register"] = StoreUnavailable("away")
-    nursery.start_soon(lease.acquire)
+    nursery.start_soon(lease.register_patiently)
     await trio.sleep(30)  # virtual
     stage.store.failing.clear()
     await trio.sleep(2)  # virtual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -50,8 +51,9 @@ async def test_an_outage_is_outlasted_and_nothing_is_dropped(
     assert not outcomes.holds(job.id, job.fence)
 
 
-async def test_one_that_the_store_refuses_fails_its_own_job_only(
-    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+@pytest.mark.parametrize("error", [StoreError("the row is too long"), ValueError("too long, says a bug")])
+async def test_one_that_cannot_be_stored_fails_its_own_job_only(
+    stage: Stage, autojump_clock: MockClock, error: Exception
 ) -> None:
     outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
     jobs = await running(stage, 5)
@@ -60,7 +62,7 @@ async def test_one_that_the_store_refuses_fails_its_own_job_only(
 
     async def picky(batch: list[Outcome]) -> list[Job | None]:
         if any(one.job.id == poisoned and one.kind == "succeeded" for one in batch):
-            raise StoreError("the row is too long")
+            raise error
         stored: list[Job | None] = await finish(batch)
         return stored
 

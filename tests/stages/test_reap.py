@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-
+import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.stages.conftest import NODE, Stage
+from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Failure, Outcome, State
-from tickr.scheduler.reap import reap
+from tickr.jobs import State
+from tickr.scheduler.reap import Reaper
 
 
 async def test_a_dead_nodes_job_is_taken_back_and_announced(
@@ -19,7 +18,7 @@ async def test_a_dead_nodes_job_is_taken_back_and_announced(
     (job,) = await stage.insert()
     await stage.run_elsewhere(job, lease_s=15)
     began = trio.current_time()
-    nursery.start_soon(partial(reap, stage.store, stage.announcer, quiet_s=15))
+    nursery.start_soon(Reaper(stage.store, stage.announcer).run)
     assert await stage.index.pop(["default"], 10) == [job.id]
     assert 15 <= trio.current_time() - began <= 17
     after = await stage.get(job)
@@ -31,24 +30,41 @@ async def test_a_node_that_keeps_its_lease_keeps_its_jobs(
 ) -> None:
     (job,) = await stage.insert()
     await stage.run_elsewhere(job)
-    nursery.start_soon(partial(reap, stage.store, stage.announcer, quiet_s=15))
+    nursery.start_soon(Reaper(stage.store, stage.announcer).run)
     for _ in range(20):
         await trio.sleep(5)  # virtual
         await stage.store.heartbeat(NODE, lease_s=15)
     assert (await stage.get(job)).state is State.RUNNING
 
 
-async def test_after_an_outage_of_the_store_owners_have_time_to_hand_back(
+async def test_an_outage_of_the_store_is_no_fault_of_the_nodes(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     (job,) = await stage.insert()
     await stage.run_elsewhere(job)
-    nursery.start_soon(partial(reap, stage.store, stage.announcer, quiet_s=15))
+    nursery.start_soon(Reaper(stage.store, stage.announcer).run)
     await trio.sleep(2)  # virtual
     stage.store.failing["*"] = StoreUnavailable("away")
-    await trio.sleep(60)  # virtual: the lease ends, and nobody could have renewed it
+    await trio.sleep(60)  # virtual: nobody can renew
     stage.store.failing.clear()
-    await trio.sleep(3)  # virtual: when a node that was cut off gets through again
-    await stage.store.finish([Outcome(job=await stage.get(job), kind="released", failure=Failure("lease_lost", "…"))])
-    await trio.sleep(30)  # virtual
-    assert (await stage.get(job)).crashes == 0
+    await trio.sleep(14)  # virtual: when a node that was cut off gets through again, it still has its job
+    assert await stage.store.heartbeat(NODE, lease_s=15) is not None
+    await trio.sleep(10)  # virtual
+    assert (await stage.get(job)).state is State.RUNNING
+
+
+@pytest.mark.parametrize("step_us", [3600 * SECOND_US, -3600 * SECOND_US])
+async def test_a_step_of_the_wall_clock_steals_nothing_and_shields_nobody(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, step_us: int
+) -> None:
+    (mine, orphan) = await stage.insert(2)
+    await stage.run_elsewhere(mine)
+    await stage.run_elsewhere(orphan, "22222222-2222-7222-8222-222222222222")
+    nursery.start_soon(Reaper(stage.store, stage.announcer).run)
+    await trio.sleep(2)  # virtual
+    stage.step_us = step_us
+    for _ in range(10):
+        await trio.sleep(4)  # virtual
+        assert await stage.store.heartbeat(NODE, lease_s=15) is not None
+    assert ((await stage.get(mine)).state, (await stage.get(mine)).crashes) == (State.RUNNING, 0)
+    assert ((await stage.get(orphan)).state, (await stage.get(orphan)).crashes) == (State.READY, 1)

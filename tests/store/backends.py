@@ -100,8 +100,17 @@ async def put_one(store: Store, type: str = "mail", **fields: Any) -> Job:
     return (await put(store, new_job(type, **fields)))[0]
 
 
+async def join(store: Store, *nodes: str) -> None:
+    """Register those of ``nodes`` that are not yet: nothing is claimed for a node without a row."""
+    known = {node.id for node in await store.nodes()}
+    for node in nodes:
+        if node not in known:
+            await store.register(a_node(id=node), lease_s=15)
+
+
 async def start(store: Store, *jobs: Job, node: str = "n1") -> list[Job]:
-    """Claim just these jobs and return them in the order given."""
+    """Claim just these jobs, for a node that is registered if need be, and return them in the order given."""
+    await join(store, node)
     claimed = await store.claim([job.id for job in jobs], node=node, types={job.type for job in jobs})
     assert len(claimed) == len(jobs)
     by_id = {job.id: job for job in claimed}

@@ -1,4 +1,4 @@
-"""A TCP proxy before a MySQL server that can cut a connection at the worst moment, and words for looking inside."""
+"""A TCP proxy before a MySQL server that can cut a connection at the worst moment, and transactions of a test's own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from urllib.parse import urlsplit, urlunsplit
 
 import trio
 
+from tickr.store.mysql_address import parse
+from tickr.store.mysql_pool import Pool
+from tickr.store.mysql_schema import bring_up
+from tickr.store.mysql_transactions import ServerClock, Transactions
+
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
 """A whole packet as it goes over the wire."""
+
+LET_GO_WITHIN_S = 20.0
 
 
 class Proxy:
     """Attributes:
     url: the way to the server through this proxy.
-    cut: at the next COMMIT, cut the connection before it reaches the server, or after the server's answer.
+    cut: at the next COMMIT, cut the connection before it reaches the server, or after the server's answer; or cut the
+      client's side at once and hand the COMMIT on when ``let_go`` is set.
     cuts: how often that was done.
     opened: connections so far.
     """
@@ -29,7 +37,8 @@ class Proxy:
         self._server = (at.hostname, at.port or 3306)
         self._at = at
         self.url = ""
-        self.cut: Literal["before", "after"] | None = None
+        self.cut: Literal["before", "after", "late"] | None = None
+        self.let_go = trio.Event()
         self.cuts = 0
         self.opened = 0
 
@@ -52,7 +61,10 @@ class Proxy:
                         if when == "before":
                             break
                         nursery.cancel_scope.cancel()
-                        with trio.CancelScope(shield=True):
+                        with trio.CancelScope(shield=True, deadline=trio.current_time() + LET_GO_WITHIN_S):
+                            if when == "late":
+                                await client.aclose()
+                                await self.let_go.wait()
                             await server.send_all(data)
                             await server.receive_some()
                     await server.send_all(data)
@@ -77,3 +89,13 @@ async def proxy_before(url: str, *, host: str = "127.0.0.1") -> AsyncIterator[Pr
         await nursery.start(proxy.serve)
         yield proxy
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def transactions_on(url: str) -> AsyncIterator[Transactions]:
+    """Run transactions on the database at ``url``, which gets its tables if it has none."""
+    async with trio.open_nursery() as nursery:
+        pool = Pool(parse(url), None, nursery)
+        await bring_up(pool, asked=False)
+        yield Transactions(pool, ServerClock(None), 8_000_000)
+        await pool.aclose()

@@ -12,6 +12,7 @@ from tests.store.backends import (
     START,
     Backend,
     assert_lawful,
+    join,
     new_job,
     put,
     put_running,
@@ -59,7 +60,9 @@ async def test_an_insert_is_whole_or_nothing(store: Store, turns: int) -> None:
 @pytest.mark.parametrize("turns", MOMENTS)
 async def test_claims_and_outcomes_are_whole_or_nothing(store: Store, turns: int) -> None:
     jobs = await put(store, *(new_job() for _ in range(20)))
-    running = await start(store, *jobs[:10])
+    running = await start(store, *jobs[:10], node="gone")
+    await store.deregister("gone")
+    await join(store, "n1")
     waiting = [job.id for job in jobs[10:]]
     await cut(turns, lambda: store.finish([Outcome(job=job, kind="failed", failure=OOPS) for job in running]))
     await cut(turns, lambda: store.claim(waiting, node="n1", types=["mail"]))
@@ -79,6 +82,7 @@ async def test_claims_and_outcomes_are_whole_or_nothing(store: Store, turns: int
 
 async def test_a_caller_cancelled_beforehand_changes_nothing(store: Store) -> None:
     job = await put_running(store)
+    await store.deregister("n1")
     with trio.CancelScope() as scope:
         scope.cancel()
         await store.insert([new_job()])

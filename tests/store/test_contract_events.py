@@ -11,6 +11,7 @@ from tests.store.backends import (
     a_node,
     assert_lawful,
     end,
+    join,
     new_job,
     put,
     put_one,
@@ -25,6 +26,7 @@ from tickr.store.contract import Filter, Store
 async def test_each_commit_is_one_row_and_tells_what_it_moved(store: Store, clock: SteppedClock) -> None:
     first, second = await put(store, new_job(labels='{"a":"b"}'), new_job(delay_us=SECOND))
     clock.advance(2)
+    await join(store, "n1")
     running, _ = await store.claim([first.id, second.id], node="n1", types=["mail"])
     await end(store, running, "succeeded", result="[1]")
     created, started, (done,) = await told(store)
@@ -89,6 +91,7 @@ async def test_a_reader_that_follows_misses_nothing_and_sees_each_once(store: St
             if last and not await store.event_rows(place, 1):
                 return
 
+    await join(store, "n1")
     done = trio.Event()
     async with trio.open_nursery() as readers:
         readers.start_soon(follow, done)

@@ -35,22 +35,71 @@ async def test_a_registered_node_is_seen_by_all(store: Store, clock: SteppedCloc
     second = a_node(id="00000000-0000-7000-8000-000000000000")
     await store.register(second, lease_s=0.5)
     assert await store.nodes() == [
-        msgspec.structs.replace(first, started_at=START, lease_until=START + 15 * SECOND),
-        msgspec.structs.replace(second, started_at=clock(), lease_until=clock() + SECOND // 2),
+        msgspec.structs.replace(first, started_at=START, lease_until=START + 15 * SECOND, lease_s=15.0),
+        msgspec.structs.replace(second, started_at=clock(), lease_until=clock() + SECOND // 2, lease_s=0.5),
     ]
 
 
-async def test_a_lease_ends_by_the_stores_clock(store: Store, clock: SteppedClock) -> None:
+STEPS_S = [3600, -3600, 0, 14, 100_000_000]
+
+
+@pytest.mark.parametrize("step_s", STEPS_S)
+async def test_a_step_of_the_clock_costs_nobody_his_lease(store: Store, clock: SteppedClock, step_s: int) -> None:
     node = a_node()
     await store.register(node, lease_s=15)
-    clock.advance(10)
-    assert await store.heartbeat(node.id, lease_s=15) == []
-    clock.now = START + 25 * SECOND - 1
+    job = await put_running(store, node=node.id)
+    clock.advance(step_s)
+    assert await store.reap(10) == []
     assert [one.id for one in await store.nodes()] == [node.id]
-    clock.now += 1
-    assert await store.nodes() == []
+    assert await store.heartbeat(node.id, lease_s=20) == [Running(job.id, 1, False)]
+    (known,) = await store.nodes()
+    assert (known.lease_until, known.lease_s) == (clock() + 20 * SECOND, 15.0)
+    assert await store.get(job.id) == job
+
+
+async def test_a_row_goes_only_if_it_was_not_renewed(store: Store, clock: SteppedClock) -> None:
+    node, other = a_node(), a_node()
+    await store.register(node, lease_s=15)
+    await store.register(other, lease_s=15)
+    job = await put_running(store, node=node.id)
+    seen = START + 15 * SECOND
+    clock.advance(5)
+    assert await store.heartbeat(node.id, lease_s=15) is not None
+    assert not await store.expire(node.id, lease_until=seen)
+    assert await store.reap(10) == []
+    assert await store.expire(node.id, lease_until=seen + 5 * SECOND)
+    assert not await store.expire(node.id, lease_until=seen + 5 * SECOND)
+    assert not await store.expire(a_node().id, lease_until=seen)
+    assert [one.id for one in await store.nodes()] == [other.id]
     assert await store.heartbeat(node.id, lease_s=15) is None
-    assert await store.nodes() == []
+    assert [one.id for one in await store.reap(10)] == [job.id]
+
+
+async def test_of_several_who_expire_a_node_one_does(store: Store) -> None:
+    node = a_node()
+    await store.register(node, lease_s=15)
+    answers: list[bool] = []
+
+    async def expire() -> None:
+        answers.append(await store.expire(node.id, lease_until=START + 15 * SECOND))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(expire)
+    assert sorted(answers) == [False, False, False, True]
+
+
+async def test_nothing_is_claimed_for_a_node_without_a_row(store: Store) -> None:
+    job = await put_one(store)
+    node = a_node()
+    for _ in range(2):
+        assert await store.claim([job.id], node=node.id, types=["mail"]) == []
+        assert await store.claim_due(10, node=node.id, types=["mail"]) == []
+        assert await store.get(job.id) == job
+        await store.register(node, lease_s=15)
+        await store.deregister(node.id)
+    await store.register(node, lease_s=15)
+    assert [one.id for one in await store.claim_due(10, node=node.id, types=["mail"])] == [job.id]
 
 
 async def test_two_heartbeats_at_one_instant_both_hold(store: Store) -> None:
@@ -76,18 +125,19 @@ async def test_a_heartbeat_tells_what_the_store_thinks_runs(store: Store) -> Non
     assert sorted(found) == sorted([Running(first.id, 1, False), Running(second.id, 1, True)])
 
 
-async def test_a_live_nodes_jobs_are_left_alone(store: Store, clock: SteppedClock) -> None:
-    node = a_node()
+async def test_only_the_jobs_of_a_node_without_a_row_are_taken_back(store: Store) -> None:
+    node, other = a_node(), a_node()
     await store.register(node, lease_s=15)
     job = await put_running(store, node=node.id)
-    clock.now = START + 15 * SECOND - 1
+    kept = await put_running(store, node=other.id)
     assert await store.reap(10) == []
     assert await store.get(job.id) == job
-    clock.now += 1
+    await store.deregister(node.id)
     (after,) = await store.reap(10)
+    assert await store.get(kept.id) == kept
     assert after == await store.get(job.id)
     assert (after.state, after.crashes, after.attempt, after.version) == (State.READY, 1, 0, 3)
-    ((event,),) = (await told(store))[2:]
+    ((event,),) = (await told(store))[4:]
     assert event.what == "released"
     assert event.error is not None
     assert event.error.kind == "lease_lost"
@@ -105,19 +155,18 @@ async def test_a_node_that_left_is_forgotten_and_its_jobs_are_lost_at_once(store
     assert [one.id for one in await store.reap(10)] == [job.id]
 
 
-async def test_reaping_forgets_nodes_that_ended(store: Store, clock: SteppedClock) -> None:
-    gone, stays = a_node(), a_node()
-    await store.register(gone, lease_s=1)
-    await store.register(stays, lease_s=15)
+async def test_reaping_leaves_the_nodes_alone(store: Store, clock: SteppedClock) -> None:
+    node = a_node()
+    await store.register(node, lease_s=1)
     clock.advance(5)
     assert await store.reap(10) == []
-    clock.now = START  # were the row still there, its lease would hold again
-    assert [one.id for one in await store.nodes()] == [stays.id]
+    assert [one.id for one in await store.nodes()] == [node.id]
 
 
 async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(store: Store) -> None:
     job = await put_running(store)
     await store.cancel(job.id)
+    await store.deregister("n1")
     (after,) = await store.reap(10)
     assert (after.state, after.cancel_requested) == (State.CANCELLED, False)
     assert await told_of(store, job) == ["created", "started", "cancelled"]
@@ -125,6 +174,7 @@ async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(store: Store) ->
 
 async def test_reaping_is_bounded_and_goes_on(store: Store) -> None:
     jobs = await start(store, *await put(store, *(new_job() for _ in range(7))))
+    await store.deregister("n1")
     await put_one(store)
     found: list[Job] = []
     for expected in (3, 3, 1, 0):
@@ -142,6 +192,7 @@ async def test_nothing_to_reap_makes_no_event_row(store: Store) -> None:
 
 async def test_several_reapers_take_each_job_back_once(store: Store) -> None:
     jobs = await start(store, *await put(store, *(new_job() for _ in range(40))))
+    await store.deregister("n1")
     taken: list[str] = []
 
     async def reaper() -> None:
@@ -158,6 +209,7 @@ async def test_several_reapers_take_each_job_back_once(store: Store) -> None:
 @pytest.mark.parametrize("kind", ["succeeded", "failed", "retried"])
 async def test_an_outcome_and_a_reaper_at_the_same_time_settle_on_one(store: Store, kind: str) -> None:
     jobs = await start(store, *await put(store, *(new_job() for _ in range(12))))
+    await store.deregister("n1")
     finished: list[str] = []
     reaped: list[str] = []
 

@@ -14,6 +14,7 @@ from tests.store.backends import (
     Backend,
     SteppedClock,
     end,
+    join,
     new_id,
     new_job,
     put,
@@ -121,6 +122,7 @@ ODD_TEXTS = [
 async def test_text_comes_back_exactly_as_it_was_given(store: Store, text: str) -> None:
     labels = json.dumps({"läbel": "it's 😀 \\ %s", "": ""}, ensure_ascii=False)
     job = await put_one(store, payload=text, labels=labels, type="a/b:c.d", queue="Q-1")
+    await join(store, "n1")
     (running,) = await store.claim([job.id], node="n1", types=["a/b:c.d"])
     assert (running.payload, running.labels, running.type, running.queue, running.node) == (
         text, labels, "a/b:c.d", "Q-1", "n1",
@@ -149,6 +151,7 @@ async def test_names_that_differ_in_case_are_different(store: Store) -> None:
     names = ["mail", "Mail", "MAIL", "mail_", "mail-"]
     jobs = await put(store, *(new_job(name, queue=name) for name in names))
     assert await store.queue_names() == sorted(names)
+    await join(store, "n1")
     claimed = await store.claim_due(10, node="n1", types=["Mail", "mail%"])
     assert [job.id for job in claimed] == [jobs[1].id]
     assert [job.id for job in await store.list_jobs(Filter(queues=("mail",)), limit=10)] == [jobs[0].id]
@@ -171,6 +174,7 @@ async def test_a_waiting_job_is_cancelled_at_once(store: Store, clock: SteppedCl
     assert after.error is not None
     assert after.error.kind == "cancelled"
     clock.advance(100)
+    await join(store, "n1")
     assert await store.claim([job.id], node="n1", types=["mail"]) == []
     assert await store.claim_due(10, node="n1", types=["mail"]) == []
 
@@ -243,6 +247,7 @@ async def test_a_redriven_job_starts_afresh_and_keeps_its_history(
     (kept,) = await store.attempts(job.id)
     assert (kept.fence, kept.number, kept.outcome) == (1, 1, state.value)
     assert kept.finished_at == START
+    await join(store, "n2")
     (again,) = await store.claim_due(1, node="n2", types=["mail"])
     assert (again.id, again.attempt, again.fence) == (job.id, 1, 2)
     assert [one.fence for one in await store.attempts(job.id)] == [1, 2]
@@ -271,7 +276,9 @@ async def test_redrive_looks_at_the_version_first(store: Store) -> None:
 
 async def test_a_write_that_fails_in_the_middle_leaves_nothing(durable_backend: Backend) -> None:
     async with durable_backend.open() as store:
-        job, waiting = await put_running(store), await put_one(store)
+        job, waiting = await put_running(store, node="gone"), await put_one(store)
+        await store.deregister("gone")
+        await join(store, "n1")
         new = new_job(queue="new")
         durable_backend.execute("ALTER TABLE events RENAME TO mislaid")
         for write in (

@@ -12,6 +12,7 @@ from tests.store.backends import (
     SteppedClock,
     assert_lawful,
     end,
+    join,
     new_id,
     new_job,
     put,
@@ -33,6 +34,7 @@ MAIL = frozenset({"mail"})
 
 async def test_a_claim_starts_an_attempt(store: Store, clock: SteppedClock) -> None:
     job = await put_one(store)
+    await join(store, "n1")
     clock.advance(2)
     (running,) = await store.claim([job.id], node="n1", types=MAIL)
     assert running == await store.get(job.id)
@@ -45,6 +47,7 @@ async def test_a_claim_starts_an_attempt(store: Store, clock: SteppedClock) -> N
 
 async def test_nothing_starts_early(store: Store, clock: SteppedClock) -> None:
     job = await put_one(store, delay_us=5 * SECOND)
+    await join(store, "n1")
     clock.now = job.run_at - 1
     assert await store.claim([job.id], node="n1", types=MAIL) == []
     assert await store.claim_due(10, node="n1", types=MAIL) == []
@@ -81,6 +84,7 @@ async def test_claims_come_in_the_order_in_which_they_should_run(store: Store, c
     places = [(priority, at) for priority in (5, 0, 9) for at in (2, 0, 1, 0)]  # some are alike: the id decides
     jobs = await put(store, *(new_job(priority=priority, run_at=START + at) for priority, at in places))
     clock.advance(1)
+    await join(store, "n1")
     claimed = await store.claim([job.id for job in jobs], node="n1", types=MAIL)
     assert [job.id for job in claimed] == [job.id for job in sorted(jobs, key=lambda j: (j.priority, j.run_at, j.id))]
 
@@ -119,12 +123,14 @@ async def test_claim_due_looks_past_jobs_it_cannot_run(store: Store) -> None:
     await put(store, *(new_job("other", priority=0) for _ in range(20)))
     await put(store, *(new_job(priority=0, delay_us=SECOND) for _ in range(20)))
     job = await put_one(store, priority=9)
+    await join(store, "n1")
     assert [one.id for one in await store.claim_due(3, node="n1", types=MAIL)] == [job.id]
 
 
 async def test_claims_at_the_same_time_share_nothing(store: Store) -> None:
     jobs = await put(store, *(new_job(priority=number % 3) for number in range(120)))
     ids = [job.id for job in jobs]
+    await join(store, "a0", "a1", "a2", "b0", "b1", "b2")
     taken: list[str] = []
 
     async def by_id(node: str) -> None:
@@ -197,6 +203,7 @@ async def test_a_job_handed_back_has_spent_nothing(store: Store, clock: SteppedC
     assert (attempt.outcome, attempt.number, attempt.error) == ("released", 1, shutdown)
     ((event,),) = (await told(store))[2:]
     assert (event.what, event.error) == ("released", shutdown)
+    await join(store, "n2")
     (again,) = await store.claim_due(1, node="n2", types=MAIL)
     assert (again.attempt, again.fence) == (1, 2)
 
@@ -204,6 +211,7 @@ async def test_a_job_handed_back_has_spent_nothing(store: Store, clock: SteppedC
 async def test_an_old_fence_changes_nothing(store: Store) -> None:
     old = await put_running(store)
     await end(store, old, "released")
+    await join(store, "n2")
     (new,) = await store.claim_due(1, node="n2", types=MAIL)
     before = await told(store), await store.attempts(old.id)
     for kind in ("succeeded", "retried", "failed", "cancelled", "released"):
@@ -267,6 +275,7 @@ async def test_every_attempt_stays_on_record(store: Store, clock: SteppedClock) 
     job = await put_one(store, max_attempts=9)
     for kind in ("retried", "released", "retried", "succeeded"):
         clock.advance(1)
+        await join(store, f"n-{kind}", "last")
         (running,) = await store.claim_due(1, node=f"n-{kind}", types=MAIL)
         await end(store, running, kind)
     await store.redrive(job.id)
@@ -295,8 +304,10 @@ async def test_a_poison_job_is_failed_after_so_many_crashes(store: Store, clock:
     job = await put_one(store)
     for crashes in range(1, MAX_CRASHES + 1):
         clock.advance(1)
+        await join(store, "dead")
         (running,) = await store.claim_due(1, node="dead", types=MAIL)
         assert running.attempt == 1
+        await store.deregister("dead")
         (after,) = await store.reap(10)
         assert (after.crashes, after.attempt, after.fence) == (crashes, 0, crashes)
     assert after == await store.get(job.id)

@@ -71,7 +71,7 @@ class Program:
         self.store = store
         self.clock = backend.clock
         self.jobs: dict[str, Known] = {}
-        self.leases: dict[str, int] = {}
+        self.nodes: dict[str, int] = {}
         self.handed_out: dict[str, list[Job]] = {}
 
     @staticmethod
@@ -106,6 +106,7 @@ class Program:
         self.claimed(await self.store.claim_due(limit, node=node, types=["mail"]), self.claimable()[:limit], node)
 
     def claimed(self, answer: list[Job], expected: list[Known], node: str) -> None:
+        expected = expected if node in self.nodes else []
         for one in expected:
             one.move("running")
             one.attempt, one.fence, one.node = one.attempt + 1, one.fence + 1, node
@@ -174,25 +175,32 @@ class Program:
 
     async def register(self, node: str) -> None:
         await self.store.register(a_node(id=node), lease_s=LEASE_S)
-        self.leases[node] = self.clock() + LEASE_S * SECOND
+        self.nodes[node] = self.clock() + LEASE_S * SECOND
 
     async def beat(self, node: str) -> None:
         running = await self.store.heartbeat(node, lease_s=LEASE_S)
-        if self.leases.get(node, 0) <= self.clock():
+        if node not in self.nodes:
             assert running is None
         else:
             assert running is not None
             held = [one for one in self.jobs.values() if one.state == "running" and one.node == node]
             assert sorted(running) == sorted((one.id, one.fence, one.cancel_requested) for one in held)
-            self.leases[node] = self.clock() + LEASE_S * SECOND
+            self.nodes[node] = self.clock() + LEASE_S * SECOND
 
     async def leave(self, node: str) -> None:
         await self.store.deregister(node)
-        self.leases.pop(node, None)
+        self.nodes.pop(node, None)
+
+    async def expire(self, node: str, seen_s: int) -> None:
+        """``seen_s``: how long before now the one who expires has last seen the row."""
+        seen = self.clock() + (LEASE_S - seen_s) * SECOND
+        held = self.nodes.get(node) == seen
+        assert await self.store.expire(node, lease_until=seen) is held
+        if held:
+            del self.nodes[node]
 
     async def reap(self) -> None:
-        self.leases = {node: until for node, until in self.leases.items() if until > self.clock()}
-        lost = [one for one in self.jobs.values() if one.state == "running" and one.node not in self.leases]
+        lost = [one for one in self.jobs.values() if one.state == "running" and one.node not in self.nodes]
         for one in lost:
             one.attempt -= 1
             one.crashes += 1
@@ -234,9 +242,10 @@ step = st.one_of(
     st.tuples(st.just("claim"), numbers, node),
     st.tuples(st.just("claim_due"), st.integers(1, 3), node),
     st.tuples(st.just("finish"), st.lists(wish, min_size=1, max_size=JOBS)),
-    st.tuples(st.just("tick"), st.integers(1, 3)),
+    st.tuples(st.just("tick"), st.sampled_from([1, 2, 3, 100])),
     st.tuples(st.sampled_from(["cancel", "redrive"]), number),
     st.tuples(st.sampled_from(["register", "beat", "leave"]), node),
+    st.tuples(st.just("expire"), node, st.integers(0, 3)),
     st.tuples(st.just("reap")),
 )
 
@@ -245,6 +254,7 @@ async def run(backend: Backend, steps: list[tuple[object, ...]]) -> None:
     async with backend.open() as store:
         program = Program(store, backend)
         await program.insert(range(3), 0, 5)
+        await program.register(NODES[0])
         for name, *arguments in steps:
             await getattr(program, str(name))(*arguments)
         await program.check()

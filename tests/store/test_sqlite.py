@@ -17,6 +17,7 @@ from tests.store.backends import (
     SECOND,
     START,
     SqliteBackend,
+    join,
     new_id,
     new_job,
     put,
@@ -156,6 +157,7 @@ async def test_two_stores_on_one_file_see_each_other(place: SqliteBackend) -> No
     async with place.open() as here, place.open() as there:
         job = await put_one(here)
         assert await there.get(job.id) == job
+        await join(here, "n1", "n2")
         (running,) = await there.claim([job.id], node="n2", types=["mail"])
         assert await here.claim([job.id], node="n1", types=["mail"]) == []
         assert await here.get(job.id) == running
@@ -192,6 +194,22 @@ async def test_a_full_disk_changes_nothing_and_passes(place: SqliteBackend) -> N
         assert running.version == 2
         await store._file.write(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchall())
         assert all(created for _, created in await store.insert(new))
+
+
+async def test_the_ping_notices_that_nothing_can_be_written(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        await store.ping()
+        await store._file.write(lambda db: db.execute("PRAGMA query_only = ON").fetchall())
+        with pytest.raises(StoreUnavailable):
+            await put_one(store)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.ping()
+            assert caught.value.reason == "it cannot be written"
+        store._file._writer.execute("PRAGMA query_only = OFF")
+        await store.ping()  # by writing: nobody else may be there to try
+        assert not store._file.last_write_failed
 
 
 async def test_one_who_waits_for_his_turn_may_leave(place: SqliteBackend) -> None:
@@ -244,12 +262,75 @@ async def test_a_closed_store_says_so(place: SqliteBackend) -> None:
 async def test_a_bug_is_not_dressed_up_as_an_outage(place: SqliteBackend) -> None:
     async with place.open() as store:
         assert isinstance(store, SqliteStore)
-        with pytest.raises(sqlite3.IntegrityError):
-            await store._file.write(lambda db: db.execute("INSERT INTO meta VALUES ('x', NULL)"))
+        for broken in ("INSERT INTO meta VALUES ('x', NULL)", "INSERT INTO meta VALUES ('x', ?)"):
+            with pytest.raises(StoreError, match="SQLite refused") as caught:
+                await store._file.write(
+                    lambda db, sql=broken: (db.execute("INSERT INTO meta VALUES ('a', 'b')"), db.execute(sql))
+                )
+            assert not isinstance(caught.value, StoreUnavailable)
+            assert isinstance(caught.value.__cause__, sqlite3.IntegrityError | sqlite3.ProgrammingError)
         with pytest.raises(ZeroDivisionError):
             await store._file.write(lambda db: (db.execute("INSERT INTO meta VALUES ('x', 'y')"), 1 / 0))
         assert await store.epoch("e") == "e"
         assert await store._file.read(lambda db: db.execute("SELECT count(*) FROM meta").fetchone()) == (1,)
+
+
+async def test_a_move_that_does_not_take_is_rolled_back(place: SqliteBackend) -> None:
+    async with place.open() as store:
+        job = await put_one(store)
+        place.execute("CREATE TRIGGER stuck BEFORE UPDATE ON jobs BEGIN SELECT RAISE(IGNORE); END")
+        with pytest.raises(StoreError, match="only 0 of 1 jobs"):
+            await store.cancel(job.id)
+        place.execute("DROP TRIGGER stuck")
+        place.execute("CREATE TRIGGER broken BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+        with pytest.raises(StoreError, match=r"SQLite refused.*no"):
+            await store.cancel(job.id)
+        assert await store.get(job.id) == job
+        place.execute("DROP TRIGGER broken")
+        assert (await store.cancel(job.id)).state is State.CANCELLED
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_list_that_takes_too_long_is_ended_and_says_so(
+    place: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "STEPS_A_LOOK", 100)
+    async with place.open() as store:
+        await put(store, *(new_job() for _ in range(500)))
+        monkeypatch.setattr(sqlite_file, "LIST_S", -1.0)
+        for call in (lambda: store.list_jobs(Filter(labels=(("a", "b"),)), limit=5), store.queues):
+            with pytest.raises(StoreUnavailable, match="took too long; narrow it"):
+                await call()
+        monkeypatch.undo()
+        assert await store.list_jobs(Filter(labels=(("a", "b"),)), limit=5) == []
+        assert len(await store.queues()) == 1
+
+
+async def test_lists_make_no_short_question_wait(place: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place.open() as store:
+        assert isinstance(store, SqliteStore)
+        job = await put_one(store)
+        begun, go_on = threading.Semaphore(0), threading.Event()
+
+        def slow(db: sqlite3.Connection) -> None:
+            begun.release()
+            assert go_on.wait(10)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(sqlite_file.LIST_READERS):
+                nursery.start_soon(store._file.read_long, slow)
+                await trio.to_thread.run_sync(begun.acquire)
+            with trio.fail_after(5):
+                assert await store.get(job.id) == job
+                assert [entry.id for entry in await store.due(5)] == [job.id]
+                assert await store.still_waiting([job.id]) == [job]
+                await store.ping()
+            monkeypatch.setattr(sqlite_file, "LIST_TURN_S", 0.05)
+            with pytest.raises(StoreUnavailable, match="too many long lists"):
+                await store.list_jobs(Filter(), limit=1)
+            go_on.set()
 
 
 async def test_a_write_costs_one_sync_of_the_log(place: SqliteBackend) -> None:
@@ -272,7 +353,7 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "the failed, of which there are few": lambda db: sqlite_reads.list_jobs(
         db, Filter(states=(State.FAILED,)), 5, None, START
     ),
-    "what is lost": lambda db: sqlite_reads.lost(db, 5, START),
+    "what is lost": lambda db: sqlite_reads.lost(db, 5),
 }
 
 

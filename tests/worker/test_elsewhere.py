@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from tests.worker.attempts import claimed, outcome_of, running_pool
 from tickr.worker.attempt import StopReason
 from tickr.worker.handlers import Job, Jobs
+
+
+async def a_coroutine() -> None: ...
 
 
 async def test_plain_handlers_run_in_a_thread() -> None:
@@ -67,7 +73,7 @@ async def test_a_thread_that_ends_well_after_a_stop_has_succeeded() -> None:
         assert (await bench.outcomes.next()).result == '"done"'
 
 
-async def test_a_thread_that_does_not_stop_is_abandoned_and_keeps_its_slot() -> None:
+async def test_a_thread_that_does_not_stop_is_abandoned() -> None:
     started, end = threading.Event(), threading.Event()
 
     def hangs_here() -> None:
@@ -76,20 +82,54 @@ async def test_a_thread_that_does_not_stop_is_abandoned_and_keeps_its_slot() -> 
 
     jobs = Jobs()
     jobs.handler("t")(hangs_here)
-    async with running_pool(jobs, slots=1, unresponsive_after_s=0.05) as bench:
-        job = claimed("t", timeout_us=100_000)
-        outcome = await bench.run(job)
-        assert started.is_set()
-        assert outcome.kind == "retried"
-        assert outcome.failure is not None
-        assert outcome.failure.kind == "unresponsive"
-        assert "hangs_here" in (outcome.failure.traceback or "")
-        assert [(zombie.job_id, zombie.where) for zombie in bench.pool.zombies] == [(job.id, "thread")]
-        assert bench.pool.free == 0
-        end.set()
-        assert await bench.pool.wait_free() == 1
-        assert bench.pool.zombies == []
-        assert len(bench.outcomes.all) == 1
+    with capture_logs() as lines:
+        async with running_pool(jobs, slots=1, unresponsive_after_s=0.05) as bench:
+            job = claimed("t", timeout_us=100_000)
+            outcome = await bench.run(job)
+            assert started.is_set()
+            assert outcome.kind == "retried"
+            assert outcome.failure is not None
+            assert outcome.failure.kind == "unresponsive"
+            assert "hangs_here" in (outcome.failure.traceback or "")
+            assert [(zombie.job_id, zombie.where) for zombie in bench.pool.zombies] == [(job.id, "thread")]
+            end.set()
+            while bench.pool.zombies:
+                await trio.lowlevel.checkpoint()
+            assert len(bench.outcomes.all) == 1, "what it did in the end counts for nothing"
+    said = [(line["event"], line.get("where")) for line in lines if line["event"].startswith("job.left_behind")]
+    assert said == [("job.left_behind", "thread"), ("job.left_behind_ended", None)]
+
+
+async def test_abandoned_threads_cost_no_slots_up_to_a_bound_and_are_told_of_beyond() -> None:
+    end = threading.Event()
+    jobs = Jobs()
+    jobs.handler("hangs")(end.wait)
+    jobs.handler("thread")(lambda: None)
+    jobs.handler("loop")(a_coroutine)
+
+    async def lost_after_one_more() -> int:
+        with capture_logs() as lines:
+            await bench.run(claimed("hangs", timeout_us=20_000))
+        told = [
+            (line["lost"], line["slots"], line["threads"]) for line in lines if line["event"] == "worker.slots_lost"
+        ]
+        lost = 2 - bench.pool.free
+        assert told == ([(lost, 2, len(bench.pool.zombies))] if lost else [])
+        return lost
+
+    async with running_pool(jobs, slots=2, unresponsive_after_s=0.01) as bench:
+        for lost in (0, 0, 1):
+            assert await lost_after_one_more() == lost
+            with trio.fail_after(10):
+                for type in ("loop", "thread"):
+                    assert (await bench.run(claimed(type))).kind == "succeeded", "there is a slot and a thread for it"
+        assert await lost_after_one_more() == 2
+        with capture_logs() as lines:
+            end.set()
+            while bench.pool.zombies:
+                await trio.lowlevel.checkpoint()
+        assert [line["lost"] for line in lines if line["event"] == "worker.slots_lost"] == [1, 0]
+        assert await bench.pool.wait_free() == 2
 
 
 def in_process(job: Job, a: int) -> dict[str, Any]:
@@ -104,6 +144,25 @@ def process_dies() -> None:
     os._exit(3)
 
 
+def process_is_killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def process_is_terminated_once(folder: str) -> str:
+    """As if the signal had come while the process was starting."""
+    (Path(folder) / str(os.getpid())).touch()
+    if len(os.listdir(folder)) < 2:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return "done"
+
+
+def process_meets(folder: str, count: int) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    while len(os.listdir(folder)) < count:
+        time.sleep(0)
+
+
 def process_sleeps() -> None:
     time.sleep(3_600)  # virtual: killed at once
 
@@ -115,18 +174,46 @@ def returns_unpicklable() -> Any:
 @pytest.mark.slow
 async def test_processes() -> None:
     jobs = Jobs()
-    for function in (in_process, process_exits, process_dies, process_sleeps, returns_unpicklable):
+    for function in (in_process, process_exits, process_dies, process_is_killed, process_sleeps, returns_unpicklable):
         jobs.handler(function.__name__, run_in="process")(function)
     async with running_pool(jobs) as bench:
         outcome = await bench.run(claimed("in_process", {"a": 1}))
         assert outcome.result is not None
         assert outcome.result.startswith('{"a":1,"payload":{"a":1},"pid":')
         assert str(os.getpid()) not in outcome.result
-        for type in ("process_exits", "process_dies", "returns_unpicklable"):
+        messages = {
+            "process_exits": "SystemExit: 3",
+            "process_dies": "Its process ended unexpectedly (exit code 3).",
+            "process_is_killed": "Its process ended unexpectedly (killed by signal 9; out of memory?).",
+            "returns_unpicklable": "",
+        }
+        for type, message in messages.items():
             outcome = await bench.run(claimed(type))
             assert outcome.kind == "retried", type
             assert outcome.failure is not None
             assert outcome.failure.kind == "exception"
+            assert outcome.failure.message == message or not message
         outcome = await bench.run(claimed("process_sleeps", timeout_us=500_000))
         assert outcome.failure is not None
         assert outcome.failure.kind == "timeout"
+
+
+@pytest.mark.slow
+async def test_a_signal_to_the_group_while_a_process_starts_costs_no_attempt(tmp_path: Path) -> None:
+    jobs = Jobs()
+    jobs.handler("t", run_in="process")(process_is_terminated_once)
+    async with running_pool(jobs) as bench:
+        assert (await bench.run(claimed("t", {"folder": str(tmp_path)}))).result == '"done"'
+
+
+@pytest.mark.slow
+async def test_as_many_processes_as_slots_however_few_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    jobs = Jobs()
+    jobs.handler("meets", run_in="process")(process_meets)
+    async with running_pool(jobs, slots=2) as bench:
+        bench.pool.start([claimed("meets", {"folder": str(tmp_path), "count": 2}) for _ in range(2)])
+        with trio.fail_after(30):
+            assert [(await bench.outcomes.next()).kind for _ in range(2)] == ["succeeded"] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
+import json
 import ssl
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
@@ -26,14 +27,18 @@ from tickr.worker.handlers import GiveUp, Job, Jobs
 ORIGINAL = {"to": "john@example.com", "from": "me@example.com", "body": "Works"}
 """The payload that clients of the original Tickr send."""
 
+HANGS_UP = ""
+"""In place of a reply."""
+
 
 class SmtpServer:
-    """Takes mail on 127.0.0.1. ``replies`` overrides what it says to a command."""
+    """Takes mail on 127.0.0.1. ``replies`` overrides what it says to a command, or to one with its address."""
 
-    def __init__(self, port: int, replies: dict[str, str], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, port: int, replies: dict[str, str], tls: ssl.SSLContext | None, options: list[str]) -> None:
         self.port = port
         self.replies = replies
         self.tls = tls
+        self.options = options
         self.said: list[str] = []
         self.mails: list[EmailMessage] = []
         self.encrypted = False
@@ -56,6 +61,12 @@ class SmtpServer:
             self.said.append(line.decode())
             command = line.decode().upper().split(" ")[0]
             reply = self.replies.get(command, self._reply(command))
+            reply = next(
+                (reply for word, reply in self.replies.items() if "@" in word and word in line.decode()), reply
+            )
+            if reply == HANGS_UP:
+                await stream.aclose()
+                return
             await stream.send_all(reply.encode() + b"\r\n")
             if command == "DATA" and reply.startswith("354"):
                 while b"\r\n.\r\n" not in buffer:
@@ -72,8 +83,8 @@ class SmtpServer:
 
     def _reply(self, command: str) -> str:
         if command == "EHLO":
-            options = ["here", "AUTH PLAIN", *(["STARTTLS"] if self.tls and not self.encrypted else []), "8BITMIME"]
-            return "\r\n".join([*(f"250-{option}" for option in options), "250 SMTPUTF8"])
+            options = ["here", "AUTH PLAIN", *(["STARTTLS"] if self.tls and not self.encrypted else []), *self.options]
+            return "\r\n".join([*(f"250-{option}" for option in options), "250 HELP"])
         return {"DATA": "354 go on", "AUTH": "235 welcome", "STARTTLS": "220 go on", "QUIT": "221 bye"}.get(
             command, "250 fine"
         )
@@ -81,11 +92,15 @@ class SmtpServer:
 
 @contextlib.asynccontextmanager
 async def smtp(
-    replies: dict[str, str] | None = None, *, tls: ssl.SSLContext | None = None, implicit: bool = False
+    replies: dict[str, str] | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    implicit: bool = False,
+    options: tuple[str, ...] = ("8BITMIME", "SMTPUTF8"),
 ) -> AsyncIterator[SmtpServer]:
     async with trio.open_nursery() as nursery:
         listeners: list[Any] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        server = SmtpServer(listeners[0].socket.getsockname()[1], replies or {}, tls)
+        server = SmtpServer(listeners[0].socket.getsockname()[1], replies or {}, tls, [*options])
         if implicit and tls is not None:
             listeners = [trio.SSLListener(listener, tls) for listener in listeners]
         nursery.start_soon(trio.serve_listeners, server.serve, listeners)
@@ -124,7 +139,9 @@ async def test_mail_is_sent() -> None:
     async with smtp() as server:
         outcome = await send(server, ORIGINAL)
     assert outcome.kind == "succeeded"
-    assert outcome.result == f'{{"sent":true,"recipients":1,"message_id":"<{outcome.job.id}@example.com>"}}'
+    assert (
+        outcome.result == f'{{"sent":true,"recipients":1,"refused":{{}},"message_id":"<{outcome.job.id}@example.com>"}}'
+    )
     (mail,) = server.mails
     assert (mail["To"], mail["From"], mail["Subject"]) == ("john@example.com", "me@example.com", "")
     assert mail.get_content().strip() == "Works"
@@ -206,6 +223,70 @@ async def test_what_the_server_says_decides(replies: dict[str, str], kind: str) 
     assert outcome.kind == kind
     assert outcome.failure is not None
     assert "Works" not in outcome.failure.message
+
+
+async def test_who_was_refused_is_told_and_the_others_get_it_once() -> None:
+    payload = {**ORIGINAL, "to": ["a@example.com", "no@example.com"], "cc": ["A <a@example.com>", "later@example.com"]}
+    refusals = {"<no@example.com>": "550-no such\r\n550 user", "<later@example.com>": "450 " + "busy " * 100}
+    with capture_logs() as lines:
+        async with smtp(refusals) as server:
+            outcome = await send(server, payload)
+    assert outcome.kind == "succeeded"
+    assert outcome.result is not None
+    result = json.loads(outcome.result)
+    assert result["recipients"] == 1
+    assert result["refused"].keys() == {"no@example.com", "later@example.com"}
+    assert result["refused"]["no@example.com"] == "550 no such user"
+    assert result["refused"]["later@example.com"].startswith("450 busy busy")
+    assert len(result["refused"]["later@example.com"]) <= 200
+    assert len(server.mails) == 1
+    (line,) = [line for line in lines if line["event"] == "email.partly_refused"]
+    assert (line["log_level"], line["refused"], line["of"], line["statuses"]) == ("warning", 2, 3, ["450", "550"])
+    assert "example.com" not in str(lines)
+
+
+async def test_one_refused_address_twice_is_all_refused() -> None:
+    async with smtp({"RCPT": "550 no such user"}) as server:
+        outcome = await send(server, {**ORIGINAL, "cc": "John <john@example.com>"})
+    assert outcome.failure is not None
+    assert outcome.failure.message == "the server refused all 1 recipients (status 550)"
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("farewell", ["451 not now", HANGS_UP])
+async def test_a_bad_farewell_is_no_reason_to_send_again(farewell: str) -> None:
+    async with smtp({"QUIT": farewell}) as server:
+        outcome = await send(server, ORIGINAL)
+    assert outcome.kind == "succeeded"
+    assert len(server.mails) == 1
+
+
+async def test_the_body_arrives_as_it_is_whatever_the_server_can_take() -> None:
+    body = "From me to you\n>From here\n" + "long " * 300 + "\nGr\xfc\xdfe\n"
+    for text in (body, "From me to you\n", "Gr\xfc\xdfe\n"):
+        async with smtp(options=()) as server:
+            outcome = await send(server, {**ORIGINAL, "body": text, "subject": "Gr\xfc\xdfe"})
+        assert outcome.kind == "succeeded"
+        (mail,) = server.mails
+        assert mail.as_bytes().isascii()
+        assert mail.get_content().splitlines() == text.splitlines()
+        assert mail["Subject"] == "Gr\xfc\xdfe"
+
+
+async def test_international_addresses() -> None:
+    payload = {**ORIGINAL, "to": "J\xfcrgen <j\xfcrgen@example.com>"}
+    async with smtp() as server:
+        outcome = await send(server, payload)
+    assert outcome.kind == "succeeded", outcome
+    assert "rcpt TO:<j\xfcrgen@example.com>" in server.said
+    assert "SMTPUTF8" in next(line for line in server.said if line.startswith("mail FROM"))
+    for field in ({"to": "j\xfcrgen@example.com"}, {"from": "m\xfcller@example.com"}, {"reply_to": "\xe9@example.com"}):
+        async with smtp(options=("8BITMIME",)) as server:
+            outcome = await send(server, {**ORIGINAL, **field})
+        assert outcome.failure is not None
+        assert outcome.failure.kind == "give_up"
+        assert "SMTPUTF8" in outcome.failure.message
+        assert server.mails == []
 
 
 async def test_nobody_there_is_tried_again() -> None:

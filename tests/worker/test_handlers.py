@@ -13,6 +13,9 @@ import pytest
 
 from tests.worker.attempts import claimed
 from tickr import retry
+from tickr.api import submission
+from tickr.api.problems import Problem
+from tickr.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from tickr.worker.arguments import BadPayload
 from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
 
@@ -182,13 +185,36 @@ def test_what_could_never_run_is_refused_when_registered(function: Any, options:
         ("a\n", {}),
         ("t", {"timeout": 0}),
         ("t", {"timeout": float("nan")}),
+        ("t", {"timeout": 30 * 86_400 + 1}),
+        ("t", {"timeout": "30"}),
         ("t", {"max_attempts": 0}),
+        ("t", {"max_attempts": 101}),
+        ("t", {"max_attempts": 2.5}),
+        ("t", {"max_attempts": True}),
         ("t", {"backoff": retry.Backoff(factor=0.5)}),
     ],
 )
 def test_bad_names_and_numbers_are_refused(type: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Jobs().handler(type, **options)(at_top)
+
+
+def test_a_decorator_without_parentheses_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r'write @jobs\.handler\("at_top"\)'):
+        Jobs().handler(at_top)  # type: ignore[call-overload, arg-type, unused-ignore]
+
+
+def test_what_a_submission_may_say_a_handler_may_too() -> None:
+    jobs = Jobs()
+    jobs.handler("t", timeout=MAX_TIMEOUT_S, max_attempts=MAX_ATTEMPTS)(at_top)
+    handler = jobs.get("t")
+    assert handler is not None
+    for field, most in (("timeout", handler.timeout), ("max_attempts", handler.max_attempts)):
+        body = b'{"type":"t","%s":%d}'
+        assert most is not None
+        submission.read(body % (field.encode(), most), now=0, defaults=jobs.get)
+        with pytest.raises(Problem):
+            submission.read(body % (field.encode(), most + 1), now=0, defaults=jobs.get)
 
 
 def test_a_type_has_one_handler() -> None:

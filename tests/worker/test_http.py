@@ -110,7 +110,7 @@ async def test_retry_after_that_says_nothing_leaves_it_to_the_back_off(header: s
 async def test_nobody_there() -> None:
     async with serving(reply("200 OK")) as server:
         pass
-    with pytest.raises(HttpFailed):
+    with pytest.raises(HttpFailed, match="failed: Connection refused"):
         await private(server.url())
 
 
@@ -311,6 +311,13 @@ async def test_what_must_not_be_sent_is_final(options: dict[str, Any]) -> None:
         with pytest.raises(GiveUp):
             await private(server.url(), **options)
     assert server.requests == []
+
+
+async def test_headers_go_out_as_latin_1() -> None:
+    async with serving(reply("200 OK")) as server:
+        await private(server.url(), headers={"X-Name": "J\xfcrgen"}, body={"a": 1})
+    assert b"\r\nX-Name: J\xfcrgen\r\n" in server.requests[0]
+    assert b"\r\ncontent-type: application/json\r\n" in server.requests[0]
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------

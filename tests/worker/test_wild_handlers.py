@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.worker.attempts import claimed, running_pool
+from tests.worker.attempts import claimed, outcome_of, running_pool
 from tickr.worker.handlers import Jobs
 
 
@@ -139,6 +139,29 @@ async def test_nothing_a_handler_raises_takes_the_node_down(function: Any) -> No
         assert "\n" not in failure.message
         assert len((failure.traceback or "").encode()) <= 16 * 1024
         assert (await bench.run(claimed("tame"))).kind == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ExceptionGroup("two", [ValueError("first"), ExceptionGroup("inner", [KeyError("second")])]),
+            "ExceptionGroup: two (2 sub-exceptions): ValueError: first; KeyError: 'second'",
+        ),
+        (
+            ExceptionGroup("many", [ValueError(f"{n}") for n in range(1, 10)]),
+            "ExceptionGroup: many (9 sub-exceptions): ValueError: 1; ValueError: 2; ValueError: 3; ...",
+        ),
+        (ExceptionGroup("one", [ValueError("alone")]), "ValueError: alone"),
+    ],
+)
+async def test_a_group_names_its_first_errors(error: Exception, message: str) -> None:
+    async def handler() -> None:
+        raise error
+
+    outcome = await outcome_of(handler)
+    assert outcome.failure is not None
+    assert outcome.failure.message == message
 
 
 @pytest.mark.filterwarnings("ignore:.*was garbage collected")

@@ -14,12 +14,14 @@ from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from tickr.api import compat, health, jobs, problems, queues, wire
 from tickr.api.access import Guard
 from tickr.api.connection import Connection
 from tickr.api.context import Context
+from tickr.api.problems import Problem
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -76,8 +78,12 @@ def _guard(app: Edge, guard: Guard) -> None:
         guard.check(request if has_request_context() else websocket)
 
     async def explain(error: Exception) -> Response:
-        path = request.path if has_request_context() else websocket.path
-        return problems.response(problems.problem_of(error), path)
+        if has_request_context():
+            return problems.response(problems.problem_of(error), request.path)
+        if isinstance(error, HTTPException):
+            # Of a path that takes no websocket the router says that it takes no GET.
+            error = Problem(404, "not_found", "There is no websocket here; ask without Upgrade.")
+        return problems.response(problems.problem_of(error), websocket.path)
 
     app.before_request(admit)
     app.before_websocket(admit)

@@ -53,9 +53,7 @@ def add_routes(app: Quart, context: Context) -> None:
         incoming.known_query(request)
         found = await readiness(context)
         status = 200 if found.able else 503
-        return wire.json_response(
-            wire.envelope(status, f"Tickr is {found.status}", msgspec.structs.asdict(found)), status
-        )
+        return wire.json_response(wire.envelope(status, f"Tickr is {found.status}", msgspec.to_builtins(found)), status)
 
     app.add_url_rule("/api/v2/jobs", "submit_original", submit_original, methods=["POST"])
     app.add_url_rule("/api/v2/health", "health", health, methods=["GET"])

@@ -66,6 +66,9 @@ class Connection(TrioASGIHTTPConnection):
             if absolute is None:
                 return Problem(400, "bad_request", "The request's target is not a path.")
             scope["path"] = absolute[1] or "/"
+        if scope["path"].startswith("//"):
+            # The router would take all the leading slashes for one.
+            return Problem(404, "not_found", "There is nothing here; paths begin with one slash.")
         if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
             return Problem(414, "target_too_long", f"Path and query may have {MAX_TARGET_BYTES} bytes.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:

@@ -14,17 +14,21 @@ from quart import Quart, Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
-from tickr.errors import StoreError
+from tickr.errors import StoreError, StoreUnavailable
 
 PING_TIMEOUT_S = 1.5
 
 
-class Readiness(msgspec.Struct, frozen=True):
-    """``status`` is ``ready``, ``degraded``, ``unavailable`` or ``stopping``; the first two take work."""
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``status`` is ``ready``, ``degraded``, ``unavailable`` or ``stopping``; the first two take work.
+
+    ``reason`` says what is wrong with the store, if more is known than that it does not answer.
+    """
 
     status: str
     store: str
     index: str
+    reason: str = ""
 
     @property
     def able(self) -> bool:
@@ -33,18 +37,19 @@ class Readiness(msgspec.Struct, frozen=True):
 
 async def readiness(context: Context) -> Readiness:
     """Ask the store, at most ``PING_TIMEOUT_S``, and look whether the index was there last."""
-    store = "unavailable"
+    store, reason = "unavailable", ""
     with trio.move_on_after(PING_TIMEOUT_S):
         try:
             await context.store.ping()
             store = "ok"
         except StoreError as error:
             store = error.code.removeprefix("store_")
+            reason = error.reason if isinstance(error, StoreUnavailable) else ""
     index = "ok" if context.index.available else "unavailable"
     if context.stopping.is_set():
-        return Readiness("stopping", store, index)
+        return Readiness("stopping", store, index, reason)
     if store != "ok":
-        return Readiness("unavailable", store, index)
+        return Readiness("unavailable", store, index, reason)
     return Readiness("ready" if index == "ok" else "degraded", store, index)
 
 
@@ -67,6 +72,7 @@ def add_routes(app: Quart, context: Context) -> None:
         }
     )
 
+    # Probes and proxies add parameters of their own to these two; a refusal would get the node restarted.
     async def livez() -> Response:
         return wire.json_response(alive)
 

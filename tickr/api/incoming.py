@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 from quart import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from tickr.api import strict
 from tickr.api.problems import Fault, Problem
@@ -29,7 +30,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def json_body(request: Request) -> bytes:
     """Return the whole body, known to be strict JSON.
 
-    Raises: Problem (400, 415); Quart's own errors for a body that is too large (413) or too slow (408).
+    Raises: Problem (400, 413, 415); Quart's own error for a body that is too slow (408).
     """
     kind = request.mimetype
     if kind != "application/json" and not kind.endswith("+json"):
@@ -53,7 +54,11 @@ async def no_body(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    try:
+        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    except RequestEntityTooLarge:
+        detail = f"The body is larger than {request.max_content_length} bytes, the most this Tickr takes (--max-body)."
+        raise Problem(413, "body_too_large", detail) from None
     assert isinstance(body, bytes)
     return body
 

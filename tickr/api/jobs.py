@@ -7,18 +7,22 @@ document, its ETag and its state are shown as they are at the store's own clock.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
+import trio
 from quart import Quart, Response, request
 
 from tickr.api import incoming, listing, submission, wire
 from tickr.api.context import Context
-from tickr.api.problems import STORE_RETRY_S, Problem
+from tickr.api.problems import store_unavailable
 from tickr.errors import JobNotFound, StoreUnavailable
 from tickr.jobs import WAITING, Job, NewJob, State
 
 PAGE_BYTES = 8 * 1024 * 1024
 """A page of jobs ends early once its payloads and results are this large together, in bytes of text."""
+
+ANSWERED_WITHIN_S = 1.85
+"""From a change's arrival to its answer, in seconds: time in the line and for the store together. Then it is a 503."""
 
 
 def add_routes(app: Quart, context: Context) -> None:
@@ -34,9 +38,9 @@ def add_routes(app: Quart, context: Context) -> None:
 async def submit(context: Context, new: NewJob) -> tuple[Job, bool]:
     """Hand ``new`` to the intake. Raises: what the intake raises; a Problem that names the job if the store is away."""
     try:
-        return await context.intake.submit(new)
+        return await context.intake.submit(new, within_s=ANSWERED_WITHIN_S)
     except StoreUnavailable as error:
-        raise _not_stored(error, new) from error
+        raise store_unavailable(error, submitted=new.id) from error
 
 
 class _Jobs:
@@ -85,11 +89,13 @@ class _Jobs:
         return wire.json_response(wire.items(map(wire.attempt_document, attempts)))
 
     async def cancel(self, job_id: str) -> Response:
-        job = await self._intake.cancel(await self._named(job_id), version=incoming.wished_version(request))
+        name = await self._named(job_id)
+        job = await _in_time(self._intake.cancel(name, version=incoming.wished_version(request)))
         return self._answer(job, 202 if job.state is State.RUNNING else 200)
 
     async def retry(self, job_id: str) -> Response:
-        job = await self._intake.retry(await self._named(job_id), version=incoming.wished_version(request))
+        name = await self._named(job_id)
+        job = await _in_time(self._intake.retry(name, version=incoming.wished_version(request)))
         return self._answer(job)
 
     async def _named(self, job_id: str) -> str:
@@ -117,6 +123,13 @@ class _Jobs:
         return f'No live node handles the type "{job.type}"; the job waits until one does.{hint}'
 
 
+async def _in_time(change: Awaitable[Job]) -> Job:
+    """Return what ``change`` does. Raises: StoreUnavailable: also when it takes too long; it may stand all the same."""
+    with trio.move_on_after(ANSWERED_WITHIN_S):
+        return await change
+    raise StoreUnavailable(f"The store did not answer within {ANSWERED_WITHIN_S} s.", outcome_unknown=True)
+
+
 def _fitting(jobs: list[Job]) -> list[Job]:
     """Return the first of ``jobs``, at least one, that make a page of bearable size."""
     size = 0
@@ -125,18 +138,3 @@ def _fitting(jobs: list[Job]) -> list[Job]:
         if size > PAGE_BYTES and count:
             return jobs[:count]
     return jobs
-
-
-def _not_stored(error: StoreUnavailable, new: NewJob) -> Problem:
-    if error.outcome_unknown:
-        detail = f"The connection to the store broke: whether the job is stored is not known. Ask for /jobs/{new.id}, "
-        detail += f'or submit again with "id": "{new.id}".'
-    else:
-        detail = "The store cannot be reached just now; the job was not stored."
-    return Problem(
-        503,
-        error.code,
-        detail,
-        headers={"Retry-After": str(STORE_RETRY_S)},
-        members={"job_id": new.id, "outcome_unknown": error.outcome_unknown},
-    )

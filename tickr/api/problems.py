@@ -105,7 +105,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, errors.Overloaded):
         return Problem(429, error.code, str(error), headers={"Retry-After": str(math.ceil(error.retry_after_s))})
     if isinstance(error, errors.StoreUnavailable):
-        return _store_unavailable(error)
+        return store_unavailable(error)
     if isinstance(error, errors.StoreError):
         log.error("http.store_error", code=error.code, error=str(error))
         return Problem(503, error.code, "The store cannot be used just now.", headers={"Retry-After": "30"})
@@ -137,17 +137,24 @@ def _of_framework(error: HTTPException) -> Problem:
     return Problem(status, code, detail, headers={"Allow": ", ".join(sorted(allowed))} if allowed else None)
 
 
-def _store_unavailable(error: errors.StoreUnavailable) -> Problem:
-    log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown)
-    detail = "The store cannot be reached just now; nothing was changed."
-    if error.outcome_unknown:
-        detail = "The connection to the store broke: whether the change stands is not known. Look, or ask again."
+def store_unavailable(error: errors.StoreUnavailable, *, submitted: str | None = None) -> Problem:
+    """Return the 503 for ``error``, and log it; ``submitted`` is the id of the job that was to be stored, if any."""
+    log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown, job=submitted)
+    detail = f"The store cannot be used just now{f' ({error.reason})' if error.reason else ''}: "
+    if not error.outcome_unknown:
+        detail += "nothing was changed." if submitted is None else "the job was not stored."
+    elif submitted is None:
+        detail += "whether the change stands is not known. Look, or ask again."
+    else:
+        detail += f"whether the job is stored is not known. Ask for /jobs/{submitted}, "
+        detail += f'or submit again with "id": "{submitted}".'
+    named = {} if submitted is None else {"job_id": submitted}
     return Problem(
         503,
         error.code,
         detail,
         headers={"Retry-After": str(STORE_RETRY_S)},
-        members={"outcome_unknown": error.outcome_unknown},
+        members={**named, "outcome_unknown": error.outcome_unknown},
     )
 
 

@@ -8,6 +8,7 @@ Pure: the clock and the handlers' defaults are handed in.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,13 +20,13 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tickr import jobs
 from tickr.api.context import HandlerDefaults
+from tickr.api.places import pointer
 from tickr.api.problems import Fault, invalid
+from tickr.api.strict import MAX_DEPTH
 from tickr.api.wire import EPOCH
-from tickr.jobs import NewJob
+from tickr.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S, NewJob
 from tickr.retry import DEFAULT, MAX_DELAY_S, Backoff
 
-MAX_TIMEOUT_S = 30 * 86_400.0
-MAX_ATTEMPTS = 100
 MAX_LABELS = 16
 
 LABEL_NAME = r"[A-Za-z0-9_.-]{1,64}"
@@ -100,6 +101,49 @@ def read(body: bytes, *, now: int, defaults: Callable[[str], HandlerDefaults | N
     return new_job(said, defaults(said.type))
 
 
+def write(fields: dict[str, Any]) -> bytes:
+    """Return the body that says ``fields``, for a program that submits without HTTP.
+
+    Raises: Problem (422): there is no JSON for a value, with a pointer to it. The rest is ``strict``'s and ``read``'s.
+    """
+    try:
+        body = msgspec.json.encode(fields)
+        # msgspec writes NaN and infinities as null, so only a body with a null needs the long look.
+        fault = _unwritable(msgspec.to_builtins(fields)) if b"null" in body else None
+    except Exception as error:  # encoding runs code of the values' own types
+        fault = _unwritable(fields) or Fault("", f"cannot be written as JSON ({type(error).__name__}: {error})")
+    if fault:
+        raise invalid([fault])
+    return body
+
+
+def _unwritable(value: Any, depth: int = 0) -> Fault | None:
+    """Return the first thing in ``value`` for which there is no JSON, or None."""
+    if depth > MAX_DEPTH:
+        return Fault("", f"is nested deeper than {MAX_DEPTH} levels, or holds itself")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Fault("", f"is {value}, which JSON does not have")
+    if not isinstance(value, dict | list | tuple):
+        return _unwritable_leaf(value)
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, member in members:
+        if isinstance(value, dict) and (fault := _unwritable_leaf(name)):
+            return Fault("", f"has a key that {fault.detail}")
+        if fault := _unwritable(member, depth + 1):
+            return Fault(pointer(str(name)) + fault.pointer, fault.detail)
+    return None
+
+
+def _unwritable_leaf(value: object) -> Fault | None:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return Fault("", "holds half of a surrogate pair (\\ud800 to \\udfff)")
+    except Exception as error:
+        return Fault("", f"cannot be written as JSON ({type(error).__name__}: {error})"[:300])
+    return None
+
+
 def read_record(body: bytes, kind: type[Record], rules: dict[str, str]) -> Record:
     """Return the record of ``kind`` that ``body`` (strict JSON) describes. Raises: Problem (422), all faults told."""
     try:
@@ -125,11 +169,6 @@ def field_faults(body: bytes, kind: type[msgspec.Struct], rules: dict[str, str])
         except msgspec.ValidationError as error:
             faults.append(Fault(pointer(name) + _inner(str(error)), rules[name]))
     return faults
-
-
-def pointer(name: str) -> str:
-    """Return the JSON pointer (RFC 6901) to the member ``name`` of the body."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _near(name: str, known: dict[str, Any]) -> str:

@@ -8,8 +8,11 @@ Exit codes: 0 done, 1 refused or failed, 2 used wrongly (usage, configuration), 
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -30,6 +33,12 @@ COMMANDS = {
 
 class Commands(click.Group):
     """The commands by name, each imported when it is first needed. Written here once, read only."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        # Jobs hold any text; a stdout that lacks a sign of it (LANG=C, PYTHONIOENCODING) shows its number instead.
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

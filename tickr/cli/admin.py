@@ -45,7 +45,7 @@ async def _migrate(store: str, check: bool) -> str:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the checks.")
-@settings.setting_flags("store", "index")
+@settings.setting_flags()
 def doctor(as_json: bool, **flags: Any) -> None:
     """Look for what is wrong with the store, the index and this machine; exit 1 if something is.
 

@@ -19,7 +19,7 @@ import trio
 
 from tickr.cli.settings import stray_variables
 from tickr.config import Config
-from tickr.errors import StoreError
+from tickr.errors import StoreError, told
 from tickr.redis_link.address import parse_redis_url
 from tickr.redis_link.reasons import reason_for
 from tickr.store.contract import Check, Filter, Store
@@ -246,6 +246,6 @@ async def _smtp(config: Config) -> list[Check]:
             stream = await trio.open_tcp_stream(server.host, server.port)
             await stream.aclose()
     except (OSError, trio.TooSlowError) as error:
-        why = "no answer" if isinstance(error, trio.TooSlowError) else error
+        why = "no answer" if isinstance(error, trio.TooSlowError) else told(error)
         return [Check("smtp", "fail", f"{where}: {why}", "email jobs will fail and be tried again.")]
     return [Check("smtp", "ok", f"{where} answers")]

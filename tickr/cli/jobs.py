@@ -114,7 +114,14 @@ def show(job_id: str, url: str | None, as_json: bool) -> None:
 
 
 @click.command("list")
-@click.option("--state", "state", multiple=True, metavar="STATE", help="Only jobs in this state; may be repeated.")
+@click.option(
+    "--state",
+    "state",
+    type=Read(submission.state, "state"),
+    multiple=True,
+    metavar="STATE",
+    help="Only jobs in this state; may be repeated.",
+)
 @click.option("--type", "type", multiple=True, metavar="TYPE", help="Only jobs of this type; may be repeated.")
 @click.option("--queue", "queue", multiple=True, metavar="NAME", help="Only jobs in this queue; may be repeated.")
 @click.option("--label", "label", multiple=True, metavar="NAME[=VALUE]", help="Only jobs with all these labels.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -42,8 +43,9 @@ def _run(config: Config, app: str | None) -> None:
         structlog.get_logger("tickr").warning("config.stray_variable", problem=sentence)
 
     def announce(handle: Handle) -> None:
-        if logs.is_text(config.log_format):
-            click.echo(welcome(config, handle), err=True)
+        # A log for machines stays clean: there the lines for people go to stdout, which may be closed already.
+        with suppress(OSError):
+            click.echo(welcome(config, handle), err=logs.is_text(config.log_format))
 
     with exits.plainly():
         trio.run(lambda: run_until_signalled(config, jobs, announce=announce))

@@ -80,7 +80,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
         if value := environ.get(setting.variable):
             given[name] = Given(value, setting.variable)
     given |= {name: Given(value, str(SETTINGS[name].flag)) for name, value in flags.items() if _said(name, value)}
-    faults += _address_faults(given)
+    for name, found in _address_faults(given).items():
+        # The closer look has said it all about these.
+        del given[name]
+        faults += found
     try:
         config = read(given)
     except ConfigError as error:
@@ -112,15 +115,15 @@ def _file(path: str) -> dict[str, object]:
         raise ConfigError([f"{path} is not TOML: {error}"]) from None
 
 
-def _address_faults(given: Mapping[str, Given]) -> list[str]:
-    """Return what those who use the URLs find wrong with them; they look closer than ``read`` does."""
-    faults: list[str] = []
+def _address_faults(given: Mapping[str, Given]) -> dict[str, list[str]]:
+    """Return by setting what those who use the URLs find wrong with them; they look closer than ``read`` does."""
+    faults: dict[str, list[str]] = {}
     for name, (schemes, look) in CLOSER_LOOKS.items():
         if name in given and str(given[name].value).startswith(schemes):
             try:
                 look(str(given[name].value))
             except ConfigError as error:
-                faults += [fault.replace(f"{name}:", f"{given[name].origin}:", 1) for fault in error.faults]
+                faults[name] = [fault.replace(f"{name}:", f"{given[name].origin}:", 1) for fault in error.faults]
             except ValueError:
                 continue  # no URL at all; ``read`` says so
     return faults

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from tickr import values
+from tickr.jobs import State
 
 _is_pair = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)(:?=)(.*)", re.DOTALL).fullmatch
 _encode = msgspec.json.encode
@@ -124,6 +126,14 @@ def instant(text: str) -> str:
     except ValueError:
         raise ValueError("must be an instant like 2030-01-31T12:00:00Z, or 2030-01-31 12:00 in local time") from None
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def state(text: str) -> str:
+    """Return the name of a state. Raises: ValueError, with those there are and the nearest."""
+    if text in list(State):
+        return text
+    near = get_close_matches(text.lower(), list(State), n=1, cutoff=0.5)
+    raise ValueError(f"must be one of {', '.join(State)}{f' (did you mean {near[0]}?)' if near else ''}")
 
 
 class Read(click.ParamType[Any]):

@@ -2,8 +2,9 @@
 
 Two looks. *Identity*: the index carries an epoch that the store keeps too; an index that was flushed, replaced or
 restarted from an old snapshot does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the
-due jobs that should run next are looked up in the index; those missing in two looks in a row (one may just be on its
-way from the index to a claim) are put back. A job further back in the line is found when the line has moved up to it.
+due jobs that should run next, and one page more of everything that waits, in turn, are looked up in the index; those
+missing in two looks in a row (one may just be on its way from the index to a claim) are put back. So the front is
+repaired within seconds, and the rest, however long the line, within as many looks as it has pages.
 
 Several nodes may audit at once: pushing what is there changes nothing.
 """
@@ -22,10 +23,12 @@ from tickr.store.contract import ScanPosition, Store
 
 PERIOD_S = 1.0
 """Pause between looks, in seconds."""
-PAGE = 2_000
-"""Entries moved at once in a rebuild."""
-FRONT = 1_000
+PAGE = 1_000
+"""Entries moved at once in a rebuild, or looked up at once."""
+FRONT = 100
 """How many due jobs of each queue the presence look covers."""
+FRONT_PER_S = 10_000
+"""How many jobs of fronts are looked up per second on average: with many queues they have their turn more rarely."""
 REBUILDING = "rebuilding-"
 
 log = structlog.get_logger("tickr.scheduler")
@@ -35,7 +38,8 @@ class Audit:
     """One node's audit.
 
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
-    the ids found missing by the look before.
+    what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
+    (trio's clock) the fronts have their next look.
     """
 
     def __init__(self, store: Store, index: Index, bell: Bell) -> None:
@@ -43,21 +47,20 @@ class Audit:
         self._index = index
         self._bell = bell
         self._epoch: str | None = None
-        self._suspects: set[str] = set()
+        self._suspects: list[Entry] = []
+        self._position: ScanPosition | None = None
+        self._front_at = float("-inf")
 
     async def run(self) -> None:
-        """Look once a period, and at once when the bell says that the index may lack something; until cancelled."""
-        async with self._bell.listen("audit") as rings:
-            while True:
-                await self._index.wait_available()
-                try:
-                    await self._check_identity()
-                    await self._check_presence()
-                except (IndexUnavailable, StoreUnavailable):
-                    await trio.sleep(PERIOD_S)
-                    continue
-                with trio.move_on_after(PERIOD_S):
-                    await rings.receive()
+        """Look once a period, and at once when the index is back, until cancelled."""
+        while True:
+            await self._index.wait_available()
+            try:
+                await self._check_identity()
+                await self._check_presence()
+            except (IndexUnavailable, StoreUnavailable) as error:
+                log.info("audit.interrupted", error=str(error))
+            await trio.sleep(PERIOD_S)
 
     async def _check_identity(self) -> None:
         found = await self._index.epoch()
@@ -92,12 +95,34 @@ class Audit:
                 return count
 
     async def _check_presence(self) -> None:
-        missing = await self._index.missing(await self._store.due(FRONT))
-        lost = [entry for entry in missing if entry.id in self._suspects]
-        self._suspects = {entry.id for entry in missing}
+        looked_for = [*self._suspects, *await self._front(), *await self._next_page()]
+        if not looked_for:
+            return
+        suspected = {entry.id for entry in self._suspects}
+        missing = {entry.id: entry for entry in await self._index.missing(looked_for)}
+        await self._put_back([entry for entry in missing.values() if entry.id in suspected])
+        self._suspects = [entry for entry in missing.values() if entry.id not in suspected][:PAGE]
+
+    async def _put_back(self, missed_twice: list[Entry]) -> None:
+        if not missed_twice:
+            return
+        waiting = {job.id for job in await self._store.still_waiting([entry.id for entry in missed_twice])}
+        lost = [entry for entry in missed_twice if entry.id in waiting]
         if lost:
-            log.info("index.repaired", index=self._index.name, jobs=len(lost))
             await self._put(lost)
+            log.info("index.repaired", index=self._index.name, jobs=len(lost))
+
+    async def _front(self) -> list[Entry]:
+        now = trio.current_time()
+        if now < self._front_at:
+            return []
+        front = await self._store.due(FRONT)
+        self._front_at = now + len(front) / FRONT_PER_S
+        return front
+
+    async def _next_page(self) -> list[Entry]:
+        page, self._position = await self._store.waiting_after(self._position, PAGE)
+        return page
 
     async def _put(self, entries: list[Entry]) -> None:
         if not entries:

@@ -1,10 +1,16 @@
-"""Reap: takes back the running jobs of nodes whose lease has ended.
+"""Reap: takes back the running jobs of nodes that are gone.
 
-Any number of nodes sweep; each job is taken back once. A node that had lost the store itself keeps quiet for a while
-before it sweeps again: while the store was away nobody could renew a lease, so its end says nothing about the owner.
+A node is alive while its row is there. The reaper watches the rows: one that has not been renewed for a whole lease,
+as counted by *this process's monotonic clock*, is taken away by compare-and-delete; running jobs without a row go back.
+No wall clock takes part, so a step of one steals nothing and shields nobody. While the store is away nobody can renew;
+what was seen before an outage is forgotten, and everybody has a full lease after it.
+
+Any number of nodes sweep; each job is taken back once. State: ``_seen`` is written and read here only.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -21,37 +27,52 @@ BATCH = 500
 log = structlog.get_logger("tickr.scheduler")
 
 
-async def reap(store: Store, announcer: Announcer, *, quiet_s: float) -> None:
-    """Run until cancelled.
+class Sighting(NamedTuple):
+    """A node's ``lease_until`` as last read, and since when (trio's clock) it has been that."""
 
-    Args:
-      quiet_s: seconds to wait after the store was away; longer than the time between two heartbeats.
-    Cancellation: a job taken back and not announced is found by the audit.
-    """
-    while True:
-        try:
-            taken_back = await _sweep(store, announcer)
-        except StoreUnavailable:
-            await _outlast_outage(store, quiet_s)
-            continue
-        if taken_back < BATCH:
-            await trio.sleep(SWEEP_S)
+    lease_until: int | None
+    since: float
 
 
-async def _sweep(store: Store, announcer: Announcer) -> int:
-    jobs = await store.reap(BATCH)
-    for job in jobs:
-        log.warning("job.crashed", job=job.id, type=job.type, node=job.node, crashes=job.crashes, state=job.state.value)
-    await announcer.announce([job.entry() for job in jobs if job.state in WAITING], at=store.now_us())
-    return len(jobs)
+class Reaper:
+    """One node's sweeps."""
 
+    def __init__(self, store: Store, announcer: Announcer) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._seen: dict[str, Sighting] = {}
 
-async def _outlast_outage(store: Store, quiet_s: float) -> None:
-    while True:
-        await trio.sleep(SWEEP_S)
-        try:
-            await store.ping()
-        except StoreUnavailable:
-            continue
-        break
-    await trio.sleep(quiet_s)
+    async def run(self) -> None:
+        """Sweep until cancelled. Cancellation: a job taken back and not announced is found by the audit."""
+        while True:
+            try:
+                await self._expire_silent_nodes()
+                taken_back = await self._take_back()
+            except StoreUnavailable:
+                self._seen.clear()
+                taken_back = 0
+            if taken_back < BATCH:
+                await trio.sleep(SWEEP_S)
+
+    async def _expire_silent_nodes(self) -> None:
+        nodes, now = await self._store.nodes(), trio.current_time()
+        seen = {}
+        for node in nodes:
+            before = self._seen.get(node.id)
+            renewed = before is None or before.lease_until != node.lease_until
+            seen[node.id] = last = Sighting(node.lease_until, now) if before is None or renewed else before
+            silent_s = now - last.since
+            if silent_s >= node.lease_s and node.lease_until is not None:
+                if await self._store.expire(node.id, lease_until=node.lease_until):
+                    log.warning("node.expired", node=node.id, host=node.host, pid=node.pid, silent_s=round(silent_s, 1))
+                del seen[node.id]
+        self._seen = seen
+
+    async def _take_back(self) -> int:
+        jobs = await self._store.reap(BATCH)
+        for job in jobs:
+            log.warning(
+                "job.crashed", job=job.id, type=job.type, node=job.node, crashes=job.crashes, state=job.state.value
+            )
+        await self._announcer.announce([job.entry() for job in jobs if job.state in WAITING], at=self._store.now_us())
+        return len(jobs)

@@ -1,7 +1,8 @@
 """What every store promises; ``tests/store`` holds each adapter (memory, SQLite, MySQL/MariaDB) to it.
 
 A store method is one transaction: it happens whole or not at all, its ``events`` row included. Instants are
-microseconds since 1970 UTC *by the store's own clock*, which alone decides what is due and whose lease has ended.
+microseconds since 1970 UTC *by the store's own clock*, which alone decides what is due. Who is alive no clock decides
+but the row: a node is alive while its row is there, however the store's clock steps (``nodes``, ``expire``).
 
 Errors common to all methods: ``StoreUnavailable`` when the store cannot be reached or does not answer in time; nothing
 was changed unless its ``outcome_unknown`` is set, which the adapters resolve by reading back before they give up.
@@ -33,6 +34,11 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
+def us_of(seconds: float) -> int:
+    """Return seconds as the microseconds in which stores reckon."""
+    return int(seconds * 1_000_000)
+
+
 MAX_BATCH = 1_000
 """No method takes more items than this at once, in items; callers split."""
 
@@ -56,7 +62,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
       types: the job types it has handlers for; empty for a node that runs no jobs.
       slots: how many jobs it runs at once; 0 for a node without workers.
       process: what tells on the same machine whether it still lives (boot, pid namespace, pid, start); "" if unknown.
-      lease_until: instant at which the others may take its jobs; None before it is registered.
+      lease_until: until when its last heartbeat was good for, by the store's clock. That it changes tells the others
+        that it was renewed; nobody may compare it with a clock. None before it is registered.
+      lease_s: how long the others shall wait for a renewal before they take the row away, in seconds.
     """
 
     id: str
@@ -69,6 +77,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     process: str = ""
     started_at: int | None = None
     lease_until: int | None = None
+    lease_s: float = 0.0
 
 
 class Running(NamedTuple):
@@ -226,6 +235,7 @@ class Store(Protocol):
 
         Args:
           ids: 0..MAX_BATCH; duplicates, unknown ids and ids no longer claimable are skipped.
+          node: a registered one; for a node without a row nothing is claimed, as it would be reaped at once.
         Returns: 0..len(ids) jobs by ``(priority, run_at, id)``; ``attempt``, ``fence`` and ``version`` already raised.
         Cancellation: cut after COMMIT, the claims stand and nobody runs them. The node's heartbeat finds them
           (``heartbeat`` returns what the store thinks it runs) and hands them back.
@@ -252,14 +262,14 @@ class Store(Protocol):
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     async def register(self, node: Node, *, lease_s: float) -> None:
-        """Make ``node`` known and alive for ``lease_s`` seconds."""
+        """Make ``node`` known, and alive from then on: a row with ``lease_s``, and ``lease_until`` = now + that."""
         ...
 
     async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
-        """Extend the lease of ``node_id``.
+        """Extend the lease of ``node_id`` to now + ``lease_s``, whatever its ``lease_until`` says.
 
-        Returns: the jobs that the store has as running on it; None when its lease had ended or its row is gone, and
-          then nothing was extended: the node has lost its jobs.
+        Returns: the jobs that the store has as running on it; None when its row is gone, and then nothing was extended:
+          the node has lost its jobs.
         """
         ...
 
@@ -267,12 +277,24 @@ class Store(Protocol):
         """Forget a node that has stopped. Jobs it still held are lost at once and will be reaped."""
         ...
 
+    async def expire(self, node_id: str, *, lease_until: int) -> bool:
+        """Forget a node if it has not been renewed since its ``lease_until`` was seen: compare and delete.
+
+        Returns: whether this call took the row away. False: it was renewed meanwhile, or is gone already (also by this
+          very call, where the answer of its first COMMIT was lost).
+        """
+        ...
+
     async def nodes(self) -> list[Node]:
-        """Return the nodes whose lease holds, by ``started_at``."""
+        """Return all rows, by ``started_at``. A node is alive while its row is there.
+
+        Whoever reaps takes rows away (``expire``) whose ``lease_until`` has not changed for a ``lease_s`` by his own
+        monotonic clock.
+        """
         ...
 
     async def reap(self, limit: int) -> list[Job]:
-        """Take back up to ``limit`` running jobs whose node has no live row, and forget nodes that ended.
+        """Take back up to ``limit`` running jobs whose node has no row. No clock has a say in it.
 
         Returns: the jobs after the change: READY, FAILED (``MAX_CRASHES`` reached) or CANCELLED (if it was requested).
           Several nodes may reap at once: each job is taken back once.

@@ -19,7 +19,18 @@ from tickr.errors import JobNotFound
 from tickr.events import Change
 from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Outcome, State
 from tickr.store import changes
-from tickr.store.contract import STATE_CODES, Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition, wall_clock
+from tickr.store.contract import (
+    STATE_CODES,
+    Check,
+    Clock,
+    Filter,
+    Node,
+    QueueDepth,
+    Running,
+    ScanPosition,
+    us_of,
+    wall_clock,
+)
 
 
 @asynccontextmanager
@@ -164,7 +175,7 @@ class MemoryStore:
         return self._claim(heapq.nsmallest(limit, able, key=_urgency), node, types, now)
 
     def _claim(self, found: Iterable[Job], node: str, types: Collection[str], now: int) -> list[Job]:
-        made = changes.claim(found, node=node, types=types, now=now)
+        made = changes.claim(found if node in self._nodes else (), node=node, types=types, now=now)
         self._record(made, now)
         return [change.after for change in made]
 
@@ -183,16 +194,16 @@ class MemoryStore:
         self._nodes[node.id] = msgspec.structs.replace(
             node,
             started_at=now if node.started_at is None else node.started_at,
-            lease_until=now + int(lease_s * 1_000_000),
+            lease_until=now + us_of(lease_s),
+            lease_s=lease_s,
         )
 
     async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
         await trio.lowlevel.checkpoint()
-        now = self._clock()
-        node = self._alive(now).get(node_id)
+        node = self._nodes.get(node_id)
         if node is None:
             return None
-        self._nodes[node_id] = msgspec.structs.replace(node, lease_until=now + int(lease_s * 1_000_000))
+        self._nodes[node_id] = msgspec.structs.replace(node, lease_until=self._clock() + us_of(lease_s))
         held = self._by_state[State.RUNNING].values()
         return [Running(job.id, job.fence, job.cancel_requested) for job in held if job.node == node_id]
 
@@ -200,17 +211,21 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         self._nodes.pop(node_id, None)
 
+    async def expire(self, node_id: str, *, lease_until: int) -> bool:
+        await trio.lowlevel.checkpoint()
+        node = self._nodes.get(node_id)
+        if node is None or node.lease_until != lease_until:
+            return False
+        del self._nodes[node_id]
+        return True
+
     async def nodes(self) -> list[Node]:
         await trio.lowlevel.checkpoint()
-        return sorted(self._alive(self._clock()).values(), key=lambda node: (node.started_at or 0, node.id))
-
-    def _alive(self, now: int) -> dict[str, Node]:
-        return {node.id: node for node in self._nodes.values() if (node.lease_until or 0) > now}
+        return sorted(self._nodes.values(), key=lambda node: (node.started_at or 0, node.id))
 
     async def reap(self, limit: int) -> list[Job]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        self._nodes = self._alive(now)
         lost = [job for job in self._by_state[State.RUNNING].values() if job.node not in self._nodes]
         made = changes.reap(lost[:limit], now)
         self._record(made, now)

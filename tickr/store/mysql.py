@@ -2,13 +2,14 @@
 
 Each method is one transaction, run by ``mysql_transactions.py``; what it does inside is in ``mysql_claims.py`` (workers
 and nodes) and ``mysql_reads.py`` (questions), with the statements that both share in ``mysql_jobs.py``. Here is what
-belongs to the open store: its pool, its clock, how long each method may take, and which queues are registered already.
+belongs to the open store: its pools, its clock, how long each method may take, and which queues are registered already.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
 from trio_mysql import err
@@ -33,6 +34,8 @@ from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
 
+T = TypeVar("T")
+
 ASKED_WITHIN_S = 1.8
 """For what an HTTP client waits on: a store that is down is a 503 within 2 s."""
 
@@ -41,6 +44,12 @@ WORKED_WITHIN_S = 8.0
 
 DOCUMENT_BYTES = 8 * 1024 * 1024
 PACKET_MARGIN_BYTES = 64 * 1024
+
+NODE_CONNECTIONS = 2
+"""Kept apart for leases and heartbeats: whatever clients ask for, no node loses its jobs because it had to wait."""
+
+OTHERS_CONNECTIONS = 4
+"""How many of the pool's connections long reads leave to everybody else."""
 
 REGISTER_QUEUES = (
     "INSERT IGNORE INTO queues (name, created_at) SELECT x.name, %s FROM "
@@ -65,7 +74,7 @@ async def open_mysql(
     Args:
       clock: what the time is, in place of the server's.
       migrate: bring an older schema up to date; an empty database gets its tables without being asked.
-      connections: how many the pool has at most.
+      connections: how many the pool has at most; ``NODE_CONNECTIONS`` more are for leases alone.
       asked_within_s, worked_within_s: how long a method may take, for clients that wait and for our own loops.
     Raises: ConfigError: a faulty URL; StoreUnavailable, SchemaMismatch.
     """
@@ -74,18 +83,22 @@ async def open_mysql(
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         pool = Pool(address, tls, nursery, size=connections)
+        pool_of_nodes = Pool(address, tls, nursery, size=NODE_CONNECTIONS)
         try:
             packet_bytes = await mysql_schema.bring_up(pool, asked=migrate)
             server_clock = ServerClock(clock)
             document_bytes = min(DOCUMENT_BYTES, packet_bytes - PACKET_MARGIN_BYTES)
             transactions = Transactions(pool, server_clock, document_bytes)
-            store = MysqlStore(address, transactions, server_clock, asked_within_s, worked_within_s)
+            of_nodes = Transactions(pool_of_nodes, server_clock, document_bytes)
+            turns = trio.Semaphore(max(1, connections - OTHERS_CONNECTIONS))
+            store = MysqlStore(address, transactions, of_nodes, turns, server_clock, asked_within_s, worked_within_s)
             await store.ping()
             yield store
         except Exception as error:
             failure = error  # the block's own, not the pool's: it leaves as it is, in no group
         finally:
             await pool.aclose()
+            await pool_of_nodes.aclose()
     if failure is not None:
         raise failure
 
@@ -99,12 +112,16 @@ class MysqlStore:
         self,
         address: Address,
         transactions: Transactions,
+        of_nodes: Transactions,
+        long_reads: trio.Semaphore,
         clock: ServerClock,
         asked_within_s: float,
         worked_within_s: float,
     ) -> None:
         self._address = address
         self._run = transactions.run
+        self._run_node = of_nodes.run
+        self._long_reads = long_reads
         self._clock = clock
         self._asked_s = asked_within_s
         self._worked_s = worked_within_s
@@ -170,17 +187,18 @@ class MysqlStore:
         return await self._run(lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s, exact_now=False)
 
     async def attempts(self, job_id: str) -> list[Attempt]:
-        return await self._run(lambda tx: mysql_reads.attempts(tx, job_id), within_s=self._asked_s, exact_now=False)
+        return await self._read_long(lambda tx: mysql_reads.attempts(tx, job_id))
 
     async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        return await self._run(
-            lambda tx: mysql_reads.list_jobs(tx, which, limit, before),
-            within_s=self._asked_s,
-            once_begun_s=self._worked_s,
-        )
+        return await self._read_long(lambda tx: mysql_reads.list_jobs(tx, which, limit, before))
 
     async def queues(self) -> list[QueueDepth]:
-        return await self._run(mysql_reads.depths, within_s=self._asked_s, once_begun_s=self._worked_s)
+        return await self._read_long(mysql_reads.depths)
+
+    async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run what may look at very many rows: some at a time, so that there is always a connection for the others."""
+        within_s, once_begun_s = self._asked_s, self._worked_s
+        return await self._run(work, within_s=within_s, once_begun_s=once_begun_s, turns=self._long_reads)
 
     # -- for the index --------------------------------------------------------------------------------------------
 
@@ -222,16 +240,19 @@ class MysqlStore:
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     async def register(self, node: Node, *, lease_s: float) -> None:
-        await self._run(lambda tx: mysql_nodes.register(tx, node, lease_s), within_s=self._worked_s)
+        await self._run_node(lambda tx: mysql_nodes.register(tx, node, lease_s), within_s=self._worked_s)
 
     async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
-        return await self._run(lambda tx: mysql_nodes.heartbeat(tx, node_id, lease_s), within_s=self._worked_s)
+        return await self._run_node(lambda tx: mysql_nodes.heartbeat(tx, node_id, lease_s), within_s=self._worked_s)
 
     async def deregister(self, node_id: str) -> None:
-        await self._run(lambda tx: mysql_nodes.deregister(tx, node_id), within_s=self._worked_s)
+        await self._run_node(lambda tx: mysql_nodes.deregister(tx, node_id), within_s=self._worked_s)
+
+    async def expire(self, node_id: str, *, lease_until: int) -> bool:
+        return await self._run_node(lambda tx: mysql_nodes.expire(tx, node_id, lease_until), within_s=self._worked_s)
 
     async def nodes(self) -> list[Node]:
-        return await self._run(mysql_nodes.nodes, within_s=self._asked_s)
+        return await self._run_node(mysql_nodes.nodes, within_s=self._asked_s)
 
     async def reap(self, limit: int) -> list[Job]:
         return await self._run(lambda tx: mysql_nodes.reap(tx, limit), within_s=self._worked_s)

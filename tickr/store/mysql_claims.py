@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import Entry, Job, Outcome, State
 from tickr.store import changes
@@ -22,7 +23,11 @@ OVERFETCH = 4
 SHARED_SUCCESS_MIN = 8
 """From how many alike successes on ``succeed`` is worth a statement of its own."""
 
-CLAIMABLE = BY_IDS + " AND state IN (1, 2) AND run_at <= %s AND type IN %s FOR UPDATE SKIP LOCKED"
+CLAIMABLE = (
+    BY_IDS + " AND state IN (1, 2) AND run_at <= %s AND type IN %s "  # noqa: S608 -- static text
+    "AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) FOR UPDATE SKIP LOCKED"
+)
+"""The node's own row is only looked at, not locked: a heartbeat on its way is in nobody's way."""
 START = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET state = 4, version = version + 1, fence = fence + 1, attempt = attempt + 1, "
     "node = %s, started_at = %s, finished_at = NULL, cancel_requested = 0 WHERE id IN %s"
@@ -38,7 +43,7 @@ async def claim(tx: Transaction, ids: Collection[str], node: str, types: Collect
     keys = keys_of(ids)
     if not keys or not types:
         return []
-    found = await read(tx, CLAIMABLE, keys, tx.now, tuple(types))
+    found = await read(tx, CLAIMABLE, keys, tx.now, tuple(types), node)
     return await _start(tx, found, node, types)
 
 
@@ -48,7 +53,8 @@ async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collec
         keys = keys_of([change.after.id for change in made])
         # What ``jobs.started`` does to a record, as SQL: half the work of writing every field.
         started = await tx.run(START, node, tx.now, keys)
-        assert started.affected == len(made), "rows locked by this transaction"
+        if started.affected != len(made):
+            raise StoreError(f"only {started.affected} of {len(made)} locked jobs could be started")
         await tell(tx, made)
     return [change.after for change in made]
 
@@ -62,7 +68,7 @@ async def claim_due(tx: Transaction, limit: int, node: str, types: Collection[st
     while candidates and len(found) < limit:
         some = [entry.id for entry in candidates[: limit - len(found)]]
         del candidates[: len(some)]
-        found += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types))
+        found += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types), node)
     return await _start(tx, found, node, types)
 
 

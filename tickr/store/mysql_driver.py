@@ -20,6 +20,7 @@ from trio_mysql import connections as library
 from trio_mysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from trio_mysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
+from tickr.errors import StoreError, told
 from tickr.store.mysql_address import Address
 from tickr.store.mysql_values import Parameter, Result, Row, literal
 
@@ -45,6 +46,7 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
     Attributes:
       busy: a statement has been sent whose answer has not been read to its end; after a cancellation the server may
         still be at work on it.
+      max_packet_bytes: the server's ``max_allowed_packet``, once somebody has asked for it; it hangs up on longer ones.
     """
 
     _sock: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None
@@ -72,6 +74,7 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
             ssl=tls,
         )
         self.busy = False
+        self.max_packet_bytes: int | None = None
 
     async def open(self, timeout_s: float) -> None:
         """Connect and log in within ``timeout_s`` seconds.
@@ -85,6 +88,11 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
                 await self.connect()
             if scope.cancelled_caught:
                 raise err.OperationalError(CR.CR_CONN_HOST_ERROR, f"no login within {timeout_s:g} s")
+        except err.OperationalError as error:
+            if (cause := getattr(error, "original_exception", None)) is None:
+                raise
+            # The driver names the host alone, and of several failed attempts no reason.
+            raise err.OperationalError(error.args[0], f"cannot connect: {told(cause)}") from cause
         except ssl.SSLError as error:
             raise err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"TLS: {error}") from error
         except trio.BrokenResourceError as error:
@@ -100,10 +108,16 @@ class Connection(library.Connection):  # type: ignore[misc]  # the library has n
         Args:
           sql: static text; ``%s`` for each of ``parameters``, ``%%`` for a percent sign.
         Raises: err.MySQLError: from the server or about the connection. TypeError, ValueError: a parameter that
-          cannot be written; nothing was sent.
+          cannot be written; StoreError: the statement is longer than the server takes; nothing was sent.
         Cancellation: the connection is closed. What the server makes of the statement is open; see ``busy``.
         """
         statement = sql.encode() % tuple(map(literal, parameters))
+        if self.max_packet_bytes is not None and len(statement) + 1 >= self.max_packet_bytes:
+            # Sent, it would look like an outage: the server hangs up in the middle of it.
+            raise StoreError(
+                f"a statement of {len(statement)} bytes is too long for the server's max_allowed_packet of "
+                f"{self.max_packet_bytes} bytes; store smaller values or raise it"
+            )
         if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             raise self._broken("the session's sql_mode has lost its backslash escapes")
         self.busy = True

@@ -52,6 +52,11 @@ def is_crowded(error: err.MySQLError) -> bool:
     return number(error) in _CROWDED
 
 
+def is_passing(error: err.MySQLError) -> bool:
+    """Whether the same may go well the next time."""
+    return is_lost(error) or is_crowded(error)
+
+
 def is_duplicate(error: err.MySQLError) -> bool:
     return number(error) == 1062
 
@@ -59,7 +64,7 @@ def is_duplicate(error: err.MySQLError) -> bool:
 def for_caller(error: err.MySQLError, *, outcome_unknown: bool) -> StoreError:
     """Return the error that a store method raises for ``error``."""
     code, said = number(error), f"MySQL: {error.args[-1] if error.args else error} ({number(error)})"
-    if is_lost(error) or is_repeatable(error) or is_crowded(error) or code in _UNAVAILABLE:
+    if is_passing(error) or code in _UNAVAILABLE:
         return StoreUnavailable(said, outcome_unknown=outcome_unknown)
     if code in _SCHEMA:
         return SchemaMismatch(f"{said}; run `tickr migrate`.")

@@ -19,6 +19,7 @@ from trio_mysql import err
 from tickr.store import mysql_errors
 from tickr.store.mysql_address import Address
 from tickr.store.mysql_driver import Connection
+from tickr.store.mysql_values import number
 
 DEFAULT_SIZE = 8
 MAX_IDLE_S = 30.0
@@ -42,6 +43,8 @@ MARIADB_SESSION = _SESSION + "tx_isolation='READ-COMMITTED', in_predicate_conver
 MYSQL_SESSION = (
     _SESSION + "transaction_isolation='READ-COMMITTED', optimizer_switch='skip_scan=off', max_execution_time=%s"
 )
+
+MAX_PACKET = "SELECT @@max_allowed_packet"
 
 
 class Pool:
@@ -112,6 +115,8 @@ class Pool:
             limit = STATEMENT_S if connection.is_mariadb else STATEMENT_S * 1000
             settings = MARIADB_SESSION if connection.is_mariadb else MYSQL_SESSION
             await connection.execute(settings, LOCK_WAIT_S, LOCK_WAIT_S, GROUP_CONCAT_BYTES, limit)
+            ((packet,),) = (await connection.execute(MAX_PACKET)).rows
+            connection.max_packet_bytes = number(packet)
         except BaseException:
             connection.close()
             raise

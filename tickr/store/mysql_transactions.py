@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
 
 import trio
@@ -126,6 +127,7 @@ class Transactions:
         within_s: float,
         once_begun_s: float = 0.0,
         exact_now: bool = True,
+        turns: trio.Semaphore | None = None,
     ) -> T:
         """Return the value of ``work``, committed.
 
@@ -135,12 +137,14 @@ class Transactions:
           within_s: bound of everything together, waiting for a connection included, in seconds.
           once_begun_s: bound that counts instead, if longer, as soon as the server has answered at all.
           exact_now: ask the server for its time first. False saves a round trip where nothing hangs on it.
+          turns: taken before a connection is, and held to the end; waiting for it counts as well.
         Raises: StoreUnavailable: ``outcome_unknown`` says whether the change may stand. StoreError, SchemaMismatch.
         Cancellation: all or nothing. While COMMIT is being answered it waits, 2 s at most.
         """
         course = _Course(within_s, once_begun_s)
         with course.time:
-            return await self._repeat(work, course, exact_now)
+            async with turns or nullcontext():
+                return await self._repeat(work, course, exact_now)
         raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
 
     async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
@@ -197,7 +201,8 @@ class Transactions:
         """Find out what became of a transaction whose COMMIT was not answered.
 
         The old connection may still be at it: then the row is locked, and this waits until the server has decided.
-        Asks again and again while nobody answers; whoever calls has a time limit.
+        Asks again and again while nobody answers or the lock stays: nothing else may be done before it is known.
+        Whoever calls has a time limit.
         """
         while True:
             try:
@@ -206,7 +211,7 @@ class Transactions:
                     await connection.execute("ROLLBACK")
                     return found == ((receipt.body.encode(),),)
             except err.MySQLError as error:
-                if not (mysql_errors.is_lost(error) or mysql_errors.is_crowded(error)):
+                if not mysql_errors.is_passing(error):
                     raise
             await trio.sleep(ASK_AGAIN_S)
 
@@ -214,4 +219,4 @@ class Transactions:
 def _worth_repeating(error: err.MySQLError) -> bool:
     if mysql_errors.number(error) in (2003, 2005, 2026):  # nobody is there, or not whom we want
         return False
-    return mysql_errors.is_lost(error) or mysql_errors.is_repeatable(error) or mysql_errors.is_crowded(error)
+    return mysql_errors.is_passing(error)

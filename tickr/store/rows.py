@@ -1,4 +1,4 @@
-"""A job as a row of an SQL table and back. Pure; shared by the SQL stores.
+"""Jobs, attempts and nodes as rows of SQL tables and back. Pure; shared by the SQL stores.
 
 ``COLUMNS`` is the one order in which the columns of ``jobs`` are written and read; the last ``len(MOVING)`` columns of
 an update are those that a move can change. Ids are 16 bytes in the tables and canonical text everywhere else.
@@ -12,7 +12,7 @@ import msgspec
 
 from tickr import retry
 from tickr.jobs import Attempt, Failure, Job, State
-from tickr.store.contract import STATE_CODES
+from tickr.store.contract import STATE_CODES, Node
 
 Value = str | int | bytes | None
 """All that ever goes into or comes out of a column."""
@@ -31,6 +31,7 @@ MOVING = (
 _STATES = {code: state for state, code in STATE_CODES.items()}
 _encode = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_node = msgspec.json.Decoder(Node).decode
 _decode_backoff = msgspec.json.Decoder(retry.Backoff).decode
 
 
@@ -132,3 +133,8 @@ def attempt(row: tuple[Any, ...]) -> Attempt:
         outcome=outcome,
         error=failure(error),
     )
+
+
+def node(lease_until: int, lease_us: int, body: str | bytes) -> Node:
+    """Return the node of a row ``lease_until, lease_us, body``."""
+    return msgspec.structs.replace(_decode_node(body), lease_until=lease_until, lease_s=lease_us / 1_000_000)

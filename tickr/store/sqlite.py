@@ -18,11 +18,22 @@ from pathlib import Path
 import msgspec
 
 from tickr import events
-from tickr.errors import ConfigError, JobNotFound, StoreUnavailable
+from tickr.errors import ConfigError, JobNotFound, StoreError, StoreUnavailable
 from tickr.events import Change
 from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
 from tickr.store import changes, rows, sqlite_reads
-from tickr.store.contract import STATE_CODES, Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition, wall_clock
+from tickr.store.contract import (
+    STATE_CODES,
+    Check,
+    Clock,
+    Filter,
+    Node,
+    QueueDepth,
+    Running,
+    ScanPosition,
+    us_of,
+    wall_clock,
+)
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
 
@@ -70,6 +81,9 @@ class SqliteStore:
         return self._clock()
 
     async def ping(self) -> None:
+        """See the contract. Reads; but once a write has failed it tries to write, until a write has succeeded."""
+        if self._file.last_write_failed:
+            await self._file.write(lambda db: db.execute("UPDATE meta SET value = value"))
         await self._file.read(lambda db: db.execute("SELECT 1 FROM meta LIMIT 1").fetchone())
         if not self._file.same_file():
             raise StoreUnavailable(f"{self._file.path} has been moved or deleted under the running program.")
@@ -116,13 +130,13 @@ class SqliteStore:
             ended = [rows.attempt(row) for row in db.execute(_ATTEMPTS, (rows.id_bytes(job_id),))]
             return ended if current is None else [*ended, current]
 
-        return await self._file.read(work)
+        return await self._file.read_long(work)
 
     async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        return await self._file.read(lambda db: sqlite_reads.list_jobs(db, which, limit, before, self._clock()))
+        return await self._file.read_long(lambda db: sqlite_reads.list_jobs(db, which, limit, before, self._clock()))
 
     async def queues(self) -> list[QueueDepth]:
-        return await self._file.read(lambda db: sqlite_reads.depths(db, self._clock()))
+        return await self._file.read_long(lambda db: sqlite_reads.depths(db, self._clock()))
 
     # -- for the index --------------------------------------------------------------------------------------------
 
@@ -163,6 +177,8 @@ class SqliteStore:
     def _claim(
         self, db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], now: int
     ) -> list[Job]:
+        if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
+            return []
         made = changes.claim(sqlite_reads.jobs_by_id(db, ids).values(), node=node, types=types, now=now)
         _record(db, made, now)
         return [change.after for change in made]
@@ -183,15 +199,14 @@ class SqliteStore:
             now = self._clock()
             known = msgspec.structs.replace(node, started_at=now if node.started_at is None else node.started_at)
             body = msgspec.json.encode(known).decode()
-            row = (node.id, now + _us(lease_s), known.started_at, body)
-            db.execute("INSERT OR REPLACE INTO nodes (id, lease_until, started_at, body) VALUES (?, ?, ?, ?)", row)
+            lease_us = us_of(lease_s)
+            db.execute(_REGISTER, (node.id, now + lease_us, lease_us, known.started_at, body))
 
         await self._file.write(work)
 
     async def heartbeat(self, node_id: str, *, lease_s: float) -> list[Running] | None:
         def work(db: sqlite3.Connection) -> list[Running] | None:
-            now = self._clock()
-            if not db.execute(_EXTEND, (now + _us(lease_s), node_id, now)).rowcount:
+            if not db.execute(_EXTEND, (self._clock() + us_of(lease_s), node_id)).rowcount:
                 return None
             found = db.execute(_HELD, (_RUNNING, node_id))
             return [Running(rows.id_text(key), fence, bool(requested)) for key, fence, requested in found]
@@ -201,22 +216,17 @@ class SqliteStore:
     async def deregister(self, node_id: str) -> None:
         await self._file.write(lambda db: db.execute("DELETE FROM nodes WHERE id = ?", (node_id,)))
 
-    async def nodes(self) -> list[Node]:
-        def work(db: sqlite3.Connection) -> list[Node]:
-            found = db.execute(_ALIVE, (self._clock(),))
-            return [
-                msgspec.structs.replace(msgspec.json.decode(body, type=Node), lease_until=lease_until)
-                for lease_until, body in found
-            ]
+    async def expire(self, node_id: str, *, lease_until: int) -> bool:
+        return await self._file.write(lambda db: db.execute(_EXPIRE, (node_id, lease_until)).rowcount == 1)
 
-        return await self._file.read(work)
+    async def nodes(self) -> list[Node]:
+        return await self._file.read(lambda db: [rows.node(*row) for row in db.execute(_NODES)])
 
     async def reap(self, limit: int) -> list[Job]:
         def work(db: sqlite3.Connection) -> list[Job]:
             now = self._clock()
-            made = changes.reap(sqlite_reads.lost(db, limit, now), now)
+            made = changes.reap(sqlite_reads.lost(db, limit), now)
             _record(db, made, now)
-            db.execute("DELETE FROM nodes WHERE lease_until <= ?", (now,))
             return [change.after for change in made]
 
         return await self._file.write(work)
@@ -233,9 +243,12 @@ class SqliteStore:
 _ATTEMPTS = """
 SELECT fence, number, node, started_at, finished_at, outcome, error FROM attempts WHERE job_id = ? ORDER BY fence
 """
-_EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ? AND lease_until > ?"
+_IS_KNOWN = "SELECT 1 FROM nodes WHERE id = ?"
+_REGISTER = "INSERT OR REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (?, ?, ?, ?, ?)"
+_EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ?"
+_EXPIRE = "DELETE FROM nodes WHERE id = ? AND lease_until = ?"
 _HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = ? AND node = ?"
-_ALIVE = "SELECT lease_until, body FROM nodes WHERE lease_until > ? ORDER BY started_at, id"
+_NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 _EVENTS = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
@@ -250,7 +263,7 @@ def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> None:
     if new:
         db.executemany(_INSERT, new)
     if moved and (count := db.executemany(_MOVE, moved).rowcount) != len(moved):
-        raise AssertionError(f"{len(moved)} jobs were read in this transaction but {count} could be written")
+        raise StoreError(f"only {count} of {len(moved)} jobs were still as this transaction had read them")
     also = changes.written(made, now)
     if also.attempts:
         ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
@@ -265,7 +278,3 @@ def _existing(db: sqlite3.Connection, job_id: str) -> Job:
     if job is None:
         raise JobNotFound(job_id)
     return job
-
-
-def _us(seconds: float) -> int:
-    return int(seconds * 1_000_000)

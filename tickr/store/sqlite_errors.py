@@ -1,6 +1,7 @@
 """What SQLite raises, in Tickr's words: which of its errors are the world's, and what the operator can do about them.
 
-Misuse of SQLite (a broken constraint, a wrong parameter) is a bug here and stays what it is.
+Misuse of SQLite (a broken constraint, a wrong parameter) is a bug here: a plain ``StoreError``, which no one takes for
+an outage that passes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MEANING = {
     sqlite3.SQLITE_IOERR: "reading or writing failed",
     sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup",
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
-    sqlite3.SQLITE_INTERRUPT: "it was interrupted",
+    sqlite3.SQLITE_INTERRUPT: "the list took too long; narrow it",  # interrupted by its own deadline alone
 }
 
 
@@ -35,9 +36,7 @@ def in_our_words(path: Path, *, committing: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
-            raise
+    except sqlite3.Error as error:
         raise _translate(error, path, committing) from error
 
 
@@ -46,7 +45,10 @@ def primary_code(error: BaseException | None) -> int:
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
-def _translate(error: sqlite3.DatabaseError, path: Path, committing: bool) -> StoreError:
+def _translate(error: sqlite3.Error, path: Path, committing: bool) -> StoreError:
+    bug = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
+    if isinstance(error, bug) or not isinstance(error, sqlite3.DatabaseError):
+        return StoreError(f"{path}: SQLite refused a statement ({type(error).__name__}: {error}); nothing was changed.")
     primary = primary_code(error)
     if primary == sqlite3.SQLITE_NOTADB:
         return SchemaMismatch(f"{path} is not a SQLite database; nothing was changed in it.")
@@ -55,4 +57,4 @@ def _translate(error: sqlite3.DatabaseError, path: Path, committing: bool) -> St
     # A COMMIT that failed to reach the disk may still be found there after a crash.
     unknown = committing and primary == sqlite3.SQLITE_IOERR
     meaning = _MEANING.get(primary, "SQLite refused")
-    return StoreUnavailable(f"{path}: {meaning} ({error}).", outcome_unknown=unknown)
+    return StoreUnavailable(f"{path}: {meaning} ({error}).", outcome_unknown=unknown, reason=meaning)

@@ -2,9 +2,10 @@
 
 SQLite blocks, so nothing here runs in the event loop. One connection writes, one transaction at a time, in turn
 (``CapacityLimiter(1)`` is a fair queue); a few others read, each on a snapshot of its own, and wait for no writer
-(WAL). Other processes may have the same file open: their writes are waited for, at most ``BUSY_MS``.
+(WAL). Lists, which may walk all jobs, have readers of their own and a deadline, so that short questions wait for none.
+Other processes may have the same file open: their writes are waited for, at most ``BUSY_MS``.
 
-Who owns what: ``_writer`` is used only by whoever holds ``_writing``; a reader is out of ``_idle`` while it is used.
+Who owns what: ``_writer`` is used only by whoever holds ``_writing``; a reader is out of its lane while it is used.
 """
 
 from __future__ import annotations
@@ -29,24 +30,36 @@ Work = Callable[[sqlite3.Connection], Answer]
 
 BUSY_MS = 1_500
 """How long a write waits for another process's, in milliseconds. Bounds what a cancellation has to wait for."""
-READERS = 3
-"""Connections that read at the same time."""
+READERS, LIST_READERS = 2, 2
+"""Connections that read at the same time: for short questions, and for lists."""
+LIST_S, LIST_TURN_S = 5.0, 1.8
+"""How long a list may take, and how long it may wait for its turn, in seconds."""
+STEPS_A_LOOK = 10_000
+"""How many instructions of SQLite's machine there are between two looks at a list's deadline."""
 OLDEST = (3, 37)
 """First SQLite with STRICT tables (November 2021)."""
 
 
+class _Lane:
+    """Connections that read, and whose turn it is to use one."""
+
+    def __init__(self, readers: list[sqlite3.Connection]) -> None:
+        self.idle, self.size = readers, len(readers)
+        self.turns = trio.CapacityLimiter(self.size)
+
+
 class SqliteFile:
-    """An open database file. ``path`` is absolute."""
+    """An open database file. ``path`` is absolute; the first ``READERS`` of ``readers`` are for short questions."""
 
     def __init__(self, path: Path, writer: sqlite3.Connection, readers: list[sqlite3.Connection]) -> None:
         self.path = path
         self._writer = writer
-        self._idle = readers
+        self._questions, self._lists = _Lane(readers[:READERS]), _Lane(readers[READERS:])
         self._all = [*readers, writer]  # the writer goes last: it folds the WAL into the file
         self._identity = _identity(path)
         self._writing = trio.CapacityLimiter(1)
-        self._reading = trio.CapacityLimiter(len(readers))
         self._closed = False
+        self.last_write_failed = False  # over a full disk, say; written by the thread that writes
 
     async def write(self, work: Work[Answer]) -> Answer:
         """Run ``work`` in a transaction that can write, and return its answer once the COMMIT is on the disk.
@@ -59,22 +72,43 @@ class SqliteFile:
 
     async def read(self, work: Work[Answer]) -> Answer:
         """Run ``work`` on a snapshot of what is committed. Raises as ``write`` does."""
-        return await trio.to_thread.run_sync(self._snapshot, work, limiter=self._reading)
+        lane = self._questions
+        return await trio.to_thread.run_sync(self._snapshot, work, lane, limiter=lane.turns)
+
+    async def read_long(self, work: Work[Answer]) -> Answer:
+        """Like ``read``, for what may walk all jobs: it waits for others of its kind, and ends after ``LIST_S``.
+
+        Raises: as ``read``; StoreUnavailable: it took too long, or waited too long for its turn.
+        """
+
+        def bounded(db: sqlite3.Connection) -> Answer:
+            until = time.monotonic() + LIST_S
+            db.set_progress_handler(lambda: time.monotonic() > until, STEPS_A_LOOK)
+            try:
+                return work(db)
+            finally:
+                db.set_progress_handler(None, 0)
+
+        lane = self._lists
+        with trio.move_on_after(LIST_TURN_S):  # a list once begun is not cut short by it
+            return await trio.to_thread.run_sync(self._snapshot, bounded, lane, limiter=lane.turns)
+        raise StoreUnavailable(f"{self.path}: too many long lists are asked for at once.")
 
     async def close(self) -> None:
         """Let the transactions in flight end, then close. Those that still wait for their turn are refused.
 
-        Cancellation: shielded; what it waits for is bounded by ``BUSY_MS`` and by one statement.
+        Cancellation: shielded; what it waits for is bounded by ``BUSY_MS``, by ``LIST_S`` and by one statement.
         """
         with trio.CancelScope(shield=True):
             self._closed = True
-            readers = [object() for _ in range(READERS)]
+            lanes = self._questions, self._lists
+            turns = [(lane.turns, object()) for lane in lanes for _ in range(lane.size)]
             async with self._writing:
-                for reader in readers:
-                    await self._reading.acquire_on_behalf_of(reader)
+                for limiter, taker in turns:
+                    await limiter.acquire_on_behalf_of(taker)
                 await trio.to_thread.run_sync(_close_all, self._all)
-            for reader in readers:
-                self._reading.release_on_behalf_of(reader)
+            for limiter, taker in turns:
+                limiter.release_on_behalf_of(taker)
 
     def same_file(self) -> bool:
         """Whether ``path`` still names the file that is open; if not, what is written is lost with the last handle."""
@@ -90,23 +124,32 @@ class SqliteFile:
                 answer = work(db)
             with in_our_words(self.path, committing=True):
                 db.execute("COMMIT")
+            self.last_write_failed = False
+        except StoreUnavailable:
+            self.last_write_failed = True
+            raise
         finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            self._roll_back(db)
         return answer
 
-    def _snapshot(self, work: Work[Answer]) -> Answer:
+    def _snapshot(self, work: Work[Answer], lane: _Lane) -> Answer:
         if self._closed:
             raise StoreUnavailable(f"{self.path} has been closed.")
-        db = self._idle.pop()
+        db = lane.idle.pop()
         try:
             with in_our_words(self.path):
                 db.execute("BEGIN")
                 return work(db)
         finally:
-            if db.in_transaction:
+            try:
+                self._roll_back(db)
+            finally:
+                lane.idle.append(db)
+
+    def _roll_back(self, db: sqlite3.Connection) -> None:
+        if db.in_transaction:
+            with in_our_words(self.path):
                 db.execute("ROLLBACK")
-            self._idle.append(db)
 
 
 @asynccontextmanager
@@ -145,7 +188,7 @@ def _open_once(path: Path, clock: Clock, asked: bool) -> SqliteFile:
         with in_our_words(path):
             writer = _connect(path, opened)
             _prepare(writer, path, clock, asked)
-            readers = [_connect(path, opened) for _ in range(READERS)]
+            readers = [_connect(path, opened) for _ in range(READERS + LIST_READERS)]
             for reader in readers:
                 reader.execute("PRAGMA query_only = ON")
         return SqliteFile(path, writer, readers)

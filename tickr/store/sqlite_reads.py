@@ -210,13 +210,13 @@ def stored(state: State) -> State:
 
 _LOST = f"""
 SELECT {_COLUMNS} FROM jobs WHERE state = {_RUNNING}
-  AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = jobs.node AND lease_until > ?) LIMIT ?
+  AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = jobs.node) LIMIT ?
 """  # noqa: S608 -- static text
 
 
-def lost(db: sqlite3.Connection, limit: int, now: int) -> list[Job]:
-    """Return up to ``limit`` running jobs whose node has no live row."""
-    return [rows.job(row) for row in db.execute(_LOST, (now, limit))]
+def lost(db: sqlite3.Connection, limit: int) -> list[Job]:
+    """Return up to ``limit`` running jobs whose node has no row."""
+    return [rows.job(row) for row in db.execute(_LOST, (limit,))]
 
 
 def waiting(found: Iterable[Job]) -> list[Job]:

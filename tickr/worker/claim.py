@@ -1,11 +1,10 @@
 """Claim: takes due jobs from the index, or from the store while the index is away, and hands them to the pool.
 
 A free slot first, then a claim, so a node never holds a job it cannot start. What the index gives is a hint; the
-store's compare-and-set decides. What was taken from the index and not claimed is looked at once: not due by the store's
-clock, back to waiting; of a type without a handler here, back with a pause (short when another live node handles it,
-otherwise doubling); anything else was stale.
+store's compare-and-set decides, and ``hints.py`` deals with what was not claimed. A node that keeps meeting jobs that
+only others can run steps back for a moment and asks the store for its own, so that neither starves the other.
 
-State: the queue names, the pauses and the view of the fleet are written and read here only.
+State: the queue names and the length of a step back are written and read here only.
 """
 
 from __future__ import annotations
@@ -22,20 +21,16 @@ from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.index.contract import MAX_POP, Index
 from tickr.jobs import DEFAULT_QUEUE, Job
 from tickr.store.contract import Store
+from tickr.worker.hints import Hints
 
 NET_S = 1.0
 """Longest wait between looks into the store while the index is away, in seconds."""
 QUEUES_NET_S = 10.0
 """How long a queue that another process used first may stay unknown here if its ring was lost, in seconds."""
-LOCKED_PAUSE_US = 50_000
-"""A due job that could not be claimed just now (somebody holds its row) is tried again after this, microseconds."""
-PAUSE_US = 100_000
-MAX_PAUSE_US = 30_000_000
-"""First and longest pause of jobs whose type has no handler here, microseconds."""
-FLEET_S = 5.0
-"""How long a look at the other nodes' types is good for, in seconds."""
-FRONT = 1_000
-"""How many due jobs of each queue a node that starts puts back to the front (they may have been paused)."""
+WINDOW = 500
+"""How many queues one pop looks into; with more of them, each has its turn within seconds."""
+STEP_BACK_S, MAX_STEP_BACK_S = 0.05, 1.0
+"""First and longest pause after a pop that brought only jobs of others, in seconds."""
 
 log = structlog.get_logger("tickr.worker")
 
@@ -65,12 +60,11 @@ class Claimer:
         self._bell = bell
         self._slots = slots
         self._types = types
+        self._hints = Hints(store, index, bell, types=types)
         self._queues: list[str] = [DEFAULT_QUEUE]
+        self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
         self._closed = False
-        self._pause_us: dict[str, int] = {}
-        self._fleet_types: frozenset[str] = frozenset()
-        self._fleet_seen_at = float("-inf")
 
     async def run(self, node: str) -> None:
         """Claim for ``node`` until ``close``.
@@ -84,11 +78,12 @@ class Claimer:
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(self._follow_queues, new_queue)
-            await self._unpark()
+            await self._hints.unpark()
             while not self._closed:
                 try:
                     await self._claim_some(node, work)
                 except StoreUnavailable as error:
+                    # What was popped is out of the index now; the audit brings it back.
                     log.warning("claim.waiting_for_store", error=str(error))
                     await self._outlast_outage()
             nursery.cancel_scope.cancel()
@@ -111,66 +106,42 @@ class Claimer:
         try:
             with self._interruptible():
                 limit = min(await self._slots.wait_free(), MAX_POP)
-                self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
-                ids = await self._index.pop(self._queues, limit)
+                ids = await self._pop(limit)
         except IndexUnavailable:
-            jobs = await self._store.claim_due(limit, node=node, types=self._types)
-            self._slots.start(jobs)
-            if not jobs:
+            if not await self._claim_due(node, limit):
                 await self._wait_for_work(work)
         else:
             if ids:
-                await self._claim(node, ids)
+                await self._claim(node, ids, limit)
 
-    async def _claim(self, node: str, ids: list[str]) -> None:
-        try:
-            jobs = await self._store.claim(ids, node=node, types=self._types)
-        except StoreUnavailable:
-            await self._bell.ring(Ring("audit"))  # these ids are out of the index now
-            raise
+    async def _pop(self, limit: int) -> list[str]:
+        self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
+        if len(self._queues) <= WINDOW:
+            return await self._index.pop(self._queues, limit)
+        with trio.move_on_after(NET_S):
+            return await self._index.pop(self._queues[:WINDOW], limit)
+        self._queues = self._queues[WINDOW:] + self._queues[:WINDOW]
+        return []
+
+    async def _claim(self, node: str, ids: list[str], limit: int) -> None:
+        jobs = await self._store.claim(ids, node=node, types=self._types)
         self._slots.start(jobs)
-        if len(jobs) < len(ids):
-            claimed = {job.id for job in jobs}
-            await self._put_back([job_id for job_id in ids if job_id not in claimed])
-
-    async def _put_back(self, ids: list[str]) -> None:
-        """Give what could not be claimed back to the index, at the instant when it is worth another try."""
-        now = self._store.now_us()
-        later = [
-            job.entry()._replace(run_at=max(job.run_at, now + await self._pause(job)))
-            for job in await self._store.still_waiting(ids)
-        ]
-        if not later:
+        if jobs:
+            self._step_back_s = STEP_BACK_S
+        if len(jobs) == len(ids):
             return
-        try:
-            for entry in later:
-                await self._index.park([entry], until=entry.run_at)
-        except IndexUnavailable:
-            return
-        await self._bell.ring(Ring("due", at=min(entry.run_at for entry in later)))
+        claimed = {job.id for job in jobs}
+        others_wait = await self._hints.give_back([job_id for job_id in ids if job_id not in claimed])
+        if others_wait and not jobs and not await self._claim_due(node, limit):
+            with self._interruptible():
+                await trio.sleep(self._step_back_s)
+            self._step_back_s = min(2 * self._step_back_s, MAX_STEP_BACK_S)
 
-    async def _pause(self, job: Job) -> int:
-        """Return for how long a job stays out of the way, microseconds."""
-        if job.type in self._types:
-            return LOCKED_PAUSE_US if job.run_at <= self._store.now_us() else 0
-        if job.type in await self._types_of_the_fleet():
-            return PAUSE_US  # soon enough it comes to a node that can run it
-        pause = self._pause_us.get(job.type, PAUSE_US)
-        self._pause_us[job.type] = min(2 * pause, MAX_PAUSE_US)
-        return pause
-
-    async def _types_of_the_fleet(self) -> frozenset[str]:
-        if trio.current_time() - self._fleet_seen_at > FLEET_S:
-            self._fleet_types = frozenset(name for node in await self._store.nodes() for name in node.types)
-            self._fleet_seen_at = trio.current_time()
-        return self._fleet_types
-
-    async def _unpark(self) -> None:
-        """Put due jobs to the front: until this node came, there may have been none that handles their type."""
-        try:
-            await self._index.push(await self._store.due(FRONT), now=self._store.now_us())
-        except (IndexUnavailable, StoreUnavailable):
-            return  # the audit and the end of their pause bring them
+    async def _claim_due(self, node: str, limit: int) -> bool:
+        """Claim straight from the store, whatever the index says. Returns whether there was anything."""
+        jobs = await self._store.claim_due(limit, node=node, types=self._types)
+        self._slots.start(jobs)
+        return bool(jobs)
 
     async def _wait_for_work(self, work: trio.MemoryReceiveChannel[Ring]) -> None:
         """Return on a ring, when the index is back, or after the net's second."""
@@ -196,14 +167,15 @@ class Claimer:
                 return
 
     async def _follow_queues(self, new_queue: trio.MemoryReceiveChannel[Ring]) -> None:
+        known = set(self._queues)
         while True:
             try:
-                names = await self._store.queue_names()
+                unknown = set(await self._store.queue_names()) - known
             except StoreUnavailable:
-                names = []
-            unknown = [name for name in names if name not in self._queues]
+                unknown = set()
             if unknown:
-                self._queues.extend(unknown)
+                known |= unknown
+                self._queues.extend(sorted(unknown))
                 self._waiting.cancel()
             with trio.move_on_after(QUEUES_NET_S):
                 await new_queue.receive()

@@ -2,14 +2,16 @@
 
 A thread can not be stopped from outside. Asked to stop, its handler may notice through
 ``trio.from_thread.check_cancelled()`` and has ``patience_s`` for it; then the thread is abandoned: its attempt ends as
-unresponsive, the thread runs on with nobody listening and keeps its slot (``abandoned``) until it ends by itself. It is
-a daemon thread, so it does not keep the program from ending. A process is killed.
+unresponsive, and the thread runs on with nobody listening until it ends by itself (``abandoned``). It keeps its token,
+but as many of them as there are threads are made up for by a token more each, so that the living have theirs. It is a
+daemon thread, so it does not keep the program from ending. A process is killed.
 
 State: ``abandoned`` is written here only and read by the pool.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -24,25 +26,40 @@ import trio_parallel  # type: ignore[import-untyped]
 
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob
-from tickr.worker.failures import Unresponsive
+from tickr.worker.failures import ProcessEnded, Unresponsive
 
 PROCESS_END_S = 2.0
 """How long processes without work may take to end at a stop before they are killed, in seconds."""
+IDLE_S = 60.0
+"""A process that had no work for so long ends and gives its memory back, in seconds."""
+STARTS = 3
+"""So often a process is started for one attempt, if signals to the whole group end it before it is ready for them."""
+NICE = 10
+"""How far processes step back behind the event loop, whose heartbeat must go out however many of them compute."""
 
 
 class Elsewhere:
     """The threads and processes of one node.
 
     Args:
-      threads: how many there are at once, the abandoned among them.
+      slots: how many jobs run at once, in threads or in processes; as many threads may be abandoned without a loss.
       patience_s: how long a thread may take to end after it was asked to, in seconds.
-      on_thread_ended: called in trio's thread when an abandoned one has ended.
+      on_thread_abandoned, on_thread_ended: called in trio's thread when one is abandoned, and when that one has ended.
     """
 
-    def __init__(self, *, threads: int, patience_s: float, on_thread_ended: Callable[[RunningJob], None]) -> None:
-        self._threads = trio.CapacityLimiter(threads)
-        self._processes = trio.CapacityLimiter(os.cpu_count() or 1)
+    def __init__(
+        self,
+        *,
+        slots: int,
+        patience_s: float,
+        on_thread_abandoned: Callable[[RunningJob], None],
+        on_thread_ended: Callable[[RunningJob], None],
+    ) -> None:
+        self._slots = slots
+        self._threads = trio.CapacityLimiter(slots)
+        self._processes = trio.CapacityLimiter(slots)
         self._patience_s = patience_s
+        self._on_thread_abandoned = on_thread_abandoned
         self._on_thread_ended = on_thread_ended
         self.abandoned: set[RunningJob] = set()
         """The attempts that left behind a thread which still runs."""
@@ -72,31 +89,61 @@ class Elsewhere:
             ended = thread.how_ended
         return ended.unwrap()
 
+    @property
+    def lost(self) -> int:
+        """How many threads fewer than ``slots`` there are for jobs, because too many are abandoned."""
+        return max(0, len(self.abandoned) - self._slots)
+
     def _abandon(self, running: RunningJob, thread: _Thread) -> None:
         def ended() -> None:
             self.abandoned.remove(running)
+            self._make_up()
             self._on_thread_ended(running)
 
         self.abandoned.add(running)
+        self._make_up()
         thread.when_abandoned_ends = ended
+        self._on_thread_abandoned(running)
+
+    def _make_up(self) -> None:
+        """Have a token for each slot that is not lost, beside those that the abandoned hold."""
+        self._threads.total_tokens = self._slots - self.lost + len(self.abandoned)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Have processes to send handlers to: started when needed, kept for a while, ended with the block."""
         async with trio_parallel.open_worker_context(
-            init=_leave_signals_to_the_node, grace_period=PROCESS_END_S
+            init=_stand_back, grace_period=PROCESS_END_S, idle_timeout=IDLE_S
         ) as self._context:
             yield
 
     async def in_process(self, running: RunningJob, call: partial[Any]) -> Any:
         """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free.
 
+        Raises: ProcessEnded: by a signal or by itself, and not with the handler.
         Cancellation: the process is killed.
         """
         async with self._processes:
             running.start_clock()
-            # Its own limiter is the one above, which stays out of the job's time.
-            return await self._context.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
+            for _ in range(STARTS):
+                try:
+                    # Its own limiter is the one above, which stays out of the job's time.
+                    return await self._context.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
+                except trio_parallel.BrokenWorkerError as error:
+                    code: int | None = getattr(error.args[-1], "exitcode", None)
+                # These two are ignored before the handler begins (``_stand_back``): it has not.
+                if code not in (-signal.SIGTERM, -signal.SIGINT):
+                    break
+            raise ProcessEnded(f"Its process ended unexpectedly{_how(code)}.")
+
+
+def _how(code: int | None) -> str:
+    """Return how a process ended, in brackets; "" if that is not known."""
+    if code is None:
+        return ""
+    if code >= 0:
+        return f" (exit code {code})"
+    return f" (killed by signal {-code}{'; out of memory?' if code == -signal.SIGKILL else ''})"
 
 
 class _Thread:
@@ -133,7 +180,12 @@ def _nothing() -> None:
     pass
 
 
-def _leave_signals_to_the_node() -> None:
-    """Service managers and terminals signal the whole group; the node decides what becomes of its processes."""
+def _stand_back() -> None:
+    """Make a new process leave signals to the node, and the processor to the node when that has work.
+
+    Service managers and terminals signal the whole group; the node decides what becomes of its processes.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(AttributeError, OSError):  # where there is no such thing
+        os.nice(NICE)

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from types import FrameType, TracebackType
 
 from tickr.jobs import Failure
 
 MAX_MESSAGE_BYTES = 4 * 1024
 MAX_TRACEBACK_BYTES = 16 * 1024
+MAX_LEAVES = 3
+"""Of the errors in a group, so many are named in its message."""
+MAX_LEAF = 500
+"""Characters of each of them."""
 
 
 class BadResult(Exception):
     """What the handler returned can not be a job's result."""
+
+
+class ProcessEnded(Exception):
+    """The process that ran a handler ended before the handler did."""
 
 
 class HandlerBlocked(BaseException):
@@ -54,18 +63,26 @@ def cause(error: BaseException) -> BaseException:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield every error in ``error`` that is no group."""
+    """Yield every error in ``error`` that is no group, in their order."""
     waiting = [error]
     while waiting:
         one = waiting.pop()
         if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)
+            waiting.extend(reversed(one.exceptions))
         else:
             yield one
 
 
 def describe(error: BaseException) -> str:
-    """Return the name of the error's type and what it says."""
+    """Return the name of the error's type and what it says; for a group, its first few errors too."""
+    if not isinstance(error, BaseExceptionGroup):
+        return _describe(error)
+    said = [_describe(one)[:MAX_LEAF] for one in (error, *islice(leaves(error), MAX_LEAVES + 1))]
+    more = "; ..." if len(said) > 1 + MAX_LEAVES else ""
+    return f"{said[0]}: {'; '.join(said[1 : 1 + MAX_LEAVES])}{more}"
+
+
+def _describe(error: BaseException) -> str:
     try:
         text = str(error)
     except BaseException as worse:  # a handler's own exception class may do anything

@@ -165,12 +165,17 @@ class Jobs:
         """Register the decorated function, which stays as it is, for jobs of ``type``.
 
         Args:
-          timeout: seconds after which an attempt is stopped.
-          max_attempts: attempts in all before the job is failed.
+          timeout: seconds after which an attempt is stopped, at most 30 days.
+          max_attempts: attempts in all before the job is failed, 1 to 100.
           run_in: for plain functions: ``thread`` (the default), or ``process`` for what needs a processor to itself;
             such a function must be found by its name when its module is imported there.
         Raises: TypeError, ValueError: the registration or the function can not be used, and why.
         """
+
+        given: object = type
+        if not isinstance(given, str):  # @jobs.handler without parentheses hands the function over as the type
+            name = getattr(given, "__name__", "type")
+            raise TypeError(f'handler takes the name of a job type, not {given!r}; write @jobs.handler("{name}")')
 
         def register(function: Function) -> Function:
             self._add(_read(type, function, timeout=timeout, max_attempts=max_attempts, backoff=backoff, run_in=run_in))
@@ -221,10 +226,11 @@ def _read(
     """Return the handler, or raise TypeError or ValueError with everything a reader needs to repair it."""
     if not jobs.is_type(type):
         raise ValueError(f"{type!r} is not the name of a job type; one looks like {jobs.TYPE_PATTERN}")
-    if timeout is not None and not 0 < timeout <= retry.MAX_DELAY_S:
-        raise ValueError(f"handler {type!r}: timeout must be more than 0 seconds and at most 100 years")
-    if max_attempts is not None and max_attempts < 1:
-        raise ValueError(f"handler {type!r}: max_attempts must be 1 or more")
+    if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= jobs.MAX_TIMEOUT_S):
+        days = f"{jobs.MAX_TIMEOUT_S / 86_400:g} days"
+        raise ValueError(f"handler {type!r}: timeout must be a number of seconds above 0, at most {days}")
+    if max_attempts is not None and not (_is_number(max_attempts, int) and 1 <= max_attempts <= jobs.MAX_ATTEMPTS):
+        raise ValueError(f"handler {type!r}: max_attempts must be a whole number from 1 to {jobs.MAX_ATTEMPTS}")
     for field, problem in backoff.faults() if backoff is not None else ():
         raise ValueError(f"handler {type!r}: backoff.{field} {problem}")
     try:
@@ -241,6 +247,10 @@ def _read(
         max_attempts=max_attempts,
         backoff=backoff,
     )
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _place(function: Callable[..., Any], run_in: str | None) -> Place:

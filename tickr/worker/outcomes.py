@@ -17,7 +17,7 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.batching import Batcher
-from tickr.errors import StoreError, StoreUnavailable
+from tickr.errors import StoreUnavailable
 from tickr.jobs import WAITING, Failure, Job, Outcome
 from tickr.store.contract import Store
 
@@ -92,16 +92,16 @@ class Outcomes:
             except StoreUnavailable as error:
                 log.warning("outcomes.waiting_for_store", outcomes=len(outcomes), error=str(error))
                 await trio.sleep(RETRY_S)
-            except StoreError as error:
+            except Exception as error:  # whatever one outcome does to its batch, it must not take the others along
                 return await self._finish_apart(outcomes, error)
 
-    async def _finish_apart(self, outcomes: Sequence[Outcome], error: StoreError) -> list[Job | None]:
+    async def _finish_apart(self, outcomes: Sequence[Outcome], error: Exception) -> list[Job | None]:
         """The store refuses the batch as it is: find the outcome at fault, so that it harms no other job."""
         if len(outcomes) > 1:
             middle = len(outcomes) // 2
             return [*await self._finish(outcomes[:middle]), *await self._finish(outcomes[middle:])]
         (outcome,) = outcomes
-        log.error("job.outcome_refused", job=outcome.job.id, outcome=outcome.kind, error=str(error))
+        log.error("job.outcome_refused", job=outcome.job.id, outcome=outcome.kind, error=str(error), exc_info=error)
         if outcome.failure is not None and outcome.failure.kind == "bad_result":
             return [None]
         why = Failure("bad_result", f"The store refused the outcome: {error}"[:500])

@@ -5,6 +5,9 @@ tasks runs one job after the other, each directly, without a task of its own. Th
 cancellation keeps the worker task. Once a second ``run`` looks for those; it writes the task off as a *zombie*, gives
 the outcome in its stead and starts a fresh task. What the zombie still does counts for nothing.
 
+Threads that do not stop are abandoned in ``elsewhere.py``. Up to as many tasks and as many threads as there are slots
+are made up for; of those beyond, each costs a slot until it ends, and the log says so (``worker.slots_lost``).
+
 A zombie can not be ended from inside Python. The worker tasks live in a nursery that is given to ``run`` and must be
 the outermost of the program: it can not be left while ``zombies`` holds a task, and a program that has stored and
 closed everything ends itself by ``os._exit`` then.
@@ -80,7 +83,12 @@ class Pool:
         self._jobs = jobs
         self._outcomes = outcomes
         self._slots = slots
-        self._elsewhere = Elsewhere(threads=slots, patience_s=unresponsive_after_s, on_thread_ended=self._thread_ended)
+        self._elsewhere = Elsewhere(
+            slots=slots,
+            patience_s=unresponsive_after_s,
+            on_thread_abandoned=self._thread_abandoned,
+            on_thread_ended=self._thread_ended,
+        )
         self._conditions = Conditions(
             node=node,
             max_result_bytes=max_result_bytes,
@@ -91,7 +99,8 @@ class Pool:
         self._inbox, self._started = trio.open_memory_channel[RunningJob](slots)
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
-        self._lost_slots = 0
+        self._lost_tasks = 0
+        self._told_lost = 0
         self._freed = trio.Event()
         self._ended = trio.Event()
         self._closed = False
@@ -101,7 +110,12 @@ class Pool:
     @property
     def free(self) -> int:
         """How many jobs may be started now."""
-        return self._slots - len(self._held) - self._lost_slots - len(self._elsewhere.abandoned)
+        return self._slots - len(self._held) - self.lost
+
+    @property
+    def lost(self) -> int:
+        """How many slots are gone to handlers that were left behind."""
+        return self._lost_tasks + self._elsewhere.lost
 
     async def wait_free(self) -> int:
         """Return ``free`` as soon as it is at least 1 and outcomes have room."""
@@ -269,28 +283,45 @@ class Pool:
         if len(self._zombies) <= self._slots:
             self._start_task()
         else:
-            self._lost_slots += 1  # or a type that never listens would fill the memory with tasks
+            self._lost_tasks += 1  # or a type that never listens would fill the memory with tasks
         self._settle(running, outcome)
-        self._conditions.log.error(
-            "job.left_behind", job=running.job.id, type=running.job.type, where="task", zombies=len(self.zombies)
-        )
+        self._tell_left_behind(running, "task")
 
     def _bury(self, running: RunningJob) -> None:
         del self._zombies[running]
-        if self._lost_slots:
-            self._lost_slots -= 1
+        if self._lost_tasks:
+            self._lost_tasks -= 1
             self._start_task()
             self._freed.set()
         self._tell_end(running)
+
+    def _thread_abandoned(self, running: RunningJob) -> None:
+        self._tell_left_behind(running, "thread")
 
     def _thread_ended(self, running: RunningJob) -> None:
         self._freed.set()
         self._tell_end(running)
 
+    def _tell_left_behind(self, running: RunningJob, where: Literal["task", "thread"]) -> None:
+        self._conditions.log.error(
+            "job.left_behind", job=running.job.id, type=running.job.type, where=where, zombies=len(self.zombies)
+        )
+        self._tell_lost()
+
     def _tell_end(self, running: RunningJob) -> None:
         self._conditions.log.warning(
             "job.left_behind_ended", job=running.job.id, type=running.job.type, zombies=len(self.zombies)
         )
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Say how many slots are lost, each time that has changed."""
+        if self.lost != self._told_lost:
+            self._told_lost = self.lost
+            tasks, threads = len(self._zombies), len(self._elsewhere.abandoned)
+            self._conditions.log.warning(
+                "worker.slots_lost", lost=self.lost, slots=self._slots, tasks=tasks, threads=threads
+            )
 
 
 def _zombie(running: RunningJob, where: Literal["task", "thread"]) -> Zombie:

@@ -2,9 +2,10 @@
 
 Two ways in: the bell tells of a cancellation at once; the heartbeat brings the list of everything that the store has
 as running on this node, a few seconds later but surely. A job on that list whose cancellation was requested is stopped.
-One that nobody here knows, twice in a row, was claimed by a claim whose answer got lost: it is handed back, at no cost.
+One that nobody here knows, several times in a row, was claimed by a claim whose answer got lost: it is handed back, at
+no cost to it.
 
-State: ``_unknown``, the attempts that nobody knew at the heartbeat before, is written and read here only.
+State: ``_unknown``, at how many heartbeats in a row nobody knew an attempt, is written and read here only.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import trio
 
 from tickr.bell import Bell
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Failure, Outcome
+from tickr.jobs import Failure, Outcome, State
 from tickr.store.contract import Running, Store
 from tickr.worker.attempt import StopReason
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pool import Pool
 
+UNKNOWN_TIMES = 3
+"""Heartbeats in a row at which an attempt must be unknown: two thirds of a lease, longer than a claim may take."""
 LOST_CLAIM = Failure("lost_claim", "Its node claimed it, but the store's answer never got there.")
 
 log = structlog.get_logger("tickr.worker")
@@ -35,7 +38,7 @@ class Reconciler:
         self._bell = bell
         self._pool = pool
         self._outcomes = outcomes
-        self._unknown: set[Running] = set()
+        self._unknown: dict[Running, int] = {}
         # One list is enough: a newer heartbeat knows all that an older one did.
         self._lists, self._incoming = trio.open_memory_channel[Sequence[Running]](1)
 
@@ -58,7 +61,7 @@ class Reconciler:
         async with self._bell.listen("cancel") as rings:
             async for ring in rings:
                 if ring.job is not None:
-                    self._pool.stop(ring.job, StopReason.CANCELLED)
+                    self._pool.stop(ring.job, StopReason.CANCELLED, fence=ring.fence)
 
     def _stop_cancelled(self, running: Sequence[Running]) -> None:
         for one in running:
@@ -66,16 +69,15 @@ class Reconciler:
                 self._pool.stop(one.id, StopReason.CANCELLED, fence=one.fence)
 
     async def _hand_back_unknown(self, running: Sequence[Running]) -> None:
-        unknown = {one for one in running if not self._knows(one)}
-        for one in unknown & self._unknown:
+        self._unknown = {one: self._unknown.get(one, 0) + 1 for one in running if not self._knows(one)}
+        for one in [one for one, times in self._unknown.items() if times >= UNKNOWN_TIMES]:
             try:
                 job = await self._store.get(one.id)
             except StoreUnavailable:
                 continue
-            if job is not None and job.fence == one.fence and not self._knows(one):
+            if job is not None and job.state is State.RUNNING and job.fence == one.fence and not self._knows(one):
                 log.warning("job.lost_claim", job=job.id, type=job.type, attempt=job.attempt)
                 self._outcomes.put(Outcome(job=job, kind="released", failure=LOST_CLAIM))
-        self._unknown = unknown
 
     def _knows(self, one: Running) -> bool:
         return self._pool.holds(one.id, one.fence) or self._outcomes.holds(one.id, one.fence)

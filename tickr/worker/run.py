@@ -24,7 +24,7 @@ from tickr.worker import failures
 from tickr.worker.arguments import BadPayload
 from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
-from tickr.worker.failures import BadResult, HandlerBlocked, Unresponsive
+from tickr.worker.failures import BadResult, HandlerBlocked, ProcessEnded, Unresponsive
 from tickr.worker.handlers import GiveUp, Job, RetryLater
 from tickr.worker.results import encode
 
@@ -114,6 +114,8 @@ def raised(running: RunningJob, error: BaseException, conditions: Conditions) ->
             return _failed(running, failures.failure("give_up", str(cause)))
         case BadPayload():
             return _failed(running, failures.failure("bad_payload", f"The payload does not fit the handler: {cause}"))
+        case ProcessEnded():
+            return _retried(running, failures.failure("exception", str(cause)), conditions)
         case BadResult():
             return _failed(running, failures.failure("bad_result", str(cause)))
         case RetryLater():

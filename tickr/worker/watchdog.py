@@ -4,10 +4,12 @@ A daemon thread asks the loop for a sign of life once a second. A loop that does
 that blocks (``time.sleep``, ``while True``): no other job runs, no heartbeat goes out. After ``blocked_after_s`` the
 stack is logged; after ``interrupt_after_s`` the main thread gets a signal whose handler raises ``HandlerBlocked`` right
 there, and the attempt ends as a failure of kind ``blocked``. That is done only when the code that the signal meets is
-the handler's own: never inside trio, which must not be torn, nor in Tickr, nor when another task runs by now.
+the handler's own: never inside trio, which must not be torn, nor in Tickr, nor when another task runs by now. It is
+done again at every step until the loop turns. A loop that has not turned for ``dead_after_s`` is given up: the process
+says so and ends, which is all that helps against a handler that swallows every interrupt.
 
 Times are counted in steps that this process was awake for, so a node that was stopped (SIGSTOP, a laptop's lid) and
-goes on blames nobody. Where there is no ``pthread_kill`` or the loop is not in the main thread, it only logs.
+goes on blames nobody. Where there is no ``pthread_kill`` or the loop is not in the main thread, nothing is interrupted.
 
 State: ``_suspect`` is written by the watching thread and read by the signal handler in the main thread.
 """
@@ -15,12 +17,16 @@ State: ``_suspect`` is written by the watching thread and read by the signal han
 from __future__ import annotations
 
 import contextlib
+import logging
+import multiprocessing
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import structlog
 import trio
@@ -34,22 +40,34 @@ Find = Callable[[trio.lowlevel.Task], RunningJob | None]
 
 STEPS = 5
 """``blocked_after_s`` is waited for in so many steps."""
+DEAD = 70
+"""Exit code of a process that gave up its loop; EX_SOFTWARE of sysexits.h."""
+LAST_WORDS_S = 5.0
+"""How long such a process may take to get its log written, in seconds."""
 
 log = structlog.get_logger("tickr.worker")
 
 
 @contextlib.contextmanager
 def watch(
-    find: Find, *, blocked_after_s: float = 5.0, interrupt_after_s: float = 10.0, signal_number: int | None = None
+    find: Find,
+    *,
+    blocked_after_s: float = 5.0,
+    interrupt_after_s: float = 10.0,
+    dead_after_s: float | None = None,
+    signal_number: int | None = None,
 ) -> Iterator[None]:
     """Watch the loop that this is entered in, until the block is left.
 
     Args:
       find: returns the attempt that runs directly in a task; asked from another thread (``Pool.find``).
       interrupt_after_s: more than ``blocked_after_s``, and less than the node's lease.
+      dead_after_s: after so long the process is ended with exit code ``DEAD``; None: never, it belongs to others.
       signal_number: the signal to interrupt with, by default SIGUSR2; its handler is put back at the end.
     """
-    watchdog = _Watchdog(find, blocked_after_s=blocked_after_s, interrupt_after_s=interrupt_after_s)
+    watchdog = _Watchdog(
+        find, blocked_after_s=blocked_after_s, interrupt_after_s=interrupt_after_s, dead_after_s=dead_after_s
+    )
     thread = threading.Thread(target=watchdog.run, name="tickr watchdog", daemon=True)
     with _handles(signal_number, watchdog):
         thread.start()
@@ -77,7 +95,9 @@ def _handles(signal_number: int | None, watchdog: _Watchdog) -> Iterator[None]:
 
 
 class _Watchdog:
-    def __init__(self, find: Find, *, blocked_after_s: float, interrupt_after_s: float) -> None:
+    def __init__(
+        self, find: Find, *, blocked_after_s: float, interrupt_after_s: float, dead_after_s: float | None
+    ) -> None:
         self._find = find
         self._interrupt_after_s = interrupt_after_s
         self._step_s = min(1.0, blocked_after_s / STEPS)
@@ -89,6 +109,7 @@ class _Watchdog:
         self._ended = threading.Event()
         self._steps_to_log = round(blocked_after_s / self._step_s)
         self._steps_to_interrupt = round(interrupt_after_s / self._step_s)
+        self._steps_to_death = None if dead_after_s is None else round(dead_after_s / self._step_s)
         self.signal_number: int | None = None
 
     def end(self) -> None:
@@ -116,7 +137,9 @@ class _Watchdog:
             found = _task(frames)
             steps, steps_of_task, task = steps + 1, steps_of_task + 1 if found is task else 1, found
             if steps == self._steps_to_log:
-                self._say(frames, self._attempt(task), steps)
+                log.error("loop.blocked", **self._place(frames, task, steps))
+            if steps == self._steps_to_death:
+                _end_process(self._place(frames, task, steps))
             if steps_of_task >= self._steps_to_interrupt and self.signal_number and self._attempt(task):
                 self._suspect = task
                 signal.pthread_kill(self._loop, self.signal_number)
@@ -135,10 +158,11 @@ class _Watchdog:
             task = None if task.parent_nursery is None else task.parent_nursery.parent_task
         return None
 
-    def _say(self, frames: list[FrameType], running: RunningJob | None, steps: int) -> None:
+    def _place(self, frames: list[FrameType], task: trio.lowlevel.Task | None, steps: int) -> dict[str, Any]:
+        """Return what a log line says of a loop that stands still."""
+        running = self._attempt(task)
         who = {} if running is None else {"job": running.job.id, "type": running.job.type}
-        stack = stacks.of_frames(frames[::-1])
-        log.error("loop.blocked", seconds=round(steps * self._step_s, 1), stack=stack, **who)
+        return {"seconds": round(steps * self._step_s, 1), "stack": stacks.of_frames(frames[::-1]), **who}
 
     # -- in the main thread, between two instructions of whatever runs there ----------------------------------------
 
@@ -152,6 +176,24 @@ class _Watchdog:
             return
         if _is_in_handler(frame, directly=self._find(suspect) is not None):
             raise HandlerBlocked(f"It kept the event loop from turning for more than {self._interrupt_after_s:g} s.")
+
+
+def _end_process(place: dict[str, Any]) -> None:
+    """Say that the loop is dead, get the log out, and end this process and those of its handlers. Does not return."""
+
+    def say() -> None:
+        log.critical("loop.dead", **place)
+        logging.shutdown()  # whoever set up logging gets its last lines out
+
+    try:
+        # In a thread of its own: the loop's may hold for ever a lock that logging wants.
+        saying = threading.Thread(target=say, name="tickr last words", daemon=True)
+        saying.start()
+        saying.join(LAST_WORDS_S)
+        for process in multiprocessing.active_children():  # they would go on with jobs that others now start
+            process.kill()
+    finally:
+        os._exit(DEAD)
 
 
 def _task(frames: list[FrameType]) -> trio.lowlevel.Task | None:

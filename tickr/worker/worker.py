@@ -34,6 +34,8 @@ BLOCKED, INTERRUPTED = 0.2, 0.4
 
 The last heartbeat may be a third of the lease old when the blocking begins, and at 0.8 of it the lease is given up.
 """
+CLAIM_S = 10.0
+"""How long a claim that is in flight at a stop may take, in seconds; the store gives up before."""
 FLUSH_S = 10.0
 """How long the last outcomes may take to be stored at a stop, in seconds."""
 
@@ -47,6 +49,7 @@ class Worker:
       slots: how many jobs run at once.
       max_result_bytes: longer results fail their job.
       lease_s: how long this node's lease is; a handler that blocks the event loop is interrupted well before its end.
+      owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Worker:
         slots: int,
         max_result_bytes: int,
         lease_s: float,
+        owns_process: bool = False,
     ) -> None:
         self._outcomes = Outcomes(store, announcer, in_flight=slots)
         self._pool = Pool(
@@ -74,9 +78,15 @@ class Worker:
         self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
         self._watch = partial(
-            watch, self._pool.find, blocked_after_s=BLOCKED * lease_s, interrupt_after_s=INTERRUPTED * lease_s
+            watch,
+            self._pool.find,
+            blocked_after_s=BLOCKED * lease_s,
+            interrupt_after_s=INTERRUPTED * lease_s,
+            dead_after_s=lease_s if owns_process else None,
         )
         self._idle = trio.Event()
+        self._claims_ended = trio.Event()
+        self._claims_ended.set()
 
     async def run(self, tasks: trio.Nursery) -> None:
         """Run what is claimed until ``drain`` has been called and the last outcome is stored.
@@ -84,12 +94,16 @@ class Worker:
         Args:
           tasks: where the worker tasks live; see ``Pool`` for what it must be.
         """
+        # Watched to the end: what was left behind may still block the loop while the last outcomes are stored.
+        with self._watch():
+            await self._run(tasks)
+
+    async def _run(self, tasks: trio.Nursery) -> None:
         async with trio.open_nursery() as storing:
             storing.start_soon(self._outcomes.run)
             async with trio.open_nursery() as reconciling:
                 reconciling.start_soon(self._reconciler.run)
-                with self._watch():
-                    await self._pool.run(tasks)
+                await self._pool.run(tasks)
                 self._idle.set()
                 reconciling.cancel_scope.cancel()
             self._outcomes.close()
@@ -97,7 +111,11 @@ class Worker:
 
     async def claim(self, node: str) -> None:
         """Claim jobs for ``node`` until ``stop_claiming``; see ``Claimer.run``."""
-        await self._claimer.run(node)
+        self._claims_ended = trio.Event()
+        try:
+            await self._claimer.run(node)
+        finally:
+            self._claims_ended.set()
 
     def heard_from_store(self, running: list[Running]) -> None:
         """Take what a heartbeat brought; see ``Reconciler``."""
@@ -111,7 +129,12 @@ class Worker:
         self._claimer.close()
 
     async def drain(self, *, grace_s: float, now: trio.Event) -> None:
-        """Wait up to ``grace_s`` seconds, or until ``now`` is set, for what runs; then cancel it and wait for that."""
+        """Wait up to ``grace_s`` seconds, or until ``now`` is set, for what runs; then cancel it and wait for that.
+
+        A claim that was in flight when claims were stopped comes first: what it brings still runs.
+        """
+        with trio.move_on_after(CLAIM_S):
+            await self._claims_ended.wait()
         self._pool.close()
         with trio.move_on_after(grace_s):
             async with trio.open_nursery() as waiting:
@@ -123,7 +146,8 @@ class Worker:
                 waiting.start_soon(wait, self._idle)
                 waiting.start_soon(wait, now)
         if not self._idle.is_set():
-            log.warning("node.handing_back", jobs=len(self._pool.running))
+            if running := self._pool.running:
+                log.warning("node.handing_back", jobs=len(running))
             self._pool.stop_all(StopReason.SHUTDOWN)
             with trio.move_on_after(UNWIND_S):
                 await self._idle.wait()

@@ -1,15 +1,19 @@
 """``email``: send a mail through an SMTP server. Without one configured, nothing is sent and the result says so.
 
 Runs in a thread, with the standard library's client and a time-out on every step. Who may submit jobs chooses what
-goes into the mail's header, so line breaks there are refused before anything is sent.
+goes into the mail's header, so line breaks there are refused before anything is sent. From the moment the server has
+taken the mail for anybody the job succeeds, whatever else goes wrong: a second attempt would send it to them twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import smtplib
 import ssl
+from collections.abc import Iterator
 from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate, parseaddr
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,10 +29,14 @@ STEP_S = 30.0
 MAX_RECIPIENTS = 100
 MAX_LINE = 998
 """Characters of one line of the header, as RFC 5322 has it."""
+MAX_REPLY = 200
+"""Characters of what the server says about a recipient that are kept."""
 NOT_SENT = "No SMTP server is configured (TICKR_SMTP), so nothing was sent."
 SHAPE = "must look like smtp://user:password@host:port, with ?starttls behind it if wanted, or smtps://..."
 
 ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,255}")
+SEVEN_BIT = SMTP.clone(cte_type="7bit")
+"""How mails are written: not every server takes bytes beyond ASCII, and none has to."""
 NOT_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 log = structlog.get_logger("tickr.worker")
@@ -71,7 +79,10 @@ class Email:
         reply_to: str | None = None,
         html: str | None = None,
     ) -> dict[str, Any]:
-        """Send one mail and return ``{"sent": true, "recipients", "message_id"}``, or ``{"sent": false, "note"}``.
+        """Send one mail and return ``{"sent": true, "recipients", "refused", "message_id"}``; without a server
+        ``{"sent": false, "note"}``.
+
+        ``recipients`` is how many the server took the mail for, ``refused`` what it said about each of the others.
 
         Args:
           to, cc: one address or several, each ``a@b.c`` or ``Name <a@b.c>``.
@@ -79,6 +90,7 @@ class Email:
         Raises: GiveUp: the mail can not be made or was refused for good. OSError, SMTPException: worth another attempt.
         """
         message, recipients = _message(to, from_, subject, cc, reply_to)
+        international = not _addresses(to, cc, reply_to, from_).isascii()
         sender = parseaddr(from_)[1]
         # The same at every attempt: whoever gets the mail twice can see that it is one.
         message["Message-ID"] = f"<{job.id}@{sender.rpartition('@')[2]}>"
@@ -87,7 +99,7 @@ class Email:
             log.info("email.not_sent", job=job.id, recipients=len(recipients))
             return {"sent": False, "note": NOT_SENT}
         try:
-            self._send(self._server, message, sender, recipients)
+            refused = self._send(self._server, message, sender, recipients, international=international)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             _give_up_if_final(min(codes), f"the server refused all {len(codes)} recipients")
@@ -95,25 +107,56 @@ class Email:
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             _give_up_if_final(error.smtp_code, "the server refused the mail")
             raise
-        return {"sent": True, "recipients": len(recipients), "message_id": str(message["Message-ID"])}
+        if refused:
+            statuses = sorted({reply.partition(" ")[0] for reply in refused.values()})
+            log.warning("email.partly_refused", job=job.id, refused=len(refused), of=len(recipients), statuses=statuses)
+        return {
+            "sent": True,
+            "recipients": len(recipients) - len(refused),
+            "refused": refused,
+            "message_id": str(message["Message-ID"]),
+        }
 
-    def _send(self, server: Server, message: EmailMessage, sender: str, recipients: list[str]) -> None:
+    def _send(
+        self, server: Server, message: EmailMessage, sender: str, recipients: list[str], *, international: bool
+    ) -> dict[str, str]:
+        """Send the mail and return what the server said about each recipient that it refused."""
+        with self._connected(server) as client:
+            client.ehlo_or_helo_if_needed()
+            if international and not client.has_extn("smtputf8"):
+                raise GiveUp("the server takes no addresses with other signs than ASCII (it does not offer SMTPUTF8)")
+            # The bytes are made here: smtplib's ``send_message`` puts ">" before lines that begin with "From ".
+            policy, options = (SMTPUTF8, ["SMTPUTF8", "BODY=8BITMIME"]) if international else (SEVEN_BIT, [])
+            refused = client.sendmail(sender, recipients, message.as_bytes(policy=policy), options)
+        return {address: _said(code, reply) for address, (code, reply) in refused.items()}
+
+    @contextlib.contextmanager
+    def _connected(self, server: Server) -> Iterator[smtplib.SMTP]:
+        """A connection, logged in; whatever goes wrong while it is closed says nothing about the mail."""
         tls = self._tls or ssl.create_default_context()
         if server.tls == "implicit":
             client: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=STEP_S, context=tls)
         else:
             client = smtplib.SMTP(server.host, server.port, timeout=STEP_S)
-        with client:
+        try:
             if server.tls == "starttls":
                 client.starttls(context=tls)  # raises if the server can not: never in the clear instead
             if server.user is not None:
                 client.login(server.user, server.password or "")
-            client.send_message(message, sender, recipients)
+            yield client
+        finally:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                client.quit()
+            client.close()
 
 
 def _give_up_if_final(code: int, what: str) -> None:
     if code >= 500:
         raise GiveUp(f"{what} (status {code})")
+
+
+def _said(code: int, reply: bytes) -> str:
+    return f"{code} {' '.join(reply.decode(errors='replace').split())}"[:MAX_REPLY]
 
 
 def _message(
@@ -122,7 +165,7 @@ def _message(
     """Return the mail without its text, and the addresses of all who get it."""
     several = {"to": _list(to), "cc": _list(cc)}
     fields = {"from": [from_], "reply_to": _list(reply_to), **several}
-    message = EmailMessage()
+    message = EmailMessage(policy=SEVEN_BIT)
     for name, addresses in fields.items():
         for address in addresses:
             _check_address(name, address)
@@ -134,7 +177,12 @@ def _message(
     recipients = [parseaddr(address)[1] for addresses in several.values() for address in addresses]
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
         raise GiveUp(f"to and cc must name 1 to {MAX_RECIPIENTS} recipients")
-    return message, recipients
+    # Each once: of one that stands there twice and is refused, smtplib believes that it was accepted the other time.
+    return message, list(dict.fromkeys(recipients))
+
+
+def _addresses(*fields: str | list[str] | None) -> str:
+    return " ".join(parseaddr(one)[1] for field in fields for one in _list(field))
 
 
 def _list(given: str | list[str] | None) -> list[str]:

@@ -20,6 +20,7 @@ import httpx2
 import msgspec
 import trio
 
+from tickr.errors import told
 from tickr.worker.builtin.checked import AddressRefused, CheckedTransport, Resolve, resolve
 from tickr.worker.handlers import GiveUp, RetryLater
 
@@ -134,7 +135,8 @@ def check_url(url: str) -> httpx2.URL:
     return parsed
 
 
-def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[dict[str, str], bytes | None]:
+def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+    """Return both as they go over the wire: the values of headers are Latin-1 there."""
     for name, value in headers.items():
         if not TOKEN.fullmatch(name):
             raise GiveUp(f"headers: {name!r} is not the name of a header")
@@ -144,12 +146,14 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[dict[str, 
             raise GiveUp(f"headers: the value of {name} holds line breaks, control characters or signs beyond Latin-1")
     if body is None or isinstance(body, str):
         try:
-            return headers, None if body is None else body.encode()
+            content = None if body is None else body.encode()
         except UnicodeError:
             raise GiveUp("body holds text that is not Unicode (a lone surrogate)") from None
-    if not any(name.lower() == "content-type" for name in headers):
-        headers = {**headers, "content-type": "application/json"}
-    return headers, msgspec.json.encode(body)
+    else:
+        content = msgspec.json.encode(body)
+        if not any(name.lower() == "content-type" for name in headers):
+            headers = {**headers, "content-type": "application/json"}
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()], content
 
 
 def _reason(error: BaseException) -> str:
@@ -157,7 +161,7 @@ def _reason(error: BaseException) -> str:
     said: BaseException | None = error
     while said is not None and not str(said):
         said = said.__cause__ or next((one for one in said.args if isinstance(one, BaseException)), None)
-    return f"{type(error).__name__}: {said}" if said is not None else type(error).__name__
+    return f"{type(error).__name__}: {told(said)}" if said is not None else type(error).__name__
 
 
 def _where(method: str, url: httpx2.URL) -> str:

@@ -65,6 +65,7 @@ INSERT IGNORE INTO feed_head (id, seq) VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS nodes (
   id          VARCHAR(64) NOT NULL PRIMARY KEY,
   lease_until BIGINT      NOT NULL,
+  lease_us    BIGINT      NOT NULL,
   started_at  BIGINT      NOT NULL,
   body        MEDIUMTEXT  NOT NULL        -- JSON of store/contract.py, Node
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -54,6 +54,7 @@ CREATE TABLE events (
 CREATE TABLE nodes (
   id          TEXT    NOT NULL PRIMARY KEY,
   lease_until INTEGER NOT NULL,
+  lease_us    INTEGER NOT NULL,
   started_at  INTEGER NOT NULL,
   body        TEXT    NOT NULL        -- JSON of store/contract.py, Node
 ) STRICT, WITHOUT ROWID;
