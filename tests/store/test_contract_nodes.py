@@ -91,7 +91,8 @@ async def test_of_several_who_expire_a_node_one_does(store: Store) -> None:
 
 async def test_nothing_is_claimed_for_a_node_without_a_row(store: Store) -> None:
     job = await put_one(store)
-    node = a_node()
+    node, other = a_node(), a_node()
+    await store.register(other, lease_s=15)
     for _ in range(2):
         assert await store.claim([job.id], node=node.id, types=["mail"]) == []
         assert await store.claim_due(10, node=node.id, types=["mail"]) == []

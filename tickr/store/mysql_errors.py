@@ -54,7 +54,7 @@ def is_crowded(error: err.MySQLError) -> bool:
 
 def is_passing(error: err.MySQLError) -> bool:
     """Whether the same may go well the next time."""
-    return is_lost(error) or is_crowded(error)
+    return is_lost(error) or is_repeatable(error) or is_crowded(error)
 
 
 def is_duplicate(error: err.MySQLError) -> bool:
