@@ -7,6 +7,7 @@ with ``CI=true`` in the environment they fail it, so that a green run never mean
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def _do_without(missing: str) -> NoReturn:
+def do_without(missing: str) -> NoReturn:
     reason = f"{missing} (`make test` installs it, or says how)"
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(f"{reason}; with CI=true nothing is skipped", pytrace=False)
@@ -52,7 +53,7 @@ def mysql_server_url() -> Iterator[str]:
         yield named
         return
     if missing := missing_for_mysql():
-        _do_without(missing)
+        do_without(missing)
     with MariaDB() as server:
         OF_THE_SESSION.update(server.family)
         yield server.url
@@ -76,7 +77,7 @@ def mysql_private_server(request: pytest.FixtureRequest) -> Iterator[MariaDB]:
     Arguments go by ``@pytest.mark.parametrize("mysql_private_server", [{"tls": False}], indirect=True)``.
     """
     if missing := missing_for_mysql():
-        _do_without(missing)
+        do_without(missing)
     with MariaDB(**getattr(request, "param", {})) as server:
         yield server
 
@@ -88,7 +89,7 @@ def mysql_private_server(request: pytest.FixtureRequest) -> Iterator[MariaDB]:
 def redis_server_url() -> Iterator[str]:
     """URL of a private Redis that all tests share; keep to ``redis_url`` unless the test brings a namespace."""
     if missing := missing_for_redis():
-        _do_without(missing)
+        do_without(missing)
     with Redis() as server:
         OF_THE_SESSION.update(server.family)
         yield server.url
@@ -107,9 +108,18 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Redis]:
     Settings go by ``@pytest.mark.parametrize("redis_server", [{"maxmemory": "5mb"}], indirect=True)``.
     """
     if missing := missing_for_redis():
-        _do_without(missing)
+        do_without(missing)
     with Redis(getattr(request, "param", None)) as server:
         yield server
+
+
+# -- curl -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def curl() -> str:
+    """Path of curl, which the examples in the docs use."""
+    return shutil.which("curl") or do_without("curl is not installed")
 
 
 # -- nothing stays behind -------------------------------------------------------------------------------------------

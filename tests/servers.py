@@ -230,6 +230,7 @@ class Redis(Child):
 
 
 if __name__ == "__main__":  # `make test` asks what to install
-    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis()) if missing]
+    no_curl = None if shutil.which("curl") else "curl is not installed (the examples in the docs use it)"
+    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis(), no_curl) if missing]
     print("; ".join(lacks))
     sys.exit(bool(lacks))

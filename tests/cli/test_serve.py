@@ -136,7 +136,7 @@ def read_until(terminal: int, text: str) -> str:
 
 
 def test_on_a_terminal_it_says_how_to_submit_look_and_stop(
-    terminal: tuple[int, list[subprocess.Popen[bytes]]],
+    curl: str, terminal: tuple[int, list[subprocess.Popen[bytes]]]
 ) -> None:
     screen, (process,) = terminal
     told = read_until(screen, "Ctrl-C").replace("\r\n", "\n")
