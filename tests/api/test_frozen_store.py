@@ -46,7 +46,7 @@ async def test_a_frozen_mysql_is_a_503_in_time_for_everybody(mysql_private_serve
                 assert answer.status_code == 503, path
                 assert took_s < WITHIN_S, path
             submissions = [answer.json() for path, _, answer in answers if path == "/jobs"]
-            # What is said not to be stored is not stored afterwards either. Who was in which batch is up to the network.
+            # What is said not to be stored is not stored afterwards. Who was in which batch is up to the network.
             for job_id in [told["job_id"] for told in submissions if not told["outcome_unknown"]]:
                 assert (await http.get(f"/jobs/{job_id}")).status_code == 404
         handle.stop()
