@@ -10,7 +10,6 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -167,14 +166,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exposed(self) -> bool:
         """Whether others than this machine reach an API that asks nobody who they are."""
-        return "api" in self.roles and self.token is None and not self.insecure and not _is_loopback(self.host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+        return "api" in self.roles and self.token is None and not self.insecure and not values.is_loopback(self.host)
 
 
 def _settings() -> dict[str, Setting]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -114,6 +115,14 @@ def host(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", value.strip().strip("[]")):
         raise ValueError("must be an address or a host name, like 127.0.0.1, :: or localhost")
     return value.strip().strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether ``host``, an address or a name, is this machine as only it can reach it."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def token(value: object) -> str:

@@ -8,11 +8,11 @@ import pytest
 import structlog
 
 from tests.api.site import Site, open_site
-from tickr.api.access import is_loopback
 from tickr.errors import StoreUnavailable
 from tickr.index.heap import HeapIndex
 from tickr.jobs import Job, NewJob
 from tickr.store.memory import MemoryStore
+from tickr.values import is_loopback
 
 # -- health ---------------------------------------------------------------------------------------------------------
 

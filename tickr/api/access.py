@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 
 from quart import Request, Websocket
 
 from tickr.api.problems import Problem
 from tickr.config import Config
+from tickr.values import is_loopback
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Health is asked by machines without a token, under any name; it tells nothing about jobs."""
@@ -57,16 +57,6 @@ class Guard:
         # Digests, so that the time taken says nothing about the token, its length included.
         if not hmac.compare_digest(_digest(token.strip().encode("latin-1")), self._digest or b""):
             raise _unauthenticated("This token is not valid.", ', error="invalid_token"')
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether listening on ``host`` can be reached from this machine alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _digest(token: bytes) -> bytes:

@@ -6,7 +6,6 @@ number in a payload loses a digit on its way to the screen. Every refusal is an 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+from tickr.values import is_loopback
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -103,7 +103,7 @@ class Remote:
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the surrounding network has no way to this machine's loopback.
-            trust_env=not _is_loopback(self._url),
+            trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
         )
 
     def __enter__(self) -> Self:
@@ -211,14 +211,6 @@ def _checked(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise wrong
     return url.rstrip("/")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _named(error: httpx2.TransportError) -> str:

@@ -9,13 +9,13 @@ there is a ``tls_ca``) also checks the certificate's chain and host name. Neithe
 from __future__ import annotations
 
 import ssl
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
 from tickr.errors import ConfigError
+from tickr.values import is_loopback
 
 DEFAULT_PORT = 3306
 _TLS = ("off", "required", "verify")
@@ -38,10 +38,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_local(self) -> bool:
         """Whether the server is this machine, so that nobody can listen on the way."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return what a connection is encrypted with, or None for plaintext.

@@ -19,9 +19,8 @@ from tickr.announce import Announcer
 from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
 from tickr.jobs import WAITING, Failure, Job, Outcome
-from tickr.store.contract import Store
+from tickr.store.contract import MAX_BATCH, Store
 
-MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_PENDING = 2_000
 """Outcomes waiting to be stored beyond which no new job is claimed; bounds memory while the store is away."""
