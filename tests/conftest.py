@@ -17,8 +17,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from tests.browser import Chromium
 from tests.children import POLL_S, children_of_this_process
-from tests.servers import MariaDB, Redis, missing_for_mysql, missing_for_redis, mysql_execute
+from tests.servers import (
+    MariaDB,
+    Redis,
+    missing_for_browser,
+    missing_for_mysql,
+    missing_for_redis,
+    mysql_execute,
+)
 
 SLOW_FIXTURES = {
     "mysql_server_url",
@@ -27,6 +35,7 @@ SLOW_FIXTURES = {
     "redis_server_url",
     "redis_url",
     "redis_server",
+    "chromium",
 }
 
 
@@ -111,6 +120,19 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Redis]:
         do_without(missing)
     with Redis(getattr(request, "param", None)) as server:
         yield server
+
+
+# -- a browser ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """A running browser that all tests share."""
+    if missing := missing_for_browser():
+        do_without(missing)
+    with Chromium() as browser:
+        OF_THE_SESSION.update(browser.family)
+        yield browser
 
 
 # -- curl -----------------------------------------------------------------------------------------------------------

@@ -38,6 +38,15 @@ def missing_for_mysql() -> str | None:
     return f"{', '.join(lacking)} not found" if lacking else None
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+"""Any of them will do for ``tests/browser.py``."""
+
+
+def missing_for_browser() -> str | None:
+    """Return what a browser test lacks on this machine, or None if one can start."""
+    return None if program(*BROWSERS) else "chromium is not installed"
+
+
 def missing_for_redis() -> str | None:
     """Return what a private Redis lacks on this machine, or None if it can start."""
     return None if program("redis-server", "redis-check-rdb") else "redis-server not found"
@@ -231,6 +240,7 @@ class Redis(Child):
 
 if __name__ == "__main__":  # `make test` asks what to install
     no_curl = None if shutil.which("curl") else "curl is not installed (the examples in the docs use it)"
-    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis(), no_curl) if missing]
+    no_node = None if shutil.which("node") else "node is not installed (it runs the feed's client in JavaScript)"
+    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis(), no_curl, no_node) if missing]
     print("; ".join(lacks))
     sys.exit(bool(lacks))

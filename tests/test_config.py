@@ -75,6 +75,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("roles", ["worker", "worker"], ("worker",)),
     ("grace", "1m", 60.0),
     ("lease", 2, 2.0),
+    ("events_keep", "7d", 604_800.0),
     ("token", "s3cret!", "s3cret!"),
     ("insecure", "yes", True),
     ("insecure", "off", False),
@@ -105,6 +106,7 @@ BAD: list[tuple[str, object]] = [
     ("workers", 0), ("workers", "many"), ("workers", "99999999999999999999"),
     ("roles", ""), ("roles", "api,cook"), ("roles", []), ("roles", [1]), ("roles", 1),
     ("grace", -1), ("grace", "nan"), ("grace", 1e9), ("lease", 0), ("lease", "soon"),
+    ("events_keep", 0.5), ("events_keep", "11y"), ("events_keep", "4000d"),
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
     ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
@@ -192,6 +194,7 @@ def test_the_table_describes_every_setting() -> None:
     rows = describe().splitlines()[2:]
     assert len(rows) == len(SETTINGS)
     assert "| `--grace` | `TICKR_GRACE` | `grace` | `30s` |" in describe()
+    assert "| `--events-keep` | `TICKR_EVENTS_KEEP` | `events_keep` | `24h` |" in describe()
     assert "| – | `TICKR_TOKEN` | `token` | – |" in describe()
     assert all(row.count("|") - row.count("\\|") == 6 for row in rows)
 

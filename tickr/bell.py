@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, Protocol
 
@@ -30,19 +30,24 @@ class Ring(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
       kind: ``due``: something was put into the index that is due at ``at``. ``work``: something may be claimed.
         ``cancel``: the running job ``job`` shall be stopped. ``queue``: a queue was used for the first time.
+        ``feed``: there are new events.
       at: microseconds UTC, with ``due``.
       job, fence: which attempt, with ``cancel``.
     """
 
-    kind: Literal["due", "work", "cancel", "queue"]
+    kind: Literal["due", "work", "cancel", "queue", "feed"]
     at: int | None = None
     job: str | None = None
     fence: int | None = None
 
 
 class Bell(Protocol):
+    def ring_nowait(self, *rings: Ring) -> None:
+        """Send hints. Never raises for a bell that is away, and never waits."""
+        ...
+
     async def ring(self, *rings: Ring) -> None:
-        """Send hints. Never raises for a bell that is away. Cancellation: some may have been heard."""
+        """As ``ring_nowait``, then give way to other tasks. Cancellation: all have been sent."""
         ...
 
     def listen(self, *kinds: str) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Ring]]:
@@ -65,17 +70,17 @@ class LocalBell:
     def __init__(self) -> None:
         self._listeners: dict[trio.MemorySendChannel[Ring], frozenset[str]] = {}
 
-    async def ring(self, *rings: Ring) -> None:
-        self.deliver(rings)
-        await trio.lowlevel.checkpoint()
-
-    def deliver(self, rings: Iterable[Ring]) -> None:
+    def ring_nowait(self, *rings: Ring) -> None:
         """Put ``rings`` before everybody here who listens for them."""
         for ring in rings:
             for listener, kinds in self._listeners.items():
                 if ring.kind in kinds:
                     with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
                         listener.send_nowait(ring)
+
+    async def ring(self, *rings: Ring) -> None:
+        self.ring_nowait(*rings)
+        await trio.lowlevel.checkpoint()
 
     @asynccontextmanager
     async def listen(self, *kinds: str) -> AsyncIterator[trio.MemoryReceiveChannel[Ring]]:
@@ -117,11 +122,14 @@ class RedisBell:
         self._outbox, self._unsent = trio.open_memory_channel[Ring](self.MAX_UNSENT)
         self._decode = msgspec.json.Decoder(Message).decode
 
-    async def ring(self, *rings: Ring) -> None:
-        self._local.deliver(rings)
+    def ring_nowait(self, *rings: Ring) -> None:
+        self._local.ring_nowait(*rings)
         with contextlib.suppress(trio.WouldBlock):
             for ring in rings:
                 self._outbox.send_nowait(ring)
+
+    async def ring(self, *rings: Ring) -> None:
+        self.ring_nowait(*rings)
         await trio.lowlevel.checkpoint()
 
     def listen(self, *kinds: str) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Ring]]:
@@ -148,7 +156,8 @@ class RedisBell:
         return rings
 
     async def _publish(self, rings: list[Ring]) -> None:
-        body = msgspec.json.encode(Message(self._name, rings))
+        once = list(dict.fromkeys(rings))  # the feed's come in hundreds, all alike
+        body = msgspec.json.encode(Message(self._name, once))
         # What was taken out of the line is sent even if we are cancelled. Dropped when Redis is away.
         with trio.move_on_after(self.SEND_WITHIN_S, shield=True), contextlib.suppress(IndexUnavailable):
             await self._link.send(("PUBLISH", self._channel, body))
@@ -175,7 +184,7 @@ class RedisBell:
             log.warning("bell.not_understood", channel=self._channel, problem=str(error))
             return
         if message.sender != self._name:
-            self._local.deliver(message.rings)
+            self._local.ring_nowait(*message.rings)
 
 
 def open_bell(url: str) -> AbstractAsyncContextManager[Bell]:

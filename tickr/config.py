@@ -57,7 +57,7 @@ class Setting(NamedTuple):
         if self.metavar == "SIZE":
             return f"{default // 1024**2}MiB"
         if self.metavar == "DURATION":
-            return f"{default:g}s"
+            return f"{default:g}s" if default % 3600 else f"{default / 3600:g}h"
         return ",".join(default) if isinstance(default, tuple) else str(default)
 
 
@@ -124,6 +124,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "DURATION",
         ),
     ] = 15.0
+    events_keep: Annotated[
+        float,
+        Setting(
+            values.seconds_between(1, 10 * 365 * 86_400),
+            "How long events are kept for those who come back to the feed. An older cursor is refused, and its client "
+            "has to list the jobs again.",
+            "DURATION",
+        ),
+    ] = 86_400.0
     token: Annotated[
         str | None,
         Setting(

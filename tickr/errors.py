@@ -9,6 +9,10 @@
     │   ├── IllegalTransition          the job is not in a state from which this can be done
     │   ├── DuplicateJob               the id is taken by a different job
     │   └── VersionMismatch            the job has moved on since the caller looked
+    ├── FeedError                      the subscriber's
+    │   ├── CursorInvalid              this is no cursor
+    │   ├── CursorExpired              what follows it is no longer kept, or it is of another history
+    │   └── TooSlow(cursor)            it does not keep up; come back with the cursor
     ├── StoreError                     the world's
     │   ├── StoreUnavailable(outcome_unknown)
     │   └── SchemaMismatch
@@ -112,6 +116,41 @@ class VersionMismatch(JobError):
     def __init__(self, job_id: str, version: int) -> None:
         super().__init__(job_id, f"Job {job_id} is at version {version} now; read it again.")
         self.version = version
+
+
+class FeedError(TickrError):
+    """A subscription to the feed cannot begin, or cannot go on. Nothing was skipped in silence."""
+
+    code = "feed"
+
+
+class CursorInvalid(FeedError):
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        super().__init__("This is not a cursor of the feed; pass one on as it came, or say after=earliest.")
+
+
+class CursorExpired(FeedError):
+    """Events that followed the cursor may be gone: they are no longer kept, or it belongs to another history."""
+
+    code = "cursor_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The events after this cursor are no longer kept. "
+            "List the jobs again (GET /jobs) and subscribe after the list's feed_cursor."
+        )
+
+
+class TooSlow(FeedError):
+    """The subscriber did not keep up with the feed; it has everything up to ``cursor`` and may come back with it."""
+
+    code = "too_slow"
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__("Too many events were waiting for this subscriber. Come back with the last cursor.")
+        self.cursor = cursor
 
 
 class StoreError(TickrError):

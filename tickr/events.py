@@ -1,4 +1,4 @@
-"""Lifecycle events: what is written with every change of a job, in the same transaction.
+"""Lifecycle events: what is written with every change of a job, in the same transaction, and what running jobs say.
 
 A commit that changes jobs inserts one row into ``events`` whose body is a JSON array of these records, in their compact
 array form; the feed expands them to CloudEvents when somebody reads. Pure: no trio, no I/O, no clock.
@@ -10,18 +10,39 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tickr.jobs import FINAL, Attempt, Failure, Job, State
+from tickr.jobs import FINAL, Attempt, Failure, Job, Note, State
+
+CHANGES = (
+    "created",
+    "started",
+    "succeeded",
+    "retrying",
+    "failed",
+    "cancelled",
+    "released",
+    "redriven",
+    "unblocked",
+)
+"""The events that tell a change of state: ``Event.what``."""
+NOTES = ("progress", "log")
+"""Those that tell what a running job says."""
+
+MAX_RESULT_BYTES = 256 * 1024
+"""A longer result (as UTF-8) is on the job but not in its event: a feed is read by many, and kept."""
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """One state change of one job.
+    """One state change of one job, or one thing that a running one said.
 
     Attributes:
-      what: ``created, started, succeeded, retrying, failed, cancelled, released, redriven, unblocked``.
+      what: one of ``CHANGES`` or ``NOTES``.
       time: instant of the change, microseconds UTC by the store's clock.
       state, previous_state: as the outside sees them (``scheduled`` is told from ``ready`` at ``time``).
-      version: the job's version after the change; with ``job`` it is the event's identity.
+      version: the job's version after the change; with ``job`` and ``note`` it is the event's identity.
       labels, result: JSON text or None, as on the job.
+      result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
+      note: number of the note within its attempt; 0 for a change.
+      fraction, message, dropped: as in ``jobs.Note``.
     """
 
     what: str
@@ -40,10 +61,15 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     node: str | None = None
     result: str | None = None
     error: Failure | None = None
+    result_bytes: int = 0
+    note: int = 0
+    fraction: float | None = None
+    message: str | None = None
+    dropped: int = 0
 
     @property
     def id(self) -> str:
-        return f"{self.job}.{self.version}"
+        return f"{self.job}.{self.version}.{self.note}" if self.note else f"{self.job}.{self.version}"
 
 
 _ENDS_BADLY = frozenset({"retrying", "failed", "cancelled", "released"})
@@ -77,6 +103,8 @@ class Change(msgspec.Struct, frozen=True):
 
     def event(self, now: int) -> Event:
         before, after, what = self.before, self.after, self.what
+        result = after.result if what == "succeeded" else None
+        untold = 0 if result is None else untold_bytes(result)
         return Event(
             what,
             now,
@@ -92,8 +120,9 @@ class Change(msgspec.Struct, frozen=True):
             after.run_at,
             after.labels,
             after.node,
-            after.result if what == "succeeded" else None,
+            None if untold else result,
             (self.why or after.error) if what in _ENDS_BADLY else None,
+            untold,
         )
 
     def attempt(self, now: int) -> Attempt | None:
@@ -109,6 +138,39 @@ class Change(msgspec.Struct, frozen=True):
         if before.state is State.SUCCEEDED and after.state is State.READY:
             return _attempt(before, before.finished_at, State.SUCCEEDED.value, None)
         return None
+
+
+def untold_bytes(result: str) -> int:
+    """Return how long ``result`` is, in bytes, if that is too long to be told; otherwise 0."""
+    if 4 * len(result) <= MAX_RESULT_BYTES:  # a character has four bytes at most
+        return 0
+    length = len(result.encode())
+    return length if length > MAX_RESULT_BYTES else 0
+
+
+def of_note(note: Note) -> Event:
+    """Return what a note is on the feed: an event beside the versions of its job, which still runs."""
+    job = note.job
+    return Event(
+        note.kind,
+        note.at,
+        job.id,
+        job.version,
+        job.type,
+        job.queue,
+        job.priority,
+        State.RUNNING,
+        State.RUNNING,
+        job.attempt,
+        job.max_attempts,
+        job.run_at,
+        job.labels,
+        job.node,
+        note=note.number,
+        fraction=note.fraction,
+        message=note.message,
+        dropped=note.dropped,
+    )
 
 
 def current_attempt(job: Job) -> Attempt | None:

@@ -90,6 +90,13 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
 
 
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a running attempt says it is: ``fraction`` from 0 to 1, and a few words for a person, or None."""
+
+    fraction: float
+    message: str | None = None
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the store has it. Instants are microseconds since 1970 UTC, durations microseconds.
 
@@ -105,6 +112,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
       version: raised by 1 at every state change; the number of the event that told it.
       node: id of the node that runs it or ran it last.
       cancel_requested: somebody asked its worker to stop it; the state follows once it has stopped.
+      progress: what its current or last attempt said last; None again when the next one starts. Not raised in version,
+        and not known to the worker that runs it.
     """
 
     id: str
@@ -129,6 +138,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None = None
     error: Failure | None = None
     cancel_requested: bool = False
+    progress: Progress | None = None
 
     def state_at(self, now: int) -> State:
         """Return the state as everybody outside sees it at ``now``: READY before ``run_at`` is ``scheduled``."""
@@ -222,6 +232,7 @@ def started(job: Job, node: str, now: int) -> Job:
         started_at=now,
         finished_at=None,
         cancel_requested=False,
+        progress=None,
     )
 
 
@@ -281,6 +292,39 @@ def _moved(job: Job, to: State, **changes: object) -> Job:
     if to not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.id, job.state, to)
     return msgspec.structs.replace(job, state=to, version=job.version + 1, **changes)
+
+
+# -- what a running job says -----------------------------------------------------------------------------------------
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt says while it runs: how far it is, or a line for its log. Counts only while the fence holds.
+
+    Attributes:
+      job: the record as it was claimed; its ``id``, ``fence`` and ``version`` name the attempt.
+      number: 1, 2, 3 … within the attempt; what was left out has none.
+      at: instant at which it was said, microseconds UTC by the store's clock as its worker knows it.
+      fraction: from 0 to 1, with ``progress``; None with ``log``.
+      message: one line or more; may be None with ``progress``.
+      dropped: how many lines of the log were left out before this one, because they came too fast.
+    """
+
+    job: Job
+    kind: Literal["progress", "log"]
+    number: int
+    at: int
+    fraction: float | None = None
+    message: str | None = None
+    dropped: int = 0
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the job shows from now on; None for a line of the log, which changes nothing there."""
+        return None if self.fraction is None else Progress(self.fraction, self.message)
+
+    def size_bytes(self) -> int:
+        """Return about how much this note adds to a batch."""
+        return 512 + len(self.message or "") + len(self.job.labels or "")
 
 
 # -- how a running job ends ------------------------------------------------------------------------------------------

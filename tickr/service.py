@@ -8,7 +8,7 @@ everything round it and stops first.
         outcomes                    stores what the workers say, to the last word
           pool                      runs jobs
             scheduler, claims       bring work
-              intake > http         take requests
+              intake, feed > http   take requests, tell what happens
 
 A stop has two phases. *Drain*: ``/readyz`` says so, the listener closes, claims end, running jobs have ``grace``
 seconds. *Now* (a second signal, a cancelled scope, the end of the grace): what still runs is cancelled and handed back.
@@ -38,9 +38,10 @@ from tickr.api.app import create_app
 from tickr.api.context import Context
 from tickr.api.problems import Fault, Problem
 from tickr.api.server import listen, serve_http
-from tickr.bell import Bell, open_bell
+from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config, Given, read
 from tickr.errors import SpecRejected, TickrError
+from tickr.feed.feed import Feed
 from tickr.index.contract import Index
 from tickr.index.open import open_index
 from tickr.intake import Intake
@@ -49,6 +50,7 @@ from tickr.lease import Lease, describe_process, forget_dead_neighbours
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.promote import promote
 from tickr.scheduler.reap import Reaper
+from tickr.scheduler.retention import Retention
 from tickr.store.contract import Clock, Node, Store
 from tickr.store.open import open_store
 from tickr.worker import builtin
@@ -93,6 +95,7 @@ class Handle:
     Attributes:
       url, host, port: where its API listens; url is "" and port 0 for a node without the role.
       store: the store it works on.
+      feed: what happens to jobs, on every node of the store.
     """
 
     def __init__(self, context: Context, stop: Stop, lease: Lease, address: tuple[str, int] | None) -> None:
@@ -100,6 +103,7 @@ class Handle:
         self._stop = stop
         self._lease = lease
         self.store = context.store
+        self.feed = context.feed
         self.host, self.port = address or ("", 0)
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.url = f"http://{host}:{self.port}" if address else ""
@@ -258,6 +262,7 @@ class _Node:
                 open_index(self.config.index) as index,
                 open_bell(self.config.index) as bell,
             ):
+                store.on_events(partial(bell.ring_nowait, Ring("feed")))
                 served = index if self._serves(index) else None
                 ports = _Ports(store, index, bell, Announcer(store, served, bell))
                 worker = await self._live_on(ports, tasks, sock, started)
@@ -281,8 +286,13 @@ class _Node:
                     self._schedule(ports, scheduling)
                     async with trio.open_nursery() as taking:
                         intake = Intake(ports.store, ports.index, ports.bell, ports.announcer)
+                        feed = Feed(ports.store, ports.bell)
                         taking.start_soon(intake.run)
-                        await self._take_requests(self._context(ports, intake, lease), lease, worker, sock, started)
+                        async with trio.open_nursery() as telling:
+                            telling.start_soon(feed.run)
+                            context = self._context(ports, intake, feed, lease)
+                            await self._take_requests(context, lease, worker, sock, started)
+                            telling.cancel_scope.cancel()
                         intake.close()
                     scheduling.cancel_scope.cancel()
                 if worker:
@@ -312,6 +322,7 @@ class _Node:
         schedules = "scheduler" in self.config.roles
         if schedules:
             scheduling.start_soon(Reaper(ports.store, ports.announcer).run)
+            scheduling.start_soon(Retention(ports.store, events_keep_s=self.config.events_keep).run)
         if schedules if ports.index.shared else self._serves(ports.index):
             scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
             scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
@@ -336,11 +347,12 @@ class _Node:
             if worker:
                 worker.stop_claiming()
 
-    def _context(self, ports: _Ports, intake: Intake, lease: Lease) -> Context:
+    def _context(self, ports: _Ports, intake: Intake, feed: Feed, lease: Lease) -> Context:
         return Context(
             intake=intake,
             store=ports.store,
             index=ports.index,
+            feed=feed,
             config=self.config,
             node_id=lease.node_id,
             stopping=self.stop.draining,

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
 import trio
 
 from tickr.announce import Announcer
-from tickr.api.app import create_app
+from tickr.api.app import Edge, create_app
 from tickr.api.context import Context, HandlerDefaults
 from tickr.api.server import listen, serve_http
-from tickr.bell import LocalBell
+from tickr.bell import LocalBell, Ring
 from tickr.config import Config
+from tickr.feed.feed import Feed
 from tickr.index.heap import HeapIndex
 from tickr.intake import Intake
 from tickr.jobs import Job
@@ -30,12 +32,20 @@ LONG_S = 20
 class Site:
     """A running API. ``http`` is a client of it, ``port`` where it listens, ``stopped`` set when it has ended."""
 
+    app: Edge
     http: httpx2.AsyncClient
     port: int
     store: MemoryStore
     context: Context
     shutdown: trio.Event
     stopped: trio.Event
+
+    async def stop(self, within_s: float) -> None:
+        """Stop it as a node does. Raises: TooSlowError."""
+        self.context.stopping.set()
+        self.shutdown.set()
+        with trio.fail_after(within_s):
+            await self.stopped.wait()
 
     async def rows(self) -> list[Job]:
         return await self.store.list_jobs(Filter(), limit=1000)
@@ -97,11 +107,14 @@ async def open_site(
     """Run an API while the block lasts. ``settings`` are of ``Config``."""
     store = store or MemoryStore()
     index, bell = index or HeapIndex(), LocalBell()
+    store.on_events(partial(bell.ring_nowait, Ring("feed")))
+    feed = Feed(store, bell)
     intake = Intake(store, index, bell, Announcer(store, index, bell))
     context = Context(
         intake=intake,
         store=store,
         index=index,
+        feed=feed,
         config=Config(**settings),
         node_id="0197a2c4-0000-7000-8000-000000000000",
         stopping=trio.Event(),
@@ -122,7 +135,8 @@ async def open_site(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(intake.run)
+        nursery.start_soon(feed.run)
         await nursery.start(serve)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LONG_S, verify=False) as http:
-            yield Site(http, port, store, context, shutdown, stopped)
+            yield Site(app, http, port, store, context, shutdown, stopped)
         nursery.cancel_scope.cancel()

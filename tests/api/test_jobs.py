@@ -135,7 +135,8 @@ async def test_a_list_is_newest_first_and_pages_do_not_shift(site: Site) -> None
 async def test_a_full_last_page_has_no_cursor(site: Site) -> None:
     await create(site)
     assert (await site.http.get("/jobs?limit=1")).json()["next_cursor"] is None
-    assert (await site.http.get("/jobs?queue=none")).json() == {"items": [], "next_cursor": None, "feed_cursor": None}
+    empty = (await site.http.get("/jobs?queue=none")).json()
+    assert (empty["items"], empty["next_cursor"]) == ([], None)
 
 
 async def test_filters_narrow_and_their_values_widen(site: Site) -> None:

@@ -73,6 +73,36 @@ def test_check_changes_nothing_and_exits_1_if_there_is_something_to_do(store: st
     assert not Path(store.removeprefix("sqlite:///")).exists()
 
 
+def history(store: str) -> str:
+    with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as db:
+        ((kept,),) = db.execute("SELECT value FROM meta WHERE name = 'history'")
+    return str(kept)
+
+
+def test_a_new_history_begins_only_when_asked_for(store: str) -> None:
+    tickr("migrate", "--store", store)
+    first = history(store)
+    tickr("migrate", "--store", store)
+    assert history(store) == first
+    told = tickr("migrate", "--store", store, "--new-history").stdout
+    second = history(store)
+    assert second != first
+    assert told.endswith(f"\nThe history of events is {second} from now on; cursors of {first} are refused.\n")
+    assert "changes nothing" in tickr("migrate", "--store", store, "--new-history", "--check", code=2).stderr
+    assert "nothing to do" in tickr("migrate", "--store", "memory:", "--new-history").stdout
+    assert history(store) == second
+
+
+def test_an_old_store_is_migrated_and_gets_its_history(store: str) -> None:
+    tickr("migrate", "--store", store)
+    edit(store, "DELETE FROM schema_version WHERE version > 1", "ALTER TABLE jobs DROP COLUMN progress")
+    edit(store, "DELETE FROM meta")
+    assert "at schema 1, this program needs" in tickr("migrate", "--check", "--store", store, code=1).stderr
+    assert tickr("migrate", "--store", store).stdout.startswith(f"The store went from schema 1 to {WANT}: 2 (feed)")
+    assert len(history(store)) == 12
+    assert doctor("--store", store)["schema"]["finding"] == f"at version {WANT}"
+
+
 def test_a_store_of_a_newer_program_is_left_alone(store: str) -> None:
     tickr("migrate", "--store", store)
     edit(store, "INSERT INTO schema_version VALUES (999, 'future', 0)")
@@ -99,6 +129,7 @@ def test_migrate_on_mysql(mysql_url: str) -> None:
     assert "The store is empty" in tickr("migrate", "--check", "--store", mysql_url, code=1).stderr
     assert f"from schema 0 to {want}" in tickr("migrate", "--store", mysql_url).stdout
     assert "nothing to do" in tickr("migrate", "--store", mysql_url).stdout
+    assert "The history of events is " in tickr("migrate", "--store", mysql_url, "--new-history").stdout
 
 
 def test_migrate_where_no_server_is(mysql_url: str) -> None:

@@ -140,6 +140,20 @@ def test_a_whole_job_shows_everything_a_person_asks_for() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"progress": 0.4, "progress_message": "resizing"}, ["progress  40 % resizing"]),
+        ({"progress": 0.0}, ["progress  0 %"]),
+        ({"progress": 1.0, "progress_message": "\x1b[2J"}, ["progress  100 % \\x1b[2J"]),
+        ({}, []),
+    ],
+)
+def test_a_whole_job_shows_how_far_it_is(fields: dict[str, Any], told: list[str]) -> None:
+    text = shown(*screen.whole(job(**fields), []))
+    assert [line.rstrip() for line in text.splitlines() if line.startswith("progress")] == told
+
+
 def test_a_long_error_of_an_attempt_is_cut_and_whole_above() -> None:
     error = RemoteError("exception", "word " * 200)
     text = shown(*screen.whole(job(error=error), [RemoteAttempt(1, "retrying", "n", at(0), at(1), error)]))

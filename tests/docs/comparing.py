@@ -1,8 +1,9 @@
 """Whether what a command printed is what the page shows: the same but for ids, instants, durations and ``…``.
 
-An id on a page stands for the one that the same place brings when the page is run; from then on it means that one, in
-outputs and in commands alike (``Names``). ``…`` in a line stands for anything, alone on a line for any lines, as a key
-in a JSON object for any further members. JSON is compared as values, so a page may show it with line breaks. Pure.
+An id on a page, or a cursor of the feed, stands for the one that the same place brings when the page is run; from
+then on it means that one, in outputs and in commands alike (``Names``). ``…`` in a line stands for anything, alone on
+a line for any lines, as a key in a JSON object for any further members. JSON is compared as values, so a page may
+show it with line breaks. Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import re
 from typing import Any
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+CURSOR = r"\b[0-9a-f]{12}(?:\.\d+){1,2}\b"
+NAMED = {"id": UUID, "cursor": CURSOR}
+"""What is made anew in each run, and then used."""
 VARYING = (
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[+-]\d\d:\d\d| UTC)",
@@ -24,19 +28,25 @@ VARYING = (
 """What a page shows one example of; any text of the same form is as good."""
 
 _TOKEN = re.compile(
-    "|".join([f"(?P<id>{UUID})", "(?P<any>…)", *(f"(?P<v{n}>{form})" for n, form in enumerate(VARYING))])
+    "|".join(
+        [
+            *(f"(?P<{kind}>{form})" for kind, form in NAMED.items()),
+            "(?P<any>…)",
+            *(f"(?P<v{n}>{form})" for n, form in enumerate(VARYING)),
+        ]
+    )
 )
 
 
 class Names:
-    """The ids on one page and what they have turned out to be."""
+    """The ids and cursors on one page and what they have turned out to be."""
 
     def __init__(self) -> None:
         self._real: dict[str, str] = {}
 
     def in_command(self, words: str) -> str:
         """Return ``words`` with the ids that this run has brought; one that the page brings first stays as it is."""
-        return re.sub(UUID, lambda found: self._real.get(found[0], found[0]), words)
+        return re.sub("|".join(NAMED.values()), lambda found: self._real.get(found[0], found[0]), words)
 
     def mismatch(self, shown: str, real: str) -> str | None:
         """Return why ``real`` is not what the page shows, or None; then the ids in it are known from now on."""
@@ -100,21 +110,21 @@ class Names:
             at = token.end()
             if token["any"]:
                 parts.append(".*")
-            elif name := token["id"]:
-                parts.append(self._id_pattern(name, groups))
+            elif (kind := str(token.lastgroup)) in NAMED:
+                parts.append(self._pattern_of_name(token[0], NAMED[kind], groups))
             else:
-                parts.append(VARYING[int(str(token.lastgroup)[1:])])
+                parts.append(VARYING[int(kind[1:])])
         return "".join([*parts, re.escape(shown[at:])])
 
-    def _id_pattern(self, name: str, groups: dict[str, str]) -> str:
+    def _pattern_of_name(self, name: str, form: str, groups: dict[str, str]) -> str:
         if name in self._real:
-            return self._real[name]
+            return re.escape(self._real[name])
         for group, other in groups.items():
             if other == name:
                 return f"(?P={group})"
-        group = f"id{len(groups)}"
+        group = f"name{len(groups)}"
         groups[group] = name
-        return f"(?P<{group}>{UUID})"
+        return f"(?P<{group}>{form})"
 
 
 def _lines(text: str) -> list[str]:

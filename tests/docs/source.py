@@ -14,9 +14,10 @@ _is_event = re.compile(r"[a-z]+\.[a-z_]+").fullmatch
 
 
 def calls(*folders: str) -> Iterator[ast.Call]:
-    """Yield every call in the Python files below ``folders`` of ``tickr/`` (all of it without any)."""
+    """Yield every call in the Python files that are or are below ``folders`` of ``tickr/`` (all of it without any)."""
     for folder in folders or (".",):
-        for path in sorted((ROOT / "tickr" / folder).rglob("*.py")):
+        place = ROOT / "tickr" / folder
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
                     yield node
@@ -39,10 +40,10 @@ def failure_kinds() -> set[str]:
     return {kind for call in found if (kind := text(call.args[0])) is not None}
 
 
-def problem_codes() -> set[tuple[int, str]]:
-    """Return the (status, code) of every problem that is written out in ``tickr/api``."""
+def problem_codes(*files: str) -> set[tuple[int, str]]:
+    """Return the (status, code) of every problem that is written out in ``files`` of ``tickr/``; else in ``api``."""
     found: set[tuple[int, str]] = set()
-    for call in calls("api"):
+    for call in calls(*(files or ("api",))):
         if name_of_call(call) == "Problem" and len(call.args) > 1 and (code := text(call.args[1])):
             found.add((int(ast.unparse(call.args[0])), code))
         elif name_of_call(call) == "_refused" and (code := text(call.args[0])):

@@ -37,7 +37,7 @@ NOT_RUN = {
 }
 """The blocks that are not executed: page and reason."""
 
-LANGUAGES = {"console", "python", "toml", "json", "text", "ini", "sql", "yaml"}
+LANGUAGES = {"console", "python", "javascript", "toml", "json", "text", "ini", "sql", "yaml"}
 ILLUSTRATIVE = {"text", "ini", "sql", "yaml"}
 """Diagrams, and files of other programs."""
 

@@ -26,6 +26,7 @@ A, B, C = (f"01a1fff2-532a-71c0-ae78-29a9fb1ddb3{digit}" for digit in "abc")
         ("a\n…\nb", "a\n1\n2\nb\n"),
         ("id   name", "id name   "),
         (f"{A} {A} {B}", f"{B} {B} {C}"),
+        (f"{A}.2.1 5f0c2e9ab714.2", f"{B}.2.1 abcdef012345.17.3"),
         ('{"a": 1,\n "b": "x"}', '{"a":1,"b":"x"}'),
         ('{"b": 2, "…": "…"}', '{"a":1,"b":2}'),
         ('{"a": "2026-11-21T21:10:37Z", "b": "v…"}', '{"a":"2030-11-21T21:10:37.5Z","b":"v12"}'),
@@ -46,6 +47,8 @@ def test_what_differs_with_every_run_is_the_same(shown: str, real: str) -> None:
         ("a\n…\nb", "a\nb\nc"),
         ("tries 1 of 3", "tries 2 of 3"),
         (f"{A} {A}", f"{B} {C}"),
+        (f"{A}.2.1", f"{B}.2.2"),
+        ("5f0c2e9ab714.2 5f0c2e9ab714.2", "abcdef012345.17 abcdef012345.18"),
         ('{"a": 1}', '{"a": 1, "b": 2}'),
         ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}'),
         ('{"a": 1, "…": "…"}', '{"b": 1}'),
@@ -68,6 +71,8 @@ def test_an_id_once_met_means_the_same_everywhere() -> None:
     assert names.in_command(f"show {A}") == f"show {B}"
     assert names.mismatch(f"{A} ready", f"{B} ready") is None
     assert names.mismatch(f"{A} ready", f"{C} ready")
+    assert names.mismatch("cursor 5f0c2e9ab714.2", "cursor abcdef012345.17") is None
+    assert names.in_command("after=5f0c2e9ab714.2&job=x") == "after=abcdef012345.17&job=x"
 
 
 def test_nothing_is_learnt_from_what_is_not_as_shown() -> None:
@@ -150,7 +155,7 @@ def test_what_serves_and_what_only_looks() -> None:
 
 def test_a_command_that_does_not_exist_is_found() -> None:
     command_exists("tickr serve my:jobs --workers 3 2> log &")
-    for words in ("tickr watch", "tickr serve --leader"):
+    for words in ("tickr lead", "tickr serve --leader"):
         with pytest.raises(AssertionError):
             command_exists(words)
 

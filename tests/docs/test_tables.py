@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.docs import source
+from tests.docs import feed, source
 from tests.docs.pages import ROOT, code, table
-from tickr import config, errors, events, intake, jobs, lease, retry
-from tickr.api import app, connection, listing, problems, server, strict, submission, wire
+from tickr import config, errors, intake, jobs, lease, retry
+from tickr.api import app, connection, listing, problems, server, strict, submission, target, wire
 from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
 from tickr.worker import failures
@@ -37,11 +37,7 @@ def first(rows: list[list[str]]) -> set[str]:
 
 def told(before: State, after: State) -> str:
     """Return the event that a move makes. ``scheduled`` is stored as READY, so the clock's move makes none."""
-    if (before, after) == (State.SCHEDULED, State.READY):
-        return "–"
-    stored = [State.READY if state is State.SCHEDULED else state for state in (before, after)]
-    was, becomes = (jobs.Job(id="j", type="t", run_at=0, created_at=0, state=state) for state in stored)
-    return events.Change(was, becomes).what
+    return "–" if (before, after) == (State.SCHEDULED, State.READY) else feed.event_of(before, after)
 
 
 def test_the_moves_and_their_events_are_those_of_the_program() -> None:
@@ -100,6 +96,9 @@ def known_problems() -> set[tuple[int, str]]:
         errors.IllegalTransition("j", "failed", "cancelled"),
         errors.DuplicateJob("j"),
         errors.VersionMismatch("j", 1),
+        errors.CursorInvalid(),
+        errors.CursorExpired(),
+        errors.TooSlow("c"),
         errors.Overloaded("full"),
         errors.StoreUnavailable("away"),
         errors.SchemaMismatch("old"),
@@ -108,7 +107,7 @@ def known_problems() -> set[tuple[int, str]]:
     ]
     made = {type(sample) for sample in samples}
     for kind in every_kind(errors.TickrError):
-        assert kind in made or kind in (*NEVER_OVER_HTTP, errors.JobError), f"{kind} is new here"
+        assert kind in made or kind in (*NEVER_OVER_HTTP, errors.JobError, errors.FeedError), f"{kind} is new here"
     return found | {(problem.status, problem.code) for problem in map(problems.problem_of, samples)}
 
 
@@ -118,7 +117,14 @@ def every_kind(kind: type[Exception]) -> list[type[Exception]]:
 
 def test_the_errors_are_those_of_the_program() -> None:
     rows = table(page("http-api.md"), "status", "code")
-    assert {(int(status), name) for status, names, *_ in rows for name in code(names)} == known_problems()
+    shown = {(int(status), name) for status, names, *_ in rows for name in code(names)}
+    assert shown | feed_problems() == known_problems()
+
+
+def feed_problems() -> set[tuple[int, str]]:
+    """Return what the page on the feed lists: some of it is told by websockets alone."""
+    rows = table(page("event-feed.md"), "close code", "status", "`code`")
+    return {(int(status), name) for _, status, names, *_ in rows for name in code(names)}
 
 
 def test_the_fields_of_a_submission_are_those_of_the_program() -> None:
@@ -159,8 +165,8 @@ LIMITS: dict[str, str] = {
     "result of a handler": size(config.Config().max_result),
     "`error.message`": size(failures.MAX_MESSAGE_BYTES),
     "`error.traceback`": size(failures.MAX_TRACEBACK_BYTES),
-    "path and query": size(connection.MAX_TARGET_BYTES),
-    "headers": size(connection.MAX_HEADER_BYTES),
+    "path and query": size(target.MAX_TARGET_BYTES),
+    "headers": size(target.MAX_HEADER_BYTES),
     "time for a body to arrive": f"{app.BODY_TIMEOUT_S} s",
     "idle connection": f"{server.KEEP_ALIVE_S:g} s",
     "connections at once": f"{server.MAX_CONNECTIONS:,}",

@@ -15,12 +15,13 @@ from typing import Any
 
 from tickr import events
 from tickr.events import Event
-from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, Outcome, State
+from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, Note, Outcome, State
 from tickr.store.contract import Node, Store
 from tickr.store.open import open_store
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND
+MANY_BYTES = 2**24
 OOPS = Failure("exception", "It did not work.")
 
 
@@ -129,6 +130,13 @@ async def end(store: Store, job: Job, kind: Any, **fields: Any) -> Job | None:
     return after
 
 
+def noted(job: Job, number: int, **fields: Any) -> Note:
+    """Return what the attempt ``job`` says: progress if there is a ``fraction``, otherwise a line for its log."""
+    kind = "progress" if "fraction" in fields else "log"
+    fields.setdefault("at", START)
+    return Note(job=job, kind=kind, number=number, **fields)  # type: ignore[arg-type]
+
+
 async def put_final(store: Store, state: State, **fields: Any) -> Job:
     kind = {State.SUCCEEDED: "succeeded", State.FAILED: "failed", State.CANCELLED: "cancelled"}[state]
     after = await end(store, await put_running(store, **fields), kind)
@@ -145,7 +153,7 @@ def a_node(**fields: Any) -> Node:
 async def told(store: Store) -> list[list[Event]]:
     """Return all events, a list for each commit."""
     commits: list[list[Event]] = []
-    while page := await store.event_rows(len(commits), 100):
+    while page := await store.event_rows(len(commits), 100, MANY_BYTES):
         assert [seq for seq, _ in page] == list(range(len(commits) + 1, len(commits) + len(page) + 1))
         commits += [events.decode(body) for _, body in page]
     return commits
@@ -157,10 +165,21 @@ async def told_of(store: Store, job: Job) -> list[str]:
 
 
 def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
-    """Check the events of whole lives: versions 1, 2, 3 … without a gap, each edge legal and fitting the one before."""
+    """Check the events of whole lives: versions 1, 2, 3 … without a gap, each edge legal and fitting the one before.
+
+    Notes come while their attempt runs, in the order of their numbers.
+    """
     last: dict[str, Event] = {}
+    noted: dict[str, int] = {}
     for event in (event for commit in commits for event in commit):
         before = last.get(event.job)
+        if event.note:
+            assert before is not None, event
+            assert (event.version, event.state, before.state) == (before.version, State.RUNNING, State.RUNNING), event
+            assert event.note > noted.get(event.job, 0), event
+            noted[event.job] = event.note
+            continue
+        noted.pop(event.job, None)
         assert event.version == (before.version + 1 if before else 1), event
         assert (event.previous_state is None) == (before is None), event
         if before is not None:

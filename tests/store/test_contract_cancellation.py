@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.store.backends import (
+    MANY_BYTES,
     OOPS,
     START,
     Backend,
@@ -104,7 +105,7 @@ async def test_a_store_closed_by_a_cancellation_has_whole_transactions(durable_b
         async with durable_backend.open() as store, trio.open_nursery() as nursery:
             for batch in batches:
                 nursery.start_soon(store.insert, batch)
-            while not await store.event_rows(2, 1):
+            while not await store.event_rows(2, 1, MANY_BYTES):
                 await trio.lowlevel.checkpoint()
             scope.cancel()
     async with durable_backend.open() as store:

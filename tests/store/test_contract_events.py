@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.store.backends import (
+    MANY_BYTES,
     SECOND,
     START,
     SteppedClock,
@@ -61,11 +62,11 @@ async def test_what_moves_nothing_tells_nothing(store: Store) -> None:
 async def test_rows_are_read_in_pages_from_any_place(store: Store) -> None:
     for _ in range(7):
         await put_one(store)
-    everything = await store.event_rows(0, 100)
+    everything = await store.event_rows(0, 100, MANY_BYTES)
     assert [seq for seq, _ in everything] == [1, 2, 3, 4, 5, 6, 7]
-    assert await store.event_rows(0, 3) == everything[:3]
-    assert await store.event_rows(3, 2) == everything[3:5]
-    assert await store.event_rows(7, 10) == []
+    assert await store.event_rows(0, 3, MANY_BYTES) == everything[:3]
+    assert await store.event_rows(3, 2, MANY_BYTES) == everything[3:5]
+    assert await store.event_rows(7, 10, MANY_BYTES) == []
     assert len(events.decode(everything[0][1])) == 1
 
 
@@ -84,11 +85,11 @@ async def test_a_reader_that_follows_misses_nothing_and_sees_each_once(store: St
         place = 0
         while True:
             last = done.is_set()
-            for seq, body in await store.event_rows(place, 5):
+            for seq, body in await store.event_rows(place, 5, MANY_BYTES):
                 assert seq == place + 1
                 place = seq
                 seen.extend((event.job, event.version) for event in events.decode(body))
-            if last and not await store.event_rows(place, 1):
+            if last and not await store.event_rows(place, 1, MANY_BYTES):
                 return
 
     await join(store, "n1")

@@ -16,8 +16,20 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.store.backends import OOPS, SECOND, Backend, SqliteBackend, a_node, assert_lawful, new_job, told
+from tests.store.backends import (
+    MANY_BYTES,
+    OOPS,
+    SECOND,
+    Backend,
+    SqliteBackend,
+    a_node,
+    assert_lawful,
+    new_job,
+    noted,
+)
+from tickr import events
 from tickr.errors import IllegalTransition, JobNotFound
+from tickr.events import Event
 from tickr.jobs import Job, Outcome
 from tickr.store.contract import Filter, Store
 
@@ -40,6 +52,7 @@ class Known:
     version: int = 1
     node: str | None = None
     cancel_requested: bool = False
+    progress: float | None = None
     ended: list[tuple[int, str]] = dataclasses.field(default_factory=list)
 
     def move(self, state: str, *, leaves_attempt: str | None = None) -> None:
@@ -53,14 +66,14 @@ class Known:
     def facts(self) -> tuple[object, ...]:
         return (
             self.id, self.priority, self.run_at, self.state, self.attempt, self.crashes, self.fence, self.version,
-            self.node, self.cancel_requested,
+            self.node, self.cancel_requested, self.progress,
         )  # fmt: skip
 
 
 def facts(job: Job) -> tuple[object, ...]:
     return (
         job.id, job.priority, job.run_at, job.state.value, job.attempt, job.crashes, job.fence, job.version, job.node,
-        job.cancel_requested,
+        job.cancel_requested, job.progress and job.progress.fraction,
     )  # fmt: skip
 
 
@@ -73,6 +86,10 @@ class Program:
         self.jobs: dict[str, Known] = {}
         self.nodes: dict[str, int] = {}
         self.handed_out: dict[str, list[Job]] = {}
+        self.notes = 0
+        self.said: list[int] = []
+        self.log: list[list[Event]] = []
+        self.pruned = 0
 
     @staticmethod
     def id(number: int) -> str:
@@ -109,7 +126,7 @@ class Program:
         expected = expected if node in self.nodes else []
         for one in expected:
             one.move("running")
-            one.attempt, one.fence, one.node = one.attempt + 1, one.fence + 1, node
+            one.attempt, one.fence, one.node, one.progress = one.attempt + 1, one.fence + 1, node, None
         assert [facts(job) for job in answer] == [one.facts() for one in expected]
         for job in answer:
             self.handed_out.setdefault(job.id, []).append(job)
@@ -143,6 +160,40 @@ class Program:
         else:
             one.move(kind, leaves_attempt=None if kind == "succeeded" else kind)
         return one.facts()
+
+    async def note(self, wishes: Sequence[tuple[int, int, float | None]]) -> None:
+        notes, kept = [], []
+        for number, which, fraction in wishes:
+            if attempts := self.handed_out.get(self.id(number)):
+                job = attempts[max(-len(attempts), -1 - which)]
+                self.notes += 1
+                said = {} if fraction is None else {"fraction": fraction}
+                notes.append(noted(job, self.notes, at=self.clock(), **said))
+                one = self.jobs[job.id]
+                if one.state == "running" and one.fence == job.fence:
+                    kept.append(self.notes)
+                    one.progress = one.progress if fraction is None else fraction
+        if notes:
+            assert await self.store.note(notes) == len(kept)
+            self.said += kept
+
+    async def read(self, limit: int = 100) -> None:
+        """Read what is new in the log; ``limit`` rows at once."""
+        while page := await self.store.event_rows(len(self.log), limit, MANY_BYTES):
+            assert len(page) <= limit
+            for seq, body in page:
+                self.log.append(events.decode(body))
+                assert seq == len(self.log)
+
+    async def prune(self, age_s: int, limit: int) -> None:
+        await self.read()
+        before, expected = self.clock() - age_s * SECOND, 0
+        for row in self.log[self.pruned : self.pruned + limit]:
+            if row[0].time >= before:
+                break
+            expected += 1
+        assert await self.store.prune_events(before, limit) == expected
+        self.pruned += expected
 
     async def cancel(self, number: int) -> None:
         one = self.jobs.get(self.id(number))
@@ -225,11 +276,13 @@ class Program:
         assert end is None
         waits = [one.id for one in self.jobs.values() if one.state in ("ready", "retrying")]
         assert sorted(entry.id for entry in entries) == sorted(waits)
-        commits = await told(self.store)
-        assert all(commits)
-        assert_lawful(commits)
-        versions = {event.job: event.version for commit in commits for event in commit}
-        assert versions == {one.id: one.version for one in self.jobs.values()}
+        await self.read()
+        assert all(self.log)
+        assert_lawful(self.log)
+        told = [event for row in self.log for event in row]
+        assert {event.job: event.version for event in told} == {one.id: one.version for one in self.jobs.values()}
+        assert [event.note for event in told if event.note] == self.said
+        assert (await self.store.feed_state())[1:] == (self.pruned + 1, len(self.log))
 
 
 number = st.integers(0, JOBS - 1)
@@ -237,10 +290,14 @@ numbers = st.lists(number, min_size=1, max_size=JOBS)
 node = st.sampled_from(NODES)
 kind = st.sampled_from(["succeeded", "retried", "failed", "cancelled", "released"])
 wish = st.tuples(number, st.sampled_from([0, 0, 0, 1]), kind, st.integers(0, 3))
+saying = st.tuples(number, st.sampled_from([0, 0, 0, 1]), st.sampled_from([None, 0.0, 0.5, 1.0]))
 step = st.one_of(
     st.tuples(st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5])),
     st.tuples(st.just("claim"), numbers, node),
     st.tuples(st.just("claim_due"), st.integers(1, 3), node),
+    st.tuples(st.just("note"), st.lists(saying, min_size=1, max_size=JOBS)),
+    st.tuples(st.just("read"), st.integers(1, 3)),
+    st.tuples(st.just("prune"), st.integers(0, 3), st.integers(1, 3)),
     st.tuples(st.just("finish"), st.lists(wish, min_size=1, max_size=JOBS)),
     st.tuples(st.just("tick"), st.sampled_from([1, 2, 3, 100])),
     st.tuples(st.sampled_from(["cancel", "redrive"]), number),

@@ -14,9 +14,11 @@ from tests.servers import MariaDB, mysql_execute
 from tests.store.backends import OOPS, SECOND, join, new_job, put, start, told
 from tests.store.mysql_proxy import transactions_on
 from tickr.errors import SchemaMismatch, StoreError, StoreUnavailable
+from tickr.events import MAX_RESULT_BYTES
 from tickr.jobs import Failure, Outcome
-from tickr.store import mysql_claims, mysql_feed, mysql_jobs, mysql_nodes, mysql_reads, mysql_waiting
+from tickr.store import migrate, mysql_claims, mysql_feed, mysql_jobs, mysql_nodes, mysql_reads, mysql_waiting
 from tickr.store.contract import MAX_BATCH, Filter
+from tickr.store.migrate import migrations
 from tickr.store.mysql import open_mysql
 from tickr.store.mysql_jobs import INLINE_BYTES, documents
 from tickr.store.mysql_transactions import Transaction, Transactions
@@ -53,7 +55,9 @@ async def test_a_batch_with_large_values_comes_back_exactly(mysql_url: str, size
         }
         assert await store.still_waiting([job.id for job in claimed]) == done[-1:]
         last = [event for commit in (await told(store))[2:] for event in commit]
-        assert [event.result for event in last] == [job and job.result for job in done]
+        assert [event.result for event in last] == [
+            job and job.result if size < MAX_RESULT_BYTES else None for job in done
+        ]
 
 
 @pytest.mark.parametrize("mysql_private_server", [{"options": ["--max-allowed-packet=1M"]}], indirect=True)
@@ -109,11 +113,11 @@ def test_documents_hold_everything_and_stay_short() -> None:
 
 async def test_the_events_of_a_commit_with_large_results_fill_several_rows(mysql_url: str) -> None:
     async with open_mysql(mysql_url, worked_within_s=20) as store:
-        jobs = await start(store, *await put(store, *(new_job() for _ in range(8))))
-        result = text_of(900_000)
+        jobs = await start(store, *await put(store, *(new_job() for _ in range(52))))
+        result = text_of(150_000)
         await store.finish([Outcome(job=job, kind="succeeded", result=result) for job in jobs])
         ends = (await told(store))[2:]
-        assert len(ends) == 4
+        assert len(ends) == 4  # each of 8 MB, as results grow on their way
         assert sorted(event.job for commit in ends for event in commit) == sorted(job.id for job in jobs)
 
 
@@ -150,6 +154,9 @@ async def test_claims_without_an_index_are_fair_to_the_queues(mysql_url: str) ->
 # -- ways through the tables ------------------------------------------------------------------------------------------
 
 
+NOW = 2_000_000_000 * SECOND
+
+
 @asynccontextmanager
 async def filled(url: str) -> AsyncIterator[Transactions]:
     """Open a database that holds some thousand jobs in all states, and knows it."""
@@ -164,9 +171,21 @@ async def filled(url: str) -> AsyncIterator[Transactions]:
         running = await store.claim([job.id for job in jobs], node="n1", types=["mail", "sms"])
         await store.finish([Outcome(job=job, kind="succeeded") for job in running[:100]])
         await store.finish([Outcome(job=job, kind="retried", failure=OOPS) for job in running[100:200]])
-    await trio.to_thread.run_sync(mysql_execute, url, "ANALYZE TABLE jobs, events, nodes")
     async with transactions_on(url) as transactions:
+        await transactions.run(fill_log, within_s=10)
+        await trio.to_thread.run_sync(mysql_execute, url, "ANALYZE TABLE jobs, events, nodes")
         yield transactions
+
+
+async def fill_log(tx: Transaction) -> None:
+    """Three thousand rows of events with numbers, and two without."""
+    await tx.run("DELETE FROM events")
+    await tx.run(
+        "INSERT INTO events (seq, created_at, count, body) SELECT x.seq, 0, 1, REPEAT('x', 200) FROM "
+        "JSON_TABLE(%s, '$[*]' COLUMNS (seq BIGINT PATH '$')) AS x",
+        msgspec.json.encode([*range(1, 3001), None, None]).decode(),
+    )
+    await tx.run("UPDATE feed_head SET seq = 3000")
 
 
 async def explain(tx: Transaction, sql: str, *parameters: Parameter) -> list[tuple[str | None, ...]]:
@@ -183,11 +202,11 @@ async def explain(tx: Transaction, sql: str, *parameters: Parameter) -> list[tup
 
 
 KEYS = tuple(uuid.UUID(int=number).bytes for number in range(500))
-NOW = 2_000_000_000 * SECOND
 BY_KEY = [
     (mysql_claims.CLAIMABLE, (KEYS, NOW, ("mail",), "n1")),
     (mysql_claims.START, ("n1", NOW, KEYS)),
     (mysql_claims.LOCK_BY_IDS, (KEYS,)),
+    (mysql_feed.LOCK_FENCES, (KEYS,)),
     (mysql_jobs.SUCCEED_JOBS, (None, NOW, KEYS, 2, 1)),
     (mysql_jobs.BY_IDS, (KEYS,)),
     (mysql_jobs.ROWS_BY_IDS, (KEYS,)),
@@ -200,6 +219,14 @@ IN_ORDER = [
     (mysql_waiting.NEXT_RANGE, (1, "q1", 3, 1, "q1")),
     (mysql_reads.DEPTHS, (NOW,)),
     (mysql_nodes.HELD, ("n1",)),
+]
+
+IN_THE_LOG = [
+    (mysql_feed.UNNUMBERED, (100,)),
+    (mysql_feed.LENGTHS, (0, 100)),
+    (mysql_feed.BODIES, (0, 100)),
+    (mysql_feed.FRONT, (100,)),
+    (mysql_feed.PRUNE, (1, 3)),
 ]
 
 
@@ -216,8 +243,13 @@ async def test_hot_statements_go_by_their_index(mysql_url: str) -> None:
             for _, way, index in await explain(tx, sql, *parameters):
                 assert way in ("range", "ref"), sql
                 assert index == "jobs_order", sql
-        for sql, table in ((mysql_jobs.MOVE_JOBS, "j"), (mysql_feed.NUMBER, "e")):
-            assert await explain(tx, sql, "[[1,2]]") == [(table, "eq_ref", "PRIMARY")], sql
+        for sql, parameters in IN_THE_LOG:
+            for _, way, index in await explain(tx, sql, *parameters):
+                assert (way, index) in (("range", "events_seq"), ("ref", "events_seq")), sql
+        for sql in (mysql_jobs.MOVE_JOBS, mysql_jobs.SHOW_PROGRESS):
+            assert await explain(tx, sql, "[[1,2]]") == [("j", "eq_ref", "PRIMARY")], sql
+        numbering = await explain(tx, mysql_feed.NUMBER, "[[1,2]]", 1)
+        assert sorted(numbering) == [("e", "eq_ref", "PRIMARY"), ("h", "const", "PRIMARY")]
         ways = await explain(tx, mysql_waiting.DUE_QUEUES, *[NOW] * 20)
         assert {way for way in ways if way[0] == "jobs"} == {("jobs", "ref", "jobs_order")}
         lost = await explain(tx, mysql_nodes.LOST, 50)
@@ -247,7 +279,7 @@ async def rows_read(tx: Transaction, sql: str, *parameters: Parameter) -> int:
     return after - before
 
 
-async def test_questions_about_what_waits_cost_no_more_than_their_answer(mysql_url: str) -> None:
+async def test_questions_cost_no_more_than_their_answer(mysql_url: str) -> None:
     async def work(tx: Transaction) -> None:
         overhead = await rows_read(tx, "SELECT 1")
         for sql, parameters, most in (
@@ -256,6 +288,13 @@ async def test_questions_about_what_waits_cost_no_more_than_their_answer(mysql_u
             (mysql_waiting.REST_OF_RANGE, [1, "q1", 3, 0, bytes(16), 5, 1, "q1", 3, 0, 5, 5], 50),
             (mysql_waiting.NEXT_RANGE, [1, "q1", 3, 1, "q1"], 20),
             (mysql_reads.LIST + mysql_reads.NEWEST_FIRST, [5], 20),
+            (mysql_feed.LOOK, [], 10),
+            (mysql_feed.UNNUMBERED, [5000], 10),
+            (mysql_feed.STATE, [], 10),
+            (mysql_feed.LENGTHS, [2900, 5], 20),
+            (mysql_feed.BODIES, [2900, 5], 20),
+            (mysql_feed.FRONT, [5], 20),
+            (mysql_feed.PRUNE, [1, 5], 30),
         ):
             count = await rows_read(tx, sql, *parameters) - overhead
             assert count <= most, f"{count} rows or entries read by {sql}"
@@ -275,15 +314,32 @@ async def test_many_who_open_an_empty_database_at_once_all_find_it_ready(mysql_u
     async with trio.open_nursery() as nursery:
         for _ in range(6):
             nursery.start_soon(open_and_use)
-    assert mysql_execute(mysql_url, "SELECT COUNT(*), MAX(version) FROM schema_version") == [["1", "1"]]
+    newest = str(migrations("mysql")[-1].version)
+    found = mysql_execute(mysql_url, "SELECT COUNT(*), MAX(version) FROM schema_version")
+    assert found == [[newest, newest]]
 
 
-async def test_a_start_cut_in_the_middle_of_the_first_migration_is_taken_up_again(mysql_url: str) -> None:
-    async with open_mysql(mysql_url):
-        pass
+async def test_a_start_cut_in_the_middle_of_a_migration_is_taken_up_again(mysql_url: str) -> None:
+    async with open_mysql(mysql_url) as store:
+        before = await store.feed_state()
+    mysql_execute(mysql_url, "DELETE FROM schema_version WHERE version > 1")  # all is there already but the record
+    async with open_mysql(mysql_url, migrate=True) as store:
+        assert await store.feed_state() == before
     mysql_execute(mysql_url, "DELETE FROM schema_version; DROP TABLE meta; DROP TABLE nodes")
     async with open_mysql(mysql_url) as store:
         assert await store.epoch("mine") == "mine"
+        assert (await store.feed_state()).history != before.history
+
+
+async def test_a_migration_that_goes_wrong_is_not_taken_for_done(
+    mysql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [migrate.Migration(1, "start", ("CREATE TABLE t (id INT)", "ALTER TABLE t ADD COLUMN id2 NONSENSE"))]
+    monkeypatch.setattr(migrate, "migrations", lambda dialect: steps)
+    with pytest.raises(StoreError):
+        async with open_mysql(mysql_url):
+            pass
+    assert mysql_execute(mysql_url, "SELECT COUNT(*) FROM schema_version") == [["0"]]
 
 
 async def test_a_database_of_something_else_is_left_alone(mysql_url: str) -> None:

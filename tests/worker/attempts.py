@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import trio
 
 from tickr import jobs as records
-from tickr.jobs import Outcome
+from tickr.jobs import Note, Outcome
 from tickr.worker.handlers import Jobs
+from tickr.worker.notes import Notepad, Notes
 from tickr.worker.pool import Pool
 
 _numbers = itertools.count(1)
@@ -26,19 +27,29 @@ def claimed(type: str, payload: Any = None, **fields: Any) -> records.Job:
 
 
 class Outcomes:
-    """Takes outcomes; ``all`` keeps them, ``next`` waits for the next one."""
+    """Takes outcomes; ``all`` keeps them, ``next`` waits for the next one. ``in_line`` has the last words too."""
 
     def __init__(self) -> None:
         self.all: list[Outcome] = []
+        self.in_line: list[Outcome | Note] = []
         self.full = False
+        self._notes = Notes(lambda: 0, self._put_notes)
         self._send, self._receive = trio.open_memory_channel[Outcome](10_000)
 
     def put(self, outcome: Outcome) -> None:
         self.all.append(outcome)
+        self.in_line.append(outcome)
         self._send.send_nowait(outcome)
 
     async def wait_room(self) -> None:
         await trio.lowlevel.checkpoint()
+
+    def open_notepad(self, job: records.Job) -> Notepad:
+        return self._notes.open(job)
+
+    def _put_notes(self, notes: Sequence[Note]) -> trio.Event:
+        self.in_line.extend(notes)
+        return trio.Event()
 
     async def next(self) -> Outcome:
         return await self._receive.receive()

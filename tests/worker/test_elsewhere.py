@@ -16,6 +16,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from tests.worker.attempts import claimed, outcome_of, running_pool
+from tickr.worker import elsewhere
 from tickr.worker.attempt import StopReason
 from tickr.worker.handlers import Job, Jobs
 
@@ -132,6 +133,16 @@ async def test_abandoned_threads_cost_no_slots_up_to_a_bound_and_are_told_of_bey
         assert await bench.pool.wait_free() == 2
 
 
+async def test_a_pool_that_started_no_process_waits_for_no_thread_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or virtual time would run on while a thread is on its way."""
+
+    async def in_no_thread(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError(f"waited for a thread: {args}")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", in_no_thread)
+    assert (await outcome_of(a_coroutine)).kind == "succeeded"
+
+
 def in_process(job: Job, a: int) -> dict[str, Any]:
     return {"a": a, "payload": job.payload, "pid": os.getpid()}
 
@@ -167,6 +178,11 @@ def process_sleeps() -> None:
     time.sleep(3_600)  # virtual: killed at once
 
 
+def process_never_ends() -> int:
+    threading.Thread(target=threading.Event().wait).start()  # Python waits for it
+    return os.getpid()
+
+
 def returns_unpicklable() -> Any:
     return lambda: None
 
@@ -196,6 +212,19 @@ async def test_processes() -> None:
         outcome = await bench.run(claimed("process_sleeps", timeout_us=500_000))
         assert outcome.failure is not None
         assert outcome.failure.kind == "timeout"
+
+
+@pytest.mark.slow
+async def test_a_process_that_does_not_end_at_a_stop_is_killed_and_nobody_minds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elsewhere, "PROCESS_END_S", 0.1)
+    jobs = Jobs()
+    jobs.handler("t", run_in="process")(process_never_ends)
+    async with running_pool(jobs) as bench:
+        outcome = await bench.run(claimed("t"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(outcome.result or ""), 0)
 
 
 @pytest.mark.slow

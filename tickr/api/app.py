@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from quart import Quart, Response, request, websocket
-from quart.ctx import has_request_context
+from quart import Quart, Response, request
 from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
-from quart_trio.asgi import TrioASGIHTTPConnection
-from werkzeug.exceptions import HTTPException
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from werkzeug.routing import MapAdapter
 
-from tickr.api import compat, health, jobs, problems, queues, wire
+from tickr.api import compat, events, health, jobs, problems, queues, wire
 from tickr.api.access import Guard
 from tickr.api.connection import Connection
 from tickr.api.context import Context
-from tickr.api.problems import Problem
+from tickr.api.event_socket import EventSocket
+from tickr.api.listener import Audience
+from tickr.api.protocol import Link
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -32,12 +32,19 @@ class Edge(QuartTrio):
 
     Attributes:
       context: what the routes work with.
+      guard: who may ask.
       in_flight: requests being worked on; written by ``Connection``.
+      audience: who listens to the feed.
+      links: the connections that are open; written by ``serve_connection``.
     """
 
     asgi_http_class: type[TrioASGIHTTPConnection] = Connection
+    asgi_websocket_class: type[TrioASGIWebsocketConnection] = EventSocket
     context: Context
+    guard: Guard
     in_flight: int
+    audience: Audience
+    links: set[Link]
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
@@ -62,29 +69,26 @@ def create_app(context: Context) -> Edge:
     """Return the application for ``context``, ready to be served by ``server.serve_http``."""
     app = Edge("tickr", static_folder=None, template_folder=None)
     app.context = context
+    app.guard = Guard(context.config)
     app.in_flight = 0
+    app.audience = Audience()
+    app.links = set()
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = context.config.max_body
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
-    _guard(app, Guard(context.config))
-    for part in (jobs, queues, health, compat):
+    _guard(app)
+    for part in (jobs, queues, events, health, compat):
         part.add_routes(app, context)
     return app
 
 
-def _guard(app: Edge, guard: Guard) -> None:
+def _guard(app: Edge) -> None:
     async def admit() -> None:
-        guard.check(request if has_request_context() else websocket)
+        app.guard.check(request)
 
     async def explain(error: Exception) -> Response:
-        if has_request_context():
-            return problems.response(problems.problem_of(error), request.path)
-        if isinstance(error, HTTPException):
-            # Of a path that takes no websocket the router says that it takes no GET.
-            error = Problem(404, "not_found", "There is no websocket here; ask without Upgrade.")
-        return problems.response(problems.problem_of(error), websocket.path)
+        return problems.response(problems.problem_of(error), request.path)
 
     app.before_request(admit)
-    app.before_websocket(admit)
     app.register_error_handler(Exception, explain)

@@ -1,7 +1,7 @@
 """What every route gets: one frozen record made by ``service.py`` and handed to ``create_app``; no globals.
 
-The API owns none of it. It changes jobs through ``intake`` alone and reads from ``store``; ``index`` is only asked
-whether it is there.
+The API owns none of it. It changes jobs through ``intake`` alone, reads from ``store`` and listens to ``feed``;
+``index`` is only asked whether it is there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from tickr.config import Config
+from tickr.feed.feed import Feed
 from tickr.index.contract import Index
 from tickr.intake import Intake
 from tickr.retry import Backoff
@@ -47,6 +48,7 @@ class Context:
     intake: Intake
     store: Store
     index: Index
+    feed: Feed
     config: Config
     node_id: str
     stopping: trio.Event

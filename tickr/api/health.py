@@ -66,6 +66,7 @@ def add_routes(app: Quart, context: Context) -> None:
                 "job": "/jobs/{id}",
                 "attempts": "/jobs/{id}/attempts",
                 "queues": "/queues",
+                "events": "/events",
                 "alive": "/livez",
                 "ready": "/readyz",
             },

@@ -83,9 +83,23 @@ def bad_query(faults: list[Fault]) -> Problem:
     return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
 
 
+def limit(given: list[str], default: int, most: int) -> int | None:
+    """Return the ``limit`` of a page, 1 to ``most``, from what the query has of it; None if that cannot be taken."""
+    if not given:
+        return default
+    if len(given) == 1 and given[0].isascii() and given[0].isdigit() and len(given[0]) <= len(str(most)):
+        number = int(given[0])
+        return number if 1 <= number <= most else None
+    return None
+
+
+def is_job_id(text: str) -> bool:
+    return _is_uuid(text) is not None
+
+
 def job_id(text: str) -> str:
     """Return a job's id out of a path in its stored form. Raises: Problem (400)."""
-    if not _is_uuid(text):
+    if not is_job_id(text):
         raise Problem(400, "invalid_id", "This is not the id of a job.", faults=[Fault("/id", RULES["id"])])
     return text.lower()
 

@@ -72,6 +72,8 @@ class _Jobs:
 
     async def page(self) -> Response:
         query = listing.read_query(request)
+        # Before the rows: whoever goes on from here in the feed misses nothing that happens meanwhile.
+        feed_cursor = await self._context.feed.cursor()
         # One more than asked for tells whether there is a next page.
         found = await self._store.list_jobs(query.which, limit=query.limit + 1, before=query.before)
         jobs = _fitting(found[: query.limit])
@@ -80,6 +82,7 @@ class _Jobs:
         body = wire.Page(
             [wire.job_document(job, now) for job in jobs],
             listing.cursor_after(jobs[-1], query.which) if more else None,
+            feed_cursor,
         )
         return wire.json_response(wire.encode(body))
 

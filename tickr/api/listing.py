@@ -54,7 +54,7 @@ def read_query(request: Request) -> Query:
     faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/label", "must be name or name=value") for label in many("label") if not _is_label(label)]
-    limit = _limit(many("limit"))
+    limit = incoming.limit(many("limit"), DEFAULT_LIMIT, MAX_LIMIT)
     if limit is None:
         faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}, once"))
     if len(many("cursor")) > 1:
@@ -96,15 +96,6 @@ def _checksum(place: bytes, which: Filter) -> bytes:
 def _bad_cursor() -> Problem:
     detail = "is not a cursor of this list; pass next_cursor on as it came, with the same filters"
     return Problem(400, "invalid_cursor", "The cursor cannot be used.", faults=[Fault("/cursor", detail)])
-
-
-def _limit(given: list[str]) -> int | None:
-    if not given:
-        return DEFAULT_LIMIT
-    if len(given) == 1 and given[0].isascii() and given[0].isdigit() and len(given[0]) <= 3:
-        limit = int(given[0])
-        return limit if 1 <= limit <= MAX_LIMIT else None
-    return None
 
 
 def _label(text: str) -> tuple[str, str | None]:

@@ -73,8 +73,12 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.faults:
-            document["errors"] = [fault._asdict() for fault in self.faults]
+            document["errors"] = self.errors()
         return wire.encode(document | dict(self.members))
+
+    def errors(self) -> list[dict[str, str]]:
+        """Return the faults as the member ``errors`` has them."""
+        return [fault._asdict() for fault in self.faults]
 
     def envelope(self) -> bytes:
         """Return the same for clients of the original's API."""
@@ -102,6 +106,9 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, error.code, error.problem, faults=[Fault(error.pointer, error.problem)])
     if isinstance(error, errors.JobError) and (status := _JOB_STATUS.get(type(error))):
         return Problem(status, error.code, str(error), members={"job_id": error.job_id})
+    if isinstance(error, errors.FeedError) and (status := _FEED_STATUS.get(type(error))):
+        place = {"cursor": error.cursor} if isinstance(error, errors.TooSlow) else {}
+        return Problem(status, error.code, str(error), members=place)
     if isinstance(error, errors.Overloaded):
         return Problem(429, error.code, str(error), headers={"Retry-After": str(math.ceil(error.retry_after_s))})
     if isinstance(error, errors.StoreUnavailable):
@@ -119,6 +126,12 @@ _JOB_STATUS: dict[type[errors.JobError], int] = {
     errors.IllegalTransition: 409,
     errors.DuplicateJob: 409,
     errors.VersionMismatch: 412,
+}
+
+_FEED_STATUS: dict[type[errors.FeedError], int] = {
+    errors.CursorInvalid: 400,
+    errors.CursorExpired: 410,
+    errors.TooSlow: 503,
 }
 
 _FRAMEWORK: dict[int, tuple[str, str]] = {

@@ -2,14 +2,17 @@
 
 Hypercorn 0.18 lets an error on one connection end the whole server (a websocket handshake with a body, a bad h2c
 upgrade), never closes a connection after a bad websocket handshake, answers 400 to a good last request that is followed
-by stray bytes, and may wait for ever on a connection it has closed itself. HTTP/2 is left out: Tickr's clients do not
-need it, and each protocol is one more way in. What Hypercorn refuses by itself is told as a problem document, too.
+by stray bytes, writes without a deadline, and may wait for ever on a connection it has closed itself. HTTP/2 is left
+out: Tickr's clients do not need it, and each protocol is one more way in. What Hypercorn refuses by itself is told as a
+problem document, too.
 """
 
 from __future__ import annotations
 
+import socket
+import struct
 import sys
-from typing import Any
+from typing import Any, cast
 
 import h11
 import structlog
@@ -19,8 +22,8 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.logging import Logger
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Response
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Request, Response
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -28,6 +31,15 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from tickr.api.problems import Problem
+from tickr.api.websocket import WebsocketStream
+
+SEND_WITHIN_S = 8.0
+"""How long a client may take for each ``PIECE_BYTES`` of what it is sent, in seconds; then its connection is cut.
+
+TCP_USER_TIMEOUT (``server.py``) ends connections whose client says nothing at all; this ends those that keep the
+connection alive, or take a byte now and then, and do not read."""
+PIECE_BYTES = 64 * 1024
+"""A long message is written in pieces of so many bytes, so that a slow but honest client has its time for each."""
 
 log = structlog.get_logger("tickr.http")
 
@@ -39,16 +51,24 @@ _REFUSALS = {
 
 
 async def serve_connection(
-    stream: trio.SocketStream, *, app: ASGIWrapper, config: Config, context: WorkerContext
+    stream: trio.SocketStream, *, app: ASGIWrapper, config: Config, context: WorkerContext, links: set[Link]
 ) -> None:
     """Serve one connection until it closes; it is closed when this returns.
 
-    An error in it ends it and nothing else. Cancellation: its requests are cancelled and it is closed.
+    An error in it ends it and nothing else.
+
+    Args:
+      links: has the connection in it as long as it is open.
+    Cancellation: its requests are cancelled and it is closed; what is written in a shield ends at once after ``hurry``.
     """
+    link = Link(app, config, context, ConnectionState({}), stream)
+    links.add(link)
     try:
-        await Link(app, config, context, ConnectionState({}), stream)
+        await link
     except* Exception as group:
         log.warning("http.connection_failed", errors=[repr(error) for error in _leaves(group)])
+    finally:
+        links.discard(link)
 
 
 class Link(TCPServer):
@@ -57,6 +77,7 @@ class Link(TCPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._reading = trio.CancelScope()
+        self._send_within_s = SEND_WITHIN_S
 
     async def run(self) -> None:
         try:
@@ -86,10 +107,47 @@ class Link(TCPServer):
             await self._close()
 
     async def protocol_send(self, event: Event) -> None:
+        """See Hypercorn. Cancellation: what was cut in the middle of writing ends the connection."""
+        if isinstance(event, RawData):
+            await self._write(event.data)
+            return
         await super().protocol_send(event)
         if isinstance(event, Closed):
             # The reader may be waiting for the end of a request that is over.
             self._reading.cancel()
+
+    async def _write(self, data: bytes) -> None:
+        async with self.send_lock:
+            try:
+                for start in range(0, len(data), PIECE_BYTES):
+                    piece = data if len(data) <= PIECE_BYTES else data[start : start + PIECE_BYTES]
+                    with trio.CancelScope(relative_deadline=self._send_within_s) as writing:
+                        await self.stream.send_all(piece)
+                    if writing.cancelled_caught:
+                        if self._send_within_s:  # otherwise it had no time at all
+                            log.info("http.client_stuck", unread_for_s=self._send_within_s)
+                        self._cut()
+                        break
+                else:
+                    return
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # it is gone
+            except trio.Cancelled:
+                self._cut()
+                raise
+        await self.protocol.handle(Closed())
+
+    def hurry(self) -> None:
+        """Give up what is just being written, and wait for nobody from now on: the server stops."""
+        self._send_within_s = 0
+        if self.send_lock.locked():
+            self._cut()
+
+    def _cut(self) -> None:
+        """Close at once: whoever reads or writes here is woken, and the kernel drops what was not sent yet."""
+        if self.stream.socket.fileno() != -1:
+            self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.stream.socket.close()
 
     async def _read_data(self) -> None:
         with self._reading:
@@ -133,6 +191,36 @@ class Protocol(H11Protocol):
         if data:
             await self.send(RawData(data=data))
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        """As Hypercorn's, but with our stream for websockets, and without compression.
+
+        Compressing a frame anew for each client costs about as much as sending it, and each client 100 KiB; so the
+        offer is not heard.
+        """
+        if not _asks_for_websocket(request):
+            await super()._create_stream(request)
+            return
+        if self.connection.trailing_data[0]:  # a body, or frames before the websocket is open
+            await self._send_error_response(400)
+            await self.send(Closed())
+            return
+        self.stream = WebsocketStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = cast("Any", H11WSConnection(cast("h11.Connection", self.connection)))
+        headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]
+        await self.stream.handle(
+            Request(STREAM_ID, headers, request.http_version.decode(), "GET", request.target, self.connection_state)
+        )
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Offer no other protocol; whoever asks for HTTP/2 is answered in HTTP/1.1 (RFC 9110, 7.8)."""
 
@@ -147,6 +235,12 @@ class Protocol(H11Protocol):
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
+
+
+def _asks_for_websocket(request: h11.Request) -> bool:
+    given = {name: value.decode("latin-1").lower() for name, value in request.headers}
+    tokens = [token.strip() for token in given.get(b"connection", "").split(",")]
+    return request.method == b"GET" and given.get(b"upgrade", "").strip() == "websocket" and "upgrade" in tokens
 
 
 class _Connection(h11.Connection):

@@ -1,8 +1,8 @@
 """The listening socket, and the accept loop on it until told to stop.
 
-The socket is bound before anything else is started, so that a port that is taken is told at once. Hypercorn writes to
-clients in a shield without a deadline; ``TCP_USER_TIMEOUT`` on the listening socket, which connections inherit, drops a
-client that has stopped reading. The loop is ours, as Hypercorn's own bounds nothing and falls with its connections.
+The socket is bound before anything else is started, so that a port that is taken is told at once; what is set on it
+bounds what a client that does not read can cost, since its connections inherit that. The loop is ours, as Hypercorn's
+own bounds nothing and falls with its connections.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from tickr.api.app import Edge
-from tickr.api.connection import MAX_HEADER_BYTES
-from tickr.api.protocol import ServerLog, serve_connection
+from tickr.api.protocol import Link, ServerLog, serve_connection
+from tickr.api.target import MAX_HEADER_BYTES
 from tickr.errors import ConfigError
 
 BACKLOG = 1024
 """Connections the kernel keeps for us until they are accepted."""
-STUCK_CLIENT_S = 10
-"""A connection whose client acknowledges nothing for so long is dropped."""
+STUCK_CLIENT_S = 8
+"""A connection whose client acknowledges nothing for so long, or takes nothing, is dropped by the kernel, in seconds
+(TCP_USER_TIMEOUT). Also when nobody waits for it in a send: a stream has its last words in the kernel's buffer."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel takes for a client that does not read (SO_SNDBUF; it counts its own overhead and allows the double).
+
+Left to itself it takes up to 4 MiB for each. It is also what can be on its way to one client at a time: enough for
+10 Mbit/s over 100 ms of distance."""
 KEEP_ALIVE_S = 30
 """How long a connection may idle, and how long a client may take to send its headers, in seconds."""
 MAX_CONNECTIONS = 5_000
@@ -50,6 +56,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_CLIENT_S * 1000)
         sock.bind(address)
@@ -89,7 +96,8 @@ async def serve_http(
     """
     context = WorkerContext(max_requests=None)
     most = _most_connections()
-    serve = partial(serve_connection, app=ASGIWrapper(app), config=_config(keep_alive_s), context=context)
+    config, links = _config(keep_alive_s), app.links
+    serve = partial(serve_connection, app=ASGIWrapper(app), config=config, context=context, links=links)
 
     open_now = 0
 
@@ -105,15 +113,27 @@ async def serve_http(
         finally:
             open_now -= 1
 
-    async with trio.open_nursery() as connections:
-        async with trio.open_nursery() as accepting:
-            listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-            await accepting.start(partial(trio.serve_listeners, admit, [listener], handler_nursery=connections))
-            task_status.started()
-            await shutdown.wait()
-            accepting.cancel_scope.cancel()
-        await context.terminated.set()
-        connections.cancel_scope.deadline = trio.current_time() + grace_s
+    async with trio.open_nursery() as serving:
+        serving.start_soon(_hurry_when_cancelled, links)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+                await accepting.start(partial(trio.serve_listeners, admit, [listener], handler_nursery=connections))
+                task_status.started()
+                await shutdown.wait()
+                accepting.cancel_scope.cancel()
+            await context.terminated.set()
+            serving.cancel_scope.deadline = trio.current_time() + grace_s
+        serving.cancel_scope.cancel()
+
+
+async def _hurry_when_cancelled(links: set[Link]) -> None:
+    """Answers are written in shields, so that none is torn; a client that does not read must not hold up the stop."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        for link in links:
+            link.hurry()
 
 
 def _most_connections() -> int:

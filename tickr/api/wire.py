@@ -57,6 +57,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     version: int
     labels: Raw
     progress: float | None
+    progress_message: str | None
     notice: str | None
 
 
@@ -81,11 +82,11 @@ class QueueDocument(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of jobs. ``feed_cursor`` is null as long as there is no feed to subscribe to."""
+    """One page of jobs. ``feed_cursor`` is a place in the feed from before the jobs were read."""
 
     items: list[JobDocument]
     next_cursor: str | None
-    feed_cursor: str | None = None
+    feed_cursor: str
 
 
 def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
@@ -109,7 +110,8 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         node=job.node,
         version=job.version,
         labels=_NO_LABELS if job.labels is None else Raw(job.labels),
-        progress=None,
+        progress=None if job.progress is None else job.progress.fraction,
+        progress_message=None if job.progress is None else job.progress.message,
         notice=notice,
     )
 
@@ -154,6 +156,12 @@ def etag(job: Job, now: int) -> str:
 
 def items(documents: Iterable[msgspec.Struct]) -> bytes:
     return encode({"items": list(documents)})
+
+
+def events_page(events: Iterable[bytes], cursor: str, caught_up: bool) -> bytes:
+    """Return a page of the feed; ``events`` are CloudEvents in JSON."""
+    told = b",".join(events)
+    return b'{"events":[%b],"cursor":%b,"caught_up":%b}' % (told, encode(cursor), encode(caught_up))
 
 
 def envelope(status: int, message: str, data: Mapping[str, object] | None) -> bytes:

@@ -3,7 +3,8 @@
 One file per idea; this one only knows where each command lives. A command's module is imported when the command is
 asked for, so that ``tickr submit`` does not wait for a server's imports.
 
-Exit codes: 0 done, 1 refused or failed, 2 used wrongly (usage, configuration), 3 no Tickr answers.
+Exit codes: 0 done, 1 refused or failed, 2 used wrongly (usage, configuration), 3 no Tickr answers; of a job that was
+followed, 4 failed and 5 cancelled; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ COMMANDS = {
     "list": ("tickr.cli.jobs", "List jobs, newest first."),
     "cancel": ("tickr.cli.jobs", "Cancel jobs that wait, stop those that run."),
     "retry": ("tickr.cli.jobs", "Run jobs again that have ended."),
+    "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "doctor": ("tickr.cli.admin", "Look for what is wrong with the store, the index and this machine."),
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),

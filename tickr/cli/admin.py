@@ -17,16 +17,25 @@ from tickr.store.versions import schema_state
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only say what would be done; exit 1 if there is something.")
+@click.option(
+    "--new-history",
+    is_flag=True,
+    help="After restoring a backup: begin a new history of events, so that no old cursor is taken for one of it.",
+)
 @settings.setting_flags("store")
-def migrate(check: bool, **flags: Any) -> None:
+def migrate(check: bool, new_history: bool, **flags: Any) -> None:
     """Bring the store's schema up to this program's.
 
     `tickr serve` does so by itself for an empty database, and refuses one that is older or newer. Stop every Tickr
     on the database first, and make a backup.
     """
+    if check and new_history:
+        raise click.UsageError("--check changes nothing, --new-history does: give one of them.")
     config = settings.load_or_exit(flags)
     with exits.plainly():
         click.echo(trio.run(_migrate, config.store, check))
+        if new_history and config.store != "memory:":
+            click.echo(trio.run(_begin_history, config.store))
 
 
 async def _migrate(store: str, check: bool) -> str:
@@ -41,6 +50,13 @@ async def _migrate(store: str, check: bool) -> str:
         raise exits.Exit(f"The store {found}, this program needs {before.want}. To do: {steps}.")
     async with open_store(store, migrate=True):
         return f"The store went from schema {before.have} to {before.want}: {steps}."
+
+
+async def _begin_history(store: str) -> str:
+    async with open_store(store) as opened:
+        old = (await opened.feed_state()).history
+        new = await opened.new_history(old)
+    return f"The history of events is {new} from now on; cursors of {old} are refused."
 
 
 @click.command()

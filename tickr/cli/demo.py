@@ -1,7 +1,7 @@
 """``tickr demo``: a Tickr of its own on a temporary file, a handful of jobs, and what happens to them as it happens.
 
-What is shown is the store's own record of events, so the demo also proves what it says: it exits 1 if a job does not
-end as it should, or not in time.
+What is shown is the feed, which has every event from the first, so the demo also proves what it says: it exits 1 if a
+job does not end as it should, or not in time.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rich.table import Table
 from rich.text import Text
 
 import tickr
-from tickr import events
 from tickr.cli import exits, screen
 from tickr.cli.remote import Remote
 from tickr.config import Config
 from tickr.events import Event
+from tickr.feed.feed import EARLIEST
+from tickr.feed.selection import EVERYTHING
+from tickr.jobs import FINAL
 from tickr.service import Handle, serve
 
 LIMIT_S = 25.0
 """How long the jobs may take in all, in seconds; they need about 8."""
-LOOK_S = 0.1
-EVENTS_AT_ONCE = 100
 
 VERBS = {
     "started": "runs",
@@ -150,16 +150,14 @@ async def _play(handle: Handle, stage: Stage) -> list[str]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_later, handle, ids)
         with trio.move_on_after(LIMIT_S):
-            seen = 0
-            while len(ends) < len(SCENES):
-                rows = await handle.store.event_rows(seen, EVENTS_AT_ONCE)
-                seen += len(rows)
-                for event in (event for _, body in rows for event in events.decode(body)):
-                    stage.show(places[event.job], event)
-                    if event.state in ("succeeded", "failed", "cancelled"):
-                        ends[places[event.job]] = event.state
-                stage.draw()
-                await trio.sleep(LOOK_S)
+            async with handle.feed.subscribe(EVERYTHING, after=EARLIEST) as feed:
+                while len(ends) < len(SCENES):
+                    for told in (await feed.receive()).events:
+                        place = places[told.event.job]
+                        stage.show(place, told.event)
+                        if told.event.state in FINAL:
+                            ends[place] = told.event.state
+                    stage.draw()
         nursery.cancel_scope.cancel()
     return [
         f"{scene.title}: {ends.get(place, 'did not end')}, not {scene.ends}"

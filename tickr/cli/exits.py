@@ -15,6 +15,14 @@ MISUSED = 2
 """Flags, variables, the file or the arguments cannot be used."""
 UNREACHABLE = 3
 """No Tickr answers."""
+FAILED = 4
+"""The job that was followed to its end failed."""
+CANCELLED = 5
+"""The job that was followed to its end was cancelled."""
+INTERRUPTED = 130
+"""Ctrl-C ended what would have gone on: 128 + SIGINT, as shells count it."""
+PIPE_CLOSED = 141
+"""Whoever read the output has gone: 128 + SIGPIPE, as shells count it."""
 
 
 class Exit(click.ClickException):

@@ -15,7 +15,10 @@ import uuid_utils
 
 from tickr import values
 from tickr.cli import screen, submission
+from tickr.cli.audience import audience
 from tickr.cli.exits import REFUSED, Exit
+from tickr.cli.follow import Follower
+from tickr.cli.pipes import ending_with_the_reader
 from tickr.cli.remote import DEFAULT_URL, Answer, Remote
 from tickr.cli.submission import Read
 
@@ -23,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 DURATION = Read(values.seconds, "duration")
 
 
-def _asking(command: Command) -> Command:
+def asking(command: Command) -> Command:
     """Give a command the flags that all have: which Tickr, and how to print."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line."),
@@ -35,7 +38,8 @@ def _asking(command: Command) -> Command:
     return command
 
 
-def _remote(url: str | None) -> Remote:
+def remote_at(url: str | None) -> Remote:
+    """Return the Tickr at ``url``, or the one that the variables name."""
     return Remote(url or os.environ.get("TICKR_URL") or DEFAULT_URL, os.environ.get("TICKR_TOKEN"))
 
 
@@ -68,12 +72,14 @@ def _say(answer: Answer, *, as_json: bool) -> None:
 )
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be repeated.")
 @click.option("--id", "job_id", metavar="UUID", help="An id of your own; the same id is never stored twice.")
-@_asking
+@click.option("--watch", is_flag=True, help="Follow it to its end, and exit with its outcome.")
+@asking
 def submit(
     type: str,
     payload: Sequence[str],
     labels: Sequence[str],
     job_id: str | None,
+    watch: bool,
     url: str | None,
     as_json: bool,
     **fields: object,
@@ -86,12 +92,22 @@ def submit(
     tickr submit report title=Hello body="It works" time:=2
     tickr submit http '{"url": "https://example.com"}' --delay 5m
     tickr submit email @mail.json --max-attempts 5 --label customer=42
+
+    With --watch the exit code is 0 if the job succeeds, 4 if it fails and 5 if it is cancelled. Ctrl-C (130) leaves it
+    alone. With --watch and --json the job is printed first, then its events.
     """
     # Chosen here, so that a submission without an answer can be repeated safely.
     job_id = job_id or str(uuid_utils.uuid7())
     fields |= {"type": type, "payload": submission.payload(payload), "labels": submission.labels(labels), "id": job_id}
-    with _remote(url) as remote:
-        _say(remote.submit(submission.body(fields), job_id), as_json=as_json)
+    body = submission.body(fields)
+    with remote_at(url) as remote:
+        if not watch:
+            _say(remote.submit(body, job_id), as_json=as_json)
+            return
+        with ending_with_the_reader():
+            outcome = Follower(remote, job_id, audience(as_json=as_json), f" --url {url}" if url else "").run(body)
+    if outcome:
+        raise Exit("", outcome)
 
 
 # -- look ------------------------------------------------------------------------------------------------------------
@@ -99,10 +115,10 @@ def submit(
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@_asking
+@asking
 def show(job_id: str, url: str | None, as_json: bool) -> None:
     """Show the job ID, with what happened each time it ran."""
-    with _remote(url) as remote:
+    with remote_at(url) as remote:
         answer = remote.job(job_id)
         attempts, raw = remote.attempts(job_id)
     if as_json:
@@ -129,10 +145,10 @@ def show(job_id: str, url: str | None, as_json: bool) -> None:
     "--limit", type=click.IntRange(min=1), default=20, metavar="NUMBER", help="How many at most; 20 if not given."
 )
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
-@_asking
+@asking
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Sequence[str]) -> None:
     """List jobs, newest first."""
-    with _remote(url) as remote:
+    with remote_at(url) as remote:
         asked = {name: wanted for name, wanted in filters.items() if wanted}
         # One more than asked for tells whether to say that there are more.
         found = remote.jobs(asked, limit=None if everything else limit + 1)
@@ -156,7 +172,7 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
 
 @click.command()
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
-@_asking
+@asking
 def cancel(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
     """Cancel jobs that wait; tell the workers of those that run to stop them."""
     _each(job_ids, url, Remote.cancel, as_json=as_json, done=_cancelled)
@@ -164,7 +180,7 @@ def cancel(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
-@_asking
+@asking
 def retry(job_ids: Sequence[str], url: str | None, as_json: bool) -> None:
     """Run jobs again that failed, succeeded or were cancelled."""
     _each(job_ids, url, Remote.retry, as_json=as_json, done=lambda _: "runs again")
@@ -184,7 +200,7 @@ def _each(
 ) -> None:
     """Do it to every job, however many are refused; then exit 1 if any was."""
     refused = 0
-    with _remote(url) as remote:
+    with remote_at(url) as remote:
         for job_id in job_ids:
             try:
                 answer = ask(remote, job_id)

@@ -6,7 +6,7 @@ number in a payload loses a digit on its way to the screen. Every refusal is an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -23,8 +23,28 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 5.0
 ANSWER_S = 30.0
+SILENCE_S = 20.0
+"""Longest pause on the feed, in seconds; the server says something at least every 10."""
 PAGE = 200
 """Most jobs that the API puts on one page."""
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+"""Longest event that is taken from the feed; Tickr's own stay below 2 MiB."""
+EVENT_STREAM = "text/event-stream"
+
+
+class Unanswered(Exit):
+    """No answer came, or it broke off; trying again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, UNREACHABLE)
+
+
+class Refused(Exit):
+    """The server said no, with the HTTP status ``status``."""
+
+    def __init__(self, message: str, status: int, code: int = REFUSED) -> None:
+        super().__init__(message, code)
+        self.status = status
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -76,10 +96,13 @@ class RemoteJob(msgspec.Struct, frozen=True):
     result: Raw = Raw(b"null")
     error: RemoteError | None = None
     crashes: int = 0
+    version: int = 0
     started_at: str | None = None
     finished_at: str | None = None
     node: str | None = None
     notice: str | None = None
+    progress: float | None = None
+    progress_message: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -98,12 +121,12 @@ class Remote:
     """One Tickr at ``url``. A context manager. Every method raises ``Exit`` when the answer is no, or none comes."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self._url = _checked(url)
+        self.url = _checked(url)
         self._http = httpx2.Client(
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the surrounding network has no way to this machine's loopback.
-            trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
+            trust_env=not is_loopback(urlsplit(self.url).hostname or ""),
         )
 
     def __enter__(self) -> Self:
@@ -128,7 +151,7 @@ class Remote:
     def attempts(self, job_id: str) -> tuple[list[RemoteAttempt], bytes]:
         """Return every attempt, oldest first, and the JSON array they came as."""
         page = _decode(self._ask("GET", f"/jobs/{quote(job_id, safe='')}/attempts"), _Page)
-        return [_decoded(raw, RemoteAttempt, self._url) for raw in page.items], msgspec.json.encode(page.items)
+        return [_decoded(raw, RemoteAttempt, self.url) for raw in page.items], msgspec.json.encode(page.items)
 
     def jobs(self, filters: Mapping[str, Sequence[str]], *, limit: int | None) -> Iterator[Answer]:
         """Yield the jobs that pass ``filters``, newest first, ``limit`` at most (None: all), page by page."""
@@ -137,7 +160,7 @@ class Remote:
             query = {**filters, "limit": str(PAGE if limit is None else min(limit, PAGE))}
             page = _decode(self._ask("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), _Page)
             for raw in page.items:
-                yield Answer(_decoded(raw, RemoteJob, self._url), bytes(raw))
+                yield Answer(_decoded(raw, RemoteJob, self.url), bytes(raw))
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -148,6 +171,27 @@ class Remote:
 
     def retry(self, job_id: str) -> Answer:
         return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/retry"))
+
+    def events(self, query: Mapping[str, str | Sequence[str]]) -> Generator[httpx2.ServerSentEvent]:
+        """Yield what ``GET /events`` sends, as it comes, until the connection is lost.
+
+        Raises: Unanswered: sooner or later, this or one of the others. Refused. Exit: what answers is not Tickr.
+        """
+        within = httpx2.Timeout(SILENCE_S, connect=CONNECT_S)
+        headers = {"Accept": EVENT_STREAM, "Accept-Encoding": "identity"}
+        try:
+            with self._http.stream(
+                "GET", f"{self.url}/events", params=query, headers=headers, timeout=within
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer, self.url)
+                yield from messages(answer)
+        except httpx2.SSEError:  # another kind of answer, or a line without an end
+            raise _not_tickr(self.url) from None
+        except httpx2.TransportError as error:
+            raise self._unanswered(error) from None
+        raise Unanswered(f"{self.url} ended the feed.")
 
     def _ask(
         self,
@@ -160,30 +204,42 @@ class Remote:
     ) -> httpx2.Response:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            answer = self._http.request(method, self._url + path, content=body, params=query, headers=headers)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
-            raise Exit(
-                f"No Tickr answers at {self._url}. Start one with `tickr serve`, or name another with --url.",
-                UNREACHABLE,
-            ) from None
+            answer = self._http.request(method, self.url + path, content=body, params=query, headers=headers)
         except httpx2.TransportError as error:
-            told = "" if method == "GET" else f"; {unsure}"
-            raise Exit(f"{self._url} did not answer ({_named(error)}){told}", UNREACHABLE) from None
+            raise self._unanswered(error, "" if method == "GET" else f"; {unsure}") from None
         if answer.is_success:
             return answer
-        raise _refusal(answer, self._url)
+        raise _refusal(answer, self.url)
+
+    def _unanswered(self, error: httpx2.TransportError, told: str = "") -> Unanswered:
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+            start = "Start one with `tickr serve`, or name another with --url."
+            return Unanswered(f"No Tickr answers at {self.url}. {start}")
+        return Unanswered(f"{self.url} did not answer ({_named(error)}){told}")
 
 
-def _refusal(answer: httpx2.Response, url: str) -> Exit:
+def messages(answer: httpx2.Response) -> Iterator[httpx2.ServerSentEvent]:
+    """Yield the server-sent events of ``answer`` as they come. Raises: httpx2.TransportError."""
+    answer.encoding = "utf-8-sig"  # always UTF-8, whatever the header says, and perhaps with a BOM
+    yield from httpx2.EventSource(answer, MAX_EVENT_BYTES)
+
+
+def _refusal(answer: httpx2.Response, url: str) -> Refused:
     try:
         problem = msgspec.json.decode(answer.content, type=Problem)
     except msgspec.DecodeError:
         problem = Problem()
     if not problem.detail:
-        return Exit(f"What answers at {url} is not Tickr: HTTP {answer.status_code}.", UNREACHABLE)
+        told = f"What answers at {url} is not Tickr: HTTP {answer.status_code}."
+        return Refused(told, answer.status_code, UNREACHABLE)
+    told = problem.sentences()
     if problem.code == "unauthenticated":
-        return Exit(f"{problem.sentences()}\nThe command line takes the token from the variable TICKR_TOKEN.", REFUSED)
-    return Exit(problem.sentences(), REFUSED)
+        told += "\nThe command line takes the token from the variable TICKR_TOKEN."
+    return Refused(told, answer.status_code)
+
+
+def _not_tickr(url: str) -> Exit:
+    return Exit(f"What answers at {url} is not Tickr, or of too different a version.", UNREACHABLE)
 
 
 def _answer(response: httpx2.Response) -> Answer:
@@ -198,7 +254,7 @@ def _decoded(text: bytes | Raw, kind: type[Record], url: str) -> Record:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:
-        raise Exit(f"What answers at {url} is not Tickr, or of too different a version.", UNREACHABLE) from None
+        raise _not_tickr(url) from None
 
 
 def _checked(url: str) -> str:

@@ -28,7 +28,7 @@ WIDE = 110
 """From so many columns on a list also shows queue and priority."""
 
 MUCH_TEXT = 160
-"""Characters of an error in a table; the job's own is shown in full elsewhere."""
+"""Characters of an error in a table, or of a result in a line; the job's own is shown in full elsewhere."""
 MANY_LINES = 24
 """JSON that would take more lines than this is not indented."""
 
@@ -54,6 +54,11 @@ def console(file: IO[str] | None = None) -> Console:
     """Return a console on ``file`` (stdout) that colours a terminal only, and not with NO_COLOR."""
     file = sys.stdout if file is None else file
     return Console(file=file, highlight=False, emoji=False, markup=False, width=None if file.isatty() else PIPED_WIDTH)
+
+
+def is_watched(console: Console) -> bool:
+    """Whether a person sees the console. Not what rich thinks: FORCE_COLOR makes a terminal of every pipe."""
+    return console.file.isatty()
 
 
 def harmless(text: str) -> str:
@@ -93,7 +98,8 @@ def _parsed(at: str) -> datetime:
     return datetime.fromisoformat(at)
 
 
-def _took(started: str | None, finished: str | None) -> str:
+def took(started: str | None, finished: str | None) -> str:
+    """Return how long it took; "" if that cannot be said."""
     return span((_parsed(finished) - _parsed(started)).total_seconds()) if started and finished else ""
 
 
@@ -169,6 +175,8 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
         yield "finished", Text(absolute(job.finished_at, now))
     if job.node:
         yield "node", Text(harmless(job.node))
+    if job.progress is not None:
+        yield "progress", Text(harmless(f"{100 * job.progress:.0f} % {job.progress_message or ''}".rstrip()))
     if job.labels:
         yield "labels", Text(harmless(", ".join(f"{name}={value}" for name, value in job.labels.items())))
     yield "payload", Text(pretty(bytes(job.payload)))
@@ -186,8 +194,8 @@ def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
             str(attempt.number),
             state(attempt.outcome),
             started,
-            _took(attempt.started_at, attempt.finished_at),
-            Text(_cut(error_line(attempt.error)) if attempt.error else ""),
+            took(attempt.started_at, attempt.finished_at),
+            Text(cut(error_line(attempt.error)) if attempt.error else ""),
         )
     return table
 
@@ -196,7 +204,8 @@ def error_line(error: RemoteError) -> str:
     return harmless(f"{error.kind}: {error.message}")
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return the first of ``text``, as much as fits into a table or a line among others."""
     return text if len(text) <= MUCH_TEXT else f"{text[: MUCH_TEXT - 1]}…"
 
 

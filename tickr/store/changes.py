@@ -15,7 +15,7 @@ import msgspec
 from tickr import events, jobs
 from tickr.errors import IllegalTransition, VersionMismatch
 from tickr.events import Change
-from tickr.jobs import WAITING, Attempt, Failure, Job, NewJob, Outcome, State
+from tickr.jobs import WAITING, Attempt, Failure, Job, NewJob, Note, Outcome, Progress, State
 
 LEASE_LOST = Failure("lease_lost", "The node that ran it was lost.")
 
@@ -88,6 +88,16 @@ def reap(lost: Iterable[Job], now: int) -> list[Change]:
 
 def _lost(after: Job) -> Failure | None:
     return LEASE_LOST if after.state is State.READY else None
+
+
+def kept(notes: Iterable[Note], running: Mapping[str, int]) -> list[Note]:
+    """Return those of ``notes`` whose attempt still runs. ``running``: the fence of each running job, by id."""
+    return [note for note in notes if running.get(note.job.id) == note.job.fence]
+
+
+def progress(notes: Iterable[Note]) -> dict[str, Progress]:
+    """Return what the jobs of ``notes`` show after them, by id: the last of each; a line of a log shows nothing."""
+    return {note.job.id: note.progress for note in notes if note.progress is not None}
 
 
 class Written(NamedTuple):

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
+from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
 
 Clock = Callable[[], int]
 """Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests."""
@@ -110,6 +110,20 @@ class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
     retrying: int
     running: int
     oldest_due_at: int | None
+
+
+class FeedState(NamedTuple):
+    """Where the log of events stands.
+
+    Attributes:
+      history: which log this is; another one after it was restored or reset, and then no old number means anything.
+      oldest: number of the first row that is kept; ``head + 1`` when none is.
+      head: number of the last row that has one; 0 before the first.
+    """
+
+    history: str
+    oldest: int
+    head: int
 
 
 class ScanPosition(NamedTuple):
@@ -255,7 +269,17 @@ class Store(Protocol):
         Args:
           outcomes: 1..MAX_BATCH, each of a different job.
         Returns: for each, in order, the job after the change, or None when its fence no longer held and nothing was
-          changed for it.
+          changed for it. Its ``progress`` may be missing.
+        """
+        ...
+
+    async def note(self, notes: Sequence[Note]) -> int:
+        """Store what running attempts say: a row of events, and the latest progress of each on its job.
+
+        Args:
+          notes: 1..MAX_BATCH, in the order in which they were said; several may be of one attempt.
+        Returns: how many were kept. The others are of attempts that do not run any more (the fence tells): nothing is
+          changed for them.
         """
         ...
 
@@ -303,12 +327,51 @@ class Store(Protocol):
 
     # -- for the feed ---------------------------------------------------------------------------------------------
 
-    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
-        """Return up to ``limit`` rows of events as ``(seq, body)``, those after ``seq`` number ``after``, in order.
+    def on_events(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called after each COMMIT of this store's that wrote events, or may have if that is unknown.
+
+        In trio's thread; it must be quick and not raise. It is called although the caller of the method was cancelled
+        meanwhile. Only the last ``call`` given counts.
+        """
+        ...
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        """Return rows of events as ``(seq, body)``, those after ``seq`` number ``after``, in order.
 
         One row is one commit; ``events.decode`` takes its body apart. ``seq`` is 1, 2, 3 … without a gap and, for
         every job, in the order of its versions. A row once seen never changes its number, and no row appears later
-        with a number below one already seen. A store that cannot number at insert does it here (design section 8).
+        with a number below one already seen. A store that cannot number at insert does it here (design section 8),
+        so every row that was committed before the call is seen.
+
+        Args:
+          limit: at most so many rows, 1..MAX_BATCH.
+          max_bytes: the page ends earlier, with the row that makes it so long, >= 1; counted as ``len(body)``, so that
+            whoever gets a page can tell one that ended early.
+        Returns: the first row is ``after + 1``, unless that is no longer kept.
+        """
+        ...
+
+    async def number_events(self) -> int:
+        """Give every row that is committed its number, and return the last one (``FeedState.head``)."""
+        ...
+
+    async def feed_state(self) -> FeedState:
+        """Return where the log stands. A cheap read: rows that have no number yet do not count."""
+        ...
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Delete the oldest rows, as long as they were written before the instant ``before`` (microseconds UTC).
+
+        At most ``limit`` rows, fewer if they hold very many events (``event_log.MAX_PRUNED``), and always from the
+        front, so that what is left has no gap. Rows without a number stay.
+        Returns: how many rows were deleted; 0 when there is nothing (more) to delete, or others are at it.
+        """
+        ...
+
+    async def new_history(self, old: str) -> str:
+        """Begin another history if ``old`` is still the current one: every cursor handed out so far is void.
+
+        Returns: the history from now on.
         """
         ...
 

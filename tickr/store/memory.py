@@ -17,12 +17,13 @@ import trio
 from tickr import events
 from tickr.errors import JobNotFound
 from tickr.events import Change
-from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Outcome, State
+from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Note, Outcome, State
 from tickr.store import changes
 from tickr.store.contract import (
     STATE_CODES,
     Check,
     Clock,
+    FeedState,
     Filter,
     Node,
     QueueDepth,
@@ -31,6 +32,8 @@ from tickr.store.contract import (
     us_of,
     wall_clock,
 )
+from tickr.store.event_log import nobody_listens
+from tickr.store.memory_feed import EventLog
 
 
 @asynccontextmanager
@@ -49,7 +52,8 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}
         self._by_state: dict[State, dict[str, Job]] = {state: {} for state in STATE_CODES}
         self._attempts: dict[str, list[Attempt]] = {}
-        self._events: list[str] = []  # the row with seq n is number n - 1
+        self._log = EventLog()
+        self._on_events: Callable[[], None] = nobody_listens
         self._nodes: dict[str, Node] = {}
         self._queues: set[str] = set()
         self._epoch: str | None = None
@@ -186,6 +190,16 @@ class MemoryStore:
         self._record([change for change in made if change is not None], now)
         return [None if change is None else change.after for change in made]
 
+    async def note(self, notes: Sequence[Note]) -> int:
+        await trio.lowlevel.checkpoint()
+        found = self._found(note.job.id for note in notes).values()
+        kept = changes.kept(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
+        for job_id, progress in changes.progress(kept).items():
+            self._put(msgspec.structs.replace(self._jobs[job_id], progress=progress))
+        if kept:
+            self._tell(events.encode(map(events.of_note, kept)), self._clock())
+        return len(kept)
+
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     async def register(self, node: Node, *, lease_s: float) -> None:
@@ -233,9 +247,28 @@ class MemoryStore:
 
     # -- for the feed and the operator ----------------------------------------------------------------------------
 
-    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+    def on_events(self, call: Callable[[], None]) -> None:
+        self._on_events = call
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         await trio.lowlevel.checkpoint()
-        return list(enumerate(self._events[after : after + limit], start=after + 1))
+        return self._log.rows(after, limit, max_bytes)
+
+    async def number_events(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._log.state().head
+
+    async def feed_state(self) -> FeedState:
+        await trio.lowlevel.checkpoint()
+        return self._log.state()
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._log.prune(before, limit)
+
+    async def new_history(self, old: str) -> str:
+        await trio.lowlevel.checkpoint()
+        return self._log.new_history(old)
 
     async def diagnose(self) -> list[Check]:
         await trio.lowlevel.checkpoint()
@@ -250,11 +283,18 @@ class MemoryStore:
         for before, after in ((change.before, change.after) for change in made):
             if before is not None:
                 del self._by_state[before.state][before.id]
-            self._jobs[after.id] = self._by_state[after.state][after.id] = after
+            self._put(after)
         for job_id, attempt in also.attempts:
             self._attempts.setdefault(job_id, []).append(attempt)
         if also.body is not None:
-            self._events.append(also.body)
+            self._tell(also.body, now)
+
+    def _put(self, job: Job) -> None:
+        self._jobs[job.id] = self._by_state[job.state][job.id] = job
+
+    def _tell(self, body: str, now: int) -> None:
+        self._log.append(now, body)
+        self._on_events()
 
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         return {id_: self._jobs[id_] for id_ in ids if id_ in self._jobs}

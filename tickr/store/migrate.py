@@ -7,7 +7,7 @@ connection runs the statements under a lock of its own (SQLite: one ``BEGIN IMME
 
 Order in an adapter: lock, create ``VERSION_TABLE``, read what was applied, ``pending``, then for each migration its
 statements and then its row. MySQL commits every DDL statement by itself, so its scripts must be safe to run again from
-the start (``IF NOT EXISTS``): the row comes last.
+the start (``IF NOT EXISTS``, or adding a column): the row comes last.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import trio
 from trio_mysql import err
 
 from tickr.events import Change
-from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome
+from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome
 from tickr.store import (
     changes,
     mysql_claims,
@@ -28,7 +28,7 @@ from tickr.store import (
     mysql_schema,
     mysql_waiting,
 )
-from tickr.store.contract import Check, Clock, Filter, Node, QueueDepth, Running, ScanPosition
+from tickr.store.contract import Check, Clock, FeedState, Filter, Node, QueueDepth, Running, ScanPosition
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
@@ -119,6 +119,7 @@ class MysqlStore:
         worked_within_s: float,
     ) -> None:
         self._address = address
+        self._transactions = transactions
         self._run = transactions.run
         self._run_node = of_nodes.run
         self._long_reads = long_reads
@@ -237,6 +238,9 @@ class MysqlStore:
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
         return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s)
 
+    async def note(self, notes: Sequence[Note]) -> int:
+        return await self._run(lambda tx: mysql_feed.note(tx, notes), within_s=self._worked_s, exact_now=False)
+
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     async def register(self, node: Node, *, lease_s: float) -> None:
@@ -259,10 +263,28 @@ class MysqlStore:
 
     # -- for the feed and the operator ----------------------------------------------------------------------------
 
-    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
+    def on_events(self, call: Callable[[], None]) -> None:
+        self._transactions.on_events = call
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._run(
-            lambda tx: mysql_feed.event_rows(tx, after, limit), within_s=self._worked_s, exact_now=False
+            lambda tx: mysql_feed.event_rows(tx, after, limit, max_bytes), within_s=self._worked_s, exact_now=False
         )
+
+    async def number_events(self) -> int:
+        while True:
+            done = await self._run(mysql_feed.number_new, within_s=self._worked_s, exact_now=False)
+            if not done.more:
+                return done.head
+
+    async def feed_state(self) -> FeedState:
+        return await self._run(mysql_feed.state, within_s=self._asked_s, exact_now=False)
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self._run(lambda tx: mysql_feed.prune(tx, before, limit), within_s=self._worked_s, exact_now=False)
+
+    async def new_history(self, old: str) -> str:
+        return await self._run(lambda tx: mysql_feed.new_history(tx, old), within_s=self._worked_s, exact_now=False)
 
     async def diagnose(self) -> list[Check]:
         return await self._run(lambda tx: mysql_health.findings(tx, self._address), within_s=self._worked_s)

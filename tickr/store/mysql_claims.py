@@ -30,7 +30,7 @@ CLAIMABLE = (
 """The node's own row is only looked at, not locked: a heartbeat on its way is in nobody's way."""
 START = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET state = 4, version = version + 1, fence = fence + 1, attempt = attempt + 1, "
-    "node = %s, started_at = %s, finished_at = NULL, cancel_requested = 0 WHERE id IN %s"
+    "node = %s, started_at = %s, finished_at = NULL, cancel_requested = 0, progress = NULL WHERE id IN %s"
 )
 LOCK_BY_IDS = BY_IDS + " FOR UPDATE"
 

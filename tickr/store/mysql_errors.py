@@ -61,6 +61,11 @@ def is_duplicate(error: err.MySQLError) -> bool:
     return number(error) == 1062
 
 
+def is_there_already(error: err.MySQLError) -> bool:
+    """Whether the column to be added exists."""
+    return number(error) == 1060
+
+
 def for_caller(error: err.MySQLError, *, outcome_unknown: bool) -> StoreError:
     """Return the error that a store method raises for ``error``."""
     code, said = number(error), f"MySQL: {error.args[-1] if error.args else error} ({number(error)})"

@@ -7,19 +7,21 @@ value, a row's or the batch's, are fetched as rows after all. All SQL is static.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from tickr.errors import StoreError
-from tickr.events import Change
-from tickr.jobs import Job, State
+from tickr.events import Change, untold_bytes
+from tickr.jobs import Job, Progress, State
 from tickr.store import rows
 from tickr.store.changes import written
 from tickr.store.mysql_transactions import Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Row
+
+T = TypeVar("T")
 
 INLINE_BYTES = 1500
 """A text longer than this comes as a row of its own, so that MAX_BATCH jobs stay far below the server's 16 MiB."""
@@ -27,7 +29,7 @@ INLINE_BYTES = 1500
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
-_TEXTS = ("backoff", "labels", "error", "result", "payload")
+_TEXTS = ("backoff", "labels", "error", "result", "payload", "progress")
 _SQL_TYPES = {
     "id": "CHAR(32) CHARACTER SET ascii",
     "type": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -79,6 +81,10 @@ MOVE_JOBS = (
 SUCCEED_JOBS = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET state = 5, version = version + 1, result = %s, error = NULL, "
     "finished_at = %s, cancel_requested = 0 WHERE id IN %s AND version = %s AND fence = %s AND state = 4"
+)
+SHOW_PROGRESS = (
+    f"UPDATE {_json_table(('id', 'progress'))} "  # noqa: S608
+    "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) SET j.progress = x.progress"
 )
 INSERT_ATTEMPTS = (
     f"INSERT INTO attempts (job_id, {', '.join(_ATTEMPT)}) "  # noqa: S608
@@ -174,6 +180,13 @@ async def succeed(transaction: Transaction, changes: Sequence[Change]) -> int:
     return done.affected
 
 
+async def show_progress(transaction: Transaction, progress: Mapping[str, Progress]) -> None:
+    """Write what jobs, which are locked, say of how far they are."""
+    values = [(rows.id_bytes(id_).hex(), rows.progress_text(one)) for id_, one in sorted(progress.items())]
+    for document in documents(values, transaction.max_document_bytes):
+        await transaction.run(SHOW_PROGRESS, document)
+
+
 async def write(transaction: Transaction, changes: Sequence[Change]) -> None:
     """Write moves of jobs that are locked, and what goes with them.
 
@@ -188,29 +201,42 @@ async def write(transaction: Transaction, changes: Sequence[Change]) -> None:
 
 async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
     """Write what goes with moves of jobs: the attempts that ended, and the row of events, which is the receipt."""
-    for part in _parts(changes, transaction.max_document_bytes):
+    for part in parts(changes, _length, transaction.max_document_bytes):
         told = written(part, transaction.now)
         attempts = [(rows.id_bytes(id_).hex(), *rows.of_attempt(id_, attempt)[1:]) for id_, attempt in told.attempts]
         for document in documents(attempts, transaction.max_document_bytes):
             await transaction.run(INSERT_ATTEMPTS, document)
         if told.body is not None:
-            done = await transaction.run(INSERT_EVENTS, transaction.now, told.told, told.body)
-            transaction.receipt = transaction.receipt or Receipt(done.insert_id, told.body)
+            await add_events(transaction, told.told, told.body)
 
 
-def _parts(changes: Sequence[Change], max_bytes: int) -> Iterator[list[Change]]:
-    """Yield ``changes`` in parts whose events make no document longer than ``max_bytes``, if one does not by itself."""
-    part: list[Change] = []
+async def add_events(transaction: Transaction, count: int, body: str) -> None:
+    """Write a row of events, which is the receipt."""
+    done = await transaction.run(INSERT_EVENTS, transaction.now, count, body)
+    transaction.receipt = transaction.receipt or Receipt(done.insert_id, body)
+
+
+def parts(items: Iterable[T], length: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:
+    """Yield ``items`` in parts whose events make no document longer than ``max_bytes``, if one does not by itself."""
+    part: list[T] = []
     size = 0
-    for change in changes:
-        length = 512 + _most_bytes(change.after.result) + _most_bytes(change.after.labels)
-        if part and size + length > max_bytes:
+    for item in items:
+        more = length(item)
+        if part and size + more > max_bytes:
             yield part
             part, size = [], 0
-        part.append(change)
-        size += length
+        part.append(item)
+        size += more
     if part:
         yield part
+
+
+def _length(change: Change) -> int:
+    """Return how long the event of ``change`` may become as JSON inside SQL."""
+    result, error = change.after.result, change.after.error
+    told = result if result is not None and not untold_bytes(result) else None
+    why = _most_bytes(error.message) + _most_bytes(error.traceback) if error is not None else 0
+    return 512 + _most_bytes(told) + _most_bytes(change.after.labels) + why
 
 
 def _most_bytes(value: str | None) -> int:

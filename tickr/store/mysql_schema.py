@@ -1,7 +1,8 @@
 """Bringing a MySQL database to the schema this program needs.
 
 ``migrate.py`` decides which steps there are to run; here they are run, one process at a time (``GET_LOCK``). MySQL
-commits each DDL statement by itself: a start that is cut in the middle is taken up again from the step it was in.
+commits each DDL statement by itself: a start that is cut in the middle is taken up again from the step it was in, and
+a column it had added is passed over (MySQL has no ``ADD COLUMN IF NOT EXISTS``).
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ async def _migrate(connection: Connection, *, asked: bool) -> None:
     for step in await _pending(connection, asked=asked):  # the other process may just have done it
         await connection.execute(VERSION_TABLE)
         for statement in step.statements:
-            await connection.execute(statement.replace("%", "%%"))
+            try:
+                await connection.execute(statement.replace("%", "%%"))
+            except err.MySQLError as error:
+                if not mysql_errors.is_there_already(error):
+                    raise
         await connection.execute(APPLY, step.version, step.name, wall_clock())
     await connection.execute("COMMIT")
     await connection.execute(UNLOCK)

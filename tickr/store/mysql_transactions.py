@@ -23,6 +23,7 @@ from trio_mysql.constants import CR
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.store import mysql_errors
 from tickr.store.contract import Clock
+from tickr.store.event_log import nobody_listens
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
 from tickr.store.mysql_values import Parameter, Result, number
@@ -95,7 +96,7 @@ class _Course:
     Attributes:
       time: its limit; put off once a connection has begun to answer.
       committing: a COMMIT is out that has not been answered.
-      receipt: what that COMMIT would leave.
+      receipt: the events that this call has committed, or may have while that is not known.
     """
 
     def __init__(self, within_s: float, once_begun_s: float) -> None:
@@ -113,12 +114,15 @@ class Transactions:
 
     Args:
       max_document_bytes: how long a single parameter may become.
+    Attributes:
+      on_events: called after each COMMIT that wrote events, and where one may have.
     """
 
     def __init__(self, pool: Pool, clock: ServerClock, max_document_bytes: int) -> None:
         self._pool = pool
         self._clock = clock
         self._max_document_bytes = max_document_bytes
+        self.on_events: Callable[[], None] = nobody_listens
 
     async def run(
         self,
@@ -142,9 +146,13 @@ class Transactions:
         Cancellation: all or nothing. While COMMIT is being answered it waits, 2 s at most.
         """
         course = _Course(within_s, once_begun_s)
-        with course.time:
-            async with turns or nullcontext():
-                return await self._repeat(work, course, exact_now)
+        try:
+            with course.time:
+                async with turns or nullcontext():
+                    return await self._repeat(work, course, exact_now)
+        finally:
+            if course.receipt is not None:
+                self.on_events()
         raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
 
     async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
@@ -177,11 +185,11 @@ class Transactions:
                     await self._commit(connection, transaction.receipt, course)
         except err.MySQLError as error:
             if mysql_errors.is_repeatable(error):
-                course.committing = False  # the server said that it did not
+                course.committing, course.receipt = False, None  # the server said that it did not
             if not course.committing or course.receipt is None:
                 raise
             if not await self._was_committed(course.receipt):
-                course.committing = False
+                course.committing, course.receipt = False, None
                 raise
         if refusal is not None:
             raise refusal

@@ -1,7 +1,8 @@
 """Jobs, attempts and nodes as rows of SQL tables and back. Pure; shared by the SQL stores.
 
-``COLUMNS`` is the one order in which the columns of ``jobs`` are written and read; the last ``len(MOVING)`` columns of
-an update are those that a move can change. Ids are 16 bytes in the tables and canonical text everywhere else.
+``COLUMNS`` is the one order in which the columns of ``jobs`` are written and read; ``MOVING`` are those that a move can
+change. ``progress`` is not among them: moves are computed also from a worker's own record, which does not know it; it
+is written by ``Store.note`` and cleared by a claim. Ids are 16 bytes in the tables and canonical text everywhere else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tickr import retry
-from tickr.jobs import Attempt, Failure, Job, State
+from tickr.jobs import Attempt, Failure, Job, Progress, State
 from tickr.store.contract import STATE_CODES, Node
 
 Value = str | int | bytes | None
@@ -20,7 +21,7 @@ Value = str | int | bytes | None
 COLUMNS = (
     "id", "type", "queue", "priority", "state", "run_at", "created_at", "version", "fence", "attempt", "crashes",
     "max_attempts", "timeout_us", "cancel_requested", "started_at", "finished_at", "node", "backoff", "labels", "error",
-    "result", "payload",
+    "result", "payload", "progress",
 )  # fmt: skip
 
 MOVING = (
@@ -31,6 +32,7 @@ MOVING = (
 _STATES = {code: state for state, code in STATE_CODES.items()}
 _encode = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_progress = msgspec.json.Decoder(Progress).decode
 _decode_node = msgspec.json.Decoder(Node).decode
 _decode_backoff = msgspec.json.Decoder(retry.Backoff).decode
 
@@ -58,6 +60,10 @@ def failure(text: str | None) -> Failure | None:
     return None if text is None else _decode_failure(text)
 
 
+def progress_text(progress: Progress | None) -> str | None:
+    return None if progress is None else _encode(progress).decode()
+
+
 def of_job(job: Job) -> tuple[Value, ...]:
     """Return the values of ``COLUMNS``."""
     return (
@@ -65,7 +71,7 @@ def of_job(job: Job) -> tuple[Value, ...]:
         job.version, job.fence, job.attempt, job.crashes, job.max_attempts, job.timeout_us, int(job.cancel_requested),
         job.started_at, job.finished_at, job.node,
         None if job.backoff == retry.DEFAULT else _encode(job.backoff).decode(),
-        job.labels, failure_text(job.error), job.result, job.payload,
+        job.labels, failure_text(job.error), job.result, job.payload, progress_text(job.progress),
     )  # fmt: skip
 
 
@@ -82,6 +88,7 @@ def job(row: tuple[Any, ...]) -> Job:
     (
         id_, type_, queue, priority, state, run_at, created_at, version, fence, attempt, crashes, max_attempts,
         timeout_us, cancel_requested, started_at, finished_at, node, backoff, labels, error, result, payload,
+        progress,
     ) = row  # fmt: skip
     return Job(
         id=id_text(id_),
@@ -106,6 +113,7 @@ def job(row: tuple[Any, ...]) -> Job:
         error=failure(error),
         result=result,
         payload=payload,
+        progress=None if progress is None else _decode_progress(progress),
     )
 
 

@@ -10,22 +10,24 @@ A transaction in its thread cannot be interrupted: a cancelled caller waits for 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from tickr import events
 from tickr.errors import ConfigError, JobNotFound, StoreError, StoreUnavailable
 from tickr.events import Change
-from tickr.jobs import Attempt, Entry, Job, NewJob, Outcome, State
-from tickr.store import changes, rows, sqlite_reads
+from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
+from tickr.store import changes, rows, sqlite_feed, sqlite_reads
 from tickr.store.contract import (
     STATE_CODES,
     Check,
     Clock,
+    FeedState,
     Filter,
     Node,
     QueueDepth,
@@ -34,11 +36,15 @@ from tickr.store.contract import (
     us_of,
     wall_clock,
 )
+from tickr.store.event_log import nobody_listens
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
 
+Answer = TypeVar("Answer")
+
 _INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
 _MOVE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in rows.MOVING)} WHERE id = ? AND version = ? AND fence = ?"  # noqa: S608
+_FORGET_PROGRESS = "UPDATE jobs SET progress = NULL WHERE id = ?"
 _RUNNING = STATE_CODES[State.RUNNING]
 
 
@@ -76,6 +82,7 @@ class SqliteStore:
     def __init__(self, file: SqliteFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
+        self._on_events: Callable[[], None] = nobody_listens
 
     def now_us(self) -> int:
         return self._clock()
@@ -91,35 +98,41 @@ class SqliteStore:
     # -- from outside ---------------------------------------------------------------------------------------------
 
     async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
-        def work(db: sqlite3.Connection) -> list[tuple[Job, bool]]:
-            now = self._clock()
+        def work(db: sqlite3.Connection, now: int) -> tuple[list[tuple[Job, bool]], list[Change]]:
             answers, made = changes.insert(new, sqlite_reads.jobs_by_id(db, [one.id for one in new]), now)
             queues = {change.after.queue for change in made}
             db.executemany("INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)", [(q, now) for q in queues])
-            _record(db, made, now)
-            return answers
+            return answers, made
 
-        return await self._file.write(work)
+        return await self._change(work)
 
     async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
-        def work(db: sqlite3.Connection) -> Job:
-            now, job = self._clock(), _existing(db, job_id)
+        def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
+            job = _existing(db, job_id)
             change = changes.cancel(job, version, now)
-            if change is None:
-                return job
-            _record(db, [change], now)
-            return change.after
+            return (job, []) if change is None else (change.after, [change])
 
-        return await self._file.write(work)
+        return await self._change(work)
 
     async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
-        def work(db: sqlite3.Connection) -> Job:
-            now = self._clock()
+        def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
             change = changes.redrive(_existing(db, job_id), version, now)
-            _record(db, [change], now)
-            return change.after
+            return change.after, [change]
 
-        return await self._file.write(work)
+        return await self._change(work)
+
+    async def _change(self, work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]]) -> Answer:
+        """Run ``work``, which returns an answer and what is to be changed, in a transaction at a ``now``."""
+
+        def transaction(db: sqlite3.Connection) -> tuple[Answer, bool]:
+            now = self._clock()
+            answer, made = work(db, now)
+            return answer, _record(db, made, now)
+
+        answer, told = await self._file.write(transaction)
+        if told:
+            self._on_events()
+        return answer
 
     async def get(self, job_id: str) -> Job | None:
         return await self._file.read(lambda db: sqlite_reads.jobs_by_id(db, [job_id]).get(job_id))
@@ -165,32 +178,28 @@ class SqliteStore:
     # -- for workers ----------------------------------------------------------------------------------------------
 
     async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
-        return await self._file.write(lambda db: self._claim(db, ids, node, types, self._clock())) if ids else []
+        return await self._change(lambda db, now: _claim(db, ids, node, types, now)) if ids else []
 
     async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
-        def work(db: sqlite3.Connection) -> list[Job]:
-            now = self._clock()
-            return self._claim(db, sqlite_reads.claimable_ids(db, limit, types, now), node, types, now)
+        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
+            return _claim(db, sqlite_reads.claimable_ids(db, limit, types, now), node, types, now)
 
-        return await self._file.write(work)
-
-    def _claim(
-        self, db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], now: int
-    ) -> list[Job]:
-        if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
-            return []
-        made = changes.claim(sqlite_reads.jobs_by_id(db, ids).values(), node=node, types=types, now=now)
-        _record(db, made, now)
-        return [change.after for change in made]
+        return await self._change(work)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
-        def work(db: sqlite3.Connection) -> list[Job | None]:
-            now, stored = self._clock(), sqlite_reads.jobs_by_id(db, [outcome.job.id for outcome in outcomes])
+        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job | None], list[Change]]:
+            stored = sqlite_reads.jobs_by_id(db, [outcome.job.id for outcome in outcomes])
             made = changes.finish(outcomes, stored, now)
-            _record(db, [change for change in made if change is not None], now)
-            return [None if change is None else change.after for change in made]
+            answers = [None if change is None else change.after for change in made]
+            return answers, [change for change in made if change is not None]
 
-        return await self._file.write(work)
+        return await self._change(work)
+
+    async def note(self, notes: Sequence[Note]) -> int:
+        kept = await self._file.write(lambda db: sqlite_feed.note(db, notes, self._clock()))
+        if kept:
+            self._on_events()
+        return kept
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 
@@ -223,18 +232,31 @@ class SqliteStore:
         return await self._file.read(lambda db: [rows.node(*row) for row in db.execute(_NODES)])
 
     async def reap(self, limit: int) -> list[Job]:
-        def work(db: sqlite3.Connection) -> list[Job]:
-            now = self._clock()
+        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
             made = changes.reap(sqlite_reads.lost(db, limit), now)
-            _record(db, made, now)
-            return [change.after for change in made]
+            return [change.after for change in made], made
 
-        return await self._file.write(work)
+        return await self._change(work)
 
     # -- for the feed and the operator ----------------------------------------------------------------------------
 
-    async def event_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
-        return await self._file.read(lambda db: db.execute(_EVENTS, (after, limit)).fetchall())
+    def on_events(self, call: Callable[[], None]) -> None:
+        self._on_events = call
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        return await self._file.read(lambda db: sqlite_feed.event_rows(db, after, limit, max_bytes))
+
+    async def number_events(self) -> int:
+        return await self._file.read(sqlite_feed.head)
+
+    async def feed_state(self) -> FeedState:
+        return await self._file.read(sqlite_feed.state)
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self._file.write(lambda db: sqlite_feed.prune(db, before, limit))
+
+    async def new_history(self, old: str) -> str:
+        return await self._file.write(lambda db: sqlite_feed.new_history(db, old))
 
     async def diagnose(self) -> list[Check]:
         return await self._file.read(lambda db: findings(db, self._file.path, same_file=self._file.same_file()))
@@ -249,11 +271,25 @@ _EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ?"
 _EXPIRE = "DELETE FROM nodes WHERE id = ? AND lease_until = ?"
 _HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = ? AND node = ?"
 _NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
-_EVENTS = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
-def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> None:
-    """Write one commit's worth of changes: the jobs, the attempts that ended, and one row of events."""
+def _claim(
+    db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], now: int
+) -> tuple[list[Job], list[Change]]:
+    if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
+        return [], []
+    made = changes.claim(sqlite_reads.jobs_by_id(db, ids).values(), node=node, types=types, now=now)
+    db.executemany(
+        _FORGET_PROGRESS, [(rows.id_bytes(one.after.id),) for one in made if one.before and one.before.progress]
+    )
+    return [change.after for change in made], made
+
+
+def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
+    """Write one commit's worth of changes: the jobs, the attempts that ended, and one row of events if there are any.
+
+    Returns: whether there are.
+    """
     new = [rows.of_job(change.after) for change in made if change.before is None]
     moved = [
         (*rows.of_move(change.after), rows.id_bytes(before.id), before.version, before.fence)
@@ -269,8 +305,8 @@ def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> None:
         ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
         db.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ended)
     if also.body is not None:
-        row = (now, also.told, also.body)
-        db.execute("INSERT INTO events (created_at, count, body) VALUES (?, ?, ?)", row)
+        sqlite_feed.tell(db, now, also.told, also.body)
+    return also.body is not None
 
 
 def _existing(db: sqlite3.Connection, job_id: str) -> Job:

@@ -3,18 +3,22 @@
 Whoever wants an attempt to end says why (``stop``); the first reason stands and decides, in ``run.py``, how the attempt
 ends. A reason is never guessed from the way a handler came back.
 
-State: a ``RunningJob`` is made by the pool; ``reason`` is written by ``stop`` only, ``settled`` by the pool only.
+State: a ``RunningJob`` is made by the pool; ``reason`` is written by ``stop`` only, ``settled`` by the pool only,
+``notepad`` by whoever speaks first, in any thread.
 """
 
 from __future__ import annotations
 
 import enum
 import math
+import threading
+from typing import Protocol
 
 import trio
 
 from tickr.jobs import Job
 from tickr.worker.handlers import Handler
+from tickr.worker.notes import Notepad
 
 
 class StopReason(enum.Enum):
@@ -28,20 +32,35 @@ class StopReason(enum.Enum):
     """The job's own time is over: spends an attempt, as an error does."""
 
 
+class Notetaker(Protocol):
+    """Who has pads for what attempts say; ``Outcomes`` in ``outcomes.py``."""
+
+    def open_notepad(self, job: Job) -> Notepad: ...
+
+
+_opening = threading.RLock()
+"""Held while a pad is opened, so that two threads of one handler never have two."""
+
+
 class RunningJob:
     """A claimed job from its start until its outcome.
 
     Attributes:
+      notepad: what it has said; None as long as it has said nothing, as most do.
       task: the worker task, while a handler runs in it.
       began_at, stopped_at: trio's time of its start and of its stop, seconds; stopped_at is None without a stop.
       settled: its outcome has been given, by its worker or in its stead.
     """
 
-    __slots__ = ("_scope", "_shelter", "began_at", "handler", "job", "reason", "settled", "stopped_at", "task")
+    __slots__ = (
+        *("_notetaker", "_scope", "_shelter", "began_at", "handler", "job"),
+        *("notepad", "reason", "settled", "stopped_at", "task"),
+    )
 
-    def __init__(self, job: Job, handler: Handler) -> None:
+    def __init__(self, job: Job, handler: Handler, notetaker: Notetaker) -> None:
         self.job = job
         self.handler = handler
+        self.notepad: Notepad | None = None
         self.reason: StopReason | None = None
         self.began_at = 0.0
         self.stopped_at: float | None = None
@@ -49,6 +68,18 @@ class RunningJob:
         self.settled = False
         self._scope: trio.CancelScope | None = None
         self._shelter: trio.CancelScope | None = None
+        self._notetaker = notetaker
+
+    def say(self, fraction: float | None, message: str | None) -> None:
+        """Take what the handler says (``handlers.Listener``). After the outcome it counts for nothing."""
+        if not self.settled:
+            (self.notepad or self._open_notepad()).say(fraction, message)
+
+    def _open_notepad(self) -> Notepad:
+        with _opening:
+            if self.notepad is None:
+                self.notepad = self._notetaker.open_notepad(self.job)
+            return self.notepad
 
     def open(self, *, clock_runs: bool) -> tuple[trio.CancelScope, trio.CancelScope]:
         """Return the two scopes to enter round the handler, the outer one first. Nobody else cancels them.

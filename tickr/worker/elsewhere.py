@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -61,6 +61,7 @@ class Elsewhere:
         self._patience_s = patience_s
         self._on_thread_abandoned = on_thread_abandoned
         self._on_thread_ended = on_thread_ended
+        self._context: trio_parallel.WorkerContext | None = None
         self.abandoned: set[RunningJob] = set()
         """The attempts that left behind a thread which still runs."""
 
@@ -112,10 +113,18 @@ class Elsewhere:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Have processes to send handlers to: started when needed, kept for a while, ended with the block."""
-        async with trio_parallel.open_worker_context(
-            init=_stand_back, grace_period=PROCESS_END_S, idle_timeout=IDLE_S
-        ) as self._context:
+        async with contextlib.AsyncExitStack() as self._opened:
             yield
+
+    async def _started(self) -> trio_parallel.WorkerContext:
+        """Return where processes are kept. Made for the first of them, as its end takes a thread in any case."""
+        if self._context is None:
+            opening = trio_parallel.open_worker_context(
+                init=_stand_back, grace_period=PROCESS_END_S, idle_timeout=IDLE_S
+            )
+            self._context = await opening.__aenter__()
+            self._opened.push_async_callback(_end, opening)
+        return self._context
 
     async def in_process(self, running: RunningJob, call: partial[Any]) -> Any:
         """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free.
@@ -125,16 +134,23 @@ class Elsewhere:
         """
         async with self._processes:
             running.start_clock()
+            context = await self._started()
             for _ in range(STARTS):
                 try:
                     # Its own limiter is the one above, which stays out of the job's time.
-                    return await self._context.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
+                    return await context.run_sync(call, kill_on_cancel=True, limiter=trio.CapacityLimiter(1))
                 except trio_parallel.BrokenWorkerError as error:
                     code: int | None = getattr(error.args[-1], "exitcode", None)
                 # These two are ignored before the handler begins (``_stand_back``): it has not.
                 if code not in (-signal.SIGTERM, -signal.SIGINT):
                     break
             raise ProcessEnded(f"Its process ended unexpectedly{_how(code)}.")
+
+
+async def _end(opened: AbstractAsyncContextManager[trio_parallel.WorkerContext]) -> None:
+    """End the processes. That one had to be killed, or was long since, is no matter: none of them had work."""
+    with contextlib.suppress(trio_parallel.BrokenWorkerError):
+        await opened.__aexit__(None, None, None)
 
 
 def _how(code: int | None) -> str:

@@ -7,7 +7,8 @@
 
 An ``async`` function runs in trio, a plain one in a thread, ``run_in="process"`` takes a plain one to another process.
 The payload's keys become keyword arguments (``arguments.py``). Everything wrong with a handler is said when it is
-registered. The value it returns becomes the job's result if msgspec can write it as JSON.
+registered. The value it returns becomes the job's result if msgspec can write it as JSON. What it says meanwhile
+(``Job.progress``, ``Job.log``) goes to the ``Listener`` of its attempt.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar
+import numbers
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
+import trio
 
 from tickr import jobs, retry
+from tickr.instants import datetime_of
 from tickr.worker.arguments import Arguments, read_signature
+from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, cut
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Place = Literal["loop", "thread", "process"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RetryLater(Exception):
@@ -56,17 +59,26 @@ class GiveUp(Exception):
         self.reason = reason
 
 
+class Listener(Protocol):
+    """Who takes what a handler says; ``RunningJob`` in ``worker/attempt.py``."""
+
+    def say(self, fraction: float | None, message: str | None) -> None:
+        """Take a progress, or with ``fraction`` None a line. Never waits; called in any thread, at any time."""
+        ...
+
+
 class Job:
-    """The job as its handler sees it: how it was when this attempt began. Can be pickled.
+    """The job as its handler sees it: how it was when this attempt began. Can be pickled, and is mute then.
 
     ``payload`` and ``labels`` are read from their JSON when they are first asked for. ``fence`` grows with each start,
     so (id, fence) names this very one, for writes elsewhere that must not come from an older one.
     """
 
-    __slots__ = ("_labels", "_payload", "_record")
+    __slots__ = ("_labels", "_listener", "_payload", "_record")
 
-    def __init__(self, record: jobs.Job) -> None:
+    def __init__(self, record: jobs.Job, listener: Listener | None = None) -> None:
         self._record = record
+        self._listener = listener
 
     def __reduce__(self) -> tuple[type[Job], tuple[jobs.Job]]:
         return Job, (self._record,)
@@ -123,12 +135,74 @@ class Job:
 
     @property
     def created_at(self) -> datetime:
-        return EPOCH + timedelta(microseconds=self._record.created_at)
+        return datetime_of(self._record.created_at)
 
     @property
     def run_at(self) -> datetime:
         """The instant from which this attempt was due."""
-        return EPOCH + timedelta(microseconds=self._record.run_at)
+        return datetime_of(self._record.run_at)
+
+    def progress(self, fraction: float, message: str | None = None) -> Awaitable[None]:
+        """Say how far this attempt is: ``await job.progress(0.4, "resizing")``; in a thread without the ``await``.
+
+        Shown with the job, and told on the feed. Call it as often as you like: at most 10 a second are kept of this and
+        of ``log`` together, and the last one always. Does nothing after the end of the attempt.
+
+        Args:
+          fraction: from 0 to 1.
+          message: a few words for a person; cut after 500 characters.
+        Returns: what an async handler awaits. It has been taken by then, and never waits for the store.
+        Raises: TypeError, ValueError: it can not be said like this. RuntimeError: this is another process.
+        Cancellation: a checkpoint; what was said is kept all the same.
+        """
+        text = None if message is None else _text("progress", message, MAX_PROGRESS_MESSAGE)
+        return self._say(_fraction(fraction), text)
+
+    def log(self, message: str) -> Awaitable[None]:
+        """Say a line for the log of this attempt, on the feed: ``await job.log("done with page 7")``.
+
+        How often, where and when it may be called, and what it returns and raises: as ``progress``. Of lines that come
+        too fast the last is kept; the event says how many before it are not.
+
+        Args:
+          message: cut after 2,000 characters.
+        """
+        return self._say(None, _text("log", message, MAX_LOG_MESSAGE))
+
+    def _say(self, fraction: float | None, message: str | None) -> Awaitable[None]:
+        if self._listener is None:
+            raise RuntimeError("job.progress and job.log work in async handlers and in threads, not in other processes")
+        self._listener.say(fraction, message)
+        return job_progress_or_log() if trio.lowlevel.in_trio_task() else SAID
+
+
+def _fraction(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise TypeError(f"progress takes a number from 0 to 1, not {given!r:.100}")
+    if given < 0 or not given <= 1:  # nothing compares with NaN
+        raise ValueError(f"progress takes a number from 0 to 1, not {given!r:.100}")
+    return abs(float(given))  # there is a -0.0
+
+
+def _text(method: str, message: object, limit: int) -> str:
+    if not isinstance(message, str):
+        raise TypeError(f"{method} takes a message that is a str, not {message!r:.100}")
+    return cut(message, limit)
+
+
+async def job_progress_or_log() -> None:
+    """Named for Python's warning to who forgot the ``await``."""
+    await trio.lowlevel.checkpoint()
+
+
+class _Said:
+    """What there is to await in a thread: nothing, and nobody has to."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+SAID = _Said()
 
 
 class Handler(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,10 @@
 """Pool: the tasks that run claimed jobs, the slots they stand for, and what becomes of those that do not stop.
 
-Claimed jobs come in through ``start``, outcomes go out to ``outcomes.put``, each exactly once. A fixed number of worker
-tasks runs one job after the other, each directly, without a task of its own. The price: a handler that ignores its
-cancellation keeps the worker task. Once a second ``run`` looks for those; it writes the task off as a *zombie*, gives
-the outcome in its stead and starts a fresh task. What the zombie still does counts for nothing.
+Claimed jobs come in through ``start``, outcomes go out to ``outcomes.put``, each exactly once, after the last of what
+its handler said. A fixed number of worker tasks runs one job after the other, each directly, without a task of its own.
+The price: a handler that ignores its cancellation keeps the worker task. Once a second ``run`` looks for those; it
+writes the task off as a *zombie*, gives the outcome in its stead and starts a fresh task. What the zombie still does
+counts for nothing.
 
 Threads that do not stop are abandoned in ``elsewhere.py``. Up to as many tasks and as many threads as there are slots
 are made up for; of those beyond, each costs a slot until it ends, and the log says so (``worker.slots_lost``).
@@ -30,6 +31,7 @@ from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
 from tickr.worker.handlers import Jobs
+from tickr.worker.notes import Notepad
 from tickr.worker.run import Conditions, run_attempt, tell, unresponsive
 
 LOOK_S = 1.0
@@ -47,6 +49,10 @@ class Sink(Protocol):
 
     async def wait_room(self) -> None:
         """Return when there is room for the outcomes of new jobs."""
+        ...
+
+    def open_notepad(self, job: Job) -> Notepad:
+        """Return where an attempt's handler says what; any thread may ask."""
         ...
 
 
@@ -132,7 +138,7 @@ class Pool:
         for job in jobs:
             handler = self._jobs.get(job.type)
             assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
-            running = RunningJob(job, handler)
+            running = RunningJob(job, handler, self._outcomes)
             self._inbox.send_nowait(running)
             self._held[job.id, job.fence] = running
 
@@ -253,6 +259,8 @@ class Pool:
         if running.settled:
             return False
         running.settled = True
+        if running.notepad is not None:
+            running.notepad.close()
         tell(outcome, running, self._conditions)
         self._outcomes.put(outcome)
         self._forget(running)

@@ -82,7 +82,7 @@ async def _call(running: RunningJob, conditions: Conditions) -> Any:
     handler = running.handler
     arguments = handler.arguments.bind(running.job.payload)
     if handler.arguments.job_name is not None:
-        arguments[handler.arguments.job_name] = Job(running.job)
+        arguments[handler.arguments.job_name] = Job(running.job, running)
     if handler.place == "loop":
         return await call_handler(handler.function, arguments)
     call = partial(handler.function, **arguments)

@@ -1,0 +1,103 @@
+"""Retention numbers what nobody reads, deletes what is too old, a batch at a time, and outlives outages."""
+
+from __future__ import annotations
+
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.stages.conftest import Stage
+from tickr.errors import StoreUnavailable
+from tickr.scheduler.retention import BATCH, BATCH_PAUSE_S, LOOK_S, PRUNE_S, Retention
+
+HOUR_S = 3600
+
+
+async def kept(stage: Stage) -> tuple[int, int]:
+    """Return the numbers of the oldest row that is kept and of the last."""
+    state = await stage.store.feed_state()
+    return state.oldest, state.head
+
+
+async def test_rows_go_when_they_are_too_old_and_not_before(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(Retention(stage.store, events_keep_s=HOUR_S).run)
+    await stage.insert()
+    await trio.sleep(HOUR_S / 2)  # virtual
+    await stage.insert()
+    await trio.sleep(HOUR_S / 2)  # virtual
+    assert await kept(stage) == (1, 2)
+    await trio.sleep(PRUNE_S + LOOK_S)  # virtual
+    assert await kept(stage) == (2, 2)
+    await trio.sleep(HOUR_S)  # virtual
+    assert await kept(stage) == (3, 2)
+    await stage.insert()
+    assert await kept(stage) == (3, 3)
+
+
+async def test_a_lot_goes_in_batches_with_a_pause_between(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    rows = 2 * BATCH + 10
+    for _ in range(rows):
+        await stage.insert()
+    await trio.sleep(HOUR_S + 1)  # virtual
+    nursery.start_soon(Retention(stage.store, events_keep_s=HOUR_S).run)
+    await wait_all_tasks_blocked()
+    for gone in (BATCH, 2 * BATCH):
+        assert await kept(stage) == (gone + 1, rows)
+        await trio.sleep(BATCH_PAUSE_S * 0.9)  # virtual
+        assert await kept(stage) == (gone + 1, rows)
+        await trio.sleep(BATCH_PAUSE_S * 0.1)  # virtual
+        await wait_all_tasks_blocked()
+    assert await kept(stage) == (rows + 1, rows)
+    await trio.sleep(BATCH_PAUSE_S * 2)  # virtual
+    looks = stage.store.calls["prune_events"]
+    await trio.sleep(PRUNE_S - LOOK_S)  # virtual: it is all gone, and there is no hurry
+    assert stage.store.calls["prune_events"] == looks
+
+
+async def test_what_is_kept_for_a_second_is_gone_within_a_few(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(Retention(stage.store, events_keep_s=1).run)
+    for row in range(1, 5):
+        await stage.insert()
+        await trio.sleep(LOOK_S + 1)  # virtual
+        assert await kept(stage) == (row + 1, row)
+
+
+async def test_rows_get_their_numbers_though_nobody_reads(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(Retention(stage.store, events_keep_s=HOUR_S).run)
+    await trio.sleep(LOOK_S * 10 + 1)  # virtual
+    assert stage.store.calls["number_events"] == 11
+    assert set(stage.store.calls) == {"number_events", "prune_events"}
+
+
+async def test_each_outage_is_told_once_and_outlived(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(Retention(stage.store, events_keep_s=HOUR_S).run)
+    for outage, method in enumerate(("*", "prune_events"), start=1):
+        await stage.insert()
+        with capture_logs() as logs:
+            stage.store.failing[method] = StoreUnavailable("away")
+            await trio.sleep(HOUR_S + PRUNE_S + 1)  # virtual
+            stage.store.failing.clear()
+            await trio.sleep(LOOK_S + 0.5)  # virtual
+        assert await kept(stage) == (outage + 1, outage)
+        assert [entry["event"] for entry in logs] == ["retention.interrupted"]
+
+
+async def test_two_nodes_do_it_at_once(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    for _ in range(2):
+        nursery.start_soon(Retention(stage.store, events_keep_s=60).run)
+    for _ in range(20):
+        await stage.insert()
+        await trio.sleep(10)  # virtual
+    oldest, head = await kept(stage)
+    assert head == 20
+    assert 20 - (60 + PRUNE_S + LOOK_S) / 10 <= oldest <= 20 - 60 / 10 + 1

@@ -1,0 +1,121 @@
+"""``GET /events`` as a websocket, and every other handshake, which is refused: one object for each.
+
+Answered beside Quart, as the stream is (``event_stream.py``): one task alone writes, so that no frame is torn and the
+last one says why it ends. A page of another site and an unknown host are refused by HTTP. Everything else is told on
+the open websocket by an error frame and a close code: of a refused handshake a browser says nothing to its page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
+from quart_trio.asgi import TrioASGIWebsocketConnection
+from werkzeug.datastructures import Headers
+
+from tickr.api import event_query, wire
+from tickr.api.event_query import PATH, EventQuery
+from tickr.api.listener import Listener
+from tickr.api.problems import Problem
+from tickr.api.target import check_target
+from tickr.feed.delivery import Delivery
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
+
+LINGER_S = 1.0
+"""How long a client may take to answer a close, in seconds. Closed before, its kernel may drop what came last."""
+
+CLOSE_CODES = {
+    "stopping": 1001,
+    "store_unavailable": 1013,
+    "too_many_listeners": 1013,
+    "too_slow": 4508,
+}
+"""By the code of the problem; otherwise by its status."""
+_CLOSE_CODES_OF_STATUS = {400: 4400, 401: 4401, 403: 4403, 410: 4410, 503: 1013}
+INTERNAL_ERROR = 1011
+
+
+def close_code(problem: Problem) -> int:
+    return CLOSE_CODES.get(problem.code) or _CLOSE_CODES_OF_STATUS.get(problem.status, INTERNAL_ERROR)
+
+
+class EventSocket(TrioASGIWebsocketConnection):
+    """One handshake and what comes of it. In the place of Quart-Trio's class, of which it uses nothing."""
+
+    app: Edge
+
+    def __init__(self, app: Edge, scope: WebsocketScope) -> None:
+        self.app = app
+        self.scope = scope
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]])
+        try:
+            self._admit(headers)
+        except Problem as refusal:
+            await _refuse(send, refusal)
+            return
+        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        await _SocketListener(self.app, self.scope, headers, send).listen(receive)
+
+    def _admit(self, headers: Headers) -> None:
+        """Return if the websocket may be opened. Raises: Problem."""
+        check_target(self.scope)
+        self.app.guard.check_handshake(headers)
+        if self.scope["path"] != PATH:
+            raise Problem(404, "not_found", f"There is no websocket here but {PATH}; ask without Upgrade.")
+
+
+async def _refuse(send: Any, refusal: Problem) -> None:
+    body = refusal.body()
+    headers = {
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **refusal.headers,
+    }
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": raw})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+class _SocketListener(Listener):
+    def __init__(self, app: Edge, scope: WebsocketScope, headers: Headers, send: Any) -> None:
+        super().__init__(app.context, app.audience)
+        self._guard = app.guard
+        self._scope = scope
+        self._headers = headers
+        self._send = send
+
+    def query(self) -> EventQuery:
+        self._guard.check_token(self._headers)
+        return event_query.read_query(event_query.arguments(self._scope["query_string"]), pages=False)
+
+    async def begin(self, cursor: str) -> None:
+        await self._say(wire.encode({"kind": "subscribed", "cursor": cursor}).decode())
+
+    async def tell(self, delivery: Delivery) -> None:
+        await self._say(delivery.frame)
+
+    def heard(self, message: Any) -> None:
+        if message["type"] == "websocket.receive":
+            self.stop_telling(Problem(400, "unexpected_message", "Nothing is to be sent on this websocket."))
+
+    async def end(self, problem: Problem) -> None:
+        await self._say(error_frame(problem))
+        await self._send({"type": "websocket.close", "code": close_code(problem), "reason": problem.code})
+        # The client's close ends the wait: then there is nobody to listen any more.
+        await trio.sleep(LINGER_S)
+
+    async def _say(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "bytes": None, "text": text})
+
+
+def error_frame(problem: Problem) -> str:
+    frame: dict[str, object] = {"kind": "error", "code": problem.code, "detail": problem.detail}
+    if problem.faults:
+        frame["errors"] = problem.errors()
+    return wire.encode(frame | dict(problem.members)).decode()

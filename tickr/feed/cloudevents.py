@@ -1,0 +1,103 @@
+"""One event as the outside reads it: CloudEvents 1.0 in JSON (design section 10). Pure.
+
+Labels and results are JSON text already and go out byte for byte, so that no number loses a digit; only line breaks
+between their tokens become spaces, because an event is one line in a stream (SSE, JSON lines).
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from tickr.events import Event
+from tickr.instants import rfc3339
+from tickr.jobs import Failure, State
+
+SOURCE = "/tickr"
+TYPE_PREFIX = "tickr.job."
+
+_NO_LABELS = Raw(b"{}")
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+
+class _Error(msgspec.Struct, frozen=True):
+    kind: str
+    message: str
+    traceback: str | None
+
+
+class _Job(msgspec.Struct, frozen=True):
+    id: str
+    type: str
+    queue: str
+    priority: int
+    state: State
+    version: int | None
+    attempt: int
+    max_attempts: int
+    run_at: str
+    labels: Raw
+
+
+class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    job: _Job
+    previous_state: State | UnsetType | None = UNSET
+    node: str | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    result_bytes: int = 0
+    error: _Error | UnsetType = UNSET
+    progress: float | UnsetType = UNSET
+    message: str | UnsetType | None = UNSET
+    dropped: int = 0
+
+
+class _CloudEvent(msgspec.Struct, frozen=True):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: _Data
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def expand(event: Event) -> bytes:
+    """Return ``event`` as one line of JSON."""
+    body = _encode(
+        _CloudEvent("1.0", event.id, SOURCE, TYPE_PREFIX + event.what, event.job, rfc3339(event.time), _data(event))
+    )
+    return body.translate(_ONE_LINE) if b"\n" in body or b"\r" in body else body
+
+
+def _data(event: Event) -> _Data:
+    is_note = event.note > 0
+    job = _Job(
+        event.job,
+        event.type,
+        event.queue,
+        event.priority,
+        event.state,
+        None if is_note else event.version,
+        event.attempt,
+        event.max_attempts,
+        rfc3339(event.run_at),
+        _NO_LABELS if event.labels is None else Raw(event.labels),
+    )
+    return _Data(
+        job,
+        UNSET if is_note else event.previous_state,
+        UNSET if event.node is None else event.node,
+        UNSET if event.result is None else Raw(event.result),
+        event.result_bytes,
+        UNSET if event.error is None else _error(event.error),
+        UNSET if event.fraction is None else event.fraction,
+        event.message if is_note else UNSET,
+        event.dropped,
+    )
+
+
+def _error(failure: Failure) -> _Error:
+    return _Error(failure.kind, failure.message, failure.traceback)

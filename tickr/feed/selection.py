@@ -1,0 +1,30 @@
+"""Which events a subscriber wants. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tickr.events import Event
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """All conditions together; within one, any of its values. Empty means no condition.
+
+    ``jobs`` are ids, ``types`` job types, ``events`` names as in ``Event.what``.
+    """
+
+    jobs: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    events: frozenset[str] = frozenset()
+
+    def takes(self, event: Event) -> bool:
+        return (
+            (not self.jobs or event.job in self.jobs)
+            and (not self.queues or event.queue in self.queues)
+            and (not self.types or event.type in self.types)
+            and (not self.events or event.what in self.events)
+        )
+
+
+EVERYTHING = Selection()

@@ -1,0 +1,50 @@
+"""The log of events in memory: one row for each commit, numbered as it is written, pruned from the front."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+from tickr.store.contract import FeedState
+from tickr.store.event_log import fresh_history, page
+
+
+class _Row(NamedTuple):
+    created_at: int
+    body: str
+
+
+class EventLog:
+    """State: ``_rows`` holds what is kept, and before it ``_pruned`` rows were; so the row with number n is at
+    ``n - 1 - _pruned``. Nothing here waits.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[_Row] = []
+        self._pruned = 0
+        self._history = fresh_history()
+
+    def append(self, created_at: int, body: str) -> None:
+        self._rows.append(_Row(created_at, body))
+
+    def rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        """See ``Store.event_rows``."""
+        first = max(after - self._pruned, 0)
+        numbered = enumerate(self._rows[first : first + limit], start=self._pruned + first + 1)
+        return page(((seq, row.body) for seq, row in numbered), max_bytes)
+
+    def state(self) -> FeedState:
+        return FeedState(self._history, self._pruned + 1, self._pruned + len(self._rows))
+
+    def prune(self, before: int, limit: int) -> int:
+        """See ``Store.prune_events``."""
+        old = sum(1 for _ in itertools.takewhile(lambda row: row.created_at < before, self._rows[:limit]))
+        del self._rows[:old]
+        self._pruned += old
+        return old
+
+    def new_history(self, old: str) -> str:
+        """See ``Store.new_history``."""
+        if self._history == old:
+            self._history = fresh_history()
+        return self._history
