@@ -222,7 +222,7 @@ IN_ORDER = [
 ]
 
 IN_THE_LOG = [
-    (mysql_feed.UNNUMBERED, (100,)),
+    (mysql_feed.UNNUMBERED, (100, 100)),
     (mysql_feed.LENGTHS, (0, 100)),
     (mysql_feed.BODIES, (0, 100)),
     (mysql_feed.FRONT, (100,)),
@@ -289,7 +289,7 @@ async def test_questions_cost_no_more_than_their_answer(mysql_url: str) -> None:
             (mysql_waiting.NEXT_RANGE, [1, "q1", 3, 1, "q1"], 20),
             (mysql_reads.LIST + mysql_reads.NEWEST_FIRST, [5], 20),
             (mysql_feed.LOOK, [], 10),
-            (mysql_feed.UNNUMBERED, [5000], 10),
+            (mysql_feed.UNNUMBERED, [100, 5000], 10),
             (mysql_feed.STATE, [], 10),
             (mysql_feed.LENGTHS, [2900, 5], 20),
             (mysql_feed.BODIES, [2900, 5], 20),

@@ -194,8 +194,8 @@ class Protocol(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         """As Hypercorn's, but with our stream for websockets, and without compression.
 
-        Compressing a frame anew for each client costs about as much as sending it, and each client 100 KiB; so the
-        offer is not heard.
+        Compressing a frame anew for each client costs about as much as sending it, and more memory than all else that a
+        client needs; so the offer is not heard.
         """
         if not _asks_for_websocket(request):
             await super()._create_stream(request)

@@ -26,13 +26,18 @@ from tickr.store.mysql_values import number, number_or_none, raw, text
 
 NUMBERED_AT_ONCE = 5_000
 """How many rows one transaction numbers."""
+INLINE_LENGTH = 4096
+"""Bodies up to so many characters come along when their rows are found; who follows the log need not ask for them."""
 
 LOOK = (
     "SELECT seq, EXISTS (SELECT 1 FROM events FORCE INDEX (events_seq) WHERE seq IS NULL) FROM feed_head WHERE id = 1"
 )
 LOCK_HEAD = "SELECT seq FROM feed_head WHERE id = 1 FOR UPDATE"
 # Without being told MariaDB walks the primary key, for the order's sake, and with it the whole log.
-UNNUMBERED = "SELECT id, CHAR_LENGTH(body) FROM events FORCE INDEX (events_seq) WHERE seq IS NULL ORDER BY id LIMIT %s"
+UNNUMBERED = (
+    "SELECT id, CHAR_LENGTH(body), IF(CHAR_LENGTH(body) <= %s, body, NULL) "
+    "FROM events FORCE INDEX (events_seq) WHERE seq IS NULL ORDER BY id LIMIT %s"
+)
 NUMBER = (
     "UPDATE feed_head AS h STRAIGHT_JOIN "
     "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$[0]', seq BIGINT PATH '$[1]')) AS x "
@@ -76,16 +81,21 @@ def _most_bytes(one: Note) -> int:
 async def event_rows(tx: Transaction, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
     """See ``Store.event_rows``. How long the rows are is read before they are, so that no more is fetched than wanted.
 
-    Of those just numbered it is known: whoever follows the log waits for five answers and one COMMIT.
+    Of those just numbered it is known, and short ones are here: followers wait for four answers and a COMMIT.
     """
-    numbering = await number_new(tx)
+    numbering = await number_new(tx, inline_length=INLINE_LENGTH)
     if after >= numbering.head:
         return []
-    lengths = numbering.lengths
-    if after != numbering.head - len(lengths):
-        lengths = [number(length) for (length,) in (await tx.run(LENGTHS, after, limit)).rows]
-    found = (await tx.run(BODIES, after, _rows_in_page(lengths[:limit], max_bytes))).rows
-    return [(number(seq), text(body)) for seq, body in found]
+    is_next = after == numbering.head - len(numbering.lengths)
+    lengths = numbering.lengths if is_next else await _lengths(tx, after, limit)
+    count = _rows_in_page(lengths[:limit], max_bytes)
+    if is_next and None not in (bodies := numbering.bodies[:count]):
+        return list(enumerate(map(text, bodies), start=after + 1))
+    return [(number(seq), text(body)) for seq, body in (await tx.run(BODIES, after, count)).rows]
+
+
+async def _lengths(tx: Transaction, after: int, limit: int) -> list[int]:
+    return [number(length) for (length,) in (await tx.run(LENGTHS, after, limit)).rows]
 
 
 def _rows_in_page(lengths: Sequence[int], max_bytes: int) -> int:
@@ -94,10 +104,11 @@ def _rows_in_page(lengths: Sequence[int], max_bytes: int) -> int:
 
 
 class Numbering(NamedTuple):
-    """What ``number_new`` did: the head after it, and how long the rows are that it gave numbers."""
+    """What ``number_new`` did: the head after it, and each new row's length and, if short, its body."""
 
     head: int
     lengths: list[int]
+    bodies: list[bytes | None]
 
     @property
     def more(self) -> bool:
@@ -105,17 +116,19 @@ class Numbering(NamedTuple):
         return len(self.lengths) == NUMBERED_AT_ONCE
 
 
-async def number_new(tx: Transaction) -> Numbering:
+async def number_new(tx: Transaction, *, inline_length: int = 0) -> Numbering:
     """Number what is committed; one question when there is nothing."""
     ((head, new),) = (await tx.run(LOOK)).rows
     if new == b"0":
-        return Numbering(number(head), [])
+        return Numbering(number(head), [], [])
     ((head,),) = (await tx.run(LOCK_HEAD)).rows
-    found = (await tx.run(UNNUMBERED, NUMBERED_AT_ONCE)).rows  # not before the lock: another reader may have been first
-    numbered = [(number(key), seq) for seq, (key, _) in enumerate(found, start=number(head) + 1)]
+    # Not before the lock: another reader may have been first.
+    found = (await tx.run(UNNUMBERED, inline_length, NUMBERED_AT_ONCE)).rows
+    numbered = [(number(key), seq) for seq, (key, _, _) in enumerate(found, start=number(head) + 1)]
     if numbered:
         await tx.run(NUMBER, msgspec.json.encode(numbered).decode(), numbered[-1][1])
-    return Numbering(number(head) + len(numbered), [number(length) for _, length in found])
+    lengths, bodies = [number(length) for _, length, _ in found], [body for _, _, body in found]
+    return Numbering(number(head) + len(numbered), lengths, bodies)
 
 
 async def state(tx: Transaction) -> FeedState:
