@@ -159,7 +159,10 @@ async def test_what_was_rung_last_is_published_on_closing(redis_url: str) -> Non
                     await here.ring(Ring("due", at=1))
                     scope.cancel()
                     await here.ring(Ring("due", at=2))
-            assert [(await rings.receive()).at, (await rings.receive()).at] == [1, 2]
+            heard = [(await rings.receive()).at]
+            while heard[-1] != 2:  # what the publisher had in hand may be told by it and once more at the end
+                heard.append((await rings.receive()).at)
+            assert heard in ([1, 2], [1, 1, 2])
 
 
 async def subscribers(server: Redis, count: int) -> None:

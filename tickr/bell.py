@@ -96,7 +96,7 @@ class LocalBell:
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What goes over the channel: who rang (to know one's own), and what."""
+    """What goes over the channel: who rang (first, to know one's own by how they begin), and what."""
 
     sender: str
     rings: list[Ring]
@@ -117,6 +117,7 @@ class RedisBell:
         self._link = link
         self._channel = link.address.key("bell")
         self._name = secrets.token_hex(8)
+        self._mine = msgspec.json.encode(Message(self._name, []))[:-2]  # how each of our own messages begins
         self._local = LocalBell()
         self._in_hand: list[Ring] = []
         self._outbox, self._unsent = trio.open_memory_channel[Ring](self.MAX_UNSENT)
@@ -173,9 +174,15 @@ class RedisBell:
 
         while True:
             with contextlib.suppress(IndexUnavailable):
-                await self._link.subscribe(self._channel, subscribed=open_now, message=self._heard)
+                await self._link.subscribe(
+                    self._channel, subscribed=open_now, message=self._heard, wanted=self._is_anothers
+                )
             open_now()
             await self._link.state.wait_up()
+
+    def _is_anothers(self, body: bytes) -> bool:
+        """Whether it was not we who rang: here it was heard at once. Asked in a thread."""
+        return not body.startswith(self._mine)
 
     def _heard(self, body: bytes) -> None:
         try:
@@ -183,8 +190,7 @@ class RedisBell:
         except msgspec.DecodeError as error:  # ValidationError is one
             log.warning("bell.not_understood", channel=self._channel, problem=str(error))
             return
-        if message.sender != self._name:
-            self._local.ring_nowait(*message.rings)
+        self._local.ring_nowait(*message.rings)
 
 
 def open_bell(url: str) -> AbstractAsyncContextManager[Bell]:

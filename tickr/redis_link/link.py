@@ -188,17 +188,24 @@ class RedisLink:
         return errand.reply
 
     async def subscribe(
-        self, channel: str, *, subscribed: Callable[[], None], message: Callable[[bytes], None]
+        self,
+        channel: str,
+        *,
+        subscribed: Callable[[], None],
+        message: Callable[[bytes], None],
+        wanted: Callable[[bytes], bool],
     ) -> None:
-        """Call ``message`` for everything published on ``channel``; ``subscribed`` comes first. Both in trio's thread.
+        """Call ``message`` for what is published on ``channel``; ``subscribed`` comes first. Both in trio's thread.
 
+        Args:
+          wanted: asked first, in another thread, so that what nobody wants does not even wake trio's.
         Raises: IndexUnavailable, in the end.
         Cancellation: nothing is called any more.
         """
 
         def use(line: Line) -> None:
             call = trio.from_thread.run_sync
-            line.listen(channel, lambda: call(subscribed), lambda body: call(message, body))
+            line.listen(channel, lambda: call(subscribed), lambda body: call(message, body) if wanted(body) else None)
 
         async with self._line_slots:
             errand = self._start_errand(use)
