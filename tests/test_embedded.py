@@ -13,7 +13,7 @@ import trio
 import tickr
 from tickr.config import Config
 from tickr.errors import ConfigError, SpecRejected
-from tickr.service import Handle
+from tickr.handle import Handle
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ LAYERS = (
     "cli",
     "__init__",
     "service",
+    "handle",
     "api | client",
     "intake | scheduler | worker | lease",
     "feed | announce",

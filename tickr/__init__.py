@@ -37,7 +37,8 @@ from tickr.retry import Backoff
 from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
 
 if TYPE_CHECKING:
-    from tickr.service import Handle, serve
+    from tickr.handle import Handle
+    from tickr.service import serve
 
 __all__ = [
     "Backoff",

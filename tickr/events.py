@@ -37,7 +37,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
       what: one of ``CHANGES`` or ``NOTES``.
       time: instant of the change, microseconds UTC by the store's clock.
-      state, previous_state: as the outside sees them (``scheduled`` is told from ``ready`` at ``time``).
+      state, previous_state: as the outside sees them (``scheduled`` is told from ``ready`` at ``time``). Text, as
+        a newer Tickr on the same store may know more states.
       version: the job's version after the change; with ``job`` and ``note`` it is the event's identity.
       labels, result: JSON text or None, as on the job.
       result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
@@ -52,8 +53,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     type: str
     queue: str
     priority: int
-    state: State
-    previous_state: State | None
+    state: str
+    previous_state: str | None
     attempt: int
     max_attempts: int
     run_at: int

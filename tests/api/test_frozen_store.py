@@ -8,7 +8,7 @@ import trio
 
 import tickr
 from tests.servers import MariaDB
-from tickr.service import Handle
+from tickr.handle import Handle
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ import trio
 
 import tickr
 from tests.waiting import eventually
-from tickr.service import Handle, serve
+from tickr.handle import Handle
+from tickr.service import serve
 
 STORES = ("memory", "sqlite", "mysql")
 INDEXES = ("heap", "redis")

@@ -10,7 +10,8 @@ from tests.features.conftest import StartNode
 from tests.features.test_03_delayed_jobs import noop
 from tests.ports import Observed, observing
 from tickr import service
-from tickr.service import Handle, serve
+from tickr.handle import Handle
+from tickr.service import serve
 
 IDLE_S = 5
 AT_MOST = IDLE_S + 1

@@ -18,6 +18,7 @@ from tests.ports import Observed, observing
 from tests.waiting import eventually
 from tickr import service
 from tickr.errors import StoreUnavailable
+from tickr.handle import Handle
 from tickr.service import serve
 from tickr.store.open import open_store
 
@@ -146,7 +147,7 @@ async def test_graceful_shutdown_ends_although_the_store_is_away(
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
 
-            async def run(task_status: trio.TaskStatus[service.Handle]) -> None:
+            async def run(task_status: trio.TaskStatus[Handle]) -> None:
                 await serve(gated.jobs, store="memory:", roles=("scheduler", "worker"), task_status=task_status)
 
             handle = await nursery.start(run)

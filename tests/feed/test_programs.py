@@ -59,11 +59,16 @@ class Listener:
                     task_status = trio.TASK_STATUS_IGNORED
                     await self._follow(subscription)
             except CursorExpired:
-                self.cursor, self.got = None, []
+                await self.excuse()
             except (StoreUnavailable, TooSlow):
                 pass
         task_status.started()
         self.scope = None
+
+    async def excuse(self) -> None:
+        """It was told that it has missed something: that may only be where something was deleted."""
+        assert (await self.log.memory.feed_state()).oldest > 1
+        self.cursor, self.got = None, []
 
     async def _follow(self, subscription: Any) -> None:
         while True:
@@ -149,4 +154,4 @@ async def _read_to_the_end(listener: Listener) -> None:
             while (delivery := await subscription.receive()).kind != "caught_up":
                 listener.got += names(delivery)
     except CursorExpired:
-        listener.cursor, listener.got = None, []
+        await listener.excuse()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import MultiDict
 
-from tickr import jobs
+from tickr import events, jobs
 from tickr.api import incoming
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES
@@ -18,12 +18,7 @@ from tickr.feed.feed import EARLIEST
 from tickr.feed.selection import Selection
 
 PATH = "/events"
-EVENTS = frozenset(
-    (
-        *("created", "started", "succeeded", "retrying", "failed", "cancelled", "released", "redriven", "unblocked"),
-        *("progress", "log"),
-    )
-)
+EVENTS = frozenset(events.CHANGES + events.NOTES)
 """Every event there is, by its short name (``events.Event.what``)."""
 FILTERS = ("job", "queue", "type", "event")
 MAX_VALUES = 200
@@ -59,8 +54,8 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
     faults += [Fault("/job", RULES["id"]) for job in many("job") if not incoming.is_job_id(job)]
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
-    events = [name.removeprefix(TYPE_PREFIX) for name in many("event")]
-    faults += [Fault("/event", f"must be one of {', '.join(sorted(EVENTS))}") for e in events if e not in EVENTS]
+    names = [name.removeprefix(TYPE_PREFIX) for name in many("event")]
+    faults += [Fault("/event", f"must be one of {', '.join(sorted(EVENTS))}") for name in names if name not in EVENTS]
     faults += [Fault(f"/{name}", f"may come {MAX_VALUES} times") for name in FILTERS if len(many(name)) > MAX_VALUES]
     if len(many("after")) > 1:
         faults.append(Fault("/after", "must come once"))
@@ -73,7 +68,7 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
         jobs=frozenset(job.lower() for job in many("job")),
         queues=frozenset(many("queue")),
         types=frozenset(many("type")),
-        events=frozenset(events),
+        events=frozenset(names),
     )
     return EventQuery(selection, _place(args.get("after"), last_event_id), limit or DEFAULT_LIMIT)
 

@@ -24,7 +24,9 @@ from tickr.feed.delivery import Delivery
 from tickr.feed.subscription import Subscription
 
 MAX_LISTENERS = 4_000
-"""Listeners at once in a process; more are sent away. A thousand less than connections, so that jobs still get in."""
+"""Listeners at once in a process; more are sent away."""
+SHARE_OF_CONNECTIONS = 0.8
+"""Nor may they take more of a process's connections than that, so that jobs still get in."""
 RETRY_LISTENING_S = 5
 """What who is sent away is told to wait, in seconds."""
 STOP_WITHIN_S = 0.5
@@ -32,16 +34,22 @@ STOP_WITHIN_S = 0.5
 
 
 class Audience:
-    """All listeners of a process."""
+    """All listeners of a process.
+
+    Attributes:
+      connections: how many the server has at most, once it serves.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.connections = 2 * MAX_LISTENERS
 
     @contextlib.contextmanager
     def seat(self) -> Iterator[None]:
         """Count one listener more while the block lasts. Raises: Problem (503): there are too many."""
-        if self.count >= MAX_LISTENERS:
-            detail = f"{MAX_LISTENERS} clients listen to this node already."
+        most = min(MAX_LISTENERS, int(SHARE_OF_CONNECTIONS * self.connections))
+        if self.count >= most:
+            detail = f"{most} clients listen to this node already."
             raise Problem(503, "too_many_listeners", detail, headers={"Retry-After": str(RETRY_LISTENING_S)})
         self.count += 1
         try:

@@ -95,7 +95,7 @@ async def serve_http(
     Cancellation: the listener closes, and requests at work are cancelled with their connections.
     """
     context = WorkerContext(max_requests=None)
-    most = _most_connections()
+    most = app.audience.connections = _most_connections()
     config, links = _config(keep_alive_s), app.links
     serve = partial(serve_connection, app=ASGIWrapper(app), config=config, context=context, links=links)
 

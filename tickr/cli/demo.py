@@ -27,8 +27,9 @@ from tickr.config import Config
 from tickr.events import Event
 from tickr.feed.feed import EARLIEST
 from tickr.feed.selection import EVERYTHING
+from tickr.handle import Handle
 from tickr.jobs import FINAL
-from tickr.service import Handle, serve
+from tickr.service import serve
 
 LIMIT_S = 25.0
 """How long the jobs may take in all, in seconds; they need about 8."""

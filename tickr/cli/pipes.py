@@ -24,9 +24,16 @@ def ending_with_the_reader() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # What Python still holds for stdout must not fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         raise Exit("", PIPE_CLOSED) from None
+    except OSError as error:
+        _give_up_stdout()
+        raise Exit(f"The output cannot be written: {error.strerror or error}.") from None
+
+
+def _give_up_stdout() -> None:
+    """What Python still holds for stdout must not fail once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _watch_stdout() -> None:

@@ -12,7 +12,8 @@ import trio
 from tickr.cli import exits, logs, settings
 from tickr.cli.application import find_jobs
 from tickr.config import Config
-from tickr.service import Handle, run_until_signalled
+from tickr.handle import Handle
+from tickr.service import run_until_signalled
 from tickr.worker.handlers import Jobs
 
 EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'

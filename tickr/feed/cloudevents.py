@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from tickr.events import Event
 from tickr.instants import rfc3339
-from tickr.jobs import Failure, State
+from tickr.jobs import Failure
 
 SOURCE = "/tickr"
 TYPE_PREFIX = "tickr.job."
@@ -31,7 +31,7 @@ class _Job(msgspec.Struct, frozen=True):
     type: str
     queue: str
     priority: int
-    state: State
+    state: str
     version: int | None
     attempt: int
     max_attempts: int
@@ -41,7 +41,7 @@ class _Job(msgspec.Struct, frozen=True):
 
 class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     job: _Job
-    previous_state: State | UnsetType | None = UNSET
+    previous_state: str | UnsetType | None = UNSET
     node: str | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     result_bytes: int = 0

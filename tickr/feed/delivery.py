@@ -66,7 +66,7 @@ class Delivery:
     """Attributes:
     kind: ``events``: the next ones. ``caught_up``: from here on events come as they happen. ``bookmark``: nothing.
     cursor: resumes after everything delivered so far, this included.
-    events: 1..MAX_EVENTS with ``events``, otherwise none.
+    events: at least one with ``events``, otherwise none.
     size_bytes: how long the events are together.
     """
 

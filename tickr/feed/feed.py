@@ -19,7 +19,7 @@ from tickr.feed.cursor import Place
 from tickr.feed.delivery import Told
 from tickr.feed.selection import Selection
 from tickr.feed.subscription import Reader, Subscription
-from tickr.feed.tail import Tail
+from tickr.feed.tail import Tail, in_time
 from tickr.store.contract import FeedState, Store
 
 EARLIEST = "earliest"
@@ -72,15 +72,18 @@ class Feed:
             cursor.read(after)  # what is none is told before the store is asked
         subscription = Subscription(selection, self._tail)
         async with self._tail.attending(subscription):
-            subscription.begin(await self._reader(after))
+            with in_time():
+                reader = await self._reader(after)
+            subscription.begin(reader)
             yield subscription
 
     async def page(self, selection: Selection, *, after: str | None, limit: int) -> Page:
         """Return the next ``limit`` events at most; see ``subscribe``. It may hold fewer though more are to come."""
-        reader = await self._reader(after)
+        with in_time():
+            reader = await self._reader(after)
+            head = Place(await reader.head())
         found: list[Told] = []
         size = 0
-        head = Place(await reader.head())
         enough_at = trio.current_time() + PAGE_WITHIN_S
         while reader.place < head and len(found) < limit and size < PAGE_BYTES and trio.current_time() < enough_at:
             some = await reader.read(selection, limit - len(found))

@@ -130,12 +130,15 @@ class Subscription:
             if self._ended:
                 raise self._ended
             try:
-                if reader.place.taken or reader.place.seq < max(self._tail.seq, await reader.head()):
+                head = await reader.head()  # before the tail is looked at, which moves on meanwhile
+                if reader.place.taken or reader.place.seq < max(self._tail.seq, head):
                     if found := await reader.read(self.selection):
                         return Delivery("events", cursor.write(reader.history, reader.place), tuple(found))
                     continue
             except StoreUnavailable:
                 await trio.sleep(RETRY_S)
+                continue
+            if self._ended:
                 continue
             if reader.place.seq == self._tail.seq:
                 self._tail.join(self)
@@ -173,6 +176,8 @@ class Subscription:
 
     def offer(self, page: Sequence[Delivery]) -> bool:
         """See ``Listener``. What counts is how far behind it is already: one huge commit makes nobody slow."""
+        if self._ended:
+            return False
         waiting = self._inbox.statistics().current_buffer_used
         if self._pending_bytes > MAX_PENDING_BYTES or waiting + len(page) > MAX_PENDING:
             self.end(TooSlow(self._cursor))

@@ -13,21 +13,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import Protocol
 
+import msgspec
 import structlog
 import trio
 
 from tickr.bell import Bell, Ring
-from tickr.errors import CursorExpired, FeedError, StoreUnavailable
+from tickr.errors import CursorExpired, FeedError, StoreError, StoreUnavailable
 from tickr.feed import cursor, delivery
 from tickr.feed.cursor import Place
 from tickr.feed.delivery import Delivery, Row, Told, deliveries
 from tickr.feed.selection import Selection
-from tickr.store.contract import Store
+from tickr.store.contract import FeedState, Store
 
 PAGE_ROWS = 500
 PAGE_BYTES = 512 * 1024
@@ -36,6 +37,8 @@ POLL_S = 1.0
 """How long a ring of the bell may be lost for, in seconds."""
 RETRY_S = 0.5
 """Pause between tries while the store is away, in seconds."""
+ASKED_WITHIN_S = 1.9
+"""How long what a client waits for at its beginning may take, in seconds: a store that is down is a 503 within 2 s."""
 LOOK_AT_HISTORY_S = 10.0
 """How often it is asked whether the log is still the same one, in seconds."""
 KEPT_ROWS = 2_000
@@ -43,6 +46,15 @@ KEPT_BYTES = 4 * 1024 * 1024
 """How much of what was read last is kept for those who come back, in rows and in bytes as stored."""
 
 log = structlog.get_logger("tickr.feed")
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Raises: StoreUnavailable: the block was not left in time."""
+    with trio.move_on_after(ASKED_WITHIN_S) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise StoreUnavailable(f"The store did not answer within {ASKED_WITHIN_S} s.")
 
 
 class Listener(Protocol):
@@ -99,10 +111,11 @@ class Tail:
 
         The listener is told of nothing yet but the end (``join``).
         """
-        async with self._waking:
-            if not self._awake.is_set():
-                await self._wake()
-            self._attending.add(listener)
+        with in_time():  # those who wait for somebody else's question included
+            async with self._waking:
+                if not self._awake.is_set():
+                    await self._wake()
+                self._attending.add(listener)
         try:
             yield
         finally:
@@ -175,16 +188,22 @@ class Tail:
         away = False
         while self._attending:
             try:
-                more = self._tell(await self._store.event_rows(self.seq, PAGE_ROWS, PAGE_BYTES))
-                if trio.current_time() >= look_at:
+                if away or trio.current_time() >= look_at:
                     look_at = trio.current_time() + LOOK_AT_HISTORY_S
                     await self._look_at_history()
-            except StoreUnavailable as error:
+                    if not self._attending:
+                        return
+                more = self._tell(await self._store.event_rows(self.seq, PAGE_ROWS, PAGE_BYTES))
+            except StoreError as error:
                 if not away:
                     log.warning("feed.waiting_for_store", error=str(error))
                 away = True
                 await trio.sleep(RETRY_S)
                 continue
+            except msgspec.DecodeError as error:
+                log.error("feed.not_understood", after=self.seq, problem=str(error))
+                self._end_everybody(FeedError("The next events were written by a Tickr that this one is too old for."))
+                return
             away = False
             if more:
                 await trio.lowlevel.checkpoint()
@@ -194,24 +213,40 @@ class Tail:
     async def _look_at_history(self) -> None:
         """Notice a log that was restored or reset under us, or whose rows were all pruned before we read them."""
         state = await self._store.feed_state()
-        if state.history == self.history and state.head < self.seq:
+        if state.history == self.history and not await self._is_same_log(state):
             await self._store.new_history(state.history)
             state = await self._store.feed_state()
         if state.history != self.history:
             log.warning("feed.another_history", was=self.history, now=state.history)
-            self._end_everybody()
+            self._end_everybody(CursorExpired())
         elif state.oldest > self.seq + 1:
             self._rows_lost(state.oldest)
+
+    async def _is_same_log(self, state: FeedState) -> bool:
+        """Whether the row that was told last is there still, and still the same: a log may lose its end and grow again.
+
+        So it is after a fail-over to a replica that was behind.
+        """
+        if state.head < self.seq:
+            return False
+        if not self._kept:
+            return True
+        (seq, told), _ = self._kept[-1]
+        found = await self._store.event_rows(seq - 1, 1, 1)
+        if not found or found[0][0] != seq:
+            return True  # pruned
+        _, now = delivery.row(self.history, *found[0])
+        return [one.event.id for one in now] == [one.event.id for one in told]
 
     def _rows_lost(self, oldest: int) -> None:
         """Rows were pruned before they were read: we were away for longer than they are kept."""
         log.warning("feed.rows_lost", after=self.seq, oldest=oldest)
-        self._end_everybody()
+        self._end_everybody(CursorExpired())
 
-    def _end_everybody(self) -> None:
+    def _end_everybody(self, why: FeedError) -> None:
         """The log cannot be followed from where we are: all have to look for themselves where it goes on."""
         for listener in list(self._attending):
-            listener.end(CursorExpired())
+            listener.end(why)
             self._leave(listener)
         self._attending.clear()
 

@@ -1,10 +1,11 @@
 """The log of events in MySQL, numbered by whoever reads it, and what running attempts say.
 
 ``AUTO_INCREMENT`` gives out ids in the order of the inserts, not of the commits, so a reader who followed them would
-miss what is committed late. Instead the reader takes the lock on the feed's head, numbers what is committed and has no
-number yet, and then reads by number. No leader, no gaps, and a crash at any point changes nothing: numbers and head are
-written in one transaction. Two events of one job get theirs in the right order because the second transaction began
-its write after the first had ended, and so has the higher id.
+miss what is committed late. Instead the reader numbers what is committed and has no number yet, and then reads by
+number. The head of the feed is moved on by compare-and-set in the same statement, so of several readers one wins and
+the others look again. No leader, no gaps, and a crash at any point changes nothing. Two events of one job get their
+numbers in the right order because the second transaction began its write after the first had ended, and so has the
+higher id.
 """
 
 from __future__ import annotations
@@ -22,26 +23,29 @@ from tickr.store.contract import FeedState
 from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
 from tickr.store.mysql_transactions import Transaction
-from tickr.store.mysql_values import number, number_or_none, raw, text
+from tickr.store.mysql_values import Row, number, number_or_none, raw, text
 
 NUMBERED_AT_ONCE = 5_000
 """How many rows one transaction numbers."""
-INLINE_LENGTH = 4096
-"""Bodies up to so many characters come along when their rows are found; who follows the log need not ask for them."""
+NEXT_AT_ONCE = 32
+INLINE_LENGTH = 16 * 1024
+"""Of so few new rows the bodies up to so many characters come along: who follows the log need not ask for them."""
+MEASURED_AT_ONCE = 16
+"""How many rows are measured before it is known that they are short: to measure a body is to read it."""
 
-LOOK = (
-    "SELECT seq, EXISTS (SELECT 1 FROM events FORCE INDEX (events_seq) WHERE seq IS NULL) FROM feed_head WHERE id = 1"
-)
-LOCK_HEAD = "SELECT seq FROM feed_head WHERE id = 1 FOR UPDATE"
 # Without being told MariaDB walks the primary key, for the order's sake, and with it the whole log.
-UNNUMBERED = (
-    "SELECT id, CHAR_LENGTH(body), IF(CHAR_LENGTH(body) <= %s, body, NULL) "
-    "FROM events FORCE INDEX (events_seq) WHERE seq IS NULL ORDER BY id LIMIT %s"
+_NEW = (
+    "FROM feed_head AS h LEFT JOIN events AS e FORCE INDEX (events_seq) ON e.seq IS NULL "
+    "WHERE h.id = 1 ORDER BY e.id LIMIT %s"
 )
+UNNUMBERED = "SELECT h.seq, e.id " + _NEW
+"""One row without an event where there is nothing to number. Looks at no body, however many there are."""
+UNNUMBERED_BODIES = "SELECT h.seq, e.id, CHAR_LENGTH(e.body), IF(CHAR_LENGTH(e.body) <= %s, e.body, NULL) " + _NEW
 NUMBER = (
     "UPDATE feed_head AS h STRAIGHT_JOIN "
     "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$[0]', seq BIGINT PATH '$[1]')) AS x "
-    "STRAIGHT_JOIN events AS e FORCE INDEX (PRIMARY) ON e.id = x.id SET e.seq = x.seq, h.seq = %s WHERE h.id = 1"
+    "STRAIGHT_JOIN events AS e FORCE INDEX (PRIMARY) ON e.id = x.id SET e.seq = x.seq, h.seq = %s "
+    "WHERE h.id = 1 AND h.seq = %s"
 )
 LENGTHS = "SELECT CHAR_LENGTH(body) FROM events FORCE INDEX (events_seq) WHERE seq > %s ORDER BY seq LIMIT %s"
 BODIES = "SELECT seq, body FROM events FORCE INDEX (events_seq) WHERE seq > %s ORDER BY seq LIMIT %s"
@@ -79,23 +83,29 @@ def _most_bytes(one: Note) -> int:
 
 
 async def event_rows(tx: Transaction, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
-    """See ``Store.event_rows``. How long the rows are is read before they are, so that no more is fetched than wanted.
-
-    Of those just numbered it is known, and short ones are here: followers wait for four answers and a COMMIT.
-    """
-    numbering = await number_new(tx, inline_length=INLINE_LENGTH)
-    if after >= numbering.head:
+    """See ``Store.event_rows``. Who follows the log waits for two answers and a COMMIT, unless much is new."""
+    head, new = await _number(tx, UNNUMBERED_BODIES, INLINE_LENGTH, NEXT_AT_ONCE)
+    if len(new) == NEXT_AT_ONCE:
+        while len((await number_new(tx)).ids) == NUMBERED_AT_ONCE:
+            pass
+    elif after >= head:
         return []
-    is_next = after == numbering.head - len(numbering.lengths)
-    lengths = numbering.lengths if is_next else await _lengths(tx, after, limit)
-    count = _rows_in_page(lengths[:limit], max_bytes)
-    if is_next and None not in (bodies := numbering.bodies[:count]):
-        return list(enumerate(map(text, bodies), start=after + 1))
+    elif after == head - len(new):
+        lengths, bodies = [number(length) for _, _, length, _ in new], [body for *_, body in new]
+        count = _rows_in_page(lengths[:limit], max_bytes)
+        if None not in bodies[:count]:
+            return list(enumerate(map(text, bodies[:count]), start=after + 1))
+    count = await _page_length(tx, after, limit, max_bytes)
     return [(number(seq), text(body)) for seq, body in (await tx.run(BODIES, after, count)).rows]
 
 
-async def _lengths(tx: Transaction, after: int, limit: int) -> list[int]:
-    return [number(length) for (length,) in (await tx.run(LENGTHS, after, limit)).rows]
+async def _page_length(tx: Transaction, after: int, limit: int, max_bytes: int) -> int:
+    """Return how many rows make a page. How long they are is read first, so that no more is fetched than wanted."""
+    for most in (min(limit, MEASURED_AT_ONCE), limit):
+        lengths = [number(length) for (length,) in (await tx.run(LENGTHS, after, most)).rows]
+        if len(lengths) < most or sum(lengths) >= max_bytes:
+            break
+    return _rows_in_page(lengths, max_bytes)
 
 
 def _rows_in_page(lengths: Sequence[int], max_bytes: int) -> int:
@@ -104,31 +114,35 @@ def _rows_in_page(lengths: Sequence[int], max_bytes: int) -> int:
 
 
 class Numbering(NamedTuple):
-    """What ``number_new`` did: the head after it, and each new row's length and, if short, its body."""
+    """What ``number_new`` did: the head after it, and the ids of the rows that it gave numbers."""
 
     head: int
-    lengths: list[int]
-    bodies: list[bytes | None]
+    ids: list[int]
 
     @property
     def more(self) -> bool:
         """Whether there may be more to number."""
-        return len(self.lengths) == NUMBERED_AT_ONCE
+        return len(self.ids) == NUMBERED_AT_ONCE
 
 
-async def number_new(tx: Transaction, *, inline_length: int = 0) -> Numbering:
+async def number_new(tx: Transaction) -> Numbering:
     """Number what is committed; one question when there is nothing."""
-    ((head, new),) = (await tx.run(LOOK)).rows
-    if new == b"0":
-        return Numbering(number(head), [], [])
-    ((head,),) = (await tx.run(LOCK_HEAD)).rows
-    # Not before the lock: another reader may have been first.
-    found = (await tx.run(UNNUMBERED, inline_length, NUMBERED_AT_ONCE)).rows
-    numbered = [(number(key), seq) for seq, (key, _, _) in enumerate(found, start=number(head) + 1)]
-    if numbered:
-        await tx.run(NUMBER, msgspec.json.encode(numbered).decode(), numbered[-1][1])
-    lengths, bodies = [number(length) for _, length, _ in found], [body for _, _, body in found]
-    return Numbering(number(head) + len(numbered), lengths, bodies)
+    head, new = await _number(tx, UNNUMBERED, NUMBERED_AT_ONCE)
+    return Numbering(head, [number(row[1]) for row in new])
+
+
+async def _number(tx: Transaction, unnumbered: str, *parameters: int) -> tuple[int, list[Row]]:
+    """Number the rows that ``unnumbered`` finds. Returns the head after it, and these rows."""
+    while True:
+        found = (await tx.run(unnumbered, *parameters)).rows
+        head = number(found[0][0])
+        if found[0][1] is None:
+            return head, []
+        numbered = [(number(row[1]), seq) for seq, row in enumerate(found, start=head + 1)]
+        new_head = head + len(numbered)
+        if (await tx.run(NUMBER, msgspec.json.encode(numbered).decode(), new_head, head)).affected:
+            return new_head, list(found)
+        # Another reader was first and has moved the head on: what is left to number must be looked for again.
 
 
 async def state(tx: Transaction) -> FeedState:
