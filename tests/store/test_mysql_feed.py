@@ -119,10 +119,11 @@ async def test_a_log_that_nobody_read_is_numbered_in_several_transactions(
     mysql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql_feed, "NUMBERED_AT_ONCE", 4)
+    monkeypatch.setattr(mysql_feed, "NEXT_AT_ONCE", 2)
     async with open_mysql(mysql_url) as store:
         jobs = [await put_one(store) for _ in range(10)]
         assert len(await store.event_rows(0, 4, MANY_BYTES)) == 4
-        assert (await store.feed_state()).head == 4
+        assert (await store.feed_state()).head == 6
         assert await store.number_events() == 10
         assert [event.job for (event,) in await told(store)] == [job.id for job in jobs]
 
