@@ -25,6 +25,7 @@ class Proxy:
     url: the way to the server through this proxy.
     cut: at the next COMMIT, cut the connection before it reaches the server, or after the server's answer; or cut the
       client's side at once and hand the COMMIT on when ``let_go`` is set.
+    at: what is looked for instead of a COMMIT.
     cuts: how often that was done.
     opened: connections so far.
     """
@@ -35,9 +36,10 @@ class Proxy:
         at = urlsplit(url)
         assert at.hostname
         self._server = (at.hostname, at.port or 3306)
-        self._at = at
+        self._url = at
         self.url = ""
         self.cut: Literal["before", "after", "late"] | None = None
+        self.at = COMMIT
         self.let_go = trio.Event()
         self.cuts = 0
         self.opened = 0
@@ -45,8 +47,8 @@ class Proxy:
     async def serve(self, task_status: trio.TaskStatus[None]) -> None:
         listeners = await trio.open_tcp_listeners(0, host=self._host)
         self.port = listeners[0].socket.getsockname()[1]
-        user = self._at.netloc.rpartition("@")[0]
-        self.url = urlunsplit(self._at._replace(netloc=f"{user}@{self._host}:{self.port}"))
+        user = self._url.netloc.rpartition("@")[0]
+        self.url = urlunsplit(self._url._replace(netloc=f"{user}@{self._host}:{self.port}"))
         await trio.serve_listeners(self._carry, listeners, task_status=task_status)  # type: ignore[arg-type]
 
     async def _carry(self, client: trio.SocketStream) -> None:
@@ -55,7 +57,7 @@ class Proxy:
             nursery.start_soon(self._answers, server, client, nursery.cancel_scope)
             try:
                 async for data in client:
-                    if COMMIT in data and self.cut:
+                    if self.at in data and self.cut:
                         self.cuts += 1
                         when, self.cut = self.cut, None
                         if when == "before":

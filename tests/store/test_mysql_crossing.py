@@ -203,8 +203,9 @@ class Storm:
                 await transactions.run(work, within_s=WITHIN_S)
             await self._turns_of(self._follower)
 
-    async def cut_commits(self, proxy: Proxy, follower: Follower) -> None:
-        """Cut the connection of a reader at its COMMIT, by turns before it arrives and after it was answered."""
+    async def cut_numbering(self, proxy: Proxy, follower: Follower) -> None:
+        """Cut the connection of a reader at its numbering, by turns before it arrives and after it was answered."""
+        proxy.at = mysql_feed.NUMBER[:20].encode()
         while not self.over.is_set():
             proxy.cut = "before" if proxy.cuts % 2 else "after"
             await self._turns_of(follower)
@@ -236,7 +237,7 @@ async def test_a_storm_of_writers_and_readers_loses_and_repeats_nothing(mysql_ur
                     nursery.start_soon(storm.write_crossing)
                 nursery.start_soon(storm.write_straight)
                 nursery.start_soon(storm.number_and_be_cut, others)
-                nursery.start_soon(storm.cut_commits, proxy, followers[1])
+                nursery.start_soon(storm.cut_numbering, proxy, followers[1])
         rows = followers[0].rows
         assert rows == followers[1].rows == await told(store)
         seen = [one for row in rows for one in of(row)]

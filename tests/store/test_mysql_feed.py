@@ -100,10 +100,11 @@ async def test_a_reader_that_dies_in_the_middle_of_numbering_has_numbered_nothin
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-async def test_numbers_are_given_once_though_their_commit_is_cut(mysql_url: str, cut: str) -> None:
+async def test_numbers_are_given_once_though_their_connection_is_cut(mysql_url: str, cut: str) -> None:
     async with open_mysql(mysql_url) as store, proxy_before(mysql_url) as proxy, open_mysql(proxy.url) as reader:
         for _ in range(3):
             await put_one(store)
+        proxy.at = mysql_feed.NUMBER[:20].encode()
         proxy.cut = cut  # type: ignore[assignment]
         rows = await reader.event_rows(0, 10, MANY_BYTES)
         assert proxy.cuts == 1

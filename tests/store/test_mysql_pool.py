@@ -14,7 +14,9 @@ from tests.store.mysql_proxy import proxy_before
 from tests.waiting import eventually
 from tickr.store import mysql_pool
 from tickr.store.mysql_address import parse
+from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
+from tickr.store.mysql_values import number
 
 
 @asynccontextmanager
@@ -47,9 +49,29 @@ async def test_every_session_is_set_up_the_same_way(mysql_url: str) -> None:
         assert row == (b"READ-COMMITTED", b"+00:00", b"0", b"5", b"utf8mb4", b"1", b"1")
 
 
+async def test_a_connection_in_the_wanted_mode_is_taken_and_another_is_changed(mysql_url: str) -> None:
+    async with a_pool(mysql_url) as pool:
+        async with pool.connection() as one, pool.connection(autocommit=True) as other:
+            assert (await mode_of(one), await mode_of(other)) == (0, 1)
+        for _ in range(3):
+            async with pool.connection(autocommit=True) as again:
+                assert again is other
+            async with pool.connection() as again:
+                assert again is one
+        async with pool.connection() as first, pool.connection() as second:
+            assert {first, second} == {one, other}
+            assert (await mode_of(first), await mode_of(second)) == (0, 0)
+
+
+async def mode_of(connection: Connection) -> int:
+    ((mode,),) = (await connection.execute("SELECT @@autocommit")).rows
+    return number(mode)
+
+
 async def test_no_more_connections_than_allowed(mysql_url: str) -> None:
     seen: set[int] = set()
     out = most = 0
+    three = trio.Event()
 
     async def borrow(pool: Pool) -> None:
         nonlocal out, most
@@ -58,6 +80,9 @@ async def test_no_more_connections_than_allowed(mysql_url: str) -> None:
             most = max(most, out)
             seen.add(connection.thread_id())
             await connection.execute("SELECT 1")
+            if out == 3:
+                three.set()
+            await three.wait()
             out -= 1
 
     async with a_pool(mysql_url, size=3) as pool:

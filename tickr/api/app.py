@@ -6,9 +6,10 @@ problem. Routing needs no Host, errors are never HTML, no path is redirected, an
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from quart import Quart, Response, request
+from quart import Quart, Request, Response, request
 from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
@@ -23,6 +24,9 @@ from tickr.api.event_socket import EventSocket
 from tickr.api.listener import Audience
 from tickr.api.protocol import Link
 
+Direct = Callable[[Request], Awaitable[Response]]
+"""A call that needs one body and gives one answer. What it raises becomes a problem."""
+
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
 
@@ -36,6 +40,7 @@ class Edge(QuartTrio):
       in_flight: requests being worked on; written by ``Connection``.
       audience: who listens to the feed.
       links: the connections that are open; written by ``serve_connection``.
+      direct: calls that ``Connection`` answers beside Quart, by method and path; written by ``add_direct_rule``.
     """
 
     asgi_http_class: type[TrioASGIHTTPConnection] = Connection
@@ -45,6 +50,16 @@ class Edge(QuartTrio):
     in_flight: int
     audience: Audience
     links: set[Link]
+    direct: dict[tuple[str, str], Direct]
+
+    def add_direct_rule(self, path: str, name: str, call: Direct) -> None:
+        """Have a POST to ``path`` answered by ``call`` beside Quart, which still knows the rule for 405 and OPTIONS."""
+
+        async def view() -> Response:
+            return await call(request)
+
+        self.direct["POST", path] = call
+        self.add_url_rule(path, name, view, methods=["POST"])
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
@@ -73,6 +88,7 @@ def create_app(context: Context) -> Edge:
     app.in_flight = 0
     app.audience = Audience()
     app.links = set()
+    app.direct = {}
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = context.config.max_body

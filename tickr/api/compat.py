@@ -6,11 +6,11 @@ envelope goes round every answer. Errors get theirs in ``problems.py``.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
-from quart import Quart, Response, request
+from quart import Request, Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
@@ -20,6 +20,9 @@ from tickr.api.problems import Fault, invalid
 from tickr.api.submission import RULES, JobType, Submission, new_job, read_record
 from tickr.jobs import NewJob
 from tickr.retry import MAX_DELAY_S
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 
 class OriginalJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +39,8 @@ _RULES = {
 }
 
 
-def add_routes(app: Quart, context: Context) -> None:
-    async def submit_original() -> Response:
+def add_routes(app: Edge, context: Context) -> None:
+    async def submit_original(request: Request) -> Response:
         incoming.known_query(request)
         incoming.no_idempotency_key(request)
         new = _new_job(await incoming.json_body(request), context)
@@ -55,7 +58,7 @@ def add_routes(app: Quart, context: Context) -> None:
         status = 200 if found.able else 503
         return wire.json_response(wire.envelope(status, f"Tickr is {found.status}", msgspec.to_builtins(found)), status)
 
-    app.add_url_rule("/api/v2/jobs", "submit_original", submit_original, methods=["POST"])
+    app.add_direct_rule("/api/v2/jobs", "submit_original", submit_original)
     app.add_url_rule("/api/v2/health", "health", health, methods=["GET"])
 
 

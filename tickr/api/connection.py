@@ -1,4 +1,7 @@
-"""One HTTP request between Hypercorn and Quart: bounds before, an orderly end after. Streams go beside Quart.
+"""One HTTP request between Hypercorn and Quart: bounds before, an orderly end after. Some are answered beside Quart.
+
+Streams go beside it, and so do calls that are one body and one answer (``Edge.direct``): read, carried out and answered
+in one task. Quart takes two more and a context for each, a third of what a submission costs (docs/decisions/0013).
 
 Quart-Trio cancels its task as soon as the client's side is over, which Hypercorn says while it is still putting the
 connection back to idle; cut there, an idle connection is never closed and every shutdown takes its whole grace. So
@@ -15,17 +18,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
-from quart import Request
+from quart import Request, Response
+from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from tickr.api import event_stream
 from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
-from tickr.api.problems import Problem, response
+from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of, response
 from tickr.api.target import check_target
 
 if TYPE_CHECKING:
-    from tickr.api.app import Edge
+    from tickr.api.app import Direct, Edge
 
 MAX_IN_FLIGHT = 1_000
 """Requests worked on at once; more are sent away at once, so that a flood never takes all memory."""
@@ -48,7 +52,7 @@ class Connection(TrioASGIHTTPConnection):
         try:
             self._admit()
         except Problem as refusal:
-            await self._refuse(refusal, receive, send)
+            await self._send_early(response(refusal, self.scope["path"]), receive, send)
             return
         if self.scope["path"] == EVENTS_PATH and self.scope["method"] == "GET":
             request = self._create_request_from_scope(send)
@@ -57,7 +61,10 @@ class Connection(TrioASGIHTTPConnection):
                 return
         self.app.in_flight += 1
         try:
-            await super().__call__(receive, send)
+            if route := self.app.direct.get((self.scope["method"], self.scope["path"])):
+                await self._answer(route, receive, send)
+            else:
+                await super().__call__(receive, send)
         finally:
             self.app.in_flight -= 1
 
@@ -70,16 +77,52 @@ class Connection(TrioASGIHTTPConnection):
             detail = f"{MAX_IN_FLIGHT} requests are being worked on already."
             raise Problem(429, "overloaded", detail, headers={"Retry-After": "1"})
 
+    async def _answer(self, route: Direct, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Carry out one call in this task; once its body is whole, also if its client goes away."""
+        request = self._create_request_from_scope(send)
+        try:
+            self.app.guard.check(request)
+            if not await self._read_body(request, receive):
+                return
+            answer = await route(request)
+        except Exception as error:
+            answer = response(problem_of(error), request.path)
+        if not self._body_ended.is_set():
+            await self._send_early(answer, receive, send)
+            return
+        body, headers = await answer.get_data(as_text=False), encode_headers(answer.headers)
+        with trio.CancelScope(shield=True, relative_deadline=LAST_SEND_S):
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _read_body(self, request: Request, receive: ASGIReceiveCallable) -> bool:
+        """Read until ``request`` has its body; return whether the client is still there. Raises: Problem (408, 413)."""
+        most = self.app.context.config.max_body
+        left = most - (request.content_length or 0)
+        with trio.move_on_after(self.app.config["BODY_TIMEOUT"]):
+            while left >= 0 and not self._body_ended.is_set():
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return False
+                self._take(message, request)
+                if message["type"] == "http.request" and request.content_length is None:
+                    left -= len(message["body"])
+            if left < 0:
+                raise body_too_large(most)
+            return True
+        raise body_timeout()
+
     async def _stream(self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         stream = EventStream(self.app, request, send, hear=self._take)
         await stream.listen(receive)
         if stream.refusal is not None:
-            await self._refuse(stream.refusal, receive, send)
+            await self._send_early(response(stream.refusal, self.scope["path"]), receive, send)
 
-    async def _refuse(self, refusal: Problem, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def _send_early(self, answer: Response, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Send ``answer`` to a client that may still be sending its body."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, nursery, None, receive)
-            await self._send_response(self._orderly(send), response(refusal, self.scope["path"]))
+            await self._send_response(self._orderly(send), answer)
             nursery.cancel_scope.cancel()
 
     async def handle_messages(  # type: ignore[override]

@@ -13,7 +13,7 @@ from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from tickr.api import strict
-from tickr.api.problems import Fault, Problem
+from tickr.api.problems import Fault, Problem, body_too_large
 from tickr.api.submission import RULES, UUID, read_record
 
 _is_uuid = re.compile(UUID).fullmatch
@@ -57,8 +57,7 @@ async def _body(request: Request) -> bytes:
     try:
         body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
     except RequestEntityTooLarge:
-        detail = f"The body is larger than {request.max_content_length} bytes, the most this Tickr takes (--max-body)."
-        raise Problem(413, "body_too_large", detail) from None
+        raise body_too_large(request.max_content_length or 0) from None
     assert isinstance(body, bytes)
     return body
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING
 
 import trio
-from quart import Quart, Response, request
+from quart import Request, Response, request
 
 from tickr.api import incoming, listing, submission, wire
 from tickr.api.context import Context
 from tickr.api.problems import store_unavailable
 from tickr.errors import JobNotFound, StoreUnavailable
 from tickr.jobs import WAITING, Job, NewJob, State
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 PAGE_BYTES = 8 * 1024 * 1024
 """A page of jobs ends early once its payloads and results are this large together, in bytes of text."""
@@ -25,9 +29,9 @@ ANSWERED_WITHIN_S = 1.85
 """From a change's arrival to its answer, in seconds: time in the line and for the store together. Then it is a 503."""
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     routes = _Jobs(context)
-    app.add_url_rule("/jobs", "submit", routes.submit, methods=["POST"])
+    app.add_direct_rule("/jobs", "submit", routes.submit)
     app.add_url_rule("/jobs", "list", routes.page, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>", "show", routes.show, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>/attempts", "attempts", routes.attempts, methods=["GET"])
@@ -49,7 +53,7 @@ class _Jobs:
         self._intake = context.intake
         self._store = context.store
 
-    async def submit(self) -> Response:
+    async def submit(self, request: Request) -> Response:
         incoming.known_query(request)
         incoming.no_idempotency_key(request)
         body = await incoming.json_body(request)

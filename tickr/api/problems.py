@@ -91,6 +91,15 @@ def invalid(faults: Sequence[Fault]) -> Problem:
     return Problem(422, "invalid_request", "The request was understood but cannot be taken as it is.", faults=faults)
 
 
+def body_too_large(most: int) -> Problem:
+    detail = f"The body is larger than {most} bytes, the most this Tickr takes (--max-body)."
+    return Problem(413, "body_too_large", detail)
+
+
+def body_timeout() -> Problem:
+    return Problem(408, "body_timeout", "The body did not arrive in time.")
+
+
 def response(problem: Problem, path: str) -> Response:
     """Return ``problem`` as a response to a request for ``path``."""
     if path == "/api/v2" or path.startswith("/api/v2/"):

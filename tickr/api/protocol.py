@@ -9,6 +9,7 @@ problem document, too.
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import sys
@@ -19,7 +20,7 @@ import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.logging import Logger
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Request, Response
@@ -40,6 +41,9 @@ TCP_USER_TIMEOUT (``server.py``) ends connections whose client says nothing at a
 connection alive, or take a byte now and then, and do not read."""
 PIECE_BYTES = 64 * 1024
 """A long message is written in pieces of so many bytes, so that a slow but honest client has its time for each."""
+
+MAX_READ = 64 * 1024
+"""Bytes read from a client at once."""
 
 log = structlog.get_logger("tickr.http")
 
@@ -72,10 +76,14 @@ async def serve_connection(
 
 
 class Link(TCPServer):
-    """Hypercorn's reader of one connection, for HTTP/1.1 alone."""
+    """Hypercorn's reader of one connection, for HTTP/1.1 alone.
+
+    That a connection idles is a deadline on its reading; Hypercorn starts and ends a task for each request instead.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._idle = True
         self._reading = trio.CancelScope()
         self._send_within_s = SEND_WITHIN_S
 
@@ -97,10 +105,8 @@ class Link(TCPServer):
                     server,
                     self.protocol_send,
                 )
-                await self.idle_task.restart(task_group, self._idle_timeout)
+                self._note_idle(True)
                 await self._read_data()
-                # Hypercorn would keep all this until an idle connection's time is over, its client long gone.
-                await self.idle_task.stop()
         except OSError:
             return  # it went while it was being looked at
         finally:
@@ -110,10 +116,20 @@ class Link(TCPServer):
         """See Hypercorn. Cancellation: what was cut in the middle of writing ends the connection."""
         if isinstance(event, RawData):
             await self._write(event.data)
-            return
-        await super().protocol_send(event)
-        if isinstance(event, Closed):
+        elif isinstance(event, Updated):
+            self._note_idle(event.idle)
+        else:
+            await super().protocol_send(event)
             # The reader may be waiting for the end of a request that is over.
+            self._reading.cancel()
+
+    def _note_idle(self, idle: bool) -> None:
+        self._idle = idle
+        self._reading.deadline = trio.current_time() + self.config.keep_alive_timeout if idle else math.inf
+
+    def close_if_idle(self) -> None:
+        """Wait for no further request: the server stops."""
+        if self._idle:
             self._reading.cancel()
 
     async def _write(self, data: bytes) -> None:
@@ -151,7 +167,14 @@ class Link(TCPServer):
 
     async def _read_data(self) -> None:
         with self._reading:
-            await super()._read_data()
+            try:
+                data = b"."
+                while data:
+                    data = bytes(await self.stream.receive_some(MAX_READ))
+                    await self.protocol.handle(RawData(data))
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                pass  # it is gone
+            await self.protocol.handle(Closed())
 
 
 class Protocol(H11Protocol):

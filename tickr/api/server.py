@@ -123,6 +123,8 @@ async def serve_http(
                 await shutdown.wait()
                 accepting.cancel_scope.cancel()
             await context.terminated.set()
+            for link in links:
+                link.close_if_idle()
             serving.cancel_scope.deadline = trio.current_time() + grace_s
         serving.cancel_scope.cancel()
 

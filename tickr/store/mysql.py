@@ -133,7 +133,7 @@ class MysqlStore:
         return self._clock.now_us()
 
     async def ping(self) -> None:
-        await self._run(_nothing, within_s=self._asked_s)
+        await self._run(_nothing, within_s=self._asked_s, atomic=False)
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
@@ -185,7 +185,9 @@ class MysqlStore:
         return await self._run(work, within_s=self._asked_s)
 
     async def get(self, job_id: str) -> Job | None:
-        return await self._run(lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s, exact_now=False)
+        return await self._run(
+            lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s, exact_now=False, atomic=False
+        )
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         return await self._read_long(lambda tx: mysql_reads.attempts(tx, job_id))
@@ -199,23 +201,28 @@ class MysqlStore:
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run what may look at very many rows: some at a time, so that there is always a connection for the others."""
         within_s, once_begun_s = self._asked_s, self._worked_s
-        return await self._run(work, within_s=within_s, once_begun_s=once_begun_s, turns=self._long_reads)
+        return await self._run(work, within_s=within_s, once_begun_s=once_begun_s, atomic=False, turns=self._long_reads)
 
     # -- for the index --------------------------------------------------------------------------------------------
 
     async def queue_names(self) -> list[str]:
-        return await self._run(mysql_reads.queue_names, within_s=self._asked_s, exact_now=False)
+        return await self._run(mysql_reads.queue_names, within_s=self._asked_s, exact_now=False, atomic=False)
 
     async def due(self, limit: int) -> list[Entry]:
-        return await self._run(lambda tx: mysql_waiting.due(tx, limit), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_waiting.due(tx, limit), within_s=self._worked_s, atomic=False)
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
         return await self._run(
-            lambda tx: mysql_waiting.waiting_after(tx, position, limit), within_s=self._worked_s, exact_now=False
+            lambda tx: mysql_waiting.waiting_after(tx, position, limit),
+            within_s=self._worked_s,
+            exact_now=False,
+            atomic=False,
         )
 
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
-        return await self._run(lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s, exact_now=False)
+        return await self._run(
+            lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s, exact_now=False, atomic=False
+        )
 
     async def epoch(self, proposal: str) -> str:
         async def work(tx: Transaction) -> str:
@@ -268,17 +275,20 @@ class MysqlStore:
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._run(
-            lambda tx: mysql_feed.event_rows(tx, after, limit, max_bytes), within_s=self._worked_s, exact_now=False
+            lambda tx: mysql_feed.event_rows(tx, after, limit, max_bytes),
+            within_s=self._worked_s,
+            exact_now=False,
+            atomic=False,
         )
 
     async def number_events(self) -> int:
         while True:
-            done = await self._run(mysql_feed.number_new, within_s=self._worked_s, exact_now=False)
+            done = await self._run(mysql_feed.number_new, within_s=self._worked_s, exact_now=False, atomic=False)
             if not done.more:
                 return done.head
 
     async def feed_state(self) -> FeedState:
-        return await self._run(mysql_feed.state, within_s=self._asked_s, exact_now=False)
+        return await self._run(mysql_feed.state, within_s=self._asked_s, exact_now=False, atomic=False)
 
     async def prune_events(self, before: int, limit: int) -> int:
         return await self._run(lambda tx: mysql_feed.prune(tx, before, limit), within_s=self._worked_s, exact_now=False)

@@ -83,7 +83,7 @@ def _most_bytes(one: Note) -> int:
 
 
 async def event_rows(tx: Transaction, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
-    """See ``Store.event_rows``. Who follows the log waits for two answers and a COMMIT, unless much is new."""
+    """See ``Store.event_rows``. Who follows the log waits for two answers, unless much is new."""
     head, new = await _number(tx, UNNUMBERED_BODIES, INLINE_LENGTH, NEXT_AT_ONCE)
     if len(new) == NEXT_AT_ONCE:
         await number_new(tx)  # more than any page has, in a transaction of bearable length

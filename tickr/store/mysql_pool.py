@@ -73,15 +73,19 @@ class Pool:
         self._closed = False
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, *, autocommit: bool = False) -> AsyncIterator[Connection]:
         """Borrow a connection, waiting for one if all are out.
 
+        Args:
+          autocommit: whether each statement is to be a transaction of its own.
         Raises: err.MySQLError: no connection could be made.
         Cancellation: the connection is closed, its statement killed.
         """
         async with self._turns:
-            connection = self._take_idle() or await self._open()
+            connection = self._take_idle(autocommit) or await self._open()
             try:
+                if connection.get_autocommit() != autocommit:
+                    await connection.execute("SET autocommit=%s", int(autocommit))
                 yield connection
             except BaseException as error:
                 self._throw_away(connection, kill=isinstance(error, trio.Cancelled))
@@ -93,14 +97,17 @@ class Pool:
             else:
                 self._idle.append((connection, trio.current_time()))
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self, autocommit: bool) -> Connection | None:
+        """Return the one used last, of those in the wanted mode if there is one: to change it takes a round trip."""
         oldest = trio.current_time() - MAX_IDLE_S
-        while self._idle:
-            connection, since = self._idle.pop()
-            if since >= oldest:
-                return connection
-            self._nursery.start_soon(self._part, connection)
-        return None
+        for connection, since in list(self._idle):
+            if since < oldest:
+                self._idle.remove((connection, since))
+                self._nursery.start_soon(self._part, connection)
+        if not self._idle:
+            return None
+        at = max(range(len(self._idle)), key=lambda n: (self._idle[n][0].get_autocommit() == autocommit, n))
+        return self._idle.pop(at)[0]
 
     def _distrust_idle(self) -> None:
         """What one connection met (a restart, a failover) the idle ones have probably met as well."""

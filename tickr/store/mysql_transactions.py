@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import trio
@@ -131,6 +132,7 @@ class Transactions:
         within_s: float,
         once_begun_s: float = 0.0,
         exact_now: bool = True,
+        atomic: bool = True,
         turns: trio.Semaphore | None = None,
     ) -> T:
         """Return the value of ``work``, committed.
@@ -141,6 +143,8 @@ class Transactions:
           within_s: bound of everything together, waiting for a connection included, in seconds.
           once_begun_s: bound that counts instead, if longer, as soon as the server has answered at all.
           exact_now: ask the server for its time first. False saves a round trip where nothing hangs on it.
+          atomic: False has each statement commit by itself, which saves a round trip: for reads, and for ``work`` whose
+            only write is one statement that may be done twice without harm.
           turns: taken before a connection is, and held to the end; waiting for it counts as well.
         Raises: StoreUnavailable: ``outcome_unknown`` says whether the change may stand. StoreError, SchemaMismatch.
         Cancellation: all or nothing. While COMMIT is being answered it waits, 2 s at most.
@@ -149,17 +153,17 @@ class Transactions:
         try:
             with course.time:
                 async with turns or nullcontext():
-                    return await self._repeat(work, course, exact_now)
+                    return await self._repeat(partial(self._once, work, course, exact_now, atomic), course)
         finally:
             if course.receipt is not None:
                 self.on_events()
         raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
 
-    async def _repeat(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
+    async def _repeat(self, once: Callable[[], Awaitable[T]], course: _Course) -> T:
         for repeats in range(MAX_REPEATS + 1):
             course.committing = False
             try:
-                return await self._once(work, course, exact_now)
+                return await once()
             except err.MySQLError as error:
                 if repeats == MAX_REPEATS or not _worth_repeating(error):
                     raise mysql_errors.for_caller(error, outcome_unknown=course.committing) from error
@@ -167,10 +171,12 @@ class Transactions:
             await trio.sleep(pause_s * 2**repeats * random.uniform(0.5, 1.5))
         raise AssertionError("the last turn returns or raises")
 
-    async def _once(self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool) -> T:
+    async def _once(
+        self, work: Callable[[Transaction], Awaitable[T]], course: _Course, exact_now: bool, atomic: bool
+    ) -> T:
         refusal: TickrError | err.MySQLError | None = None
         try:
-            async with self._pool.connection() as connection:
+            async with self._pool.connection(autocommit=not atomic) as connection:
                 now = await self._clock.ask(connection) if exact_now else self._clock.now_us()
                 course.begun()
                 transaction = Transaction(connection, now, self._max_document_bytes)
@@ -179,10 +185,12 @@ class Transactions:
                 except (TickrError, err.MySQLError) as error:
                     if not connection.usable:
                         raise
-                    await connection.execute("ROLLBACK")
+                    if atomic:
+                        await connection.execute("ROLLBACK")
                     refusal = error  # raised outside, so that the connection is kept
                 else:
-                    await self._commit(connection, transaction.receipt, course)
+                    if atomic:
+                        await self._commit(connection, transaction.receipt, course)
         except err.MySQLError as error:
             if mysql_errors.is_repeatable(error):
                 course.committing, course.receipt = False, None  # the server said that it did not
