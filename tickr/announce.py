@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
+from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.jobs import Entry
 from tickr.store.contract import Store
@@ -48,6 +49,8 @@ class Announcer:
                 await self._index.push(entries, now=now)
             except IndexUnavailable:
                 rings.append(Ring("work"))
+            else:
+                await reach("announce.after_index")
         later = [entry.run_at for entry in entries if entry.run_at > now]
         if later:
             rings.append(Ring("due", at=min(later)))

@@ -16,6 +16,7 @@ from tickr.announce import Announcer
 from tickr.batching import Batcher, TooLate
 from tickr.bell import Bell, Ring
 from tickr.errors import DuplicateJob, IndexUnavailable, StoreUnavailable
+from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.jobs import Entry, Job, NewJob, State
 from tickr.store.contract import MAX_BATCH, Store
@@ -73,6 +74,7 @@ class Intake:
     async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
         """Cancel a waiting job, or have a running one stopped by its worker; see ``Store.cancel``."""
         job = await self._store.cancel(job_id, version=version)
+        await reach("intake.after_cancel")
         if job.state is State.RUNNING:
             await self._bell.ring(Ring("cancel", job=job.id, fence=job.fence))
         else:
@@ -88,12 +90,15 @@ class Intake:
         return job
 
     async def _store_and_tell(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        await reach("intake.before_store")
         answers = await self._store.insert(new)
+        await reach("intake.after_commit")
         jobs = [job for job, created in answers if created]
         for job in jobs:
             log.info("job.created", job=job.id, type=job.type, queue=job.queue)
         if jobs:
             await self._announcer.announce([job.entry() for job in jobs], at=jobs[0].created_at)
+        await reach("intake.after_announce")
         return answers
 
     async def _forget(self, entry: Entry) -> None:

@@ -18,6 +18,7 @@ import trio
 import uuid_utils
 
 from tickr.errors import StoreUnavailable
+from tickr.failpoints import reach
 from tickr.store.contract import Node, Running, Store
 
 HEARTBEATS_PER_LEASE = 3
@@ -55,6 +56,7 @@ class Lease:
         self._about = msgspec.structs.replace(self._about, id=str(uuid_utils.uuid7()))
         asked_at = trio.current_time()
         await self._store.register(self._about, lease_s=self._lease_s)
+        await reach("lease.after_register")
         self._renewed_at = asked_at
         log.info("node.registered", node=self.node_id)
 
@@ -79,9 +81,11 @@ class Lease:
         """
         while True:
             await trio.sleep(self._lease_s / HEARTBEATS_PER_LEASE)
+            await reach("lease.before_renew")
             running = await self._renew()
             if running is None:
                 log.warning("node.lease_lost", node=self.node_id)
+                await reach("lease.after_lost")
                 return
             if heard:
                 heard(running)

@@ -40,6 +40,7 @@ from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config, Given, read
 from tickr.errors import TickrError
+from tickr.failpoints import reach
 from tickr.feed.feed import Feed
 from tickr.handle import Handle, Stop
 from tickr.index.contract import Index
@@ -239,8 +240,10 @@ class _Node:
                     scheduling.cancel_scope.cancel()
                 if worker:
                     await worker.drain(grace_s=self.config.grace, now=self.stop.now)
+            await reach("stop.before_release")
             with trio.move_on_after(RELEASE_S):
                 await lease.release()
+            await reach("stop.after_release")
             leasing.cancel_scope.cancel()
         log.info("node.stopped", node=lease.node_id)
         return worker
@@ -286,6 +289,7 @@ class _Node:
             log.info("node.serving", node=lease.node_id, url=handle.url, store=store, index=index)
             started.started(handle)
             await self.stop.draining.wait()
+            await reach("stop.draining")
             if worker:
                 worker.stop_claiming()
 

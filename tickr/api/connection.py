@@ -27,6 +27,7 @@ from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
 from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of, response
 from tickr.api.target import check_target
+from tickr.failpoints import reach
 
 if TYPE_CHECKING:
     from tickr.api.app import Direct, Edge
@@ -90,6 +91,7 @@ class Connection(TrioASGIHTTPConnection):
         if not self._body_ended.is_set():
             await self._send_early(answer, receive, send)
             return
+        await reach("api.before_answer")
         body, headers = await answer.get_data(as_text=False), encode_headers(answer.headers)
         with trio.CancelScope(shield=True, relative_deadline=LAST_SEND_S):
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})

@@ -34,7 +34,10 @@ def serve(app: str | None, **flags: Any) -> None:
     tickr serve --store mysql://tickr:secret@db/tickr --index redis://cache/0
     """
     config = settings.load_or_exit(flags)
+    armed = settings.arm_failpoints_or_exit()
     with logs.logging_on_stderr(level=config.log_level, form=config.log_format):
+        if armed:
+            structlog.get_logger("tickr").warning("failpoints.armed", points=armed)
         _run(config, app)
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tickr import failpoints
 from tickr.cli.exits import of_config
 from tickr.config import SETTINGS, Config, Given, Setting, read
 from tickr.errors import ConfigError
@@ -22,7 +23,7 @@ from tickr.store import mysql_address
 from tickr.worker.builtin.email import read_server
 
 CONFIG_VARIABLE = "TICKR_CONFIG"
-OTHER_VARIABLES = (CONFIG_VARIABLE, "TICKR_URL")
+OTHER_VARIABLES = (CONFIG_VARIABLE, failpoints.VARIABLE, "TICKR_URL")
 """Variables of ours that are no settings of a node."""
 
 CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
@@ -99,6 +100,16 @@ def load_or_exit(flags: Mapping[str, Any]) -> Config:
         return load(flags)
     except ConfigError as error:
         raise of_config(error) from None
+
+
+def arm_failpoints_or_exit() -> list[str]:
+    """Arm what ``TICKR_FAILPOINTS`` names and return the names. Raises: Exit: with every fault."""
+    try:
+        actions = failpoints.parse(os.environ.get(failpoints.VARIABLE, ""))
+    except ConfigError as error:
+        raise of_config(error) from None
+    failpoints.arm(actions)
+    return list(actions)
 
 
 def _said(name: str, value: object) -> bool:

@@ -24,6 +24,7 @@ import trio
 
 from tickr.bell import Bell, Ring
 from tickr.errors import CursorExpired, FeedError, StoreError, StoreUnavailable
+from tickr.failpoints import reach
 from tickr.feed import cursor, delivery
 from tickr.feed.cursor import Place
 from tickr.feed.delivery import Delivery, Row, Told, deliveries
@@ -193,7 +194,9 @@ class Tail:
                     await self._look_at_history()
                     if not self._attending:
                         return
-                more = self._tell(await self._store.event_rows(self.seq, PAGE_ROWS, PAGE_BYTES))
+                found = await self._store.event_rows(self.seq, PAGE_ROWS, PAGE_BYTES)
+                await reach("feed.before_tell")
+                more = self._tell(found)
             except StoreError as error:
                 if not away:
                     log.warning("feed.waiting_for_store", error=str(error))

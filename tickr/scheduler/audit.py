@@ -17,6 +17,7 @@ import uuid_utils
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
+from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.jobs import Entry
 from tickr.store.contract import ScanPosition, Store
@@ -78,9 +79,11 @@ class Audit:
         mark = found if found is not None and found.startswith(REBUILDING) else REBUILDING + str(uuid_utils.uuid7())
         log.info("index.rebuilding", index=self._index.name, found=found)
         await self._index.set_epoch(mark)
+        await reach("rebuild.after_mark")
         count = await self._push_everything()
         if await self._index.epoch() not in (mark, epoch):
             return  # emptied while we were at it: the next look starts over
+        await reach("rebuild.before_epoch")
         await self._index.set_epoch(epoch)
         log.info("index.rebuilt", index=self._index.name, jobs=count)
 
@@ -90,6 +93,7 @@ class Audit:
         while True:
             entries, position = await self._store.waiting_after(position, PAGE)
             await self._put(entries)
+            await reach("rebuild.after_page")
             count += len(entries)
             if position is None:
                 return count
@@ -109,6 +113,7 @@ class Audit:
         waiting = {job.id for job in await self._store.still_waiting([entry.id for entry in missed_twice])}
         lost = [entry for entry in missed_twice if entry.id in waiting]
         if lost:
+            await reach("audit.before_put_back")
             await self._put(lost)
             log.info("index.repaired", index=self._index.name, jobs=len(lost))
 

@@ -10,6 +10,7 @@ import trio
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
+from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.store.contract import Store
 
@@ -33,7 +34,10 @@ async def promote(store: Store, index: Index, bell: Bell) -> None:
 
 async def _promote_all_due(store: Store, index: Index) -> int | None:
     while True:
+        await reach("promote.before")
         moved, next_due_at = await index.promote(store.now_us(), BATCH)
+        if moved:
+            await reach("promote.after")
         if moved < BATCH:
             return next_due_at
 

@@ -17,6 +17,7 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.errors import StoreUnavailable
+from tickr.failpoints import reach
 from tickr.jobs import WAITING
 from tickr.store.contract import Store
 
@@ -64,12 +65,15 @@ class Reaper:
             silent_s = now - last.since
             if silent_s >= node.lease_s and node.lease_until is not None:
                 if await self._store.expire(node.id, lease_until=node.lease_until):
+                    await reach("reap.after_expire")
                     log.warning("node.expired", node=node.id, host=node.host, pid=node.pid, silent_s=round(silent_s, 1))
                 del seen[node.id]
         self._seen = seen
 
     async def _take_back(self) -> int:
         jobs = await self._store.reap(BATCH)
+        if jobs:
+            await reach("reap.after_commit")
         for job in jobs:
             log.warning(
                 "job.crashed", job=job.id, type=job.type, node=job.node, crashes=job.crashes, state=job.state.value

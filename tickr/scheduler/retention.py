@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from tickr.errors import StoreError
+from tickr.failpoints import reach
 from tickr.store.contract import Store, us_of
 
 LOOK_S = 5.0
@@ -47,6 +48,7 @@ class Retention:
             pause_s = LOOK_S
             try:
                 await self._store.number_events()
+                await reach("retention.after_number")
                 if trio.current_time() >= self._prune_at and await self._prune():
                     pause_s = BATCH_PAUSE_S
                 self._away = False
@@ -59,6 +61,8 @@ class Retention:
     async def _prune(self) -> bool:
         """Delete a batch. Returns whether there may be more."""
         deleted = await self._store.prune_events(self._store.now_us() - self._keep_us, BATCH)
-        if not deleted:
+        if deleted:
+            await reach("retention.after_prune")
+        else:
             self._prune_at = trio.current_time() + self._prune_s
         return deleted > 0

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from tickr import events
+from tickr.failpoints import reach
 from tickr.jobs import Note
 from tickr.store import changes, rows
 from tickr.store.contract import FeedState
@@ -139,7 +140,9 @@ async def _number(tx: Transaction, unnumbered: str, *parameters: int) -> tuple[i
             return head, []
         numbered = [(number(row[1]), seq) for seq, row in enumerate(found, start=head + 1)]
         new_head = head + len(numbered)
+        await reach("feed.before_number")
         if (await tx.run(NUMBER, msgspec.json.encode(numbered).decode(), new_head, head)).affected:
+            await reach("feed.after_number")
             return new_head, list(found)
         # Another reader was first and has moved the head on: what is left to number must be looked for again.
 

@@ -22,6 +22,7 @@ from trio_mysql import err
 from trio_mysql.constants import CR
 
 from tickr.errors import StoreUnavailable, TickrError
+from tickr.failpoints import reach
 from tickr.store import mysql_errors
 from tickr.store.contract import Clock
 from tickr.store.event_log import nobody_listens
@@ -205,6 +206,8 @@ class Transactions:
 
     async def _commit(self, connection: Connection, receipt: Receipt | None, course: _Course) -> None:
         """Commit; a cancellation that comes meanwhile waits for the answer, so that there is seldom doubt about it."""
+        if receipt is not None:
+            await reach("store.before_commit")
         course.committing, course.receipt = True, receipt
         until = min(course.time.deadline, trio.current_time() + COMMIT_SHIELD_S)
         with trio.CancelScope(deadline=until, shield=True) as scope:
@@ -212,6 +215,8 @@ class Transactions:
         if scope.cancelled_caught:
             raise err.OperationalError(CR.CR_SERVER_LOST, "COMMIT was not answered in time")
         course.committing = False
+        if receipt is not None:
+            await reach("store.after_commit")
 
     async def _was_committed(self, receipt: Receipt) -> bool:
         """Find out what became of a transaction whose COMMIT was not answered.

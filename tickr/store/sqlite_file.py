@@ -21,6 +21,7 @@ from typing import TypeVar
 import trio
 
 from tickr.errors import StoreUnavailable
+from tickr.failpoints import reach_in_thread
 from tickr.store import migrate
 from tickr.store.contract import Clock
 from tickr.store.sqlite_errors import in_our_words, primary_code
@@ -122,8 +123,10 @@ class SqliteFile:
             with in_our_words(self.path):
                 db.execute("BEGIN IMMEDIATE")
                 answer = work(db)
+            reach_in_thread("store.before_commit")
             with in_our_words(self.path, committing=True):
                 db.execute("COMMIT")
+            reach_in_thread("store.after_commit")
             self.last_write_failed = False
         except StoreUnavailable:
             self.last_write_failed = True

@@ -18,6 +18,7 @@ import trio
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
+from tickr.failpoints import reach
 from tickr.index.contract import MAX_POP, Index
 from tickr.jobs import DEFAULT_QUEUE, Job
 from tickr.store.contract import Store
@@ -124,7 +125,9 @@ class Claimer:
         return []
 
     async def _claim(self, node: str, ids: list[str], limit: int) -> None:
+        await reach("claim.after_pop")
         jobs = await self._store.claim(ids, node=node, types=self._types)
+        await reach("claim.after_commit")
         self._slots.start(jobs)
         if jobs:
             self._step_back_s = STEP_BACK_S
@@ -140,6 +143,7 @@ class Claimer:
     async def _claim_due(self, node: str, limit: int) -> bool:
         """Claim straight from the store, whatever the index says. Returns whether there was anything."""
         jobs = await self._store.claim_due(limit, node=node, types=self._types)
+        await reach("claim.after_commit")
         self._slots.start(jobs)
         return bool(jobs)
 

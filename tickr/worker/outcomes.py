@@ -19,6 +19,7 @@ import trio
 from tickr.announce import Announcer
 from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
+from tickr.failpoints import reach
 from tickr.jobs import WAITING, Failure, Job, Note, Outcome
 from tickr.store.contract import MAX_BATCH, Store
 from tickr.worker.notes import MAX_IN_LINE, Notepad, Notes
@@ -98,6 +99,7 @@ class Outcomes:
         return [None] * len(batch)
 
     async def _note(self, notes: Sequence[Note]) -> None:
+        await reach("notes.before_store")
         while True:
             try:
                 await self._store.note(notes)
@@ -110,7 +112,9 @@ class Outcomes:
                 return
 
     async def _end(self, outcomes: Sequence[Outcome]) -> None:
+        await reach("outcomes.before_store")
         after = await self._finish(outcomes)
+        await reach("outcomes.after_commit")
         for outcome, job in zip(outcomes, after, strict=True):
             if self._unsettled.get(outcome.job.id) == outcome.job.fence:
                 del self._unsettled[outcome.job.id]
@@ -119,6 +123,7 @@ class Outcomes:
         self._settled.set()
         waiting = [job.entry() for job in after if job is not None and job.state in WAITING]
         await self._announcer.announce(waiting, at=self._store.now_us())
+        await reach("outcomes.after_announce")
 
     async def _finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
         while True:

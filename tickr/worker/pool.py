@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import trio
 
+from tickr.failpoints import reach
 from tickr.jobs import Job, Outcome
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob, StopReason
@@ -229,7 +230,9 @@ class Pool:
                 return
             running.task = task
             try:
+                await reach("run.before_handler")
                 outcome = await run_attempt(running, self._conditions)
+                await reach("run.after_handler")
             except BaseException:
                 self._forget(running)
                 raise

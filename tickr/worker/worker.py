@@ -15,6 +15,7 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.bell import Bell
+from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.store.contract import Running, Store
 from tickr.worker.attempt import StopReason
@@ -146,6 +147,7 @@ class Worker:
                 waiting.start_soon(wait, self._idle)
                 waiting.start_soon(wait, now)
         if not self._idle.is_set():
+            await reach("stop.before_hand_back")
             if running := self._pool.running:
                 log.warning("node.handing_back", jobs=len(running))
             self._pool.stop_all(StopReason.SHUTDOWN)
