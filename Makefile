@@ -1,12 +1,14 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean services style types
+.PHONY: help run test check soak clean services style types
 .SILENT:
 
 VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := tickr tests bench
+# Tests run in so many processes: most of them wait for servers most of the time.
+WORKERS := 3
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"
@@ -16,12 +18,16 @@ run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (mor
 	exec $(VENV)/bin/tickr serve $(ARGS)
 
 test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
-	echo "all tests …"
-	$(PY) -m pytest $(ARGS)
+	echo "all tests, side by side …"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+	$(if $(ARGS),,echo "three minutes of kills and faults …" && $(PY) -m pytest -m soak)
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
 	echo "fast tests …"
 	$(PY) -m pytest -q -m "not slow" $(ARGS)
+
+soak: services  ## kill and break everything under load for MINUTES=60, and check every promise (one table at the end)
+	$(PY) -m tests.faults.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 clean:  ## remove the virtual environment and everything that was built; data stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -40,7 +46,7 @@ types: $(VENV)/.dev
 # the docs. Where they cannot be installed, the tests that need them are skipped (and fail with CI=true).
 services: $(VENV)/.dev
 	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
-	  mariadb-server-core mariadb-client-core redis-tools curl nodejs chromium || test "$$CI" != true
+	  mariadb-server-core mariadb-client-core redis-tools libfaketime curl nodejs chromium || test "$$CI" != true
 
 # Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(VENV)/.made

@@ -29,6 +29,7 @@ class TickrProcess(Child):
 
     Attributes:
       url: ``http://127.0.0.1:port``, the same over restarts.
+      variables: the environment that the next start adds.
       folder: the node's working directory; the log stands in ``log`` there.
     """
 
@@ -52,7 +53,7 @@ class TickrProcess(Child):
         flags = {"--store": store, "--index": index, "--workers": workers, "--roles": roles}
         self._arguments = [str(word) for name, value in flags.items() if value is not None for word in (name, value)]
         self._arguments += [*arguments, *([app] if app else [])]
-        self._variables = dict(variables or {})
+        self.variables = dict(variables or {})
         self._python_path = [ROOT, *python_path]
 
     def command(self) -> list[str]:
@@ -61,7 +62,7 @@ class TickrProcess(Child):
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TICKR_")}
         path = os.pathsep.join(map(str, self._python_path))
-        return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self._variables}
+        return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self.variables}
 
     def answers(self) -> bool:
         return self.readiness() == 200

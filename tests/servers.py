@@ -7,10 +7,13 @@ that it tests.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,10 +23,16 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.children import Child, NotReady, free_port
+from tests.children import POLL_S, Child, NotReady, free_port
 
 # Not on every user's PATH; Debian keeps mariadbd there.
 SBIN = os.environ.get("TICKR_TEST_SBIN", "/usr/sbin:/usr/local/sbin:/sbin")
+
+FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+LEAST_CONNECTIONS = 10
+"""The lowest ``max_connections`` that MariaDB takes."""
+NOBODYS_PORT = 1
+"""A port on which no test ever starts a Redis, whose content a replica would take over."""
 
 
 def program(*names: str) -> str | None:
@@ -52,6 +61,16 @@ def missing_for_redis() -> str | None:
     return None if program("redis-server", "redis-check-rdb") else "redis-server not found"
 
 
+def faketime() -> str | None:
+    """Return the path of libfaketime, which gives a process a wall clock of its own, or None."""
+    return next(iter(sorted(glob.glob(os.environ.get("TICKR_TEST_FAKETIME", FAKETIME)))), None)
+
+
+def missing_for_clocks() -> str | None:
+    """Return what a process with a clock of its own lacks on this machine, or None if it can start."""
+    return None if faketime() else "libfaketime is not installed"
+
+
 def mysql_execute(url: str, sql: str, *, timeout_s: float = 30.0) -> list[list[str]]:
     """Run ``sql`` on the server of ``url`` and return the rows, every value as text and NULL as ``"NULL"``.
 
@@ -77,7 +96,7 @@ def mysql_execute(url: str, sql: str, *, timeout_s: float = 30.0) -> list[list[s
 
 
 class MariaDB(Child):
-    """A private MariaDB with a database ``tickr`` and a user who may do anything.
+    """A private MariaDB with a database ``tickr``, a user who may do anything and one who may do all in it.
 
     Args:
       tls: offer TLS with a certificate for ``localhost`` and ``127.0.0.1``, signed by ``ssl_ca``; without, the server
@@ -86,6 +105,7 @@ class MariaDB(Child):
 
     Attributes:
       url: ``mysql://tickr:…@127.0.0.1:port/tickr``, the same over restarts.
+      ordinary_url: the same for the user ``ordinary``, whom ``read_only`` and ``limit_connections`` meet.
       ssl_ca: path of the certificate authority's PEM file; None without TLS.
     """
 
@@ -97,6 +117,8 @@ class MariaDB(Child):
         super().__init__()
         self.port = free_port()
         self.url = f"mysql://tickr:t%2Fickr@127.0.0.1:{self.port}/tickr"
+        self.ordinary_url = self.url.replace("//tickr:", "//ordinary:")
+        self._places: list[socket.socket] = []
         self.ssl_ca = self.folder / "ca.pem" if tls else None
         self._options = [*(self._certificate() if tls else ["--skip-ssl"]), *options]
         self._data = self.folder / "data"
@@ -113,7 +135,9 @@ class MariaDB(Child):
     def _settings(self) -> list[str]:
         # As root the server insists on being told so; as anybody else it may not change its user.
         user = ["--user=root"] if os.geteuid() == 0 else []
-        return ["--no-defaults", f"--datadir={self._data}", "--innodb-log-file-size=32M", *user]
+        # A server that starts removes every temporary table from its tmpdir, also those of others, who then crash.
+        folders = [f"--datadir={self._data}", f"--tmpdir={self.folder}"]
+        return ["--no-defaults", *folders, "--innodb-log-file-size=32M", *user]
 
     def start(self, *, wait: bool = True) -> None:
         if not self._data.exists():
@@ -135,6 +159,8 @@ class MariaDB(Child):
             "CREATE DATABASE IF NOT EXISTS tickr CHARACTER SET utf8mb4;\n"
             "CREATE USER IF NOT EXISTS tickr@'%' IDENTIFIED BY 't/ickr';\n"
             "GRANT ALL ON *.* TO tickr@'%' WITH GRANT OPTION;\n"
+            "CREATE USER IF NOT EXISTS ordinary@'%' IDENTIFIED BY 't/ickr';\n"
+            "GRANT ALL ON tickr.* TO ordinary@'%';\n"
         )
 
     def command(self) -> list[str]:
@@ -160,6 +186,47 @@ class MariaDB(Child):
     def execute(self, sql: str) -> list[list[str]]:
         """Run ``sql`` in the database ``tickr``; see ``mysql_execute``."""
         return mysql_execute(self.url, sql)
+
+    def read_only(self, on: bool) -> None:
+        """Refuse the ordinary user's writes with error 1290, as a server does that another has replaced; or not."""
+        self.execute(f"SET GLOBAL read_only = {'ON' if on else 'OFF'}")
+
+    def limit_connections(self, places: int | None) -> None:
+        """End the ordinary user's connections and let it have ``places`` at once, 0 to 10: beyond them is error 1040.
+
+        None, or a restart: as many as usual. Call it with None in between to change the number.
+        """
+        if places is None:
+            self._give_up_places()
+            self._execute_in_a_crowd("SET GLOBAL max_connections = DEFAULT, connect_timeout = DEFAULT")
+            return
+        # No server takes a limit below 10, so we take places ourselves and never log in. First the places, then the
+        # limit, then the killing, which the ordinary user answers by coming back at once.
+        self.execute("SET GLOBAL connect_timeout = 600")
+        for _ in range(LEAST_CONNECTIONS - places):
+            self._places.append(socket.create_connection(("127.0.0.1", self.port), timeout=5))
+            self._places[-1].recv(1)  # the greeting: from now on this one counts
+        self.execute(f"SET GLOBAL max_connections = {LEAST_CONNECTIONS}; KILL CONNECTION USER ordinary")
+
+    def _give_up_places(self) -> None:
+        while self._places:
+            self._places.pop().close()
+
+    def _execute_in_a_crowd(self, sql: str) -> None:
+        """Run ``sql`` though the ordinary user may be taking every place that becomes free, for a moment."""
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                self.execute(sql)
+                return
+            except OSError as error:
+                if "Too many connections" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
+
+    def kill(self) -> None:
+        self._give_up_places()
+        super().kill()
 
 
 class Redis(Child):
@@ -217,6 +284,20 @@ class Redis(Child):
         except redis.RedisError as error:  # BusyLoading is one
             raise OSError(str(error)) from None
 
+    def readonly(self, on: bool) -> None:
+        """Answer writes with READONLY, as the replica of a server that is not there; or be a server by itself again."""
+        with self.client() as client:
+            if on:
+                client.replicaof("127.0.0.1", NOBODYS_PORT)
+            else:
+                client.replicaof("NO", "ONE")
+
+    def limit_memory(self, n_bytes: int) -> None:
+        """Answer writes with OOM as long as more than ``n_bytes`` are in use; 0 takes the limit away."""
+        with self.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", n_bytes)
+
     def flush(self) -> None:
         """FLUSHALL."""
         with self.client() as client:
@@ -241,6 +322,7 @@ class Redis(Child):
 if __name__ == "__main__":  # `make test` asks what to install
     no_curl = None if shutil.which("curl") else "curl is not installed (the examples in the docs use it)"
     no_node = None if shutil.which("node") else "node is not installed (it runs the feed's client in JavaScript)"
-    lacks = [missing for missing in (missing_for_mysql(), missing_for_redis(), no_curl, no_node) if missing]
+    servers = (missing_for_mysql(), missing_for_redis(), missing_for_clocks())
+    lacks = [missing for missing in (*servers, no_curl, no_node) if missing]
     print("; ".join(lacks))
     sys.exit(bool(lacks))

@@ -6,13 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
+from trio_mysql import err
 
 from tests.children import NotReady
 from tests.servers import MariaDB, Redis, mysql_execute
+from tests.waiting import eventually
+from tickr.store.mysql_address import parse
+from tickr.store.mysql_driver import Connection
 
 
 def test_databases_come_fresh(mysql_url: str) -> None:
@@ -46,6 +51,60 @@ def test_a_frozen_server_accepts_and_says_nothing(mysql_private_server: MariaDB)
         mysql_execute(mysql_private_server.url, "SELECT 1", timeout_s=0.3)
     mysql_private_server.cont()
     assert mysql_private_server.execute("SELECT 1") == [["1"]]
+
+
+def test_mariadb_is_read_only_for_the_ordinary_user_for_a_while(mysql_private_server: MariaDB) -> None:
+    server = mysql_private_server
+    mysql_execute(server.ordinary_url, "CREATE TABLE t (a INT)")
+    server.read_only(True)
+    with pytest.raises(OSError, match="1290"):
+        mysql_execute(server.ordinary_url, "INSERT INTO t VALUES (1)")
+    assert mysql_execute(server.ordinary_url, "SELECT a FROM t") == []
+    server.read_only(False)
+    mysql_execute(server.ordinary_url, "INSERT INTO t VALUES (1)")
+
+
+async def test_mariadb_has_no_more_connections_for_the_ordinary_user(mysql_private_server: MariaDB) -> None:
+    server = mysql_private_server
+    with closing(Connection(parse(server.ordinary_url), None)) as killed:
+        await killed.open(5)
+        server.limit_connections(2)
+        with pytest.raises(err.OperationalError, match="2013"):
+            await killed.execute("SELECT 1")
+
+    async def one_more() -> Connection | None:
+        connection = Connection(parse(server.ordinary_url), None)
+        try:
+            await connection.open(5)
+        except err.OperationalError as error:
+            if error.args[0] != 1040:
+                raise
+            return None
+        return connection
+
+    # The places of those who have left become free by and by.
+    with closing(await eventually(one_more)), closing(await eventually(one_more)):
+        assert await one_more() is None
+    server.limit_connections(None)
+    server.limit_connections(0)
+    assert await one_more() is None
+    server.limit_connections(None)
+    assert mysql_execute(server.ordinary_url, "SELECT @@max_connections, @@connect_timeout") == [["151", "10"]]
+
+
+def test_redis_is_read_only_or_full_for_a_while(redis_server: Redis) -> None:
+    with redis_server.client() as client:
+        client.set("a", "1")
+        redis_server.readonly(True)
+        with pytest.raises(redis.ReadOnlyError):
+            client.set("a", "2")
+        redis_server.readonly(False)
+        redis_server.limit_memory(1)
+        with pytest.raises(redis.OutOfMemoryError):
+            client.set("a", "2")
+        assert client.get("a") == "1"
+        redis_server.limit_memory(0)
+        assert client.set("a", "2")
 
 
 def test_redis_forgets_on_a_kill_and_goes_back_to_a_snapshot(redis_server: Redis) -> None:

@@ -22,3 +22,13 @@ async def eventually(look: Callable[[], Awaitable[Found | None]], *, within_s: f
             if found is not None and found is not False:
                 return found
             await trio.sleep(PAUSE_S)
+
+
+def happens(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    """Return ``condition`` as something that ``eventually`` can ask."""
+
+    async def look() -> bool:
+        await trio.lowlevel.checkpoint()
+        return condition()
+
+    return look

@@ -30,13 +30,14 @@ class TooLate(Exception):
 
 
 class Ticket(Generic[Item, Answer]):
-    """One item on its way, and where its answer will be."""
+    """One item on its way, and where its answer will be. ``asked``: somebody wants to hear it."""
 
-    __slots__ = ("answer", "done", "item", "size_bytes")
+    __slots__ = ("answer", "asked", "done", "item", "size_bytes")
 
     def __init__(self, item: Item, size_bytes: int) -> None:
         self.item = item
         self.size_bytes = size_bytes
+        self.asked = False
         self.done = trio.Event()
         self.answer: outcome.Outcome[Answer] | None = None
 
@@ -50,7 +51,8 @@ class Batcher(Generic[Item, Answer]):
 
     Args:
       flush: takes 1..max_items items and returns as many answers in the same order. If it raises, every item of that
-        batch gets the error and the next batch goes on.
+        batch gets the error and the next batch goes on; unless nobody asked for an item's answer (``put_nowait``), so
+        that the error would be heard by nobody: then it ends ``run``.
       max_items, max_bytes: bounds of one batch; a single item over ``max_bytes`` goes alone.
       max_waiting: bound of the line, in items.
     """
@@ -71,6 +73,11 @@ class Batcher(Generic[Item, Answer]):
         self._arrived = trio.Event()
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken: ``close`` was called, or ``run`` has ended."""
+        return self._closed
+
     def __len__(self) -> int:
         """How many items wait for their flush, the one in flight not counted."""
         return len(self._waiting)
@@ -86,6 +93,7 @@ class Batcher(Generic[Item, Answer]):
         Cancellation: an item still in the line is taken out of it; one in flight goes on without its asker.
         """
         ticket = self.put_nowait(item, size_bytes)
+        ticket.asked = True
         try:
             with trio.CancelScope() as waiting:
                 if within_s is not None:
@@ -124,6 +132,7 @@ class Batcher(Generic[Item, Answer]):
     async def run(self) -> None:
         """Flush until closed and empty.
 
+        Raises: what a flush raised, if nobody else would hear of it; the items behind it are told ``Overloaded``.
         Cancellation: what is in flight has the outcome that ``flush`` leaves; everything not answered is told
         ``Overloaded``, so that no asker waits for ever.
         """
@@ -145,6 +154,8 @@ class Batcher(Generic[Item, Answer]):
         except Exception as error:
             for ticket in batch:
                 ticket.settle(outcome.Error(error))
+            if not all(ticket.asked for ticket in batch):
+                raise
         except BaseException:
             self._abandon(batch)
             raise

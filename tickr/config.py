@@ -49,6 +49,11 @@ class Setting(NamedTuple):
         return None if self.secret else f"--{self.name.replace('_', '-')}"
 
     @property
+    def may_be_secret(self) -> bool:
+        """Whether a value of it may hold a password."""
+        return self.secret or self.metavar == "URL"
+
+    @property
     def shown_default(self) -> str:
         """The default as an operator would write it."""
         default: Any = self.default
@@ -172,6 +177,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
 
+    def __repr__(self) -> str:
+        """Leaves out what may hold a password, and what is as it is by default: whoever holds this may be logged."""
+        said = {
+            name: getattr(self, name) for name, setting in SETTINGS.items() if getattr(self, name) != setting.default
+        }
+        parts = (f"{name}={'…' if SETTINGS[name].may_be_secret else repr(value)}" for name, value in said.items())
+        return f"Config({', '.join(parts)})"
+
     @property
     def exposed(self) -> bool:
         """Whether others than this machine reach an API that asks nobody who they are."""
@@ -237,7 +250,7 @@ def _nearest(name: str) -> str:
 
 
 def _repeated(setting: Setting, value: object) -> str:
-    return "" if setting.secret or setting.metavar == "URL" else f", not {reprlib.repr(value)}"
+    return "" if setting.may_be_secret else f", not {reprlib.repr(value)}"
 
 
 def describe() -> str:

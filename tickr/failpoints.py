@@ -78,8 +78,12 @@ POINTS = {
 
 VARIABLE = "TICKR_FAILPOINTS"
 ACTIONS = "kill, raise, hang, sleep:<seconds>"
+FORMS = "name=action, name=action@3 or name=action@20%"
 
-_parts = re.compile(r"([a-z_.]+)=(kill|raise|hang|sleep)(?::(\d+(?:\.\d+)?))?(?:@(\d+(?:\.\d+)?)(%?))?").fullmatch
+_parts = re.compile(
+    r"([^=]+)=(?:(kill|raise|hang)|sleep:(\d+(?:\.\d+)?))(?:@(?:(\d+)|(\d+(?:\.\d+)?)%))?", re.ASCII
+).fullmatch
+"""Name, what to do, seconds to sleep, from which time on, in how many of a hundred."""
 
 
 class FailpointError(Exception):
@@ -166,23 +170,29 @@ def _strike(point: _Point) -> None:
 def parse(text: str) -> dict[str, Action]:
     """Return the actions by point that ``text`` asks for, as ``TICKR_FAILPOINTS`` has them.
 
-    ``name=action`` with commas between; ``@3`` after the action passes the point twice first, ``@20%`` strikes one
-    time in five. Raises: ConfigError, with all faults.
+    ``name=action`` with commas between; ``@3`` after the action passes the point twice first and strikes each time from
+    then on, ``@20%`` strikes one time in five. Raises: ConfigError, with all faults.
     """
-    found, faults = {}, []
+    found: dict[str, Action] = {}
+    faults: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _parts(part)
-        if match is None or (match[2] == "sleep") != (match[3] is not None) or (match[4] and not float(match[4])):
-            faults.append(f'"{part}" is no failpoint: write name=action, where action is one of {ACTIONS}.')
+        if match is None:
+            faults.append(f'"{part}" is no failpoint: write {FORMS}, where action is one of {ACTIONS}.')
             continue
-        name, what, seconds, number, percent = match.groups()
+        name, what, seconds, first, percent = match.groups()
         if name not in POINTS:
             near = difflib.get_close_matches(name, POINTS, n=1)
             faults.append(f'There is no failpoint "{name}".' + (f' Did you mean "{near[0]}"?' if near else ""))
-            continue
-        chance = float(number) / 100 if percent else 1.0
-        passes = int(float(number)) - 1 if number and not percent else 0
-        found[name] = Action(what, float(seconds or 0), chance, passes)
+        elif name in found:
+            faults.append(f'"{name}" stands there twice.')
+        elif first is not None and int(first) < 1:
+            faults.append(f'"{part}" strikes from no time on: the first is @1.')
+        elif percent is not None and not 0 < float(percent) <= 100:
+            faults.append(f'"{part}" strikes never, or more than each time: up to @100% there is.')
+        else:
+            chance = float(percent) / 100 if percent else 1.0
+            found[name] = Action(what or "sleep", float(seconds or 0), chance, int(first or 1) - 1)
     if faults:
         raise ConfigError([f"{VARIABLE}: {fault}" for fault in faults])
     return found
@@ -197,8 +207,11 @@ def arm(actions: dict[str, Action]) -> None:
 def armed(name: str, call: Callable[[], Awaitable[None]]) -> Iterator[None]:
     """Inside the block, have ``call`` awaited by whoever reaches ``name``; for tests inside one process."""
     assert name in POINTS, name
+    before = _armed.get(name)
     _armed[name] = call
     try:
         yield
     finally:
         del _armed[name]
+        if before is not None:
+            _armed[name] = before

@@ -28,6 +28,12 @@ MAX_TIMEOUT_S = 30 * 86_400.0
 """Longest time-out of one attempt, in seconds."""
 MAX_CRASHES = 3
 """A job whose node was lost this often is failed as ``crashed``: a poison job must not eat the fleet."""
+SUSPECT_CRASHES = MAX_CRASHES - 1
+"""A job whose node was lost this often is a *suspect*: the next time may be its last, so nodes start them singly.
+
+Jobs that ran beside a poison job are lost, taken back and started together with it. Were they still together the third
+time, all of them would fail for what one of them does.
+"""
 
 TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}"
 """What the name of a job type looks like, whole; ``is_type`` asks it."""
@@ -143,6 +149,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def state_at(self, now: int) -> State:
         """Return the state as everybody outside sees it at ``now``: READY before ``run_at`` is ``scheduled``."""
         return State.SCHEDULED if self.state is State.READY and self.run_at > now else self.state
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it would be failed if its node were lost once more."""
+        return self.crashes >= SUSPECT_CRASHES
 
     def entry(self) -> Entry:
         return Entry(self.id, self.queue, self.priority, self.run_at)

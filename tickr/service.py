@@ -23,7 +23,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -61,6 +62,8 @@ RELEASE_S = 2.0
 """How long taking its own row away may take at a stop, in seconds; otherwise the row ends by itself."""
 HTTP_GRACE_S = 5.0
 """How long requests at work have at a stop, in seconds."""
+ENDS_WITHIN_S = 8.0
+"""How long a node that an error has ended waits for handlers that ignore their cancellation, in seconds."""
 
 log = structlog.get_logger("tickr.service")
 
@@ -133,6 +136,24 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
+@contextlib.contextmanager
+def _ending_within(seconds: float, error: BaseException) -> Iterator[None]:
+    """End the process with exit code 1 if the block takes longer: from another thread, as it may wait for ever."""
+
+    def end() -> None:
+        log.error("node.failed", error=str(error), exc_info=error)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _Announced:
     """Calls back where nobody waits in ``nursery.start``."""
 
@@ -198,24 +219,37 @@ class _Node:
             await self._live_at(sock, started)
 
     async def _live_at(self, sock: socket.socket | None, started: Started) -> None:
-        # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
-        async with trio.open_nursery() as tasks:
-            async with (
-                open_store(self.config.store, clock=self._clock) as store,
-                open_index(self.config.index) as index,
-                open_bell(self.config.index) as bell,
-            ):
-                store.on_events(partial(bell.ring_nowait, Ring("feed")))
-                served = index if self._serves(index) else None
-                ports = _Ports(store, index, bell, Announcer(store, served, bell))
-                worker = await self._live_on(ports, tasks, sock, started)
-            if worker and worker.zombies:
-                self._leave_behind(worker.zombies)
+        with contextlib.ExitStack() as ended:
+            # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
+            async with trio.open_nursery() as tasks:
+                try:
+                    async with (
+                        open_store(self.config.store, clock=self._clock) as store,
+                        open_index(self.config.index) as index,
+                        open_bell(self.config.index) as bell,
+                    ):
+                        worker = await self.live_on(self.wired(store, index, bell), tasks, sock, started)
+                except BaseException as error:  # Cancelled, if it is a worker task that failed
+                    if self._owns_process:
+                        ended.enter_context(_ending_within(ENDS_WITHIN_S, error))
+                    raise
+                if worker and worker.zombies:
+                    self._leave_behind(worker.zombies)
 
-    async def _live_on(
+    def wired(self, store: Store, index: Index, bell: Bell) -> _Ports:
+        """Return open ports as this node works on them."""
+        store.on_events(partial(bell.ring_nowait, Ring("feed")))
+        return _Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
+
+    async def live_on(
         self, ports: _Ports, tasks: trio.Nursery, sock: socket.socket | None, started: Started
     ) -> Worker | None:
-        """The nursery tree: going down the page everything starts, and it stops coming back up."""
+        """The nursery tree: going down the page everything starts, and it stops coming back up.
+
+        Args:
+          tasks: where handlers live; outermost of the program, see ``Pool``.
+          sock: where to serve HTTP; None: nowhere, submissions come through the handle alone.
+        """
         await forget_dead_neighbours(ports.store)
         lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
         await lease.register()

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII).fullmatch
@@ -159,6 +159,14 @@ def smtp(value: object) -> str:
     if not text.startswith(("smtp://", "smtps://")) or not urlsplit(text).hostname:
         raise ValueError(kinds)
     return text
+
+
+TORN_LOGIN = 'the URL must have "/", "?", "#" and "@" in a user name or password as %2F, %3F, %23 and %40'
+
+
+def has_torn_login(parts: SplitResult) -> bool:
+    """Return whether a sign in the login of a network URL was taken for its end; then none of it may be repeated."""
+    return "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc
 
 
 def _url(value: object, kinds: str) -> str:

@@ -130,7 +130,7 @@ def test_the_close_codes_are_those_of_the_program() -> None:
     assert set(schemas["ErrorCode"]["enum"]) == set().union(*feed.close_codes().values())
 
 
-@pytest.mark.parametrize("ending", feed.endings(), ids=lambda problem: problem.code)
+@pytest.mark.parametrize("ending", sorted(feed.endings(), key=lambda problem: problem.code), ids=lambda one: one.code)
 def test_what_is_said_at_the_end_is_as_the_document_says(ending: Problem) -> None:
     assert wire.fault_of_frame(event_socket.error_frame(ending)) is None
     if ending.code not in event_stream._QUIET_ENDINGS:

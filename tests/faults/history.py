@@ -80,6 +80,10 @@ class StoredEvent(msgspec.Struct, frozen=True):
       seq: number of its row.
       what: "created", "started", …
       version: None for ``progress`` and ``log``.
+      run_at: of the job after the change; None if not known.
+      why: kind of the error that is told with a change for the worse, like "crashed" or "shutdown".
+      node: id of the node that runs the job or ran it last.
+      note: number within its attempt, of ``progress`` and ``log``; otherwise 0.
     """
 
     seq: int
@@ -90,6 +94,10 @@ class StoredEvent(msgspec.Struct, frozen=True):
     state: str
     attempt: int
     at: int
+    run_at: int | None = None
+    why: str | None = None
+    node: str | None = None
+    note: int = 0
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ import tickr
 from tests.faults.history import Mark
 
 VARIABLE = "LEDGER"
+SPIN_S = 0.05
 
 jobs = tickr.Jobs()
 SOON = tickr.Backoff("constant", base=0.2, jitter=0.5)
@@ -110,3 +111,24 @@ def rude(job: tickr.Job, number: int, seconds: float = 3600.0) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             threading.Event().wait(min(1.0, until - time.monotonic()))
+
+
+@jobs.handler("chatty")
+async def chatty(job: tickr.Job, number: int) -> int:
+    """Says how far it is, and a line."""
+    with marked(job, number):
+        await job.progress(0.5, "half way")
+        await job.log("so far, so good")
+        return number
+
+
+@jobs.handler("clinging")
+async def clinging(job: tickr.Job, number: int) -> int:
+    """Ignores every cancellation, the first time that the job is started."""
+    with marked(job, number):
+        while job.fence == 1:
+            with suppress(trio.Cancelled):
+                await trio.sleep_forever()
+            with trio.CancelScope(shield=True):
+                await trio.sleep(SPIN_S)
+        return number

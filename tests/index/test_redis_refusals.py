@@ -52,12 +52,11 @@ def rejected(server: Redis, command: str) -> int:
 
 async def test_a_read_only_replica(redis_server: Redis, log: Log) -> None:
     async with index_at(redis_server.url) as index:
-        with redis_server.client() as client:
-            client.replicaof("127.0.0.1", free_port())
-            with pytest.raises(IndexUnavailable, match="read-only replica"):
-                await index.push([JOB], now=NOW)
-            await assert_stays_away(redis_server, index, log, reason="read-only replica")
-            client.replicaof("NO", "ONE")
+        redis_server.readonly(True)
+        with pytest.raises(IndexUnavailable, match="read-only replica"):
+            await index.push([JOB], now=NOW)
+        await assert_stays_away(redis_server, index, log, reason="read-only replica")
+        redis_server.readonly(False)
         await index.wait_available()
         await assert_works(index)
     assert events(log) == ["index.away", "index.back"]
@@ -68,22 +67,20 @@ async def test_turned_into_a_replica_while_a_pop_waits(redis_server: Redis) -> N
         async with trio.open_nursery() as nursery:
             nursery.start_soon(assert_pop_breaks, index)
             await pop_waits(redis_server)
-            with redis_server.client() as client:
-                client.replicaof("127.0.0.1", free_port())
-                await index.wait_unavailable()
-                client.replicaof("NO", "ONE")
+            redis_server.readonly(True)
+            await index.wait_unavailable()
+            redis_server.readonly(False)
         await index.wait_available()
         await assert_works(index)
 
 
 async def test_out_of_memory(redis_server: Redis, log: Log) -> None:
     async with index_at(redis_server.url) as index:
-        with redis_server.client() as client:
-            client.config_set("maxmemory", "1")
-            with pytest.raises(IndexUnavailable, match="maxmemory"):
-                await index.push([JOB], now=NOW)
-            await assert_stays_away(redis_server, index, log, reason="maxmemory")
-            client.config_set("maxmemory", "0")
+        redis_server.limit_memory(1)
+        with pytest.raises(IndexUnavailable, match="maxmemory"):
+            await index.push([JOB], now=NOW)
+        await assert_stays_away(redis_server, index, log, reason="maxmemory")
+        redis_server.limit_memory(0)
         await index.wait_available()
         await assert_works(index)
     assert events(log) == ["index.away", "index.back"]

@@ -22,6 +22,8 @@ from tickr.worker.hints import MAX_PAUSE_US
 class Slots:
     """Slots that are free until taken; ``free`` gives more."""
 
+    has_suspect = False
+
     def __init__(self, free: int) -> None:
         self.free = free
         self.started: list[Job] = []

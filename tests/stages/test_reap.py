@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.errors import StoreUnavailable
 from tickr.jobs import State
-from tickr.scheduler.reap import Reaper
+from tickr.scheduler.reap import SWEEP_S, Reaper
 
 
 async def test_a_dead_nodes_job_is_taken_back_and_announced(
@@ -23,6 +24,18 @@ async def test_a_dead_nodes_job_is_taken_back_and_announced(
     assert 15 <= trio.current_time() - began <= 17
     after = await stage.get(job)
     assert (after.state, after.crashes, after.attempt) == (State.READY, 1, 0)
+
+
+async def test_a_lease_ends_to_the_instant_however_the_sweeps_fall(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    (job,) = await stage.insert()
+    nursery.start_soon(Reaper(stage.store, stage.announcer).run)
+    await trio.testing.wait_all_tasks_blocked()
+    began = trio.current_time()
+    await stage.run_elsewhere(job, lease_s=14.6)  # just after a sweep, so the next one sees it
+    assert await stage.index.pop(["default"], 10) == [job.id]
+    assert trio.current_time() - began == pytest.approx(SWEEP_S + 14.6)
 
 
 async def test_a_node_that_keeps_its_lease_keeps_its_jobs(

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import trio
 
 from tickr import events
 from tickr.events import Event
 from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, Note, Outcome, State
 from tickr.store.contract import Node, Store
+from tickr.store.mysql_address import parse
+from tickr.store.mysql_pool import Pool
+from tickr.store.mysql_schema import bring_up
+from tickr.store.mysql_transactions import ServerClock, Transactions
 from tickr.store.open import open_store
 
 SECOND = 1_000_000
@@ -78,6 +84,16 @@ class MysqlBackend(Backend):
         from tests.servers import mysql_execute
 
         mysql_execute(self.url, sql)
+
+
+@asynccontextmanager
+async def transactions_on(url: str) -> AsyncIterator[Transactions]:
+    """Run transactions of a test's own on the MySQL at ``url``, which gets its tables if it has none."""
+    async with trio.open_nursery() as nursery:
+        pool = Pool(parse(url), None, nursery)
+        await bring_up(pool, asked=False)
+        yield Transactions(pool, ServerClock(None), 8_000_000)
+        await pool.aclose()
 
 
 # -- words for tests --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from tests.faults.proxy import Proxy, proxy_before
 from tests.store.backends import (
     MANY_BYTES,
     OOPS,
@@ -20,14 +21,15 @@ from tests.store.backends import (
     put_one,
     put_running,
     told,
+    transactions_on,
 )
-from tests.store.mysql_proxy import Proxy, proxy_before, transactions_on
 from tickr import events
 from tickr.events import Change, Event
 from tickr.jobs import Job, NewJob, Outcome, created
 from tickr.store import mysql_claims, mysql_feed, mysql_jobs
 from tickr.store.contract import Filter
 from tickr.store.mysql import MysqlStore, open_mysql
+from tickr.store.mysql_claims import Claimant
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import number, text
 
@@ -164,7 +166,7 @@ class Storm:
             self.jobs.append(new.id)
 
             async def claim(tx: Transaction, new: NewJob = new) -> Job:
-                return (await mysql_claims.claim(tx, [new.id], "n1", ["mail"]))[0]
+                return (await mysql_claims.claim(tx, [new.id], Claimant("n1", ["mail"], None)))[0]
 
             running = await self.hold(claim)
 

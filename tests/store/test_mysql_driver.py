@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from trio_mysql import err
 
+from tests.faults.proxy import proxy_before
 from tests.servers import MariaDB, mysql_execute
-from tests.store.mysql_proxy import proxy_before
 from tickr.errors import ConfigError
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_driver import Connection
@@ -119,7 +119,7 @@ class Sly(str):
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": 1}, ["a"], {"a"}, 1.5, float("nan"), True, bytearray(b"x"), Colour.RED, Sly("x"), object(),
+    [{"a": 1}, ["a"], {"a"}, 1.5, float("nan"), True, bytearray(b"x"), Colour.RED, Sly("x"), Sly,
      ("a", None), (("a",),), (1.5,), ({},)],
     ids=repr,
 )  # fmt: skip

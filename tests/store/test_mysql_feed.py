@@ -7,11 +7,21 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
+from tests.faults.cutting import cut_at
+from tests.faults.proxy import proxy_before
 from tests.servers import mysql_execute
-from tests.store.backends import MANY_BYTES, assert_lawful, end, new_job, noted, put_one, put_running, told
-from tests.store.mysql_proxy import proxy_before, transactions_on
+from tests.store.backends import (
+    MANY_BYTES,
+    assert_lawful,
+    end,
+    new_job,
+    noted,
+    put_one,
+    put_running,
+    told,
+    transactions_on,
+)
 from tests.store.test_mysql_crossing import insert, of
-from tests.store.test_mysql_rivals import cut_at
 from tests.waiting import eventually
 from tickr import events
 from tickr.errors import StoreUnavailable

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio_mysql import err
 
+from tests.faults.proxy import proxy_before
 from tests.servers import MariaDB, mysql_execute
-from tests.store.mysql_proxy import proxy_before
 from tests.waiting import eventually
 from tickr.store import mysql_pool
 from tickr.store.mysql_address import parse

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 import trio
 
+from tests.faults.cutting import cut_at
+from tests.faults.proxy import proxy_before
 from tests.servers import mysql_execute
-from tests.store.backends import OOPS, a_node, join, new_job, put, put_one, put_running, start, told
-from tests.store.mysql_proxy import proxy_before, transactions_on
+from tests.store.backends import OOPS, a_node, join, new_job, put, put_one, put_running, start, told, transactions_on
 from tests.waiting import eventually
 from tickr.errors import JobNotFound, StoreError, StoreUnavailable
 from tickr.jobs import Job, Outcome, State
 from tickr.store import mysql_claims
 from tickr.store.contract import Filter
 from tickr.store.mysql import MysqlStore, open_mysql
+from tickr.store.mysql_claims import Claimant
 from tickr.store.mysql_transactions import Transaction
 
 # -- rivals -----------------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ async def test_a_claim_neither_takes_nor_awaits_the_lock_of_its_nodes_row(mysql_
         assert [job.id for job in await rival.run(hold, within_s=5)] == [jobs[0].id]
 
         async def claim_and_wait(tx: Transaction) -> None:
-            assert await mysql_claims.claim(tx, [jobs[1].id], "n1", ["mail"])
+            assert await mysql_claims.claim(tx, [jobs[1].id], Claimant("n1", ["mail"], None))
             assert await store.heartbeat("n1", lease_s=15) is not None
             assert await store.expire("n1", lease_until=(await store.nodes())[0].lease_until or 0)
 
@@ -213,32 +214,6 @@ async def test_a_heartbeat_waits_for_no_other_call(mysql_url: str) -> None:
 
 
 # -- cancellation -----------------------------------------------------------------------------------------------------
-
-
-class CutAfter(trio.abc.Instrument):
-    """Cancels ``scope`` when the task that runs in it has been parked so many times."""
-
-    def __init__(self, task: trio.lowlevel.Task, parks: int, scope: trio.CancelScope) -> None:
-        self.task, self.left, self.scope = task, parks, scope
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.left -= 1
-            if self.left == 0:
-                self.scope.cancel()
-
-
-async def cut_at(parks: int, call: Callable[[], Awaitable[object]]) -> bool:
-    """Call, and cancel at the ``parks``-th await that really waits. Return whether that came too late."""
-    scope = trio.CancelScope()
-    instrument = CutAfter(trio.lowlevel.current_task(), parks, scope)
-    trio.lowlevel.add_instrument(instrument)
-    try:
-        with scope:
-            await call()
-    finally:
-        trio.lowlevel.remove_instrument(instrument)
-    return not scope.cancel_called
 
 
 async def test_a_cut_at_any_await_leaves_nothing_half_done(mysql_url: str) -> None:

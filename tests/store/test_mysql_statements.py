@@ -11,8 +11,7 @@ import pytest
 import trio
 
 from tests.servers import MariaDB, mysql_execute
-from tests.store.backends import OOPS, SECOND, join, new_job, put, start, told
-from tests.store.mysql_proxy import transactions_on
+from tests.store.backends import OOPS, SECOND, join, new_job, put, start, told, transactions_on
 from tickr.errors import SchemaMismatch, StoreError, StoreUnavailable
 from tickr.events import MAX_RESULT_BYTES
 from tickr.jobs import Failure, Outcome
@@ -203,7 +202,7 @@ async def explain(tx: Transaction, sql: str, *parameters: Parameter) -> list[tup
 
 KEYS = tuple(uuid.UUID(int=number).bytes for number in range(500))
 BY_KEY = [
-    (mysql_claims.CLAIMABLE, (KEYS, NOW, ("mail",), "n1")),
+    (mysql_claims.CLAIMABLE, (KEYS, NOW, ("mail",), 3, "n1")),
     (mysql_claims.START, ("n1", NOW, KEYS)),
     (mysql_claims.LOCK_BY_IDS, (KEYS,)),
     (mysql_feed.LOCK_FENCES, (KEYS,)),

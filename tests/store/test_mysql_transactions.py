@@ -11,9 +11,9 @@ import pytest
 import trio
 from trio_mysql import err
 
+from tests.faults.proxy import proxy_before
 from tests.servers import MariaDB, mysql_execute
 from tests.store.backends import a_node, end, new_job, put, put_one, start, told, told_of
-from tests.store.mysql_proxy import proxy_before
 from tests.waiting import eventually
 from tickr.errors import StoreUnavailable
 from tickr.jobs import Outcome, State

@@ -346,7 +346,7 @@ async def test_a_write_costs_one_sync_of_the_log(place: SqliteBackend) -> None:
 
 
 QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
-    "one to claim": lambda db: sqlite_reads.claimable_ids(db, 1, ["mail"], START + SECOND),
+    "one to claim": lambda db: sqlite_reads.claimable_ids(db, 1, ["mail"], 3, START + SECOND),
     "the best of each queue": lambda db: sqlite_reads.due(db, 1, START + SECOND),
     "a page of the scan": lambda db: sqlite_reads.waiting_after(db, None, 5),
     "some by id": lambda db: sqlite_reads.jobs_by_id(db, [new_id() for _ in range(5)]),

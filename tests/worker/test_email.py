@@ -301,12 +301,32 @@ async def test_login() -> None:
     assert "AUTH PLAIN AHVzQGVyAHA6dw==" in server.said
 
 
-async def test_refused_login_does_not_tell_the_password() -> None:
-    async with smtp({"AUTH": "535 no"}) as server, mailing(f"smtp://user:CANARY@127.0.0.1:{server.port}") as bench:
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("535 5.7.8 no such user", "our login: 535 5.7.8 no such user"),
+        ("500 unknown: AUTH PLAIN AHVzZXIAQ0FOQVJZLTE3", "our login: 500"),
+        ("500 unknown: Q0FOQVJZLTE3", "our login: 500"),
+        ("500 CANARY-17 is no password", "our login: 500"),
+    ],
+)
+async def test_refused_login_does_not_tell_the_password(reply: str, told: str) -> None:
+    async with smtp({"AUTH": reply}) as server, mailing(f"smtp://user:CANARY-17@127.0.0.1:{server.port}") as bench:
         outcome = await bench.run(claimed("email", ORIGINAL))
     assert outcome.kind == "retried"
     assert outcome.failure is not None
+    assert outcome.failure.message.endswith(told)
     assert "CANARY" not in outcome.failure.message + (outcome.failure.traceback or "")
+    assert "Q0FOQVJZ" not in outcome.failure.message + (outcome.failure.traceback or "")
+
+
+async def test_a_password_that_cannot_be_sent_is_not_told_either() -> None:
+    async with smtp() as server, mailing(f"smtp://user:CANARY-%C3%BC@127.0.0.1:{server.port}") as bench:
+        outcome = await bench.run(claimed("email", ORIGINAL))
+    assert outcome.failure is not None
+    assert "must be ASCII" in outcome.failure.message
+    assert "\xfc" not in f"{outcome.failure}"
+    assert "CANARY" not in f"{outcome.failure}"
 
 
 @pytest.mark.parametrize("implicit", [False, True])

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import structlog
 import trio
 import trustme
 
@@ -90,6 +91,7 @@ async def test_what_may_be_better_next_time_is_tried_again(status: str) -> None:
         (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), 3600),
         (format_datetime(datetime.now(UTC) - timedelta(days=9), usegmt=True), 0),
     ],
+    ids=["seconds", "none", "too many", "a date to come", "a date gone by"],
 )
 async def test_retry_after_is_honoured_within_bounds(header: str, seconds: float) -> None:
     async with serving(reply("503 Away", b"", f"Retry-After: {header}")) as server:
@@ -297,6 +299,8 @@ async def test_redirects_end() -> None:
         {"headers": {"X\r\nY": "a"}},
         {"headers": {"": "a"}},
         {"headers": {"X Y": "a"}},
+        {"headers": {"X": " a"}},
+        {"headers": {"X": "a\t"}},
         {"method": "CONNECT"},
         {"method": "GET / HTTP/1.1\r\nX:"},
         {"timeout": 0},
@@ -311,6 +315,44 @@ async def test_what_must_not_be_sent_is_final(options: dict[str, Any]) -> None:
         with pytest.raises(GiveUp):
             await private(server.url(), **options)
     assert server.requests == []
+
+
+CANARY = "CANARY-17"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"url": f"http://user:{CANARY}@host/"},
+        {"url": f"http://user:{CANARY}/x@host/"},
+        {"url": f"http://host:{CANARY}/"},
+        {"url": f"http://[{CANARY}]/"},
+        {"url": f"{CANARY}://host/"},
+        *({"headers": {"Authorization": f"Bearer {CANARY}{end}"}} for end in (" ", "\t", "\n", "\x00", "€")),
+        {"headers": {"Authorization": f" Bearer {CANARY}"}},
+        {"headers": {f"Authorization: Bearer {CANARY}": ""}},
+        {"method": CANARY},
+        {},  # these are sent, and come back
+    ],
+)
+@pytest.mark.parametrize(
+    "before", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+)
+async def test_what_is_told_of_a_failure_quotes_neither_the_request_nor_the_answer(
+    request_: dict[str, Any], before: bytes
+) -> None:
+    async def echo(server: Server, stream: trio.abc.Stream, request: bytes) -> None:
+        await stream.send_all(before + request)
+
+    jobs = Jobs()
+    builtin.register(jobs, http_allow_private=True, smtp=None)
+    async with serving(echo) as server, running_pool(jobs) as bench:
+        url = server.url(path=f"/{CANARY}?key={CANARY}")
+        with structlog.testing.capture_logs() as logged:
+            outcome = await bench.run(claimed("http", {"url": url, **request_}))
+    assert outcome.failure is not None
+    assert outcome.failure.message
+    assert CANARY not in f"{outcome.failure} {logged}"
 
 
 async def test_headers_go_out_as_latin_1() -> None:

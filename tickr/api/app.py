@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
 from quart import Quart, Request, Response, request
 from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
@@ -22,7 +23,7 @@ from tickr.api.connection import Connection
 from tickr.api.context import Context
 from tickr.api.event_socket import EventSocket
 from tickr.api.listener import Audience
-from tickr.api.protocol import Link
+from tickr.api.protocol import Links
 
 Direct = Callable[[Request], Awaitable[Response]]
 """A call that needs one body and gives one answer. What it raises becomes a problem."""
@@ -38,6 +39,7 @@ class Edge(QuartTrio):
       context: what the routes work with.
       guard: who may ask.
       in_flight: requests being worked on; written by ``Connection``.
+      arriving: of these, the bodies that are not whole, the oldest first: the scope of the reading, and since when.
       audience: who listens to the feed.
       links: the connections that are open; written by ``serve_connection``.
       direct: calls that ``Connection`` answers beside Quart, by method and path; written by ``add_direct_rule``.
@@ -48,8 +50,9 @@ class Edge(QuartTrio):
     context: Context
     guard: Guard
     in_flight: int
+    arriving: dict[trio.CancelScope, float]
     audience: Audience
-    links: set[Link]
+    links: Links
     direct: dict[tuple[str, str], Direct]
 
     def add_direct_rule(self, path: str, name: str, call: Direct) -> None:
@@ -86,8 +89,9 @@ def create_app(context: Context) -> Edge:
     app.context = context
     app.guard = Guard(context.config)
     app.in_flight = 0
+    app.arriving = {}
     app.audience = Audience()
-    app.links = set()
+    app.links = Links()
     app.direct = {}
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False

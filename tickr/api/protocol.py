@@ -2,9 +2,11 @@
 
 Hypercorn 0.18 lets an error on one connection end the whole server (a websocket handshake with a body, a bad h2c
 upgrade), never closes a connection after a bad websocket handshake, answers 400 to a good last request that is followed
-by stray bytes, writes without a deadline, and may wait for ever on a connection it has closed itself. HTTP/2 is left
-out: Tickr's clients do not need it, and each protocol is one more way in. What Hypercorn refuses by itself is told as a
-problem document, too.
+by stray bytes, takes a body of two lengths, writes without a deadline, and may wait for ever on a connection it has
+closed itself. HTTP/2 is left out: Tickr's clients do not need it, and each protocol is one more way in. What Hypercorn
+refuses by itself is told as a problem document, too.
+
+State: ``Links``, the open connections of a server, written here alone.
 """
 
 from __future__ import annotations
@@ -45,17 +47,42 @@ PIECE_BYTES = 64 * 1024
 MAX_READ = 64 * 1024
 """Bytes read from a client at once."""
 
+IDLE_PATIENCE_S = 1.0
+"""So long at least a connection may idle, in seconds, also when others need its place."""
+
 log = structlog.get_logger("tickr.http")
 
 _REFUSALS = {
     400: Problem(400, "bad_request", "This is not a valid HTTP request."),
     431: Problem(431, "headers_too_large", "The headers are too large."),
     501: Problem(501, "not_implemented", "Only chunked transfer encoding is understood."),
+    505: Problem(505, "http_version_not_supported", "Tickr speaks HTTP/1.1."),
 }
 
 
+class Links(set["Link"]):
+    """The connections that are open.
+
+    Attributes:
+      idle: those that wait for a request, the whole of its head included; since when, the longest first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle: dict[Link, float] = {}
+
+    def make_room(self) -> bool:
+        """Close the connection that has idled for longest; return whether there was one that may be closed."""
+        longest, since = next(iter(self.idle.items()), (None, 0.0))
+        if longest is None or trio.current_time() - since < IDLE_PATIENCE_S:
+            return False
+        del self.idle[longest]
+        longest.close_if_idle()
+        return True
+
+
 async def serve_connection(
-    stream: trio.SocketStream, *, app: ASGIWrapper, config: Config, context: WorkerContext, links: set[Link]
+    stream: trio.SocketStream, *, app: ASGIWrapper, config: Config, context: WorkerContext, links: Links
 ) -> None:
     """Serve one connection until it closes; it is closed when this returns.
 
@@ -65,7 +92,7 @@ async def serve_connection(
       links: has the connection in it as long as it is open.
     Cancellation: its requests are cancelled and it is closed; what is written in a shield ends at once after ``hurry``.
     """
-    link = Link(app, config, context, ConnectionState({}), stream)
+    link = Link(links.idle, app, config, context, ConnectionState({}), stream)
     links.add(link)
     try:
         await link
@@ -73,6 +100,7 @@ async def serve_connection(
         log.warning("http.connection_failed", errors=[repr(error) for error in _leaves(group)])
     finally:
         links.discard(link)
+        links.idle.pop(link, None)
 
 
 class Link(TCPServer):
@@ -81,10 +109,12 @@ class Link(TCPServer):
     That a connection idles is a deadline on its reading; Hypercorn starts and ends a task for each request instead.
     """
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, idle: dict[Link, float], *args: Any) -> None:
         super().__init__(*args)
-        self._idle = True
+        self._all_idle = idle
+        self._idle_until = math.inf
         self._reading = trio.CancelScope()
+        self._receiving = trio.CancelScope()
         self._send_within_s = SEND_WITHIN_S
 
     async def run(self) -> None:
@@ -124,13 +154,19 @@ class Link(TCPServer):
             self._reading.cancel()
 
     def _note_idle(self, idle: bool) -> None:
-        self._idle = idle
-        self._reading.deadline = trio.current_time() + self.config.keep_alive_timeout if idle else math.inf
+        self._idle_until = math.inf
+        if idle:
+            stops = self.context.terminated.is_set()
+            self._idle_until = -math.inf if stops else trio.current_time() + self.config.keep_alive_timeout
+        self._receiving.deadline = self._idle_until
+        self._all_idle.pop(self, None)
+        if idle:
+            self._all_idle[self] = trio.current_time()
 
     def close_if_idle(self) -> None:
-        """Wait for no further request: the server stops."""
-        if self._idle:
-            self._reading.cancel()
+        """Wait for no further request. One that was read already, or is at work, is still answered."""
+        if self._idle_until < math.inf:
+            self._receiving.deadline = self._idle_until = -math.inf
 
     async def _write(self, data: bytes) -> None:
         async with self.send_lock:
@@ -146,12 +182,13 @@ class Link(TCPServer):
                         break
                 else:
                     return
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # it is gone
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                pass  # it is gone, or being closed: saying goodbye counts as sending
             except trio.Cancelled:
                 self._cut()
                 raise
         await self.protocol.handle(Closed())
+        self._reading.cancel()  # as above: who closed this stream tells nobody that its request is over
 
     def hurry(self) -> None:
         """Give up what is just being written, and wait for nobody from now on: the server stops."""
@@ -170,7 +207,11 @@ class Link(TCPServer):
             try:
                 data = b"."
                 while data:
-                    data = bytes(await self.stream.receive_some(MAX_READ))
+                    # Round the waiting alone: a request that comes at the last moment is dealt with like any other.
+                    with trio.CancelScope(deadline=self._idle_until) as self._receiving:
+                        data = bytes(await self.stream.receive_some(MAX_READ))
+                    if self._receiving.cancelled_caught:
+                        break
                     await self.protocol.handle(RawData(data))
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 pass  # it is gone
@@ -220,12 +261,12 @@ class Protocol(H11Protocol):
         Compressing a frame anew for each client costs about as much as sending it, and more memory than all else that a
         client needs; so the offer is not heard.
         """
+        if (refusal := self._refusal(request)) is not None:
+            await self._send_error_response(refusal, to_head=request.method == b"HEAD")
+            await self.send(Closed())
+            return
         if not _asks_for_websocket(request):
             await super()._create_stream(request)
-            return
-        if self.connection.trailing_data[0]:  # a body, or frames before the websocket is open
-            await self._send_error_response(400)
-            await self.send(Closed())
             return
         self.stream = WebsocketStream(
             self.app,
@@ -244,10 +285,19 @@ class Protocol(H11Protocol):
             Request(STREAM_ID, headers, request.http_version.decode(), "GET", request.target, self.connection_state)
         )
 
+    def _refusal(self, request: h11.Request) -> int | None:
+        """Return the status with which ``request`` ends its connection, or None."""
+        if request.http_version not in (b"1.0", b"1.1"):  # Hypercorn takes the others for protocols that it knows
+            return 505
+        if _has_two_lengths(request):
+            return 400
+        # Of a websocket that is not open yet: a body, or frames.
+        return 400 if _asks_for_websocket(request) and self.connection.trailing_data[0] else None
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Offer no other protocol; whoever asks for HTTP/2 is answered in HTTP/1.1 (RFC 9110, 7.8)."""
 
-    async def _send_error_response(self, status_code: int) -> None:
+    async def _send_error_response(self, status_code: int, *, to_head: bool = False) -> None:
         body = _REFUSALS.get(status_code, _REFUSALS[400]).body()
         headers = [
             (b"content-type", b"application/problem+json"),
@@ -256,8 +306,15 @@ class Protocol(H11Protocol):
             *self.config.response_headers("h11"),
         ]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
-        await self._send_h11_event(h11.Data(data=body))
+        if not to_head:
+            await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
+
+
+def _has_two_lengths(request: h11.Request) -> bool:
+    """Whether two readers may differ about where the request ends, as who smuggles one past a proxy wants them to."""
+    names = {name for name, _ in request.headers}
+    return b"content-length" in names and b"transfer-encoding" in names
 
 
 def _asks_for_websocket(request: h11.Request) -> bool:

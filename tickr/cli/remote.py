@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
 import msgspec
@@ -121,8 +121,9 @@ class Remote:
     """One Tickr at ``url``. A context manager. Every method raises ``Exit`` when the answer is no, or none comes."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.url = _checked(url)
+        self.url, login = _checked(url)
         self._http = httpx2.Client(
+            auth=login,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the surrounding network has no way to this machine's loopback.
@@ -257,7 +258,8 @@ def _decoded(text: bytes | Raw, kind: type[Record], url: str) -> Record:
         raise _not_tickr(url) from None
 
 
-def _checked(url: str) -> str:
+def _checked(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Return ``url`` as it may be shown, and the user and password that stood in it, for a proxy on the way."""
     wrong = Exit("--url must be like http://127.0.0.1:8080", MISUSED)
     try:
         parts = urlsplit(url)
@@ -266,7 +268,8 @@ def _checked(url: str) -> str:
         raise wrong from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise wrong
-    return url.rstrip("/")
+    login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"), login
 
 
 def _named(error: httpx2.TransportError) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import redis
 
 from tickr.errors import ConfigError
+from tickr.values import TORN_LOGIN, has_torn_login
 
 CONNECT_S = 1.0
 ANSWER_S = 1.0
@@ -79,6 +80,8 @@ def parse_redis_url(url: str) -> RedisAddress:
         host.encode("idna")  # as the look-up will; it would raise there
     except ValueError:
         raise ConfigError(["index: there is no such host name in a URL"]) from None
+    if has_torn_login(parts):
+        raise ConfigError([f"index: {TORN_LOGIN}"])
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     tls = parts.scheme == "rediss"
     if parts.scheme not in ("redis", "rediss"):
@@ -90,12 +93,15 @@ def parse_redis_url(url: str) -> RedisAddress:
         faults.append("index: the port must be a number up to 65535")
     db = unquote(parts.path).strip("/") or "0"
     if not re.fullmatch(r"[0-9]{1,5}", db):
-        faults.append(f"index: the database must be a number, not {db!r}")
+        faults.append("index: the database must be a number from 0 to 99999")
     namespace = query.pop("namespace", DEFAULT_NAMESPACE)
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", namespace):
         faults.append("index: the namespace may have letters, digits and '_.-', at most 64")
     files = tuple((name, query.pop(name)) for name in TLS_FILES if tls and name in query)
-    faults += [f"index: unknown setting {name!r} in the URL" for name in query]
+    if query:
+        # What holds an "@" may be the end of a password.
+        named = "" if "@" in parts.query else f" {', '.join(map(repr, query))}"
+        faults.append(f"index: unknown setting{named} in the URL")
     if faults:
         raise ConfigError(faults)
     return RedisAddress(

@@ -22,17 +22,21 @@ from tickr.jobs import WAITING
 from tickr.store.contract import Store
 
 SWEEP_S = 1.0
-"""Pause between sweeps, in seconds; with the lease it bounds how long a job of a dead node waits."""
+"""Pause between sweeps, in seconds; with the lease it bounds how long a job of a dead node waits.
+
+A heartbeat is seen so much later than it was at most; the end of a lease is waited for to the instant.
+"""
 BATCH = 500
 
 log = structlog.get_logger("tickr.scheduler")
 
 
 class Sighting(NamedTuple):
-    """A node's ``lease_until`` as last read, and since when (trio's clock) it has been that."""
+    """A node's ``lease_until`` as last read, since when it has been that, and when its lease ends (trio's clock)."""
 
-    lease_until: int | None
+    lease_until: int
     since: float
+    ends_at: float
 
 
 class Reaper:
@@ -53,21 +57,27 @@ class Reaper:
                 self._seen.clear()
                 taken_back = 0
             if taken_back < BATCH:
-                await trio.sleep(SWEEP_S)
+                await trio.sleep_until(self._next_sweep_at())
+
+    def _next_sweep_at(self) -> float:
+        """Return when to look again: after a pause, or sooner if a lease may end before."""
+        return min([trio.current_time() + SWEEP_S, *(last.ends_at for last in self._seen.values())])
 
     async def _expire_silent_nodes(self) -> None:
         nodes, now = await self._store.nodes(), trio.current_time()
         seen = {}
         for node in nodes:
-            before = self._seen.get(node.id)
-            renewed = before is None or before.lease_until != node.lease_until
-            seen[node.id] = last = Sighting(node.lease_until, now) if before is None or renewed else before
-            silent_s = now - last.since
-            if silent_s >= node.lease_s and node.lease_until is not None:
-                if await self._store.expire(node.id, lease_until=node.lease_until):
-                    await reach("reap.after_expire")
-                    log.warning("node.expired", node=node.id, host=node.host, pid=node.pid, silent_s=round(silent_s, 1))
-                del seen[node.id]
+            if node.lease_until is None:
+                continue
+            last = self._seen.get(node.id)
+            if last is None or last.lease_until != node.lease_until:
+                last = Sighting(node.lease_until, now, now + node.lease_s)
+            if now < last.ends_at:
+                seen[node.id] = last
+            elif await self._store.expire(node.id, lease_until=node.lease_until):
+                await reach("reap.after_expire")
+                silent_s = round(now - last.since, 1)
+                log.warning("node.expired", node=node.id, host=node.host, pid=node.pid, silent_s=silent_s)
         self._seen = seen
 
     async def _take_back(self) -> int:

@@ -37,10 +37,15 @@ def insert(new: Sequence[NewJob], stored: Mapping[str, Job], now: int) -> tuple[
     return answers, changes
 
 
-def claim(found: Iterable[Job], *, node: str, types: Collection[str], now: int) -> list[Change]:
-    """Start those of ``found`` that may be started, in the order in which they should run."""
+def claim(
+    found: Iterable[Job], *, node: str, types: Collection[str], now: int, suspects: int | None = None
+) -> list[Change]:
+    """Start those of ``found`` that may be started, in the order in which they should run; see ``Store.claim``."""
     able = [job for job in found if job.state in WAITING and job.run_at <= now and job.type in types]
     able.sort(key=lambda job: (job.priority, job.run_at, job.id))
+    if suspects is not None:
+        too_many = {job.id for job in [job for job in able if job.suspect][suspects:]}
+        able = [job for job in able if job.id not in too_many]
     return [Change(job, jobs.started(job, node, now)) for job in able]
 
 

@@ -244,19 +244,24 @@ class Store(Protocol):
 
     # -- for workers ----------------------------------------------------------------------------------------------
 
-    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim(
+        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         """Move those of ``ids`` that are due and of one of ``types`` to RUNNING for ``node`` and return them.
 
         Args:
           ids: 0..MAX_BATCH; duplicates, unknown ids and ids no longer claimable are skipped.
           node: a registered one; for a node without a row nothing is claimed, as it would be reaped at once.
+          suspects: how many of them may be jobs that one more lost node would end (``Job.suspect``); None: any number.
         Returns: 0..len(ids) jobs by ``(priority, run_at, id)``; ``attempt``, ``fence`` and ``version`` already raised.
         Cancellation: cut after COMMIT, the claims stand and nobody runs them. The node's heartbeat finds them
           (``heartbeat`` returns what the store thinks it runs) and hands them back.
         """
         ...
 
-    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim_due(
+        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         """Claim up to ``limit`` due jobs straight from the store, without an index. Otherwise like ``claim``.
 
         Several nodes may ask at once: each gets different jobs and none waits for another's locks.

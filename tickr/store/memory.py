@@ -168,18 +168,26 @@ class MemoryStore:
 
     # -- for workers ----------------------------------------------------------------------------------------------
 
-    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim(
+        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         await trio.lowlevel.checkpoint()
-        return self._claim(self._found(ids).values(), node, types, self._clock())
+        return self._claim(self._found(ids).values(), node, types, suspects, self._clock())
 
-    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim_due(
+        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         able = (job for job in self._waiting() if job.run_at <= now and job.type in types)
-        return self._claim(heapq.nsmallest(limit, able, key=_urgency), node, types, now)
+        wanted = (job for job in able if not job.suspect) if suspects == 0 else able
+        return self._claim(heapq.nsmallest(limit, wanted, key=_urgency), node, types, suspects, now)
 
-    def _claim(self, found: Iterable[Job], node: str, types: Collection[str], now: int) -> list[Job]:
-        made = changes.claim(found if node in self._nodes else (), node=node, types=types, now=now)
+    def _claim(
+        self, found: Iterable[Job], node: str, types: Collection[str], suspects: int | None, now: int
+    ) -> list[Job]:
+        known = found if node in self._nodes else ()
+        made = changes.claim(known, node=node, types=types, now=now, suspects=suspects)
         self._record(made, now)
         return [change.after for change in made]
 

@@ -5,9 +5,9 @@ knows. A database records what was applied in ``schema_version``. An empty datab
 older one only when asked (``tickr migrate``), a newer one never: ``pending`` decides, and the adapter that owns the
 connection runs the statements under a lock of its own (SQLite: one ``BEGIN IMMEDIATE``; MySQL: ``GET_LOCK``).
 
-Order in an adapter: lock, create ``VERSION_TABLE``, read what was applied, ``pending``, then for each migration its
-statements and then its row. MySQL commits every DDL statement by itself, so its scripts must be safe to run again from
-the start (``IF NOT EXISTS``, or adding a column): the row comes last.
+Order in an adapter: lock, create ``VERSION_TABLE``, read what was applied, ``pending``, then the statements of all
+migrations and then their rows. MySQL commits every DDL statement by itself, so its scripts must be safe to run again
+from the start (``IF NOT EXISTS``, or adding a column): the rows come last.
 """
 
 from __future__ import annotations

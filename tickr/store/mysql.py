@@ -30,6 +30,7 @@ from tickr.store import (
 )
 from tickr.store.contract import Check, Clock, FeedState, Filter, Node, QueueDepth, Running, ScanPosition
 from tickr.store.mysql_address import Address, parse
+from tickr.store.mysql_claims import Claimant
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
@@ -234,13 +235,18 @@ class MysqlStore:
 
     # -- for workers ----------------------------------------------------------------------------------------------
 
-    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
-        return await self._run(lambda tx: mysql_claims.claim(tx, ids, node, types), within_s=self._worked_s)
+    async def claim(
+        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
+        claimant = Claimant(node, types, suspects)
+        return await self._run(lambda tx: mysql_claims.claim(tx, ids, claimant), within_s=self._worked_s)
 
-    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim_due(
+        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         self._turn += 1
-        turn = self._turn
-        return await self._run(lambda tx: mysql_claims.claim_due(tx, limit, node, types, turn), within_s=self._worked_s)
+        claimant, turn = Claimant(node, types, suspects), self._turn
+        return await self._run(lambda tx: mysql_claims.claim_due(tx, limit, claimant, turn), within_s=self._worked_s)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
         return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from tickr.errors import ConfigError
-from tickr.values import is_loopback
+from tickr.values import TORN_LOGIN, has_torn_login, is_loopback
 
 DEFAULT_PORT = 3306
 _TLS = ("off", "required", "verify")
@@ -61,6 +61,8 @@ def parse(url: str) -> Address:
     """Return the address in ``url``. Raises: ConfigError, with every fault; the URL itself is not repeated."""
     faults: list[str] = []
     parts = urlsplit(url)
+    if has_torn_login(parts):
+        raise ConfigError([f"store: {TORN_LOGIN}"])
     if parts.scheme not in ("mysql", "mariadb"):
         faults.append("store: the URL must begin with mysql:// or mariadb://")
     try:
@@ -81,7 +83,9 @@ def parse(url: str) -> Address:
     if tls_ca and tls == "required":
         faults.append("store: tls=required does not look at certificates; with tls_ca use tls=verify")
     if options:
-        faults.append(f"store: unknown parameters {', '.join(sorted(options))}; there are tls and tls_ca")
+        # What holds an "@" may be the end of a password.
+        named = "" if "@" in parts.query else f" {', '.join(sorted(options))}"
+        faults.append(f"store: unknown parameters{named}; there are tls and tls_ca")
     if faults:
         raise ConfigError(faults)
     return Address(

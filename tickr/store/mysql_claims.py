@@ -8,10 +8,11 @@ row does not take is everything undone, locked, looked at and written again.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from tickr.errors import StoreError
 from tickr.events import Change
-from tickr.jobs import Entry, Job, Outcome, State
+from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, Outcome, State
 from tickr.store import changes
 from tickr.store.mysql_jobs import BY_IDS, keys_of, move, read, succeed, tell, write
 from tickr.store.mysql_transactions import Transaction
@@ -24,7 +25,7 @@ SHARED_SUCCESS_MIN = 8
 """From how many alike successes on ``succeed`` is worth a statement of its own."""
 
 CLAIMABLE = (
-    BY_IDS + " AND state IN (1, 2) AND run_at <= %s AND type IN %s "  # noqa: S608 -- static text
+    BY_IDS + " AND state IN (1, 2) AND run_at <= %s AND type IN %s AND crashes < %s "  # noqa: S608 -- static text
     "AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) FOR UPDATE SKIP LOCKED"
 )
 """The node's own row is only looked at, not locked: a heartbeat on its way is in nobody's way."""
@@ -38,17 +39,30 @@ LOCK_BY_IDS = BY_IDS + " FOR UPDATE"
 # -- claim ----------------------------------------------------------------------------------------------------------
 
 
-async def claim(tx: Transaction, ids: Collection[str], node: str, types: Collection[str]) -> list[Job]:
+class Claimant(NamedTuple):
+    """Who claims, and what it may have: see ``Store.claim``."""
+
+    node: str
+    types: Collection[str]
+    suspects: int | None
+
+
+async def claim(tx: Transaction, ids: Collection[str], claimant: Claimant) -> list[Job]:
     """See ``Store.claim``."""
-    keys = keys_of(ids)
+    return await _start(tx, await _lock_claimable(tx, ids, claimant), claimant)
+
+
+async def _lock_claimable(tx: Transaction, ids: Collection[str], claimant: Claimant) -> list[Job]:
+    keys, types = keys_of(ids), tuple(claimant.types)
     if not keys or not types:
         return []
-    found = await read(tx, CLAIMABLE, keys, tx.now, tuple(types), node)
-    return await _start(tx, found, node, types)
+    crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
+    return await read(tx, CLAIMABLE, keys, tx.now, types, crashes_below, claimant.node)
 
 
-async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collection[str]) -> list[Job]:
-    made = changes.claim(found, node=node, types=types, now=tx.now)
+async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant) -> list[Job]:
+    node = claimant.node
+    made = changes.claim(found, node=node, types=claimant.types, now=tx.now, suspects=claimant.suspects)
     if made:
         keys = keys_of([change.after.id for change in made])
         # What ``jobs.started`` does to a record, as SQL: half the work of writing every field.
@@ -59,17 +73,17 @@ async def _start(tx: Transaction, found: Sequence[Job], node: str, types: Collec
     return [change.after for change in made]
 
 
-async def claim_due(tx: Transaction, limit: int, node: str, types: Collection[str], turn: int) -> list[Job]:
+async def claim_due(tx: Transaction, limit: int, claimant: Claimant, turn: int) -> list[Job]:
     """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue has its turn."""
-    queues = await due_queues(tx) if types and limit > 0 else []
+    queues = await due_queues(tx) if claimant.types and limit > 0 else []
     each = max(limit, OVERFETCH * limit // max(len(queues), 1))
-    candidates = _in_order([await due_in(tx, queue, each, types) for queue in queues], limit, turn)
+    candidates = _in_order([await due_in(tx, queue, each, claimant.types) for queue in queues], limit, turn)
     found: list[Job] = []
     while candidates and len(found) < limit:
         some = [entry.id for entry in candidates[: limit - len(found)]]
         del candidates[: len(some)]
-        found += await read(tx, CLAIMABLE, keys_of(some), tx.now, tuple(types), node)
-    return await _start(tx, found, node, types)
+        found += await _lock_claimable(tx, some, claimant)
+    return await _start(tx, found, claimant)
 
 
 def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[Entry]:

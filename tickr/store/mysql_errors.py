@@ -20,13 +20,21 @@ _LOST = {
     1927,  # MariaDB: connection was killed
     4031,  # MySQL: closed for inactivity
 }
-_REPEATABLE = {1020, 1205, 1213}  # record has changed, lock wait timeout, deadlock
-_CROWDED = {1040, 1203, 1226}  # too many connections: in all, of this user, of this account
+_REPEATABLE = {
+    *(1020, 1205, 1213),  # record has changed, lock wait timeout, deadlock
+    1412,  # the table was altered meanwhile
+    3101,  # MySQL group replication: another member has changed the same
+}
+_CROWDED = {
+    *(1040, 1203, 1226),  # too many connections: in all, of this user, of this account
+    *(1041, 1135, 1637),  # no memory, no thread, no transaction left for one more
+}
+_DEMOTED = {1290, 1792, 1836, 1047, 3100}  # read-only, or its cluster is not ready
+_INTERRUPTED = 1317  # by KILL QUERY, of somebody else's
 _UNAVAILABLE = {
-    *(1044, 1045, 1049, 1129, 1130, 1698),  # who we are, or where we come from, is refused
-    *(1021, 1030, 1114, 1180),  # disk or engine at its end
-    *(1290, 1792, 1836, 1047, 3100),  # read-only, or its cluster is not ready
-    *(1317, 1969, 3024),  # the statement was ended: by KILL QUERY, by its time limit
+    *(1042, 1044, 1045, 1049, 1129, 1130, 1698),  # who we are, or where we come from, is refused
+    *(1021, 1026, 1030, 1037, 1114, 1180),  # disk, memory or engine at its end
+    *(1969, 3024),  # the statement was ended by its time limit
 }
 _SCHEMA = {1054, 1146}  # unknown column, no such table
 
@@ -52,9 +60,17 @@ def is_crowded(error: err.MySQLError) -> bool:
     return number(error) in _CROWDED
 
 
+def spoils(error: BaseException) -> bool:
+    """Whether the connection must not be used again: it is gone, or its server takes no writes (any more).
+
+    After a fail-over the old primary goes on answering; only a new connection finds the way to the new one.
+    """
+    return isinstance(error, err.MySQLError) and (is_lost(error) or number(error) in _DEMOTED)
+
+
 def is_passing(error: err.MySQLError) -> bool:
-    """Whether the same may go well the next time."""
-    return is_lost(error) or is_repeatable(error) or is_crowded(error)
+    """Whether the same may go well the next time, on a new connection if this one is spoiled."""
+    return spoils(error) or is_repeatable(error) or is_crowded(error) or number(error) == _INTERRUPTED
 
 
 def is_duplicate(error: err.MySQLError) -> bool:

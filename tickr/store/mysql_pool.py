@@ -22,8 +22,14 @@ from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_values import number
 
 DEFAULT_SIZE = 8
-MAX_IDLE_S = 30.0
-"""A connection that waited longer is closed rather than used: something on the way may have forgotten it."""
+SILENT_S = 10
+"""How long the server waits for a word from us before it closes a connection and undoes its transaction, in seconds.
+
+A node that is frozen, or cut off without a farewell, keeps its row locks until then, and neither its jobs nor its own
+row can be taken over; hence less than a lease.
+"""
+MAX_IDLE_S = 5.0
+"""A connection that waited longer is closed rather than used: the server may be about to close it."""
 
 KILL_WITHIN_S = 1.0
 MAX_KILLS = 4
@@ -34,7 +40,8 @@ STATEMENT_S = 30
 GROUP_CONCAT_BYTES = 64 * 1024 * 1024
 
 _SESSION = (
-    "SET autocommit=0, time_zone='+00:00', innodb_lock_wait_timeout=%s, lock_wait_timeout=%s, group_concat_max_len=%s, "
+    "SET autocommit=0, time_zone='+00:00', innodb_lock_wait_timeout=%s, lock_wait_timeout=%s, "
+    "wait_timeout=%s, net_read_timeout=%s, net_write_timeout=%s, group_concat_max_len=%s, "
     "sql_mode='STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION', "
 )
 # Of 1,000 values MariaDB would make a table to join with, and read all of jobs to do so.
@@ -89,7 +96,7 @@ class Pool:
                 yield connection
             except BaseException as error:
                 self._throw_away(connection, kill=isinstance(error, trio.Cancelled))
-                if isinstance(error, err.MySQLError) and mysql_errors.is_lost(error):
+                if mysql_errors.spoils(error):
                     self._distrust_idle()
                 raise
             if self._closed or not connection.at_rest:
@@ -121,7 +128,8 @@ class Pool:
             await connection.open(self._connect_within_s)
             limit = STATEMENT_S if connection.is_mariadb else STATEMENT_S * 1000
             settings = MARIADB_SESSION if connection.is_mariadb else MYSQL_SESSION
-            await connection.execute(settings, LOCK_WAIT_S, LOCK_WAIT_S, GROUP_CONCAT_BYTES, limit)
+            waits = (LOCK_WAIT_S, LOCK_WAIT_S, SILENT_S, SILENT_S, SILENT_S)
+            await connection.execute(settings, *waits, GROUP_CONCAT_BYTES, limit)
             ((packet,),) = (await connection.execute(MAX_PACKET)).rows
             connection.max_packet_bytes = number(packet)
         except BaseException:

@@ -1,8 +1,8 @@
 """Bringing a MySQL database to the schema this program needs.
 
 ``migrate.py`` decides which steps there are to run; here they are run, one process at a time (``GET_LOCK``). MySQL
-commits each DDL statement by itself: a start that is cut in the middle is taken up again from the step it was in, and
-a column it had added is passed over (MySQL has no ``ADD COLUMN IF NOT EXISTS``).
+commits each DDL statement by itself: a start that is cut in the middle is taken up again from its first step, and a
+column it had added is passed over (MySQL has no ``ADD COLUMN IF NOT EXISTS``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def bring_up(pool: Pool, *, asked: bool) -> int:
     """Make the schema the one this program needs, or refuse; return the server's ``max_allowed_packet`` in bytes.
 
     Raises: SchemaMismatch: older and not ``asked``, newer, or not Tickr's. StoreUnavailable.
-    Cancellation: the step it was in is run again next time.
+    Cancellation: the steps that were due are all run again next time.
     """
     try:
         async with pool.connection() as connection:
@@ -56,14 +56,17 @@ async def _migrate(connection: Connection, *, asked: bool) -> None:
     ((locked,),) = (await connection.execute(LOCK, LOCK_WAIT_S)).rows
     if locked != b"1":
         raise StoreUnavailable(f"Another process has been changing the schema for {LOCK_WAIT_S} s.")
-    for step in await _pending(connection, asked=asked):  # the other process may just have done it
-        await connection.execute(VERSION_TABLE)
+    steps = await _pending(connection, asked=asked)  # the other process may just have done it
+    await connection.execute(VERSION_TABLE)
+    for step in steps:
         for statement in step.statements:
             try:
                 await connection.execute(statement.replace("%", "%%"))
             except err.MySQLError as error:
                 if not mysql_errors.is_there_already(error):
                     raise
+    # All at once: a first start that was cut between two steps must not look like an older schema to the next.
+    for step in steps:
         await connection.execute(APPLY, step.version, step.name, wall_clock())
     await connection.execute("COMMIT")
     await connection.execute(UNLOCK)

@@ -184,7 +184,7 @@ class Transactions:
                 try:
                     value = await work(transaction)
                 except (TickrError, err.MySQLError) as error:
-                    if not connection.usable:
+                    if not connection.usable or mysql_errors.spoils(error):
                         raise
                     if atomic:
                         await connection.execute("ROLLBACK")

@@ -21,7 +21,7 @@ import msgspec
 from tickr import events
 from tickr.errors import ConfigError, JobNotFound, StoreError, StoreUnavailable
 from tickr.events import Change
-from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
+from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Attempt, Entry, Job, NewJob, Note, Outcome, State
 from tickr.store import changes, rows, sqlite_feed, sqlite_reads
 from tickr.store.contract import (
     STATE_CODES,
@@ -41,6 +41,9 @@ from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
 
 Answer = TypeVar("Answer")
+
+WRITES_WITHIN_S = 5.0
+"""A write that takes longer, in seconds, is one that the disk does not let end: then the store counts as away."""
 
 _INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
 _MOVE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in rows.MOVING)} WHERE id = ? AND version = ? AND fence = ?"  # noqa: S608
@@ -89,6 +92,8 @@ class SqliteStore:
 
     async def ping(self) -> None:
         """See the contract. Reads; but once a write has failed it tries to write, until a write has succeeded."""
+        if self._file.writing_s > WRITES_WITHIN_S:
+            raise StoreUnavailable(f"{self._file.path}: a write does not end.", reason="a write does not end")
         if self._file.last_write_failed:
             await self._file.write(lambda db: db.execute("UPDATE meta SET value = value"))
         await self._file.read(lambda db: db.execute("SELECT 1 FROM meta LIMIT 1").fetchone())
@@ -177,12 +182,18 @@ class SqliteStore:
 
     # -- for workers ----------------------------------------------------------------------------------------------
 
-    async def claim(self, ids: Sequence[str], *, node: str, types: Collection[str]) -> list[Job]:
-        return await self._change(lambda db, now: _claim(db, ids, node, types, now)) if ids else []
+    async def claim(
+        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
+        return await self._change(lambda db, now: _claim(db, ids, node, types, suspects, now)) if ids else []
 
-    async def claim_due(self, limit: int, *, node: str, types: Collection[str]) -> list[Job]:
+    async def claim_due(
+        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+    ) -> list[Job]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
-            return _claim(db, sqlite_reads.claimable_ids(db, limit, types, now), node, types, now)
+            crashes_below = SUSPECT_CRASHES if suspects == 0 else MAX_CRASHES
+            ids = sqlite_reads.claimable_ids(db, limit, types, crashes_below, now)
+            return _claim(db, ids, node, types, suspects, now)
 
         return await self._change(work)
 
@@ -274,11 +285,12 @@ _NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 
 
 def _claim(
-    db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], now: int
+    db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], suspects: int | None, now: int
 ) -> tuple[list[Job], list[Change]]:
     if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
         return [], []
-    made = changes.claim(sqlite_reads.jobs_by_id(db, ids).values(), node=node, types=types, now=now)
+    found = sqlite_reads.jobs_by_id(db, ids).values()
+    made = changes.claim(found, node=node, types=types, now=now, suspects=suspects)
     db.executemany(
         _FORGET_PROGRESS, [(rows.id_bytes(one.after.id),) for one in made if one.before and one.before.progress]
     )

@@ -61,6 +61,7 @@ class SqliteFile:
         self._writing = trio.CapacityLimiter(1)
         self._closed = False
         self.last_write_failed = False  # over a full disk, say; written by the thread that writes
+        self._write_began: float | None = None  # monotonic seconds; written by the thread that writes
 
     async def write(self, work: Work[Answer]) -> Answer:
         """Run ``work`` in a transaction that can write, and return its answer once the COMMIT is on the disk.
@@ -111,6 +112,12 @@ class SqliteFile:
             for limiter, taker in turns:
                 limiter.release_on_behalf_of(taker)
 
+    @property
+    def writing_s(self) -> float:
+        """For how long the write at work, if there is one, has been at it, in seconds: long, when the disk hangs."""
+        began = self._write_began
+        return 0.0 if began is None else time.monotonic() - began
+
     def same_file(self) -> bool:
         """Whether ``path`` still names the file that is open; if not, what is written is lost with the last handle."""
         return _identity(self.path) == self._identity
@@ -119,6 +126,7 @@ class SqliteFile:
         if self._closed:
             raise StoreUnavailable(f"{self.path} has been closed.")
         db = self._writer
+        self._write_began = time.monotonic()
         try:
             with in_our_words(self.path):
                 db.execute("BEGIN IMMEDIATE")
@@ -132,6 +140,7 @@ class SqliteFile:
             self.last_write_failed = True
             raise
         finally:
+            self._write_began = None
             self._roll_back(db)
         return answer
 

@@ -85,17 +85,19 @@ def _by_queue(one: Range) -> tuple[str, int]:
 
 _CLAIMABLE = """
 SELECT run_at, id FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at <= ?
-  AND type IN (SELECT value FROM json_each(?)) ORDER BY run_at, id LIMIT ?
+  AND type IN (SELECT value FROM json_each(?)) AND crashes < ? ORDER BY run_at, id LIMIT ?
 """
 
 
-def claimable_ids(db: sqlite3.Connection, limit: int, types: Collection[str], now: int) -> list[str]:
+def claimable_ids(
+    db: sqlite3.Connection, limit: int, types: Collection[str], crashes_below: int, now: int
+) -> list[str]:
     """Return the ids of up to ``limit`` due jobs of ``types``, from the best (priority, run_at) on."""
     wanted, ids = json.dumps(list(types)), list[str]()
     ranges = sorted(waiting_ranges(db), key=lambda one: one.priority)
     for _, alike in itertools.groupby(ranges, lambda one: one.priority):
         left = limit - len(ids)
-        found = sorted(row for one in alike for row in db.execute(_CLAIMABLE, (*one, now, wanted, left)))
+        found = sorted(row for one in alike for row in db.execute(_CLAIMABLE, (*one, now, wanted, crashes_below, left)))
         ids += [rows.id_text(key) for _, key in found[:left]]
         if len(ids) == limit:
             break

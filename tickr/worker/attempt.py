@@ -121,11 +121,11 @@ class RunningJob:
 
         For one that was written off: it does not listen, and might spin on its cancellation for ever.
         """
-        assert self._shelter is not None
-        self._shelter.shield = False
-        self._shelter.shield = True
+        if self._shelter is not None:
+            self._shelter.shield = False
+            self._shelter.shield = True
 
     def expose(self) -> None:
         """Let the cancellation through again: the program ends, and this is the handler's last chance to end first."""
-        assert self._shelter is not None
-        self._shelter.shield = False
+        if self._shelter is not None:
+            self._shelter.shield = False

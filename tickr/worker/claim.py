@@ -47,6 +47,11 @@ class Slots(Protocol):
         """Start claimed jobs; at most as many as there are free slots."""
         ...
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a suspect runs here of which it is not known yet that it does no harm."""
+        ...
+
 
 class Claimer:
     """One claim loop.
@@ -126,7 +131,7 @@ class Claimer:
 
     async def _claim(self, node: str, ids: list[str], limit: int) -> None:
         await reach("claim.after_pop")
-        jobs = await self._store.claim(ids, node=node, types=self._types)
+        jobs = await self._store.claim(ids, node=node, types=self._types, suspects=self._suspects())
         await reach("claim.after_commit")
         self._slots.start(jobs)
         if jobs:
@@ -142,10 +147,14 @@ class Claimer:
 
     async def _claim_due(self, node: str, limit: int) -> bool:
         """Claim straight from the store, whatever the index says. Returns whether there was anything."""
-        jobs = await self._store.claim_due(limit, node=node, types=self._types)
+        jobs = await self._store.claim_due(limit, node=node, types=self._types, suspects=self._suspects())
         await reach("claim.after_commit")
         self._slots.start(jobs)
         return bool(jobs)
+
+    def _suspects(self) -> int:
+        """Return how many suspects may come along: they are started one at a time, see ``jobs.SUSPECT_CRASHES``."""
+        return 0 if self._slots.has_suspect else 1
 
     async def _wait_for_work(self, work: trio.MemoryReceiveChannel[Ring]) -> None:
         """Return on a ring, when the index is back, or after the net's second."""

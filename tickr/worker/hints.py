@@ -22,6 +22,8 @@ from tickr.store.contract import Store
 
 HELD_PAUSE_US = 50_000
 """A due job that could not be claimed just now (somebody holds its row) is tried again after this, microseconds."""
+SUSPECT_PAUSE_US = 500_000
+"""A suspect that must not run beside another one is tried again after this, microseconds."""
 PAUSE_US = 100_000
 MAX_PAUSE_US = 30_000_000
 """First and longest pause of jobs whose type no live node handles, microseconds."""
@@ -82,7 +84,8 @@ class Hints:
     def _pause(self, job: Job, now: int) -> int:
         """Return for how long a job stays out of the way, microseconds."""
         if job.type in self._types:
-            return HELD_PAUSE_US if job.run_at <= now else 0
+            pause = SUSPECT_PAUSE_US if job.suspect else HELD_PAUSE_US
+            return pause if job.run_at <= now else 0
         pause = self._pause_us.get(job.type, PAUSE_US)
         self._pause_us[job.type] = min(2 * pause, MAX_PAUSE_US)
         return pause

@@ -54,7 +54,12 @@ class Outcomes:
         self._notes = Notes(store.now_us, self._put_notes)
 
     def put(self, outcome: Outcome) -> None:
-        """Take an outcome; it will be stored. Never waits."""
+        """Take an outcome; it will be stored. Never waits.
+
+        Once ``run`` was cut off nothing can be stored any more; the job is handed on when this node's lease ends.
+        """
+        if self._line.closed:
+            return
         self._unsettled[outcome.job.id] = outcome.job.fence
         self._line.put_nowait(outcome, outcome.size_bytes())
 
@@ -78,6 +83,7 @@ class Outcomes:
     async def run(self) -> None:
         """Store outcomes until ``close`` and all are stored.
 
+        Raises: what nobody foresaw while storing. The node must end then: it would have jobs that never end.
         Cancellation: outcomes not stored are lost to this process; their jobs are handed on when its lease ends.
         """
         async with trio.open_nursery() as nursery:

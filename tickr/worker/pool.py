@@ -13,7 +13,8 @@ A zombie can not be ended from inside Python. The worker tasks live in a nursery
 the outermost of the program: it can not be left while ``zombies`` holds a task, and a program that has stored and
 closed everything ends itself by ``os._exit`` then.
 
-State: ``_held`` (attempts without outcome) and ``_zombies`` are written here only, in trio's thread.
+State: ``_held`` (attempts without outcome), ``_suspect`` (the last one that was started) and ``_zombies`` are written
+here only, in trio's thread.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from tickr.worker.run import Conditions, run_attempt, tell, unresponsive
 
 LOOK_S = 1.0
 """Time between two looks for handlers that do not stop, in seconds."""
+SUSPECT_S = 30.0
+"""A suspect that has run for so long and done no harm does not keep the next one waiting any more, in seconds."""
 TURNS = 16
 """A worker task lets others run at least every so many jobs."""
 
@@ -106,6 +109,7 @@ class Pool:
         self._inbox, self._started = trio.open_memory_channel[RunningJob](slots)
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
+        self._suspect: tuple[RunningJob, float] | None = None
         self._lost_tasks = 0
         self._told_lost = 0
         self._freed = trio.Event()
@@ -132,6 +136,14 @@ class Pool:
             await self._freed.wait()
         return self.free
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a suspect runs here of which it is not known yet that it does no harm."""
+        if self._suspect is None:
+            return False
+        running, started_at = self._suspect
+        return self.holds(running.job.id, running.job.fence) and trio.current_time() - started_at < SUSPECT_S
+
     def start(self, jobs: Sequence[Job]) -> None:
         """Start claimed jobs: at most ``free``, of types that have a handler here."""
         if self._ended.is_set():  # a claim that was in flight when the pool was closed and empty
@@ -140,8 +152,13 @@ class Pool:
             handler = self._jobs.get(job.type)
             assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
             running = RunningJob(job, handler, self._outcomes)
-            self._inbox.send_nowait(running)
+            try:
+                self._inbox.send_nowait(running)
+            except trio.ClosedResourceError:  # an error has ended the node during this claim; its lease gives them back
+                return
             self._held[job.id, job.fence] = running
+            if job.suspect:
+                self._suspect = running, trio.current_time()
 
     # -- for the service -----------------------------------------------------------------------------------------
 

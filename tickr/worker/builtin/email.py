@@ -11,6 +11,7 @@ import contextlib
 import re
 import smtplib
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -22,6 +23,7 @@ import msgspec
 import structlog
 
 from tickr.errors import ConfigError
+from tickr.values import TORN_LOGIN, has_torn_login
 from tickr.worker.handlers import GiveUp, Job
 
 STEP_S = 30.0
@@ -29,6 +31,8 @@ STEP_S = 30.0
 MAX_RECIPIENTS = 100
 MAX_LINE = 998
 """Characters of one line of the header, as RFC 5322 has it."""
+MAX_ECHO = 8
+"""So many characters of a password, or of how it is sent, in a reply are one too many."""
 MAX_REPLY = 200
 """Characters of what the server says about a recipient that are kept."""
 NOT_SENT = "No SMTP server is configured (TICKR_SMTP), so nothing was sent."
@@ -142,7 +146,7 @@ class Email:
             if server.tls == "starttls":
                 client.starttls(context=tls)  # raises if the server can not: never in the clear instead
             if server.user is not None:
-                client.login(server.user, server.password or "")
+                _log_in(client, server.user, server.password or "")
             yield client
         finally:
             with contextlib.suppress(smtplib.SMTPException, OSError):
@@ -150,13 +154,28 @@ class Email:
             client.close()
 
 
+def _log_in(client: smtplib.SMTP, user: str, password: str) -> None:
+    """Log in. Raises: OSError, SMTPException: neither says a password, even if the server repeats what it was told."""
+    try:
+        client.login(user, password)
+    except UnicodeError:
+        raise smtplib.SMTPException("user name and password of TICKR_SMTP must be ASCII") from None
+    except smtplib.SMTPResponseException as error:
+        said = _said(error.smtp_code, error.smtp_error)
+        told = [password, *(b64encode(text.encode()).decode() for text in (password, f"\0{user}\0{password}"))]
+        if any(text[:MAX_ECHO] in said for text in told):
+            said = str(error.smtp_code)
+        raise smtplib.SMTPException(f"the server refused our login: {said}") from None
+
+
 def _give_up_if_final(code: int, what: str) -> None:
     if code >= 500:
         raise GiveUp(f"{what} (status {code})")
 
 
-def _said(code: int, reply: bytes) -> str:
-    return f"{code} {' '.join(reply.decode(errors='replace').split())}"[:MAX_REPLY]
+def _said(code: int, reply: bytes | str) -> str:
+    text = reply if isinstance(reply, str) else reply.decode(errors="replace")
+    return f"{code} {' '.join(text.split())}"[:MAX_REPLY]
 
 
 def _message(
@@ -221,6 +240,8 @@ def read_server(url: str) -> Server:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ConfigError([f"smtp: {SHAPE}"]) from None
+    if has_torn_login(parts):
+        raise ConfigError([f"smtp: {TORN_LOGIN}"])
     options = set(parse_qs(parts.query, keep_blank_values=True))
     if parts.scheme not in ("smtp", "smtps") or not host or parts.path not in ("", "/") or options - {"starttls"}:
         raise ConfigError([f"smtp: {SHAPE}"])

@@ -2,7 +2,8 @@
 
 The submitter chooses the URL, so nothing about it is trusted: ``check_url`` says what is wrong with it in words, and
 ``checked.py`` decides where connections go. The answer may be hostile too: it is read as a stream up to a cap, never
-unpacked, and all of it has to come within the job's ``timeout``.
+unpacked, and all of it has to come within the job's ``timeout``. Messages go into logs and events, so they name host
+and port and nothing else of the request, nor of an answer that may be its echo.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ MAX_URL = 8_192
 MAX_BODY_BYTES = 64 * 1024
 """Of an answer's body, so much is read and kept."""
 MAX_TIMEOUT_S = 3_600.0
+MAX_SHOWN = 40
+"""Characters of a header's wrong name that are shown."""
 MAX_HOPS = 5
 """Redirects followed, where they are asked for."""
 MAX_RETRY_AFTER_S = 3_600.0
@@ -43,6 +46,7 @@ KEPT = ("content-type", "content-length", "location", "etag", "last-modified", "
 """Headers of the answer that go into the result."""
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_QUOTED = re.compile(r""":? +(?:bytearray\(|b['"]|['"])""")
 RETRIED = frozenset({408, 429})
 
 
@@ -97,8 +101,12 @@ class Http:
             raise HttpFailed(f"{where}: no complete answer within {timeout:g} s") from None
         except AddressRefused as error:
             raise GiveUp(f"{where}: {error}") from None
-        except (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, UnicodeError) as error:
-            raise GiveUp(f"{where}: the request can not be sent: {error}") from None
+        except (httpx2.LocalProtocolError, httpcore2.LocalProtocolError) as error:
+            raise GiveUp(f"{where}: the request can not be sent: {_without_data(error)}") from None
+        except UnicodeError as error:
+            raise GiveUp(f"{where}: the host's name can not be looked up: {error}") from None
+        except (httpx2.RemoteProtocolError, httpcore2.RemoteProtocolError) as error:
+            raise HttpFailed(f"{where}: {type(error).__name__}: {_without_data(error)}") from None
         except (httpx2.HTTPError, *_NETWORK_ERRORS, OSError) as error:
             raise HttpFailed(f"{where}: {_reason(error)}") from error
 
@@ -123,7 +131,7 @@ def check_url(url: str) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, UnicodeError) as error:
-        raise GiveUp(f"url can not be read: {error}") from None
+        raise GiveUp(f"url can not be read: {_without_data(error)}") from None
     if parsed.scheme not in ("http", "https"):
         raise GiveUp("url must begin with http:// or https://")
     if not parsed.host.strip("."):
@@ -139,11 +147,15 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[list[tuple
     """Return both as they go over the wire: the values of headers are Latin-1 there."""
     for name, value in headers.items():
         if not TOKEN.fullmatch(name):
-            raise GiveUp(f"headers: {name!r} is not the name of a header")
+            begin = TOKEN.match(name)
+            which = f"name that begins with {begin[0][:MAX_SHOWN]}" if begin else "name"
+            raise GiveUp(f"headers: a {which} holds signs that no header's name has")
         if name.lower() in NOT_FOR_JOBS or name.lower().startswith("proxy-"):
             raise GiveUp(f"headers: {name} is not for a job to set")
         if any((sign < " " and sign != "\t") or sign == "\x7f" or sign > "\xff" for sign in value):
             raise GiveUp(f"headers: the value of {name} holds line breaks, control characters or signs beyond Latin-1")
+        if value != value.strip(" \t"):
+            raise GiveUp(f"headers: the value of {name} begins or ends with a blank")
     if body is None or isinstance(body, str):
         try:
             content = None if body is None else body.encode()
@@ -154,6 +166,11 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[list[tuple
         if not any(name.lower() == "content-type" for name in headers):
             headers = {**headers, "content-type": "application/json"}
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()], content
+
+
+def _without_data(error: Exception) -> str:
+    """Return what ``error`` says, but for what it quotes: the URL, a header, or what came as an answer."""
+    return _QUOTED.split(str(error), maxsplit=1)[0] or type(error).__name__
 
 
 def _reason(error: BaseException) -> str:

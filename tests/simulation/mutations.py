@@ -1,0 +1,275 @@
+"""The product broken on purpose, one promise at a time: what a simulation that is worth its time must find.
+
+Each takes pytest's ``monkeypatch`` and changes the product in this process; what it breaks is in its first line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import trio
+
+from tests.simulation.plan import Plan
+from tickr import events, jobs, lease
+from tickr.announce import Announcer
+from tickr.errors import StoreUnavailable
+from tickr.feed.subscription import Reader, Subscription
+from tickr.index.heap import HeapIndex
+from tickr.intake import Intake
+from tickr.jobs import Job, NewJob, Outcome, State
+from tickr.scheduler.audit import Audit
+from tickr.scheduler.reap import Reaper
+from tickr.store import changes
+from tickr.store.memory import MemoryStore
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.reconcile import Reconciler
+from tickr.worker.worker import Worker
+
+Change = Callable[[pytest.MonkeyPatch], None]
+
+
+class Mutation(NamedTuple):
+    """``among``: the families of faults that it takes to be seen; none: it is seen in the calm; None: anywhere."""
+
+    change: Change
+    among: frozenset[str] | None
+
+    def may_show(self, plan: Plan) -> bool:
+        """Whether a run of ``plan`` is worth a look."""
+        return self.among is None or (self.among <= set(plan.families) if self.among else not plan.families)
+
+
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(among: str | None = None) -> Callable[[Change], Change]:
+    def register(change: Change) -> Change:
+        MUTATIONS[change.__name__] = Mutation(change, None if among is None else frozenset(among.split()))
+        return change
+
+    return register
+
+
+async def nothing(*_args: object, **_options: object) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+# -- the store --------------------------------------------------------------------------------------------------------
+
+
+@mutation("freezes")
+def finish_ignores_the_fence(patch: pytest.MonkeyPatch) -> None:
+    """I3: an attempt whose job was taken from it still writes its outcome."""
+
+    def finish(outcomes: Sequence[Outcome], stored: Any, now: int) -> list[events.Change | None]:
+        made: list[events.Change | None] = []
+        for outcome in outcomes:
+            job = stored.get(outcome.job.id)
+            running = job is not None and job.state is State.RUNNING
+            made.append(events.Change(job, outcome.apply(job, now)) if running else None)
+        return made
+
+    patch.setattr(changes, "finish", finish)
+
+
+@mutation()
+def claim_ignores_run_at(patch: pytest.MonkeyPatch) -> None:
+    """I4: whatever the index gives is due."""
+    claim = changes.claim
+    patch.setattr(changes, "claim", lambda found, *, now, **rest: claim(found, now=now + 10_000_000, **rest))
+
+
+# -- what a job goes through ------------------------------------------------------------------------------------------
+
+
+@mutation("stops")
+def hand_back_spends_an_attempt(patch: pytest.MonkeyPatch) -> None:
+    """I3: a stop costs the jobs that it hands back."""
+    released = jobs.released
+    patch.setattr(jobs, "released", lambda job, now: msgspec.structs.replace(released(job, now), attempt=job.attempt))
+
+
+@mutation()
+def a_lost_node_spends_an_attempt(patch: pytest.MonkeyPatch) -> None:
+    """I3: crashes count as attempts."""
+    crashed = jobs.crashed
+    patch.setattr(jobs, "crashed", lambda job, now: msgspec.structs.replace(crashed(job, now), attempt=job.attempt))
+
+
+@mutation()
+def crashes_are_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """A poison job eats the fleet."""
+    crashed = jobs.crashed
+    patch.setattr(jobs, "crashed", lambda job, now: crashed(msgspec.structs.replace(job, crashes=0), now))
+
+
+@mutation()
+def a_cancelled_job_runs_again(patch: pytest.MonkeyPatch) -> None:
+    """A cancellation that was asked for is forgotten when the attempt is handed back, or its node lost."""
+    apply, crashed = Outcome.apply, jobs.crashed
+    forgetting: Any = lambda job: msgspec.structs.replace(job, cancel_requested=False)  # noqa: E731
+    patch.setattr(Outcome, "apply", lambda outcome, job, now: apply(outcome, forgetting(job), now))
+    patch.setattr(jobs, "crashed", lambda job, now: crashed(forgetting(job), now))
+
+
+# -- intake and index -------------------------------------------------------------------------------------------------
+
+
+@mutation("")
+def announced_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """Truth first, then tell, the other way round."""
+
+    async def store_and_tell(intake: Intake, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        now = intake._store.now_us()
+        await intake._announcer.announce([jobs.created(one, now).entry() for one in new], at=now)
+        return await intake._store.insert(new)
+
+    patch.setattr(Intake, "_store_and_tell", store_and_tell)
+
+
+@mutation("calls")
+def acknowledged_without_the_store(patch: pytest.MonkeyPatch) -> None:
+    """I1: 201 although nothing was stored."""
+    store_and_tell = Intake._store_and_tell
+
+    async def always(intake: Intake, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+        try:
+            return await store_and_tell(intake, new)
+        except StoreUnavailable:
+            return [(jobs.created(one, intake._store.now_us()), True) for one in new]
+
+    patch.setattr(Intake, "_store_and_tell", always)
+
+
+@mutation()
+def no_look_for_what_is_missing(patch: pytest.MonkeyPatch) -> None:
+    """I9: what the index has lost stays lost."""
+    patch.setattr(Audit, "_check_presence", nothing)
+
+
+@mutation()
+def epoch_set_before_the_rebuild(patch: pytest.MonkeyPatch) -> None:
+    """I9: an index counts as whole while it is being filled, and nobody looks any more."""
+
+    async def rebuild(audit: Audit, found: str | None, epoch: str) -> None:
+        await audit._index.set_epoch(epoch)
+
+    patch.setattr(Audit, "_rebuild", rebuild)
+    patch.setattr(Audit, "_check_presence", nothing)
+
+
+@mutation()
+def pop_drops_what_it_took(patch: pytest.MonkeyPatch) -> None:
+    """I9, with nobody to look: a cancelled pop has taken something."""
+    pop = HeapIndex.pop
+
+    async def drop(index: HeapIndex, queues: Sequence[str], limit: int) -> list[str]:
+        ids = await pop(index, queues, limit)
+        await trio.lowlevel.checkpoint()
+        return ids
+
+    patch.setattr(HeapIndex, "pop", drop)
+    patch.setattr(Audit, "_check_presence", nothing)
+
+
+@mutation("")
+def retries_are_not_announced(patch: pytest.MonkeyPatch) -> None:
+    """A retry waits for the audit instead of its time."""
+    announce = Announcer.announce
+
+    async def some(announcer: Announcer, entries: Any, *, at: int) -> None:
+        stored = announcer._store._weather.store._jobs  # type: ignore[attr-defined]
+        await announce(announcer, [one for one in entries if stored[one.id].attempt == 0], at=at)
+
+    patch.setattr(Announcer, "announce", some)
+
+
+@mutation("outages")
+def no_index_no_submission(patch: pytest.MonkeyPatch) -> None:
+    """An index that is away is a reason to refuse what is stored."""
+
+    async def announce(announcer: Announcer, entries: Any, *, at: int) -> None:
+        await announcer._index.push(entries, now=at)  # type: ignore[union-attr]
+
+    patch.setattr(Announcer, "announce", announce)
+
+
+# -- lease and worker -------------------------------------------------------------------------------------------------
+
+
+@mutation("cuts")
+def no_self_fence(patch: pytest.MonkeyPatch) -> None:
+    """A node that cannot renew goes on with jobs that others have."""
+    patch.setattr(lease, "SELF_FENCE", 1e6)
+
+
+@mutation("cuts")
+def a_lost_lease_stops_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A node that has lost its lease goes on with jobs that others have."""
+    patch.setattr(Worker, "lose_lease", lambda _worker: None)
+
+
+@mutation("steps")
+def wall_clock_leases(patch: pytest.MonkeyPatch) -> None:
+    """A step of the store's clock steals leases."""
+
+    async def expire_silent_nodes(reaper: Reaper) -> None:
+        for node in await reaper._store.nodes():
+            if node.lease_until is not None and node.lease_until < reaper._store.now_us():
+                await reaper._store.expire(node.id, lease_until=node.lease_until)
+
+    patch.setattr(Reaper, "_expire_silent_nodes", expire_silent_nodes)
+
+
+@mutation("calls")
+def outcomes_are_told_once(patch: pytest.MonkeyPatch) -> None:
+    """An outcome that could not be stored is dropped: the job runs on for ever, as far as the store knows."""
+
+    async def finish(outcomes: Outcomes, some: Sequence[Outcome]) -> list[Job | None]:
+        try:
+            return await outcomes._store.finish(some)
+        except StoreUnavailable:
+            return [None] * len(some)
+
+    patch.setattr(Outcomes, "_finish", finish)
+    patch.setattr(Reconciler, "_hand_back_unknown", nothing)
+
+
+@mutation("calls")
+def lost_claims_are_kept(patch: pytest.MonkeyPatch) -> None:
+    """I9: what was claimed without an answer runs on for ever, as far as the store knows."""
+    patch.setattr(Reconciler, "_hand_back_unknown", nothing)
+
+
+@mutation("kills")
+def nobody_reaps(patch: pytest.MonkeyPatch) -> None:
+    """I9: jobs of dead nodes stay theirs."""
+    patch.setattr(MemoryStore, "reap", lambda _store, _limit: _empty())
+
+
+async def _empty() -> list[Job]:
+    await trio.lowlevel.checkpoint()
+    return []
+
+
+# -- the feed ---------------------------------------------------------------------------------------------------------
+
+
+@mutation()
+def live_before_the_replay_has_got_there(patch: pytest.MonkeyPatch) -> None:
+    """I6, for who listens: what is between the replay's end and the tail is skipped."""
+
+    async def replay(subscription: Subscription, reader: Reader) -> Any:
+        found = []
+        if reader.place.seq < await reader.head():
+            found = await reader.read(subscription.selection)
+        subscription._tail.join(subscription)
+        subscription._reader = None
+        from tickr.feed.delivery import Delivery
+
+        return Delivery("events" if found else "caught_up", subscription._tail.cursor, tuple(found))
+
+    patch.setattr(Subscription, "_replay", replay)

@@ -1,0 +1,92 @@
+"""Suspects, jobs that one more lost node would end, are started singly: what ran beside poison is not blamed for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import tickr
+from tests.stages.conftest import NODE, Stage
+from tests.worker.attempts import claimed, running_pool
+from tickr.index.heap import open_heap
+from tickr.jobs import SUSPECT_CRASHES, Job
+from tickr.scheduler.promote import promote
+from tickr.worker.attempt import StopReason
+from tickr.worker.claim import Claimer
+from tickr.worker.handlers import Jobs
+from tickr.worker.pool import SUSPECT_S
+
+OTHER = "22222222-2222-7222-8222-222222222222"
+MOST_CLAIMS = 200
+"""Those that wait are tried about twice a second, not all the time."""
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with open_heap() as index:
+        yield Stage(index)
+
+
+async def test_a_suspect_is_watched_until_it_ends_or_has_done_no_harm_for_a_while(autojump_clock: MockClock) -> None:
+    jobs = Jobs()
+    jobs.handler("t")(trio.sleep_forever)
+    async with running_pool(jobs, slots=3) as bench:
+        bench.pool.start([claimed("t", crashes=SUSPECT_CRASHES - 1)])
+        assert not bench.pool.has_suspect
+        first, second = (claimed("t", crashes=SUSPECT_CRASHES) for _ in range(2))
+        bench.pool.start([first])
+        assert bench.pool.has_suspect
+        bench.pool.stop(first.id, StopReason.CANCELLED)
+        await bench.outcomes.next()
+        assert not bench.pool.has_suspect
+        bench.pool.start([second])
+        assert bench.pool.has_suspect
+        await trio.sleep(SUSPECT_S)  # virtual
+        assert not bench.pool.has_suspect
+        bench.pool.stop_all(StopReason.SHUTDOWN)
+
+
+async def test_of_jobs_that_crashed_together_one_at_a_time_is_started(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    jobs, gates = Jobs(), dict[str, trio.Event]()
+
+    @jobs.handler("noop")
+    async def noop(job: tickr.Job) -> None:
+        gates[job.id] = trio.Event()
+        await gates[job.id].wait()
+
+    suspects = {job.id for job in await crashed(stage, 3)}
+    others = {job.id for job in await stage.submit(2)}
+    await stage.register(NODE, types=("noop",))
+    async with running_pool(jobs, slots=10) as bench:
+        nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+        claimer = Claimer(stage.store, stage.index, stage.bell, bench.pool, types=jobs.types)
+        nursery.start_soon(claimer.run, NODE)
+        for left in (3, 2, 1):
+            await trio.sleep(SUSPECT_S / 2)  # virtual
+            (running,) = gates.keys() - others
+            assert (await stage.store.queues())[0].ready == left - 1
+            gates.pop(running).set()
+            await stage.store.finish([await bench.outcomes.next()])
+            suspects.remove(running)
+        assert not suspects
+        assert gates.keys() == others
+        assert stage.store.calls["claim"] < MOST_CLAIMS
+        claimer.close()
+        bench.pool.stop_all(StopReason.SHUTDOWN)
+
+
+async def crashed(stage: Stage, count: int) -> list[Job]:
+    """Have ``count`` jobs lost together with their node, as often as makes suspects of them, and submit them anew."""
+    jobs = await stage.insert(count)
+    for _ in range(SUSPECT_CRASHES):
+        await stage.register(OTHER)
+        await stage.store.claim([job.id for job in jobs], node=OTHER, types={"noop"})
+        await stage.store.deregister(OTHER)
+        await stage.store.reap(count)
+    await stage.announcer.announce([job.entry() for job in jobs], at=stage.wall_clock())
+    return jobs
