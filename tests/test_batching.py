@@ -87,6 +87,22 @@ async def test_a_failed_flush_fails_its_batch_and_not_the_next() -> None:
         batcher.close()
 
 
+async def test_an_error_that_nobody_would_hear_of_ends_the_line() -> None:
+    async def flush(items: Sequence[int]) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        raise OSError("gone")
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=1, max_bytes=10, max_waiting=10)
+    batcher.put_nowait(1)
+    behind = batcher.put_nowait(2)
+    with pytest.raises(OSError, match="gone"):
+        await batcher.run()
+    assert batcher.closed
+    assert behind.answer is not None
+    with pytest.raises(Overloaded):
+        behind.answer.unwrap()
+
+
 async def test_a_full_line_refuses_and_takes_nothing() -> None:
     flush = Flushes()
     batcher = batcher_of(flush, max_waiting=2)

@@ -53,10 +53,10 @@ async def slow(job: tickr.Job) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Structlog would paint each traceback with all its locals, which takes seconds."""
-    with structlog.testing.capture_logs():
-        yield
+def lines() -> Iterator[list[Any]]:
+    """What is logged. Structlog would paint each traceback with all its locals, which takes seconds."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
 
 
 @contextmanager
@@ -227,6 +227,21 @@ async def test_one_of_our_errors_ends_the_node_as_itself(autojump_clock: trio.te
         with fails_once("claim.after_pop", error) as struck:
             await handle.submit("quick")
             await struck.wait()
+
+
+async def test_an_attempt_that_hangs_before_its_handler_does_not_keep_the_node_from_its_end(
+    lines: list[Any], autojump_clock: trio.testing.MockClock
+) -> None:
+    goes_on = trio.Event()
+    async with virtual_node() as handle:
+        with armed("run.before_handler", goes_on.wait):
+            job = await handle.submit("quick")
+            await trio.testing.wait_all_tasks_blocked()
+            handle.stop()
+            await trio.sleep(30)  # virtual
+        (left,) = [line["jobs"] for line in lines if line["event"] == "node.handlers_left_behind"]
+        assert left == [job.id]
+        goes_on.set()
 
 
 # -- whoever asked hears of it ----------------------------------------------------------------------------------------

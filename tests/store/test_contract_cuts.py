@@ -24,6 +24,9 @@ from tickr.store.contract import Filter, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 
+MANY = 12
+"""With so many, some of the successes are written together."""
+
 
 class Scene:
     """One call's own jobs and node, by the same names in every store.
@@ -39,18 +42,23 @@ class Scene:
         self.jobs: list[Job] = []
         self.seen = 0
 
+    def ids(self) -> list[str]:
+        return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.type} {n}")) for n in range(MANY)]
+
     def new(self, count: int) -> list[NewJob]:
-        names = (f"{self.type} {n}" for n in range(count))
-        return [NewJob(id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)), type=self.type) for name in names]
+        return [NewJob(id=job_id, type=self.type) for job_id in self.ids()[:count]]
 
     async def put(self, count: int) -> None:
         self.jobs = await put(self.store, *self.new(count))
 
-    async def run(self, count: int) -> None:
+    async def join(self, count: int) -> None:
         await self.put(count)
         await self.store.register(a_node(id=self.node), lease_s=15)
+
+    async def run(self, count: int) -> None:
+        await self.join(count)
         claimed = await self.store.claim([job.id for job in self.jobs], node=self.node, types={self.type})
-        self.jobs = sorted(claimed, key=lambda job: [one.id for one in self.new(count)].index(job.id))
+        self.jobs = sorted(claimed, key=lambda job: self.ids().index(job.id))
 
     async def fail(self, count: int) -> None:
         await self.run(count)
@@ -72,10 +80,11 @@ class Scene:
         ]
 
     async def view(self) -> tuple[object, ...]:
-        """Return all that can be seen of the scene."""
-        ids = [one.id for one in self.new(12)]
-        jobs = [job for job_id in ids if (job := await self.store.get(job_id))]
-        attempts = [await self.store.attempts(job.id) for job in jobs]
+        """Return what can be seen of the scene; of a crowd of jobs the attempts of some."""
+        jobs = await self.store.list_jobs(Filter(types=(self.type,)), limit=100)
+        attempts = [
+            await self.store.attempts(job_id) for job_id in self.ids()[:4] if job_id in {job.id for job in jobs}
+        ]
         nodes = [node for node in await self.store.nodes() if node.id == self.node]
         pages = await self.store.event_rows(self.seen, 1000, MANY_BYTES)
         assert [seq for seq, _ in pages] == list(range(self.seen + 1, self.seen + 1 + len(pages)))
@@ -94,19 +103,14 @@ class Case(NamedTuple):
 
 
 def insert_some_again(scene: Scene) -> Awaitable[object]:
-    return scene.store.insert(scene.new(12))
+    return scene.store.insert(scene.new(MANY))
 
 
 def say_something(scene: Scene) -> Awaitable[object]:
     return scene.store.note([noted(scene.jobs[0], 1), noted(scene.jobs[1], 1, fraction=0.5), noted(scene.jobs[0], 2)])
 
 
-def ids(scene: Scene) -> list[str]:
-    return [job.id for job in scene.jobs]
-
-
-some, few = partial(Scene.put, count=12), partial(Scene.put, count=3)
-running = partial(Scene.run, count=12)
+few, running = partial(Scene.put, count=3), partial(Scene.run, count=MANY)
 
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
@@ -114,10 +118,10 @@ WRITES = [
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
-    Case("claim", partial(Scene.fail, count=0), lambda s: s.store.claim(ids(s), node=s.node, types={s.type})),
-    Case("claim_due", partial(Scene.fail, count=0), lambda s: s.store.claim_due(3, node=s.node, types={s.type})),
+    Case("claim", partial(Scene.join, count=3), lambda s: s.store.claim(s.ids(), node=s.node, types={s.type})),
+    Case("claim_due", partial(Scene.join, count=3), lambda s: s.store.claim_due(3, node=s.node, types={s.type})),
     Case("finish", running, lambda s: s.store.finish(s.outcomes("retried", "failed", "released", "succeeded"))),
-    Case("finish cancelled", partial(Scene.ask_to_stop, count=12), lambda s: s.store.finish(s.outcomes("retried"))),
+    Case("finish cancelled", partial(Scene.ask_to_stop, count=MANY), lambda s: s.store.finish(s.outcomes("retried"))),
     Case("note", running, say_something),
     Case("register", few, lambda s: s.store.register(a_node(id=s.node), lease_s=15)),
     Case("heartbeat", running, lambda s: s.store.heartbeat(s.node, lease_s=30)),
@@ -133,7 +137,7 @@ READS = [
     Case("queue_names", few, lambda s: s.store.queue_names()),
     Case("due", few, lambda s: s.store.due(2)),
     Case("waiting_after", few, lambda s: s.store.waiting_after(None, 2)),
-    Case("still_waiting", few, lambda s: s.store.still_waiting(ids(s))),
+    Case("still_waiting", few, lambda s: s.store.still_waiting(s.ids())),
     Case("epoch", few, lambda s: s.store.epoch("mine")),
     Case("nodes", running, lambda s: s.store.nodes()),
     Case("event_rows", few, lambda s: s.store.event_rows(s.seen, 10, MANY_BYTES)),
@@ -144,12 +148,6 @@ READS = [
     Case("diagnose", few, lambda s: s.store.diagnose()),
     Case("ping", few, lambda s: s.store.ping()),
 ]
-
-
-async def with_a_node(scene: Scene) -> None:
-    """What a claim needs: jobs that wait, and a node that has a row."""
-    await scene.put(3)
-    await scene.store.register(a_node(id=scene.node), lease_s=15)
 
 
 def test_every_method_has_its_case() -> None:
@@ -178,7 +176,7 @@ async def cut_once(case: Case, checkpoint: int, store: Store, twin: Store) -> bo
     scene, undisturbed = Scene(store, name), Scene(twin, name)
     for one in (scene, undisturbed):
         one.seen = await one.store.number_events()
-        await (with_a_node if case.name.startswith("claim") else case.prepare)(one)
+        await case.prepare(one)
     before = await undisturbed.view()
     assert await scene.view() == before, name
     await case.call(undisturbed)

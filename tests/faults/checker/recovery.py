@@ -2,7 +2,8 @@
 
 An attempt counts if its node was struck while it ran, the store took it back for that, and the job was claimed again:
 not one that was stored as ended after all, whose retry was scheduled or whose crashes were too many. The wait lasts
-until the next ``start`` mark, or the next claim if that came to nothing too (which is then measured itself).
+until the next ``start`` mark, or the next claim if that came to nothing too (which is then measured itself). A job that
+was lost twice is a suspect and may wait for another one, so for it the wait ends when it is taken back.
 
 While MySQL is away nobody can take anything back, and after that every node has a whole lease to tell that it lives. So
 a fault of MySQL in between starts the count anew at its end.
@@ -26,6 +27,8 @@ BESIDE_LEASE_S = 2.0
 """What a longer lease adds to."""
 SLACK_US = 1_000_000
 """A fault may have been written down so much before it took place."""
+SUSPECT_LOSSES = 2
+"""Nodes lost under a job, from which on the next start is no longer promised within so many seconds."""
 DEADLY = ("kill", "failpoint")
 
 
@@ -66,14 +69,19 @@ class Recovery:
     def judge(self, job: str, life: Life, runs: Iterable[Run], verdict: Verdict) -> None:
         """Measure every recovery of ``job``, whose life has no gap."""
         starts = {run.start.fence: run.start for run in runs}
+        losses = 0
         for claim, following in pairwise(life.claims):
             if not _taken_back(claim, following):
                 continue
+            losses += 1
             pid = starts[claim.fence].pid if claim.fence in starts else self._pids.get(claim.node or "")
             struck_at = None if pid is None else self._struck(pid, claim)
             if struck_at is None:
                 continue
+            assert claim.end is not None
             again = starts[following.fence].at if following.fence in starts else following.at
+            if losses >= SUSPECT_LOSSES:
+                again = claim.end.at
             waited_s = (again - max(struck_at, min(self._mysql_back(again), again))) / 1_000_000
             verdict.table.longest_recovery_s = max(verdict.table.longest_recovery_s, waited_s)
             if waited_s > self.bound_s:

@@ -47,6 +47,6 @@ def faults(result: Result) -> dict[str, list[str]]:
         "violations": [f"{one.invariant} {one.job}: {one.detail}" for one in result.verdict.violations],
         "the backlog did not drain": ["after the faults had stopped"] if result.drained_s is None else [],
         "answers that are neither yes nor an orderly refusal": result.strange,
-        "refusals after more than 2 s": result.late_refusals,
+        "late refusals": result.late_refusals,
         "nodes that ended by themselves": result.odd_ends,
     }
