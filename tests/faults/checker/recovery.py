@@ -59,12 +59,15 @@ class Recovery:
         self._outages_began = [began for began, _ in outages]
         self._outages_over = list(accumulate((ended for _, ended in outages), max))
         self._pids: dict[str, int] = {}
+        self._lived: dict[int, tuple[int, int]] = {}
 
     def learn_pids(self, life: Life, runs: Iterable[Run]) -> None:
         """Note which node is which process, for claims that came to no start."""
         for run in runs:
             if 1 <= run.start.fence <= len(life.claims) and (node := life.claims[run.start.fence - 1].node):
                 self._pids[node] = run.start.pid
+            first, last = self._lived.get(run.start.pid, (run.start.at, run.start.at))
+            self._lived[run.start.pid] = min(first, run.start.at), max(last, run.start.at)
 
     def judge(self, job: str, life: Life, runs: Iterable[Run], verdict: Verdict) -> None:
         """Measure every recovery of ``job``, whose life has no gap."""
@@ -84,7 +87,7 @@ class Recovery:
                 again = claim.end.at
             waited_s = (again - max(struck_at, min(self._mysql_back(again), again))) / 1_000_000
             verdict.table.longest_recovery_s = max(verdict.table.longest_recovery_s, waited_s)
-            if waited_s > self.bound_s:
+            if waited_s > self.bound_s and self._promised(pid, struck_at):
                 verdict.add("I9", job, f"started again {waited_s:.1f} s after process {pid} was struck")
 
     def _struck(self, pid: int, claim: Claim) -> int | None:
@@ -99,6 +102,22 @@ class Recovery:
                 if lasted:
                     return freeze.began
         return died
+
+    def _promised(self, pid: int, struck_at: int) -> bool:
+        """Whether somebody was there to notice in time.
+
+        That a process is dead, any start on its machine sees. That one is frozen, only a node notices that has lived
+        beside it for a whole lease.
+        """
+        if struck_at not in [freeze.began for freeze in self._freezes.get(pid, ())]:
+            return True
+        until = struck_at + int(self.bound_s * 1_000_000)
+        return any(
+            first <= struck_at and last >= until
+            for other, (first, last) in self._lived.items()
+            # One that died has a later namesake: a pid is given out again.
+            if other != pid and other not in self._freezes and other not in self._deaths
+        )
 
     def _mysql_back(self, before: int) -> int:
         """Return the end of the last fault of MySQL that began before ``before``; 0 if there is none."""

@@ -23,8 +23,8 @@ GIVES_UP_S = 60.0
 """How long a client asks again before it leaves it at what it knows, in seconds."""
 PAUSE_S = 0.25
 LATE_S = 5.0
-"""A refusal must have come by then. The promise is 2 s; here clients, nodes and servers all share one machine, and tests
-of their own hold Tickr to it (``test_mysql_outage.py``, ``test_cut_lines.py``)."""
+"""A refusal must have come by then. The promise is 2 s; tests of its own hold Tickr to it (``test_mysql_outage.py``,
+``test_cut_lines.py``); here clients, nodes and servers all share one machine."""
 IN_FLIGHT = 400
 
 
