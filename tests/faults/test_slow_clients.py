@@ -138,7 +138,7 @@ async def test_bodies_on_their_way_keep_no_request_out(
         assert len(site.app.arriving) == 4
         with trio.fail_after(SOON_S):
             assert (await read_answer(streams[0])).startswith(b"HTTP/1.1 408 "), "the first has been slow for longest"
-        assert await taken(), "and the place of that one is free again"
+        assert await eventually(taken), "and the place of that one is free again"
 
 
 async def is_equal(found: Callable[[], int], wanted: int) -> bool:
