@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Self
 
 ROOT = Path(__file__).parent.parent.parent
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

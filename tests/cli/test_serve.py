@@ -162,7 +162,7 @@ def test_elsewhere_the_log_is_json_alone_and_the_lines_for_people_are_on_stdout(
             assert process.stdout
             told = [process.stdout.readline() for _ in range(5)]  # before it ends: they are flushed
             process.terminate()
-            rest, log = process.communicate(timeout=20)
+            rest, log = process.communicate(timeout=60)
         finally:
             process.kill()
     assert [line.split()[0] for line in told] == ["Tickr", "submit", "-d", "look", "stop"]
@@ -185,7 +185,7 @@ def test_a_stdout_that_is_closed_is_no_reason_not_to_serve(serve: Serve) -> None
                 log += (line := process.stderr.readline())
                 assert line, log
             process.terminate()
-            _, log = process.communicate(timeout=20)
+            _, log = process.communicate(timeout=60)
         finally:
             process.kill()
     assert "node.stopped" in log

@@ -118,7 +118,7 @@ def test_when_the_pipe_is_closed_it_ends_without_a_word_though_nothing_happens(s
         env=environment({"TICKR_URL": server.url}),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     event, code = done.stdout.splitlines()
@@ -140,7 +140,7 @@ def test_a_write_into_a_closed_pipe_ends_it_without_a_word(server: TickrProcess)
     )
     assert process.stdout
     process.stdout.close()
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == PIPE_CLOSED, said
     assert said.count(b"\n") == 1
 
