@@ -28,6 +28,10 @@ from tests.servers import (
     mysql_execute,
 )
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background; the children would inherit it, and Ctrl-C mean nothing to them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SLOW_FIXTURES = {
     "mysql_server_url",
     "mysql_url",
