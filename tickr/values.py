@@ -166,7 +166,7 @@ TORN_LOGIN = 'the URL must have "/", "?", "#" and "@" in a user name or password
 
 def has_torn_login(parts: SplitResult) -> bool:
     """Return whether a sign in the login of a network URL was taken for its end; then none of it may be repeated."""
-    return "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc
+    return "@" in parts.path or ("@" in parts.query + parts.fragment and "@" not in parts.netloc)
 
 
 def _url(value: object, kinds: str) -> str:

@@ -206,6 +206,7 @@ def test_doctor_shows_no_password(mysql_url: str) -> None:
     tickr("migrate", "--store", mysql_url)
     checks = doctor("--store", mysql_url)
     assert "t%2Fickr" not in json.dumps(checks)
+    assert "t/ickr" not in json.dumps(checks)
     assert checks["durability"]["level"] == "ok"
     assert checks["index"]["level"] == "warn"  # a heap, although the store could be shared
 

@@ -27,7 +27,7 @@ OTHER_VARIABLES = (CONFIG_VARIABLE, failpoints.VARIABLE, "TICKR_URL")
 """Variables of ours that are no settings of a node."""
 
 CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
-    "store": (("mysql://",), mysql_address.parse),
+    "store": (("mysql://", "mariadb://"), mysql_address.parse),
     "index": (("redis://", "rediss://"), parse_redis_url),
     "smtp": (("smtp://", "smtps://"), read_server),
 }

@@ -37,4 +37,5 @@ def _adapter(url: str, clock: Clock | None, migrate: bool) -> AbstractAsyncConte
         from tickr.store.mysql import open_mysql
 
         return open_mysql(url, clock=clock, migrate=migrate)
-    raise ConfigError([f"store: {url!r} is none of sqlite:///path, mysql://user:password@host:port/database, memory:"])
+    known = "sqlite:///path, mysql://user:password@host:port/database, memory:"
+    raise ConfigError([f"store: a URL that begins with {scheme[:20]!r} is none of {known}"])
