@@ -1,0 +1,259 @@
+"""The client for plain programs and their threads: every call waits for its answer.
+
+Any number of threads may share one ``Client``; that is how their submissions travel together. It has no thread of its
+own. What is done is decided in ``submission.py``, ``calls.py`` and ``subscription.py``; here it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import httpx2
+
+from tickr.client import connection
+from tickr.client.address import address
+from tickr.client.calls import Calls
+from tickr.client.connection import Departure
+from tickr.client.errors import Closed
+from tickr.client.listing import Pages
+from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted
+from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
+from tickr.client.submission import Submission
+from tickr.client.subscription import SILENCE_S, Subscription
+
+Names = str | Iterable[str] | None
+
+
+class Client:
+    """One Tickr, asked by threads. A context manager; every method raises ``ClientError``.
+
+    Args:
+      url: of the server; TICKR_URL or http://127.0.0.1:8080 if it is None.
+      token: sent with every request; TICKR_TOKEN if it is None.
+      total_s: how long a submission, or another call, is tried in seconds, pauses and all.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, total_s: float = 30.0) -> None:
+        found = address(url, token)
+        self.url = found.url
+        self._http = httpx2.Client(**connection.options(found))
+        self._submission = Submission(self.url, total_s=total_s, now=time.monotonic, signal=threading.Event)
+        self._calls = Calls(self.url, total_s=total_s, now=time.monotonic)
+        self._total_s = total_s
+
+    def submit(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Submitted:
+        """Hand in a job and return once it is durable.
+
+        Submissions of several threads travel together. Interrupted (Ctrl-C), the job may be stored or not; who has
+        to know gives it an ``id`` and looks.
+        """
+        return self._run(self._submission.one({"type": type, "payload": payload, **options}))
+
+    def submit_many(self, jobs: Iterable[NewJob | Mapping[str, Any]]) -> Results:
+        """Hand in all ``jobs`` and return what became of each, in order: what is stored, or an error."""
+        return self._run(self._submission.many(jobs))
+
+    def get(self, job: JobRef) -> Job:
+        return self._run(self._calls.get(job))
+
+    def wait(self, job: JobRef, timeout_s: float | None = None) -> Job:
+        """Return the job once it has ended. Raises: NotFinal after ``timeout_s`` seconds."""
+        return self._run(self._calls.wait(job, timeout_s))
+
+    def cancel(self, job: JobRef, *, version: int | None = None) -> Job:
+        """Keep a waiting job from running, tell the worker of a running one to stop it.
+
+        ``version``: only if the job is still at this one.
+        """
+        return self._run(self._calls.cancel(job, version))
+
+    def retry(self, job: JobRef, *, version: int | None = None) -> Job:
+        """Start a job over that has ended. Not repeated where a first try may have done it."""
+        return self._run(self._calls.retry(job, version))
+
+    def list(
+        self,
+        *,
+        state: Names = None,
+        type: Names = None,
+        queue: Names = None,
+        label: Names | Mapping[str, str] = None,
+        limit: int | None = None,
+    ) -> JobList:
+        """Return an iterator over jobs, newest first, ``limit`` at most; read page by page."""
+        filters = {"state": state, "type": type, "queue": queue, "label": label}
+        return JobList(self, Pages(self._calls, filters, limit))
+
+    def events(
+        self,
+        *,
+        after: str | None = None,
+        job: JobRef | Iterable[str] | None = None,
+        queue: Names = None,
+        type: Names = None,
+        event: Names = None,
+    ) -> Events:
+        """Return a subscription to the feed: ``with client.events() as events: for event in events``.
+
+        ``after``: a cursor, or ``earliest``; None for what happens once the block has begun.
+        """
+        filters = {"job": job, "queue": queue, "type": type, "event": event}
+        told = Subscription(self.url, filters, after, total_s=self._total_s, now=time.monotonic)
+        return Events(self, self._http, told)
+
+    def close(self) -> None:
+        """End all connections; who still waits in another thread is told ``Closed``."""
+        self._submission.close()
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[Value]) -> Value:
+        try:
+            done = None
+            while True:
+                done = self._do(steps.send(done))
+        except StopIteration as end:
+            returned: Value = end.value
+            return returned
+        finally:
+            steps.close()
+
+    def _do(self, step: Step) -> Reply | Lost | None:
+        if isinstance(step, Send):
+            return self._send(step.request, step.within_s)
+        if isinstance(step, Until):
+            assert isinstance(step.signal, threading.Event)
+            step.signal.wait(step.within_s)
+        elif step.seconds > 0:
+            time.sleep(step.seconds)
+        return None
+
+    def _send(self, request: Request, within_s: float) -> Reply | Lost:
+        if self._http.is_closed:
+            raise Closed("The client is closed.")
+        departure = Departure()
+        over = time.monotonic() + within_s
+        chunks = []
+        try:
+            with self._http.stream(
+                **connection.parts(self.url, request, within_s), extensions={"trace": departure.note}
+            ) as answer:
+                for chunk in answer.iter_bytes():
+                    chunks.append(chunk)
+                    if time.monotonic() > over:
+                        return departure.too_late(within_s)
+        except httpx2.RequestError as error:
+            return departure.lost(error)
+        return Reply(answer.status_code, answer.headers, b"".join(chunks))
+
+
+class JobList:
+    """An iterator over jobs. ``feed_cursor``: see ``Pages``."""
+
+    def __init__(self, client: Client, pages: Pages) -> None:
+        self._client = client
+        self._pages = pages
+
+    @property
+    def feed_cursor(self) -> str | None:
+        return self._pages.feed_cursor
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Job:
+        while not self._pages.ready:
+            if self._pages.over:
+                raise StopIteration
+            self._client._run(self._pages.turn())
+        return self._pages.ready.popleft()
+
+
+class Events:
+    """A subscription to the feed: a context manager and, inside, an iterator without end. For one thread.
+
+    ``cursor``: the place after the last event that was handed out; moves on, too, while nothing happens.
+    """
+
+    def __init__(self, client: Client, http: httpx2.Client, told: Subscription) -> None:
+        self._client = client
+        self._http = http
+        self._told = told
+        self._answer: httpx2.Response | None = None
+        self._chunks: Iterator[bytes] | None = None
+        self._ready: deque[Event] = deque()
+        self.cursor = told.cursor
+
+    def __enter__(self) -> Self:
+        try:
+            while not self._told.opened:
+                self._read_on()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        while not self._ready:
+            self._read_on()
+            self.cursor = self.cursor if self._ready else self._told.cursor
+        event = self._ready.popleft()
+        self.cursor = event.cursor
+        return event
+
+    def close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        self._answer = self._chunks = None
+
+    def _read_on(self) -> None:
+        try:
+            if self._chunks is None:
+                self._connect()
+                return
+            chunk = next(self._chunks, None)
+        except httpx2.RequestError as error:
+            self.close()
+            self._told.lost(Departure().lost(error))
+            return
+        except BaseException:
+            self.close()  # what was read of the next event is gone; the cursor is before it
+            raise
+        if chunk is None:
+            self.close()
+            self._told.lost(Lost("it ended the feed", sent=False))
+            return
+        self._ready.extend(self._told.told(chunk))
+
+    def _connect(self) -> None:
+        time.sleep(self._told.pause_s())
+        request = self._http.build_request(**connection.parts(self._client.url, self._told.request(), SILENCE_S))
+        answer = self._http.send(request, stream=True)
+        if answer.status_code == httpx2.codes.OK:
+            self._answer, self._chunks = answer, answer.iter_bytes()
+            return
+        try:
+            answer.read()
+        finally:
+            answer.close()
+        self._told.lost(Reply(answer.status_code, answer.headers, answer.content))
