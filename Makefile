@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak clean services style types
+.PHONY: help run test check soak bench bench-peers clean services style types
 .SILENT:
 
 VENV := .venv
@@ -12,7 +12,7 @@ WORKERS := 3
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (more flags: make run ARGS="--port 9000")
 	exec $(VENV)/bin/tickr serve $(ARGS)
@@ -29,8 +29,16 @@ check: style types  ## the quick loop: format, lint, types, layers and the tests
 soak: services  ## kill and break everything under load for MINUTES=60, and check every promise (one table at the end)
 	$(PY) -m tests.faults.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
+bench: services $(VENV)/.bench  ## load tests: lists them, and make bench ARGS="submit" runs one (bench/README.md)
+	$(PY) -m bench $(ARGS)
+
+bench-peers: services  ## Tickr beside Celery, BullMQ, graphile-worker and others (bench/peers/README.md)
+	command -v npm >/dev/null && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
+	  .ci/packages "the peers need PostgreSQL and Node" postgresql nodejs npm || true
+	$(PY) -m bench.peers $(ARGS)
+
 clean:  ## remove the virtual environment and everything that was built; data stays
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 style: $(VENV)/.dev
@@ -58,6 +66,11 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	echo "installing Tickr and its test tools into $(VENV) (the first time takes a minute) …"
 	$(PY) -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev
+	echo "installing what draws the plots …"
+	$(PY) -m pip install -qq --disable-pip-version-check --editable ".[dev,bench]"
+	touch $@
 
 $(VENV)/.made:
 	.ci/venv $(VENV)

@@ -1,50 +1,43 @@
 """How soon a long line is in Redis again after FLUSHALL, while jobs are submitted.
 
-    python bench/reindex.py [--jobs 100000] [--rounds 10] [--nodes 1]
-
-MariaDB and Redis are private. Measured from FLUSHALL until the index holds every job that waits, as its own count says,
-by looking every 10 ms; one client submits all the time. Raw figures go to ``bench/results/``.
+Measured from FLUSHALL until the index holds every job that waits, as its own count says, by looking every 10 ms; one
+client submits all the time, and how it was answered meanwhile is noted.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
-import sys
 import threading
 import time
-import uuid
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
+from typing import Any
 
 import httpx2
-import trio
+import redis
 
-from bench import feed_figures as figures
-from tests.processes import TickrProcess
-from tests.servers import MariaDB, Redis
-from tickr.jobs import NewJob
-from tickr.store.contract import MAX_BATCH
-from tickr.store.open import open_store
+from bench.load.store import Fill, fill
+from bench.report.report import Report
+from bench.stage import stage
+from bench.stage.remote import Remote
+from bench.stage.usage import Usage
 
 LOOK_S = 0.01
 BETWEEN_S = 0.02
 """Between two submissions."""
 SETTLE_S = 1.0, 2.0
 """Before each round, at random, so that FLUSHALL falls anywhere between two looks of the audit."""
-READY = "tickr:{t}:ready:default"
+INDEXED_WITHIN_S = 120.0
+TYPE = "nobodys"
 
 
-async def fill(url: str, count: int) -> None:
-    async with open_store(url) as store:
-        for done in range(0, count, MAX_BATCH):
-            figures.show(f"filling {done:,} of {count:,}")
-            size = min(MAX_BATCH, count - done)
-            await store.insert([NewJob(id=str(uuid.uuid4()), type="nobodys") for _ in range(size)])
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage.arguments(parser)
+    parser.set_defaults(index="redis")
+    parser.add_argument("--jobs", type=int, default=100_000, help="that wait, due")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--nodes", type=int, default=1)
 
 
 class Client(threading.Thread):
@@ -59,7 +52,7 @@ class Client(threading.Thread):
         with httpx2.Client(base_url=self._url, timeout=30, trust_env=False) as http:
             while not self._over.wait(BETWEEN_S):
                 began = time.monotonic()
-                status = http.post("/jobs", json={"type": "nobodys", "queue": "other"}).status_code
+                status = http.post("/jobs", json={"type": TYPE, "queue": "other"}).status_code
                 self.answers.append((began, status, (time.monotonic() - began) * 1000))
 
     def __enter__(self) -> Client:
@@ -71,57 +64,45 @@ class Client(threading.Thread):
         self.join()
 
 
-def until_indexed(redis: Redis, count: int) -> None:
-    with redis.client() as client:
-        while client.zcard(READY) < count:
-            time.sleep(LOOK_S)
-
-
-def measure(jobs: int, rounds: int, nodes: int) -> list[dict[str, float]]:
-    with ExitStack() as stack:
-        mariadb, redis = stack.enter_context(MariaDB(tls=False)), stack.enter_context(Redis())
-        trio.run(partial(fill, mariadb.url, jobs))
-        node = partial(TickrProcess, store=mariadb.url, index=redis.url, roles="api,scheduler")
-        fleet = [stack.enter_context(node()) for _ in range(nodes)]
-        until_indexed(redis, jobs)
-        client = stack.enter_context(Client(fleet[0].url))
-        found = []
-        for number in range(rounds):
-            figures.show(f"round {number + 1} of {rounds}")
+def run(given: argparse.Namespace, report: Report) -> None:
+    if given.index != "redis":
+        raise SystemExit("only a private Redis is flushed: --index redis")
+    rounds: list[dict[str, Any]] = []
+    with ExitStack() as opened:
+        progress = opened.enter_context(report.steps(given.rounds + 1))
+        on = opened.enter_context(stage.open_stage(given))
+        place = on.place()
+        progress.step(f"{given.jobs:,} jobs that nobody runs")
+        with Remote("fill", fill) as filling:
+            filling.ask(*place, Fill(given.jobs, {"type": TYPE}), within_s=1800)
+        fleet = [opened.enter_context(on.node(place, roles="api,scheduler")) for _ in range(given.nodes)]
+        index = opened.enter_context(redis.Redis.from_url(place.index.partition("?")[0]))
+        ready = f"tickr:{{{place.index.partition('namespace=')[2]}}}:ready:default"
+        until_indexed(index, ready, given.jobs)
+        client = opened.enter_context(Client(fleet[0].address.url))
+        for number in range(given.rounds):
+            progress.step(f"round {number + 1} of {given.rounds}")
             time.sleep(random.uniform(*SETTLE_S))
-            redis.flush()
+            usage = Usage(on.parties(fleet[0]))
             began = time.monotonic()
-            until_indexed(redis, jobs)
+            index.flushall()
+            until_indexed(index, ready, given.jobs)
             took_s = time.monotonic() - began
             answers = [(status, ms) for at, status, ms in client.answers if at >= began]
-            failed = sum(status != 201 for status, _ in answers)
-            slowest = max((ms for _, ms in answers), default=0.0)
-            found.append({"took_s": took_s, "submitted": len(answers), "failed": failed, "slowest_ms": slowest})
-        return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--nodes", type=int, default=1)
-    given = parser.parse_args()
-    machine = figures.machine()
-    rounds = measure(given.jobs, given.rounds, given.nodes)
-    figures.table(rounds)
+            found = {"took_s": took_s, "submitted": len(answers), "failed": sum(one != 201 for one, _ in answers)}
+            found["slowest_ms"] = max((ms for _, ms in answers), default=0.0)
+            rounds.append({"round": number, "side": "tickr", **found, **usage.so_far()})
+        described = on.describe()
+    report.table([{name: one[name] for name in ("took_s", "submitted", "failed", "slowest_ms")} for one in rounds])
     took = [one["took_s"] for one in rounds]
-    print(f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s")
-    raw = {
-        "command": " ".join(["python", "bench/reindex.py", *sys.argv[1:]]),
-        "at": datetime.now(UTC).isoformat(),
-        "machine": machine,
-        "jobs": given.jobs,
-        "rounds": rounds,
-    }
-    path = figures.RESULTS / "reindex-mariadb-redis.json"
-    path.write_text(json.dumps(raw) + "\n")
-    print(f"raw figures: bench/results/{Path(path).name}")
+    summary = {"median_s": statistics.median(took), "longest_s": max(took)}
+    print(f"median {summary['median_s']:.2f} s, longest {summary['longest_s']:.2f} s")
+    report.keep(described, rounds, summary)
 
 
-if __name__ == "__main__":
-    main()
+def until_indexed(index: redis.Redis, key: str, count: int) -> None:
+    deadline = time.monotonic() + INDEXED_WITHIN_S
+    while int(index.zcard(key)) < count:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the index did not hold {count:,} jobs within {INDEXED_WITHIN_S:g} s")
+        time.sleep(LOOK_S)

@@ -6,9 +6,12 @@ import argparse
 import time
 from typing import Any
 
-from bench import feed_figures as figures
-from bench.feed_load import Submitted, submit
-from bench.feed_stage import Remote, Stage, stage
+from bench.feed.load import Submitted, submit
+from bench.feed.stage import FeedStage, arrivals, feed_stage
+from bench.report import figures, plot
+from bench.report.report import Report
+from bench.stage import usage
+from bench.stage.remote import Remote
 
 SETTLE_S = 1.0
 
@@ -18,19 +21,19 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seconds", type=float, default=30)
     command.add_argument("--warm-up", type=float, default=5, help="seconds that do not count")
     command.add_argument("--subscribers", type=int, default=1)
-    command.add_argument("--workers", type=int, default=50)
     command.add_argument("--rounds", type=int, default=1)
     command.add_argument("--apart", action="store_true", help="subscribe to a second node that serves the API alone")
 
 
-def run(given: argparse.Namespace) -> int:
-    with stage(given.store, given.index, workers=given.workers) as on:
+def run(given: argparse.Namespace, report: Report) -> None:
+    with feed_stage(given, workers=given.workers) as on, report.steps(given.rounds) as progress:
         subscribers = on.subscribers()
         subscribers.ask("connect", on.another_node() if given.apart else on.port, "/events", given.subscribers)
         rounds = []
         for number in range(given.rounds):
-            figures.show(f"round {number + 1} of {given.rounds}: {given.rate:g} jobs/s for {given.seconds:g} s")
-            rounds.append(_round(given, on, subscribers))
+            progress.step(f"round {number + 1} of {given.rounds}: {given.rate:g} jobs/s for {given.seconds:g} s")
+            rounds.append({"round": number, "side": "tickr", **_round(given, on, subscribers)})
+        described = on.describe()
     rows = [
         {
             "measured from": since,
@@ -44,23 +47,22 @@ def run(given: argparse.Namespace) -> int:
         for one in rounds
         for since in ("answered", "sent")
     ]
-    figures.table(rows)
+    report.table(rows)
     print("measured from: the COMMIT's answer was seen by the node (answered), the COMMIT was sent (sent)")
-    kept = {name: value for name, value in vars(given).items() if name != "run"}
-    figures.keep(
-        f"latency-{on.name}{'-apart' if given.apart else ''}", {"given": kept, "on": on.name, "rounds": rounds}
-    )
-    return 0
+    described["name"] += "-apart" if given.apart else ""
+    first = {f"since {since}": rounds[0][since] for since in ("answered", "sent")}
+    pictures = {"": plot.cumulative(first, "COMMIT to frame, first round", "ms")}
+    report.keep(described, rounds, {"table": rows}, pictures)
 
 
-def _round(given: argparse.Namespace, on: Stage, subscribers: Remote) -> dict[str, Any]:
+def _round(given: argparse.Namespace, on: FeedStage, subscribers: Remote) -> dict[str, Any]:
     on.node.ask("commits")
     subscribers.ask("clear")
-    cpu, idle, began = figures.cpu_s(on.pid), figures.idle_s(), time.monotonic()
+    cpu, idle, began = usage.cpu_s(on.pid), usage.idle_s(), time.monotonic()
     submitter = on.remote("submitter", submit, on.port, given.rate, given.warm_up + given.seconds)
     submitted: Submitted = submitter.answer(within_s=given.warm_up + given.seconds + 60)
     took = time.monotonic() - began
-    usage = {"node_cpu": (figures.cpu_s(on.pid) - cpu) / took, "idle": (figures.idle_s() - idle) / took}
+    used = {"node_cpu": (usage.cpu_s(on.pid) - cpu) / took, "idle": (usage.idle_s() - idle) / took}
     time.sleep(SETTLE_S)
     commits, _ = on.node.ask("commits")
     report = subscribers.ask("report")
@@ -68,7 +70,7 @@ def _round(given: argparse.Namespace, on: Stage, subscribers: Remote) -> dict[st
         raise SystemExit(f"faults: {report['faults']}; answers: {dict(submitted.statuses)}")
     written = {event: (sent, answered) for sent, answered, ids in commits for event in ids}
     since_ns = commits[0][1] + int(given.warm_up * 1e9)
-    got = list(figures.arrivals(report))
+    got = list(arrivals(report))
     if len(got) != len(written) * given.subscribers:
         raise SystemExit(f"{len(written):,} events written, {len(got):,} delivered to {given.subscribers} subscribers")
     counted = [(arrived, *written[event]) for _, event, arrived in got if written[event][1] >= since_ns]
@@ -82,5 +84,5 @@ def _round(given: argparse.Namespace, on: Stage, subscribers: Remote) -> dict[st
         "sent_late": submitted.sent_late,
         "submitter": {"cpu_s": submitted.cpu_s, "connections": submitted.connections},
         "subscribers_cpu_s": report["cpu_s"],
-        **usage,
+        **used,
     }

@@ -12,10 +12,13 @@ import statistics
 import time
 from typing import Any
 
-from bench import feed_figures as figures
-from bench.feed_load import Written
-from bench.feed_stage import Remote, Stage, stage
-from bench.feed_subscribers import be_stuck, subscribe
+from bench.feed.load import Written
+from bench.feed.stage import FeedStage, arrivals, feed_stage
+from bench.feed.subscribers import be_stuck, subscribe
+from bench.report import figures
+from bench.report.report import Report
+from bench.stage import usage
+from bench.stage.remote import Remote
 
 SETTLE_S = 2.0
 DROPPED_WITHIN_S = 10.0
@@ -33,29 +36,32 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fill-mib", type=float, default=0.5, help="written to each before, in MiB")
 
 
-def run(given: argparse.Namespace) -> int:
-    with stage(given.store, given.index, workers=1, roles="api,scheduler") as on:
+def run(given: argparse.Namespace, report: Report) -> None:
+    with feed_stage(given, roles="api,scheduler") as on, report.steps(2 * given.rounds + 1) as progress:
         subscribers, writer = on.subscribers(), on.writer()
         subscribers.ask("connect", on.port, "/events", 1)
         _write(subscribers, writer, given.commits, given.batch, 0, 3)  # whatever is made once is made
-        memory = [figures.memory(on.pid)]
-        figures.show(f"connecting {given.subscribers}")
+        memory = [usage.memory(on.pid)]
+        progress.step(f"connecting {given.subscribers}")
         subscribers.ask("connect", on.port, "/events", given.subscribers - 2, within_s=300)
         time.sleep(SETTLE_S)
-        memory.append(figures.memory(on.pid))
+        memory.append(usage.memory(on.pid))
         _write(subscribers, writer, given.commits, given.batch, 0, 5)
-        memory.append(figures.memory(on.pid))
+        memory.append(usage.memory(on.pid))
         rounds = []
         for number in range(2 * given.rounds):
             stuck = number % 4 in (1, 2)  # without, with, with, without: what drifts hits both alike
-            figures.show(f"round {number + 1} of {2 * given.rounds}, {'with' if stuck else 'without'} a stuck one")
-            rounds.append(_round(given, on, subscribers, writer, stuck=stuck))
-        memory.append(figures.memory(on.pid))
-    _report(given, on, rounds, memory)
-    return 0
+            progress.step(f"round {number + 1} of {2 * given.rounds}, {'with' if stuck else 'without'} a stuck one")
+            found = _round(given, on, subscribers, writer, stuck=stuck)
+            rounds.append({"round": number // 2, "side": "stuck" if stuck else "without", **found})
+        memory.append(usage.memory(on.pid))
+        described = on.describe()
+    _report(given, report, described, rounds, memory)
 
 
-def _round(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Remote, *, stuck: bool) -> dict[str, Any]:
+def _round(
+    given: argparse.Namespace, on: FeedStage, subscribers: Remote, writer: Remote, *, stuck: bool
+) -> dict[str, Any]:
     with Remote("last", be_stuck, on.port, "/events") if stuck else Remote("last", subscribe) as last:
         if stuck:
             last.answer()
@@ -63,10 +69,10 @@ def _round(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Re
             last.ask("connect", on.port, "/events", 1)
         order = (FILL_COMMITS / FILL_S, FILL_EVENTS, int(given.fill_mib * 1024**2 / FILL_COMMITS / FILL_EVENTS), FILL_S)
         _write(subscribers, writer, *order)
-        memory = figures.memory(on.pid)
-        cpu, began = figures.cpu_s(on.pid), time.monotonic()
+        memory = usage.memory(on.pid)
+        cpu, began = usage.cpu_s(on.pid), time.monotonic()
         measured = _write(subscribers, writer, given.commits, given.batch, 0, given.seconds)
-        node_cpu = (figures.cpu_s(on.pid) - cpu) / (time.monotonic() - began)
+        node_cpu = (usage.cpu_s(on.pid) - cpu) / (time.monotonic() - began)
         found: dict[str, Any] = {"stuck": stuck, "lag": measured, "node_cpu": node_cpu, "memory": memory}
         if stuck:
             seen = last.ask("how did it go")
@@ -96,11 +102,17 @@ def _write(
     if report["faults"] or report["delivered"] != len(instants) * report["connected"]:
         missing = len(instants) * report["connected"] - report["delivered"]
         raise SystemExit(f"{missing:,} of {report['delivered'] + missing:,} did not arrive; {report['faults']}")
-    return figures.distribution([(arrived - instants[event]) / 1e6 for _, event, arrived in figures.arrivals(report)])
+    return figures.distribution([(arrived - instants[event]) / 1e6 for _, event, arrived in arrivals(report)])
 
 
-def _report(given: argparse.Namespace, on: Stage, rounds: list[dict[str, Any]], memory: list[dict[str, int]]) -> None:
-    figures.table(
+def _report(
+    given: argparse.Namespace,
+    report: Report,
+    described: dict[str, Any],
+    rounds: list[dict[str, Any]],
+    memory: list[dict[str, int]],
+) -> None:
+    report.table(
         [
             {
                 "round": "with a stuck one" if one["stuck"] else "without",
@@ -119,10 +131,9 @@ def _report(given: argparse.Namespace, on: Stage, rounds: list[dict[str, Any]], 
         for when, after in zip(("connected", "after traffic", "after all rounds"), memory[1:], strict=True)
     }
     print(f"p99, median of the rounds: {ratio - 1:+.1%} with a stuck one")
-    figures.table([{"KiB for each subscriber": when, **found} for when, found in each.items()])
+    report.table([{"KiB for each subscriber": when, **found} for when, found in each.items()])
     dropped = [one["dropped_s"] for one in rounds if one["stuck"]]
     if any(after is None or after > DROPPED_WITHIN_S for after in dropped):
         print(f"the stuck one was not dropped within {DROPPED_WITHIN_S:g} s in every round: {dropped}")
-    kept = {name: value for name, value in vars(given).items() if name != "run"}
     summary = {"p99_ratio": ratio, "kib_for_each_subscriber": each, "memory": memory}
-    figures.keep(f"stuck-{on.name}", {"given": kept, "on": on.name, **summary, "rounds": rounds})
+    report.keep(described, rounds, summary)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
-from bench import feed_figures as figures
-from bench.feed_load import Written
-from bench.feed_stage import Remote, Stage, stage
+from bench.feed.load import Written
+from bench.feed.stage import FeedStage, arrivals, feed_stage
+from bench.report import figures, plot
+from bench.report.report import Report
+from bench.stage import usage
+from bench.stage.remote import Remote
 
 LATE_S = 20.0
 """How long the last event may take to arrive after it was written, before a rate is given up."""
@@ -22,33 +26,34 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seconds", type=float, default=8, help="for each rate")
 
 
-def run(given: argparse.Namespace) -> int:
+def run(given: argparse.Namespace, report: Report) -> None:
+    rates = [float(word) for word in given.rates.split(",")]
     # A node without workers: what is written must not be run, and delivery is all it has to do.
-    with stage(given.store, given.index, workers=1, roles="api,scheduler") as on:
+    with feed_stage(given, roles="api,scheduler") as on, report.steps(len(rates) + 1) as progress:
         subscribers, writer = on.subscribers(), on.writer()
-        figures.show(f"connecting {given.subscribers}")
+        progress.step(f"connecting {given.subscribers}")
         subscribers.ask("connect", on.port, "/events", given.subscribers)
         _step(given, on, subscribers, writer, 200.0)  # warm-up
         steps = []
-        for rate in map(float, given.rates.split(",")):
-            figures.show(f"{rate:,.0f} events/s to {given.subscribers} subscribers for {given.seconds:g} s")
-            steps.append(_step(given, on, subscribers, writer, rate))
+        for number, rate in enumerate(rates):
+            progress.step(f"{rate:,.0f} events/s to {given.subscribers} subscribers for {given.seconds:g} s")
+            steps.append({"round": number, "side": "tickr", **_step(given, on, subscribers, writer, rate)})
             if steps[-1]["faults"]:
                 break
         costs = {"writer_cpu_s": writer.ask("stop")}
+        described = on.describe()
     columns = ("written/s", "delivered/s", "p50 ms", "p99 ms", "frames/s", "MB/s", "node cpu", "others cpu", "idle")
-    figures.table(
-        [{name: step[name] for name in columns} | {"all arrived": "no" if step["faults"] else "yes"} for step in steps]
-    )
-    kept = {name: value for name, value in vars(given).items() if name != "run"}
-    figures.keep(f"fanout-{on.name}", {"given": kept, "on": on.name, "steps": steps, **costs})
-    return 0
+    table = [{name: step[name] for name in columns} | {"all arrived": not step["faults"]} for step in steps]
+    report.table(table)
+    curve = plot.Curve([step["written/s"] for step in steps], [step["delivered/s"] for step in steps])
+    pictures = {"": plot.Plot("Fan-out", "events written a second", "delivered a second", {"in all": curve})}
+    report.keep(described, steps, {"table": table, **costs}, pictures)
 
 
-def _step(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Remote, rate: float) -> dict[str, object]:
+def _step(given: argparse.Namespace, on: FeedStage, subscribers: Remote, writer: Remote, rate: float) -> dict[str, Any]:
     subscribers.ask("clear")
     batch = max(1, round(rate / given.commits))
-    cpu, idle, began = figures.cpu_s(on.pid), figures.idle_s(), time.monotonic()
+    cpu, idle, began = usage.cpu_s(on.pid), usage.idle_s(), time.monotonic()
     others = _others(subscribers, writer)
     written: Written = writer.ask(given.commits, batch, 0, given.seconds, within_s=given.seconds + 60)
     ids = {event: instant for instant, events in written.commits for event in events}
@@ -60,7 +65,7 @@ def _step(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Rem
     wall = time.monotonic() - began
     report = subscribers.ask("report")
     lags, last = [], 0
-    for _, event, arrived in figures.arrivals(report):
+    for _, event, arrived in arrivals(report):
         lags.append((arrived - ids[event]) / 1e6)
         last = max(last, arrived)
     took = (last - written.commits[0][0]) / 1e9
@@ -77,9 +82,9 @@ def _step(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Rem
         "p99 ms": found["p99"],
         "frames/s": report["frames"] / took,
         "MB/s": report["bytes"] / took / 1e6,
-        "node cpu": (figures.cpu_s(on.pid) - cpu) / wall,
+        "node cpu": (usage.cpu_s(on.pid) - cpu) / wall,
         "others cpu": (_others(subscribers, writer) - others) / wall,
-        "idle": (figures.idle_s() - idle) / wall,
+        "idle": (usage.idle_s() - idle) / wall,
         "late_commits": written.late,
         "bytes_per_event": report["bytes"] / max(1, report["delivered"]),
         "faults": faults,
@@ -88,4 +93,4 @@ def _step(given: argparse.Namespace, on: Stage, subscribers: Remote, writer: Rem
 
 
 def _others(*processes: Remote) -> float:
-    return sum(figures.cpu_s(process.process.pid or 0) for process in processes)
+    return sum(usage.cpu_s(process.process.pid or 0) for process in processes)

@@ -1,0 +1,1 @@
+"""What makes the load, in processes of its own that answer orders over a pipe."""

@@ -1,0 +1,1 @@
+"""Where a load test takes place: private servers or given ones, nodes, and the processes round them."""
