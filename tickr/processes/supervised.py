@@ -1,0 +1,95 @@
+"""A process under a supervisor: what it has been given, and how it is asked to stop.
+
+Comes in: descriptors named by a variable, and the task over the link. Goes out: what the node needs to serve with them,
+and word to the supervisor of how that went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from typing import NamedTuple
+
+import structlog
+import trio
+
+from tickr.api.entrance import SharedSocket, Tally
+from tickr.config import Config
+from tickr.handle import Stop
+from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, receive_task, refusal
+
+LAST_WORD_S = 1.0
+"""How long a process that could not start waits to have said why, in seconds."""
+
+log = structlog.get_logger("tickr.processes")
+
+
+class Supervised(NamedTuple):
+    """What the supervisor has given to this process.
+
+    Attributes:
+      number: which of its processes this is, from 1.
+      config: settings for this process.
+      sock: listens, together with the other processes; None: this process takes no requests.
+      link: to the supervisor.
+    """
+
+    number: int
+    config: Config
+    sock: SharedSocket | None
+    link: socket.socket
+
+    def tell_serving(self) -> None:
+        with contextlib.suppress(OSError):  # the supervisor has gone; ``obey`` sees to it
+            self.link.send(SERVING)
+
+    def tell_refused(self, reason: str) -> None:
+        """Say why this process ends before it served. Blocks for a moment at most."""
+        with contextlib.suppress(OSError):
+            self.link.settimeout(LAST_WORD_S)
+            self.link.sendall(refusal(reason))
+
+    async def obey(self, stop: Stop) -> None:
+        """Ask the node to stop when the supervisor says so, or has gone. Returns when nothing more can be said."""
+        link = trio.socket.from_stdlib_socket(self.link)
+        while True:
+            try:
+                said = await link.recv(1024)
+            except OSError:
+                said = b""
+            if not said:
+                log.warning("process.orphaned", grace_s=self.config.grace)
+                stop.drain()
+                return
+            if DRAIN in said:
+                log.info("node.stopping", asked_by="supervisor", grace_s=self.config.grace)
+                stop.drain()
+            if NOW in said:
+                stop.end_now()
+
+
+def take_over() -> Supervised | None:
+    """Return what a supervisor has given to this process; None if it has none, as usual.
+
+    To be called once, before anything else is started: the descriptors are kept from the processes that handlers start.
+    Raises: SystemExit: the supervisor has gone before it said what to do.
+    """
+    given = os.environ.pop(VARIABLE, "")
+    if not given:
+        return None
+    link_fd, sock_fd, tally_fd = map(int, given.split(","))
+    for descriptor in (link_fd, sock_fd, tally_fd):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    link = socket.socket(fileno=link_fd)
+    task = receive_task(link)
+    if task is None:
+        sys.exit(1)
+    sock = None
+    if sock_fd >= 0:
+        tally = Tally(tally_fd, task.processes)
+        sock = SharedSocket(socket.socket(fileno=sock_fd), tally, task.number - 1)
+        os.close(tally_fd)
+    return Supervised(task.number, task.config, sock, link)
