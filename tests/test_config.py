@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tickr import values
-from tickr.config import SETTINGS, Config, Given, describe, read
+from tickr.config import SETTINGS, Config, Given, Setting, describe, read
 from tickr.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -70,12 +71,17 @@ GOOD: list[tuple[str, object, object]] = [
     ("host", "[::1]", "::1"),
     ("port", "0", 0),
     ("port", 65535, 65535),
+    ("processes", "1", 1),
     ("workers", " 7 ", 7),
     ("roles", "worker, API", ("api", "worker")),
     ("roles", ["worker", "worker"], ("worker",)),
     ("grace", "1m", 60.0),
     ("lease", 2, 2.0),
     ("events_keep", "7d", 604_800.0),
+    ("keep_succeeded", "1h", 3600.0),
+    ("keep_succeeded", " Forever ", math.inf),
+    ("keep_failed", math.inf, math.inf),
+    ("keep_failed", 90 * 86_400, 7_776_000.0),
     ("token", "s3cret!", "s3cret!"),
     ("insecure", "yes", True),
     ("insecure", "off", False),
@@ -103,10 +109,13 @@ BAD: list[tuple[str, object]] = [
     ("index", "redis:"), ("index", "memcached://x"), ("index", "redis://x:99999/0"),
     ("host", ""), ("host", "a b"), ("host", "http://x"), ("host", 5),
     ("port", "80x"), ("port", -1), ("port", 65536), ("port", 80.5), ("port", True), ("port", "²"),
+    ("processes", 0), ("processes", "1.5"), ("processes", 257),
     ("workers", 0), ("workers", "many"), ("workers", "99999999999999999999"),
     ("roles", ""), ("roles", "api,cook"), ("roles", []), ("roles", [1]), ("roles", 1),
     ("grace", -1), ("grace", "nan"), ("grace", 1e9), ("lease", 0), ("lease", "soon"),
-    ("events_keep", 0.5), ("events_keep", "11y"), ("events_keep", "4000d"),
+    ("events_keep", 0.5), ("events_keep", "11y"), ("events_keep", "4000d"), ("events_keep", "forever"),
+    ("keep_succeeded", 0), ("keep_succeeded", "0"), ("keep_succeeded", "for ever"), ("keep_succeeded", "11y"),
+    ("keep_failed", 0.5), ("keep_failed", -1), ("keep_failed", "nan"), ("keep_failed", None),
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
     ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
@@ -172,6 +181,24 @@ def test_a_token_that_is_wrong_is_not_also_called_missing() -> None:
     assert len(faults(host="0.0.0.0", token="two words")) == 1
 
 
+@pytest.mark.parametrize("url", ["mysql://u:p@db/t", "mariadb://u:p@db/t"])
+def test_several_processes_need_a_store_that_serves_them(url: str) -> None:
+    assert config(processes="4", store=url).processes == 4
+    for store, why in (("sqlite:///t.db", "SQLite lets one process write"), ("memory:", "memory: is in one process")):
+        (fault,) = faults(processes=4, store=store)
+        assert fault.startswith(f"<processes> is 4, but {why}")
+        assert "MySQL or MariaDB" in fault
+        assert config(processes=1, store=store).processes == 1
+        with pytest.raises(ConfigError, match="processes is 4, but"):
+            read({"store": Given(store, "--store")}, config(processes=4, store=url))
+    assert faults(processes=4)[0].startswith("<processes> is 4, but SQLite"), "which is the default"
+
+
+def test_where_a_store_or_a_number_of_processes_is_wrong_nothing_is_said_of_both() -> None:
+    assert len(faults(processes=4, store="sqlite:")) == 1
+    assert len(faults(processes=0, store="memory:")) == 1
+
+
 def test_kubernetes_variable_for_a_service_named_tickr_is_explained() -> None:
     (fault,) = faults(port="tcp://10.0.0.7:8080")
     assert "enableServiceLinks" in fault
@@ -195,6 +222,8 @@ def test_the_table_describes_every_setting() -> None:
     assert len(rows) == len(SETTINGS)
     assert "| `--grace` | `TICKR_GRACE` | `grace` | `30s` |" in describe()
     assert "| `--events-keep` | `TICKR_EVENTS_KEEP` | `events_keep` | `24h` |" in describe()
+    assert "| `--keep-succeeded` | `TICKR_KEEP_SUCCEEDED` | `keep_succeeded` | `7d` |" in describe()
+    assert Setting(float, "", "DURATION", default=math.inf).shown_default == "forever"
     assert "| – | `TICKR_TOKEN` | `token` | – |" in describe()
     assert all(row.count("|") - row.count("\\|") == 6 for row in rows)
 

@@ -91,6 +91,12 @@ async def test_settings_go_before_a_configuration_that_is_left_as_it_is() -> Non
         assert node.slots == 7
 
 
+async def test_several_processes_are_for_the_command_alone() -> None:
+    for settings in ({"processes": 2}, {"config": Config(store="mysql://u@db/t", processes=2)}):
+        (fault,) = await refused(**{"store": "mysql://u@db/t", **settings})
+        assert fault.startswith("processes is for the command `tickr serve`")
+
+
 @pytest.mark.parametrize("jobs", [5, "app:jobs", tickr.Jobs, print])
 async def test_jobs_must_be_jobs(jobs: Any) -> None:
     with pytest.raises(TypeError, match=r"jobs must be a tickr\.Jobs"):

@@ -22,14 +22,14 @@ LAYERS = (
     "__main__",
     "cli",
     "__init__",
-    "service",
+    "service | processes",
     "handle",
     "api | client",
     "intake | scheduler | worker | lease",
     "feed | announce",
     "store | index | bell",
     "batching | redis_link | failpoints",
-    "errors | config | jobs | events | retry | values | instants",
+    "errors | config | jobs | events | retry | values | instants | encoding",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -33,10 +33,14 @@ def upgrade(host: str, target: str) -> bytes:
     ).encode()
 
 
-def to_send(opcode: int, payload: bytes = b"") -> bytes:
-    """Return one frame of a client, of at most 125 bytes."""
-    assert len(payload) <= 125
-    return bytes((0x80 | opcode, 0x80 | len(payload))) + NO_MASK + payload
+def to_send(opcode: int, payload: bytes = b"", *, last: bool = True) -> bytes:
+    """Return one frame of a client; ``last``: it ends its message."""
+    first, length = (0x80 if last else 0) | opcode, len(payload)
+    if length <= 125:
+        return bytes((first, 0x80 | length)) + NO_MASK + payload
+    if length <= 0xFFFF:
+        return bytes((first, 0x80 | 126)) + length.to_bytes(2, "big") + NO_MASK + payload
+    return bytes((first, 0x80 | 127)) + length.to_bytes(8, "big") + NO_MASK + payload
 
 
 class FrameReader:

@@ -1,18 +1,18 @@
 """Natural batching: one flush in flight; what arrives meanwhile goes with the next.
 
 Idle, an item waits for nothing and costs one round trip; under load, batches grow by themselves to what one flush
-takes. No timer, nothing to tune. The waiting line is bounded in items, a batch in items and bytes.
+takes. No timer, nothing to tune. The waiting line is bounded in items, a batch in items and bytes. Many items may come
+as one entry (``enter``): they are cut and joined into flushes like all others, but paid for together.
 
-State: ``_waiting`` is written by whoever submits and emptied by ``run`` alone.
+State: ``_waiting`` is written by whoever submits and emptied by ``run`` alone; ``_count`` is its length in items.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
-import outcome
 import trio
 
 from tickr.errors import Overloaded
@@ -30,20 +30,65 @@ class TooLate(Exception):
 
 
 class Ticket(Generic[Item, Answer]):
-    """One item on its way, and where its answer will be. ``asked``: somebody wants to hear it."""
+    """Items on their way together, and where their answers will be.
 
-    __slots__ = ("answer", "asked", "done", "item", "size_bytes")
+    Attributes:
+      items: those of ``taken`` and the rest, which is still in the line.
+      taken: how many of the items flushes have begun with.
+      answers: of as many items as have one, in order; an error in the place of an answer is that item's.
+      asked: somebody wants to hear the answers.
+    """
 
-    def __init__(self, item: Item, size_bytes: int) -> None:
-        self.item = item
-        self.size_bytes = size_bytes
-        self.asked = False
-        self.done = trio.Event()
-        self.answer: outcome.Outcome[Answer] | None = None
+    __slots__ = ("_done", "answers", "asked", "items", "left_bytes", "sizes", "taken")
 
-    def settle(self, answer: outcome.Outcome[Answer]) -> None:
-        self.answer = answer
-        self.done.set()
+    def __init__(self, items: Sequence[Item], sizes: Sequence[int], *, asked: bool) -> None:
+        self.items = items
+        self.sizes = sizes
+        self.left_bytes = sum(sizes)
+        self.taken = 0
+        self.answers: list[Answer | Exception] = []
+        self.asked = asked
+        self._done: trio.Event | None = None
+
+    @property
+    def settled(self) -> bool:
+        return len(self.answers) == len(self.items)
+
+    @property
+    def done(self) -> trio.Event:
+        """Set once all items have their answers. Made when it is asked for: most entries of one item never need it."""
+        if self._done is None:
+            self._done = trio.Event()
+            if self.settled:
+                self._done.set()
+        return self._done
+
+    def take(self, most_items: int, most_bytes: int, *, at_least: int) -> tuple[int, int]:
+        """Take what fits out of the line, ``at_least`` items in any case; return how many, and of how many bytes."""
+        count, size = len(self.items) - self.taken, self.left_bytes
+        if count > most_items or size > most_bytes:
+            count = size = 0
+            for one in self.sizes[self.taken : self.taken + most_items]:
+                if size + one > most_bytes and count >= at_least:
+                    break
+                count, size = count + 1, size + one
+        self.taken += count
+        self.left_bytes -= size
+        return count, size
+
+    def settle(self, answers: Iterable[Answer | Exception]) -> None:
+        """Take the answers of the next items."""
+        self.answers.extend(answers)
+        if self._done is not None and self.settled:
+            self._done.set()
+
+
+class _Part(NamedTuple, Generic[Item, Answer]):
+    """The items of one ticket that one flush has taken."""
+
+    ticket: Ticket[Item, Answer]
+    start: int
+    stop: int
 
 
 class Batcher(Generic[Item, Answer]):
@@ -70,7 +115,9 @@ class Batcher(Generic[Item, Answer]):
         self._max_bytes = max_bytes
         self._max_waiting = max_waiting
         self._waiting: deque[Ticket[Item, Answer]] = deque()
+        self._count = 0
         self._arrived = trio.Event()
+        self._room = trio.lowlevel.ParkingLot()
         self._closed = False
 
     @property
@@ -80,7 +127,9 @@ class Batcher(Generic[Item, Answer]):
 
     def __len__(self) -> int:
         """How many items wait for their flush, the one in flight not counted."""
-        return len(self._waiting)
+        return self._count
+
+    # -- who submits --------------------------------------------------------------------------------------------------
 
     async def submit(self, item: Item, size_bytes: int = 0, *, within_s: float | None = None) -> Answer:
         """Wait for the batch that takes ``item`` and return its answer, or raise the error of its flush.
@@ -92,42 +141,104 @@ class Batcher(Generic[Item, Answer]):
           TooLate: ``within_s`` is over. An item still in the line has been taken out of it.
         Cancellation: an item still in the line is taken out of it; one in flight goes on without its asker.
         """
-        ticket = self.put_nowait(item, size_bytes)
-        ticket.asked = True
+        ticket = self.enter((item,), (size_bytes,))
+        (answer,) = await self._wait_or_leave(ticket, within_s)
+        if not isinstance(answer, Exception):
+            return answer
         try:
+            raise answer
+        finally:
+            del answer, ticket  # a cycle of error, traceback and this frame, otherwise
+
+    async def submit_many(
+        self, items: Sequence[Item], sizes: Sequence[int], *, within_s: float | None = None
+    ) -> list[Answer | Exception]:
+        """Wait for the batches that take ``items`` and return an answer for each, or in its place the error.
+
+        The errors are those of ``submit``, of each item by itself: where the line has room for some of them only, the
+        first are taken. ``sizes``: of each item, in bytes.
+        Raises: Overloaded: none was taken.
+        Cancellation: as for ``submit``.
+        """
+        room = max(1, self._max_waiting - self._count)  # if there is none, ``enter`` says why
+        ticket = self.enter(items[:room], sizes[:room])
+        answers = await self._wait_or_leave(ticket, within_s)
+        if len(items) > room:
+            return [*answers, *[self._full()] * (len(items) - room)]
+        return answers
+
+    async def _wait_or_leave(self, ticket: Ticket[Item, Answer], within_s: float | None) -> list[Answer | Exception]:
+        try:
+            return await self.wait(ticket, within_s=within_s)
+        except trio.Cancelled:
+            self._withdraw(ticket)
+            raise
+
+    def put_nowait(self, item: Item, size_bytes: int = 0) -> Ticket[Item, Answer]:
+        """Put ``item`` into the line, for whose answer nobody will wait. Raises: Overloaded, as ``submit`` does."""
+        return self._put(Ticket((item,), (size_bytes,), asked=False))
+
+    def enter(self, items: Sequence[Item], sizes: Sequence[int]) -> Ticket[Item, Answer]:
+        """Put ``items`` into the line and return at once; the caller will ``wait``.
+
+        Raises: Overloaded: the line is closed or has no room for all of them; none was taken.
+        """
+        return self._put(Ticket(items, sizes, asked=True))
+
+    def _put(self, ticket: Ticket[Item, Answer]) -> Ticket[Item, Answer]:
+        if self._closed:
+            raise Overloaded("This process is stopping and takes nothing new.")
+        if self._count + len(ticket.items) > self._max_waiting:
+            raise self._full()
+        if ticket.items:
+            self._waiting.append(ticket)
+            self._count += len(ticket.items)
+            self._arrived.set()
+        return ticket
+
+    def _full(self) -> Overloaded:
+        return Overloaded(f"{self._max_waiting} items are waiting already.")
+
+    async def wait(self, ticket: Ticket[Item, Answer], *, within_s: float | None = None) -> list[Answer | Exception]:
+        """Return the answers of what was entered, in order; in the place of one that is missing, the error.
+
+        Errors: what the flush of an item raised; TooLate, where ``within_s`` is over first. What is still in the line
+        then is taken out of it.
+        Cancellation: everything stays in the line and goes on without its asker.
+        """
+        if not ticket.settled:
             with trio.CancelScope() as waiting:
                 if within_s is not None:
                     waiting.deadline = trio.current_time() + within_s
                 await ticket.done.wait()
-        except trio.Cancelled:
-            self._withdraw(ticket)
-            raise
-        if ticket.answer is None:
-            raise TooLate(in_flight=not self._withdraw(ticket))
-        return ticket.answer.unwrap()
+        if ticket.settled:
+            return ticket.answers
+        entered = len(ticket.items)
+        self._withdraw(ticket)
+        late = [TooLate(in_flight=True)] * (ticket.taken - len(ticket.answers))
+        return [*ticket.answers, *late, *[TooLate(in_flight=False)] * (entered - ticket.taken)]
 
-    def _withdraw(self, ticket: Ticket[Item, Answer]) -> bool:
-        """Take ``ticket`` out of the line and return True; False if its flush has begun."""
-        if ticket not in self._waiting:
-            return False
-        self._waiting.remove(ticket)
-        return True
+    def _withdraw(self, ticket: Ticket[Item, Answer]) -> None:
+        """Take out of the line what of ``ticket`` is still in it."""
+        left = len(ticket.items) - ticket.taken
+        if left:
+            self._waiting.remove(ticket)
+            self._count -= left
+            ticket.items = ticket.items[: ticket.taken]
+            self._room.unpark_all()
 
-    def put_nowait(self, item: Item, size_bytes: int = 0) -> Ticket[Item, Answer]:
-        """Put ``item`` into the line and return at once. Raises: Overloaded, as ``submit`` does."""
-        if self._closed:
-            raise Overloaded("This process is stopping and takes nothing new.")
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded(f"{self._max_waiting} items are waiting already.")
-        ticket: Ticket[Item, Answer] = Ticket(item, size_bytes)
-        self._waiting.append(ticket)
-        self._arrived.set()
-        return ticket
+    async def wait_room(self, count: int) -> None:
+        """Return when the line has room for ``count`` items, or nothing more is taken. No place is kept for them."""
+        while not self._closed and self._count and self._count + count > self._max_waiting:
+            await self._room.park()
+
+    # -- who flushes --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Take nothing more; ``run`` flushes what is in the line and returns."""
         self._closed = True
         self._arrived.set()
+        self._room.unpark_all()
 
     async def run(self) -> None:
         """Flush until closed and empty.
@@ -145,32 +256,51 @@ class Batcher(Generic[Item, Answer]):
                     await self._arrived.wait()
                 await self._flush_one(self._take())
         finally:
-            self._closed = True
-            self._abandon(self._waiting)
+            self.close()
+            self._abandon(_Part(ticket, ticket.taken, len(ticket.items)) for ticket in self._waiting)
 
-    async def _flush_one(self, batch: list[Ticket[Item, Answer]]) -> None:
+    async def _flush_one(self, batch: list[_Part[Item, Answer]]) -> None:
+        items = [item for part in batch for item in part.ticket.items[part.start : part.stop]]
         try:
-            answers = await self._flush([ticket.item for ticket in batch])
+            answers = await self._flush(items)
         except Exception as error:
-            for ticket in batch:
-                ticket.settle(outcome.Error(error))
-            if not all(ticket.asked for ticket in batch):
+            for part in batch:
+                part.ticket.settle([error] * (part.stop - part.start))
+            if not all(part.ticket.asked for part in batch):
                 raise
         except BaseException:
             self._abandon(batch)
             raise
         else:
-            for ticket, answer in zip(batch, answers, strict=True):
-                ticket.settle(outcome.Value(answer))
+            if len(answers) != len(items):
+                self._abandon(batch)
+                raise ValueError(f"{len(answers)} answers to {len(items)} items")
+            at = 0
+            for part in batch:
+                count = part.stop - part.start
+                part.ticket.settle(answers[at : at + count])
+                at += count
 
-    def _take(self) -> list[Ticket[Item, Answer]]:
-        waiting, batch, size = self._waiting, [self._waiting.popleft()], 0
-        size = batch[0].size_bytes
-        while waiting and len(batch) < self._max_items and size + waiting[0].size_bytes <= self._max_bytes:
-            size += waiting[0].size_bytes
-            batch.append(waiting.popleft())
+    def _take(self) -> list[_Part[Item, Answer]]:
+        batch: list[_Part[Item, Answer]] = []
+        count = size = 0
+        while self._waiting and count < self._max_items:
+            ticket = self._waiting[0]
+            start = ticket.taken
+            taken, taken_bytes = ticket.take(
+                self._max_items - count, self._max_bytes - size, at_least=0 if batch else 1
+            )
+            if taken:
+                batch.append(_Part(ticket, start, start + taken))
+                count, size = count + taken, size + taken_bytes
+            if ticket.taken < len(ticket.items):
+                break
+            self._waiting.popleft()
+        self._count -= count
+        self._room.unpark_all()
         return batch
 
-    def _abandon(self, tickets: Sequence[Ticket[Item, Answer]] | deque[Ticket[Item, Answer]]) -> None:
-        for ticket in tickets:
-            ticket.settle(outcome.Error(Overloaded("This process stopped before it got to it.")))
+    def _abandon(self, parts: Iterable[_Part[Item, Answer]]) -> None:
+        error = Overloaded("This process stopped before it got to it.")
+        for ticket, start, stop in parts:
+            ticket.settle([error] * (stop - start))

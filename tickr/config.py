@@ -7,6 +7,7 @@ everything that is wrong with them at once. Fetching the raw values is the comma
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -62,8 +63,16 @@ class Setting(NamedTuple):
         if self.metavar == "SIZE":
             return f"{default // 1024**2}MiB"
         if self.metavar == "DURATION":
-            return f"{default:g}s" if default % 3600 else f"{default / 3600:g}h"
+            return _shown_duration(default)
         return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def _shown_duration(seconds_: float) -> str:
+    if seconds_ == math.inf:
+        return values.FOREVER
+    if seconds_ % 3600:
+        return f"{seconds_:g}s"
+    return f"{seconds_ / 3600:g}h" if seconds_ % 86_400 or seconds_ == 86_400 else f"{seconds_ / 86_400:g}d"
 
 
 class Given(NamedTuple):
@@ -104,13 +113,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "127.0.0.1"
     port: Annotated[int, Setting(values.port, "Port the API listens on; 0 takes a free one.", "NUMBER")] = 8080
+    processes: Annotated[
+        int,
+        Setting(
+            values.whole(1, 256),
+            "How many processes serve behind the port, each a node with all the workers. More than one needs MySQL or "
+            "MariaDB, and Redis to be quick. One that dies is replaced.",
+            "NUMBER",
+        ),
+    ] = 1
     workers: Annotated[
-        int, Setting(values.whole(1, 10_000), "How many jobs run at once in this process.", "NUMBER")
+        int, Setting(values.whole(1, 10_000), "How many jobs run at once in each process.", "NUMBER")
     ] = 50
     roles: Annotated[
         tuple[str, ...],
         Setting(
-            values.some_of(*ROLES), "What this process does: any of api,scheduler,worker, separated by commas.", "LIST"
+            values.some_of(*ROLES), "What each process does: any of api,scheduler,worker, separated by commas.", "LIST"
         ),
     ] = ROLES
     grace: Annotated[
@@ -138,6 +156,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "DURATION",
         ),
     ] = 86_400.0
+    keep_succeeded: Annotated[
+        float,
+        Setting(
+            values.seconds_or_forever(1, 10 * 365 * 86_400),
+            "How long jobs are kept after they have succeeded, or forever. Then they are deleted with their attempts, "
+            "and their ids can be used again.",
+            "DURATION",
+        ),
+    ] = 7 * 86_400.0
+    keep_failed: Annotated[
+        float,
+        Setting(
+            values.seconds_or_forever(1, 10 * 365 * 86_400),
+            "How long jobs are kept after they have failed or were cancelled, or forever. Until then they can be "
+            "retried.",
+            "DURATION",
+        ),
+    ] = 30 * 86_400.0
     token: Annotated[
         str | None,
         Setting(
@@ -235,6 +271,9 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
             f"{origin} is {config.host}, which others can reach, and nothing asks them who they are: "
             "set TICKR_TOKEN, or allow everybody everything with --insecure"
         )
+    if _PROCESSES & good.keys() and not _PROCESSES & (raw.keys() - good.keys()) and (why := _why_one_process(config)):
+        origin = raw["processes"].origin if "processes" in raw else "processes"
+        faults.append(f"{origin} is {config.processes}, but {why}")
     if faults:
         raise ConfigError(faults)
     return config
@@ -242,6 +281,22 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
 
 _ACCESS = {"host", "token", "insecure", "roles"}
 """The settings that tell together whether a node is open to others; of one that cannot be read nothing more is said."""
+
+
+_PROCESSES = {"processes", "store"}
+"""The settings that tell together whether there can be so many processes."""
+
+
+def _why_one_process(config: Config) -> str | None:
+    """Say why the store is for fewer processes than are asked for, and what to do; None if it is not."""
+    if config.processes == 1:
+        return None
+    instead = 'use a store of MySQL or MariaDB, or one process: its handlers with run_in="process" use more processors'
+    if config.store.startswith("sqlite:"):
+        return f"SQLite lets one process write at a time, and the others would only wait for it; {instead}"
+    if config.store == "memory:":
+        return f"memory: is in one process, and the others would know nothing of its jobs; {instead}"
+    return None
 
 
 def _nearest(name: str) -> str:

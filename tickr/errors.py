@@ -3,6 +3,7 @@
     TickrError
     ├── ConfigError(faults)            the operator's: all faults of flags, variables and file at once
     ├── SpecRejected(pointer, problem) the submitter's: the job as described cannot be taken
+    ├── BatchTooLarge(size_bytes)      the submitter's: more than one transaction carries
     ├── Overloaded(retry_after_s)      nobody's: intake is full, come back
     ├── JobError(job_id)               the caller's
     │   ├── JobNotFound
@@ -60,6 +61,24 @@ class SpecRejected(TickrError):
         self.problem = problem
         if code is not None:
             self.code = code
+
+
+class BatchTooLarge(TickrError):
+    """Jobs that shall be stored whole or not at all are together more than one transaction carries. None was stored.
+
+    Args:
+      size_bytes, most_bytes: about how much they are, and may be, in bytes.
+    """
+
+    code = "batch_too_large"
+
+    def __init__(self, size_bytes: int, most_bytes: int) -> None:
+        super().__init__(
+            f"These jobs are about {size_bytes} bytes together; one transaction carries {most_bytes}. "
+            "Send fewer at once, or not as one whole."
+        )
+        self.size_bytes = size_bytes
+        self.most_bytes = most_bytes
 
 
 class Overloaded(TickrError):

@@ -30,9 +30,21 @@ class Stop:
             self.now.set()
         self.draining.set()
 
+    def drain(self) -> None:
+        """Drain; asked again, nothing more."""
+        self.draining.set()
+
     def end_now(self) -> None:
         self.draining.set()
         self.now.set()
+
+
+def url_of(address: tuple[str, int] | None) -> str:
+    """Return where an API is that listens at ``address`` (host, port); "" without one."""
+    if address is None:
+        return ""
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Handle:
@@ -51,8 +63,7 @@ class Handle:
         self.store = context.store
         self.feed = context.feed
         self.host, self.port = address or ("", 0)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        self.url = f"http://{host}:{self.port}" if address else ""
+        self.url = url_of(address)
 
     @property
     def node_id(self) -> str:

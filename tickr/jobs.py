@@ -85,8 +85,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
       kind: stable name of the cause: ``exception``, ``timeout``, ``give_up``, ``bad_payload``, ``bad_result``,
-        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``lost_claim``, ``unresponsive``, ``blocked``,
-        ``retry_later``.
+        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``lost_claim``, ``not_started``, ``unresponsive``,
+        ``blocked``, ``retry_later``.
       message: one line for a person, at most 4 KiB.
       traceback: of the handler's exception, at most 16 KiB; never holds Tickr's own secrets.
     """
@@ -213,6 +213,7 @@ CANCELLED_ON_REQUEST = Failure("cancelled", "Cancelled on request.")
 
 
 # -- moves --------------------------------------------------------------------------------------------------------
+# Those that every job makes, ``started`` and ``succeeded``, name their fields in one call: half the time of ``_moved``.
 
 
 def created(new: NewJob, now: int) -> Job:
@@ -234,9 +235,11 @@ def created(new: NewJob, now: int) -> Job:
 
 def started(job: Job, node: str, now: int) -> Job:
     """Claim: a new attempt with a new fence."""
-    return _moved(
+    _check(job, State.RUNNING)
+    return msgspec.structs.replace(
         job,
-        State.RUNNING,
+        state=State.RUNNING,
+        version=job.version + 1,
         attempt=job.attempt + 1,
         fence=job.fence + 1,
         node=node,
@@ -249,7 +252,16 @@ def started(job: Job, node: str, now: int) -> Job:
 
 def succeeded(job: Job, result: str | None, now: int) -> Job:
     """The end with success; wins over a cancellation that was requested but did not take."""
-    return _moved(job, State.SUCCEEDED, result=result, error=None, finished_at=now, cancel_requested=False)
+    _check(job, State.SUCCEEDED)
+    return msgspec.structs.replace(
+        job,
+        state=State.SUCCEEDED,
+        version=job.version + 1,
+        result=result,
+        error=None,
+        finished_at=now,
+        cancel_requested=False,
+    )
 
 
 def retried(job: Job, failure: Failure, run_at: int) -> Job:
@@ -299,9 +311,13 @@ def redriven(job: Job, now: int) -> Job:
     )
 
 
-def _moved(job: Job, to: State, **changes: object) -> Job:
+def _check(job: Job, to: State) -> None:
     if to not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.id, job.state, to)
+
+
+def _moved(job: Job, to: State, **changes: object) -> Job:
+    _check(job, to)
     return msgspec.structs.replace(job, state=to, version=job.version + 1, **changes)
 
 

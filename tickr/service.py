@@ -37,10 +37,11 @@ import trio
 from tickr.announce import Announcer
 from tickr.api.app import create_app
 from tickr.api.context import Context
+from tickr.api.entrance import Listening
 from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config, Given, read
-from tickr.errors import TickrError
+from tickr.errors import ConfigError, TickrError
 from tickr.failpoints import reach
 from tickr.feed.feed import Feed
 from tickr.handle import Handle, Stop
@@ -51,7 +52,7 @@ from tickr.lease import Lease, describe_process, forget_dead_neighbours
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.promote import promote
 from tickr.scheduler.reap import Reaper
-from tickr.scheduler.retention import Retention
+from tickr.scheduler.retention import JobRetention, Retention
 from tickr.store.contract import Clock, Node, Store
 from tickr.store.open import open_store
 from tickr.worker import builtin
@@ -97,7 +98,10 @@ async def serve(
     if jobs is not None and not isinstance(jobs, Jobs):
         raise TypeError(f"jobs must be a tickr.Jobs, the object that handlers are registered with, not {jobs!r:.100}")
     given = {name: Given(value, name) for name, value in settings.items()}
-    node = _Node(read(given, config) if given else config or Config(), jobs, clock)
+    config = read(given, config) if given else config or Config()
+    if config.processes > 1:
+        raise ConfigError(["processes is for the command `tickr serve`: a program that embeds Tickr is one process"])
+    node = _Node(config, jobs, clock)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_when_cancelled, node.stop)
         # The shield needs no deadline of its own: after ``stop.now`` each wait of the node has one.
@@ -107,20 +111,34 @@ async def serve(
     _unwrap(ended)
 
 
-async def run_until_signalled(config: Config, jobs: Jobs, *, announce: Callable[[Handle], None]) -> None:
+class Supervisor(Protocol):
+    """What started this process and watches it; see ``tickr.processes``. Its ``sock`` listens already."""
+
+    @property
+    def sock(self) -> Listening | None: ...
+    async def obey(self, stop: Stop) -> None: ...
+
+
+async def run_until_signalled(
+    config: Config, jobs: Jobs, *, announce: Callable[[Handle], None], supervisor: Supervisor | None = None
+) -> None:
     """Run a node until SIGTERM or Ctrl-C: the first drains, the second ends it at once. For a process of its own.
 
     Args:
       announce: called once, with the handle, when the node serves.
+      supervisor: has the last word. A signal only drains then, a second one is the same: whoever stops all processes
+        of a group (systemd does) reaches this one twice, directly and through the supervisor.
     Raises: as ``serve``. Does not return if a handler is left that cannot be stopped: when everything is stored and
       closed, it ends the process. Nor if a handler blocks the event loop for a whole lease, past every interrupt: then
       the process ends where it stands.
     """
-    node = _Node(config, jobs, owns_process=True)
+    node = _Node(config, jobs, owns_process=True, sock=supervisor.sock if supervisor else None)
     calm_collector()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signals, signals, node)
+            nursery.start_soon(_stop_on_signals, signals, node, node.stop.drain if supervisor else node.stop.ask)
+            if supervisor:
+                nursery.start_soon(supervisor.obey, node.stop)
             ended = await outcome.acapture(node.live, _Announced(announce))
             nursery.cancel_scope.cancel()
     _unwrap(ended)
@@ -161,10 +179,10 @@ class _Announced:
         self.started = announce
 
 
-async def _stop_on_signals(signals: AsyncIterator[int], node: _Node) -> None:
+async def _stop_on_signals(signals: AsyncIterator[int], node: _Node, stop: Callable[[], None]) -> None:
     async for number in signals:
         log.info("node.stopping", signal=signal.Signals(number).name, grace_s=node.config.grace)
-        node.stop.ask()
+        stop()
 
 
 async def _end_when_cancelled(stop: Stop) -> None:
@@ -199,11 +217,18 @@ class _Node:
     """One node's parts and their nursery tree."""
 
     def __init__(
-        self, config: Config, jobs: Jobs | None, clock: Clock | None = None, *, owns_process: bool = False
+        self,
+        config: Config,
+        jobs: Jobs | None,
+        clock: Clock | None = None,
+        *,
+        owns_process: bool = False,
+        sock: Listening | None = None,
     ) -> None:
         self.config = config
         self.stop = Stop()
         self._clock = clock
+        self._sock = sock  # listens already; None: one is made
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
         self._jobs = Jobs()
         self._jobs.include(jobs or Jobs())
@@ -212,13 +237,12 @@ class _Node:
     async def live(self, started: Started) -> None:
         """Open everything, serve until asked to stop, close everything."""
         with contextlib.ExitStack() as opened:
-            sock = None
-            if "api" in self.config.roles:
-                sock = listen(self.config.host, self.config.port)
+            sock = (self._sock or listen(self.config.host, self.config.port)) if "api" in self.config.roles else None
+            if sock:
                 opened.callback(sock.close)  # for a start that fails; the server takes it over
             await self._live_at(sock, started)
 
-    async def _live_at(self, sock: socket.socket | None, started: Started) -> None:
+    async def _live_at(self, sock: Listening | None, started: Started) -> None:
         with contextlib.ExitStack() as ended:
             # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
             async with trio.open_nursery() as tasks:
@@ -242,7 +266,7 @@ class _Node:
         return _Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
 
     async def live_on(
-        self, ports: _Ports, tasks: trio.Nursery, sock: socket.socket | None, started: Started
+        self, ports: _Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
     ) -> Worker | None:
         """The nursery tree: going down the page everything starts, and it stops coming back up.
 
@@ -302,6 +326,8 @@ class _Node:
         if schedules:
             scheduling.start_soon(Reaper(ports.store, ports.announcer).run)
             scheduling.start_soon(Retention(ports.store, events_keep_s=self.config.events_keep).run)
+            keep_s = {"keep_succeeded_s": self.config.keep_succeeded, "keep_failed_s": self.config.keep_failed}
+            scheduling.start_soon(JobRetention(ports.store, **keep_s).run)
         if schedules if ports.index.shared else self._serves(ports.index):
             scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
             scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
@@ -311,7 +337,7 @@ class _Node:
         return index.shared or "worker" in self.config.roles
 
     async def _take_requests(
-        self, context: Context, lease: Lease, worker: Worker | None, sock: socket.socket | None, started: Started
+        self, context: Context, lease: Lease, worker: Worker | None, sock: Listening | None, started: Started
     ) -> None:
         """Serve until asked to stop and the requests at work are answered. Claims end when the listener closes."""
         handle = Handle(context, self.stop, lease, sock.getsockname()[:2] if sock else None)

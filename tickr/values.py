@@ -48,6 +48,26 @@ def seconds_between(low: float, high: float) -> Callable[[object], float]:
     return read
 
 
+FOREVER = "forever"
+
+
+def seconds_or_forever(low: float, high: float) -> Callable[[object], float]:
+    """Return a reader of durations that also takes ``forever``, which is infinity.
+
+    0 is none of them: to some it means "at once", to others "never", and one of the two would be a loss.
+    """
+
+    def read(value: object) -> float:
+        if value == math.inf or (isinstance(value, str) and value.strip().lower() == FOREVER):
+            return math.inf
+        found = seconds(value)
+        if not low <= found <= high:
+            raise ValueError(f"must be forever, or between {low:g} and {high:g} seconds")
+        return found
+
+    return read
+
+
 def whole(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         wrong = ValueError(f"must be a whole number from {low} to {high}")

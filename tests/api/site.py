@@ -48,7 +48,7 @@ class Site:
             await self.stopped.wait()
 
     async def rows(self) -> list[Job]:
-        return await self.store.list_jobs(Filter(), limit=1000)
+        return (await self.store.list_jobs(Filter(), limit=1000)).jobs
 
     async def post(self, path: str = "/jobs", /, **body: Any) -> httpx2.Response:
         return await self.http.post(path, json=body)

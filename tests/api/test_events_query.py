@@ -11,8 +11,7 @@ from tests.api.site import Site, open_site
 from tests.ports import Observed
 from tickr.api.event_query import EVENTS, MAX_VALUES
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Job
-from tickr.store.contract import Filter
+from tickr.store.contract import LOOK_AT, Filter, Page, Place
 from tickr.store.memory import MemoryStore
 
 STREAM = {"accept": "text/event-stream"}
@@ -234,8 +233,10 @@ class BusyStore(MemoryStore):
     site: Site
     told: list[str]
 
-    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        found = await super().list_jobs(which, limit=limit, before=before)
+    async def list_jobs(
+        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
+    ) -> Page:
+        found = await super().list_jobs(which, limit=limit, before=before, look_at=look_at)
         self.told = await write(self.site)
         return found
 

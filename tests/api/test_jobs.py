@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.site import Site, open_site
 from tickr.jobs import Failure, Job, Outcome, State
-from tickr.store.contract import Filter, Node
+from tickr.store.contract import COUNT_TO, Filter, Node, Page, Place
 from tickr.store.memory import MemoryStore
 
 NODE = "0197a2c4-0000-7000-8000-00000000000a"
@@ -272,6 +272,24 @@ async def test_a_change_takes_no_body(site: Site, body: str, status: int) -> Non
     assert job.state is (State.CANCELLED if status == 200 else State.READY)
 
 
+class ShortSighted(MemoryStore):
+    """A store that looks at three jobs for a page."""
+
+    async def list_jobs(self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = 3) -> Page:
+        return await super().list_jobs(which, limit=limit, before=before, look_at=look_at)
+
+
+async def test_a_page_may_be_empty_and_say_how_to_go_on() -> None:
+    async with open_site(store=ShortSighted()) as site:
+        rare = await create(site, type="rare")
+        for _ in range(7):
+            await create(site, type="mail")
+        pages = [(await site.http.get("/jobs?type=rare&limit=5")).json()]
+        while (cursor := pages[-1]["next_cursor"]) is not None:
+            pages.append((await site.http.get(f"/jobs?type=rare&limit=5&cursor={cursor}")).json())
+        assert [[job["id"] for job in page["items"]] for page in pages] == [[], [], [rare]]
+
+
 # -- queues ---------------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +300,8 @@ async def test_queues_at_a_glance(site: Site) -> None:
     due = await create(site, queue="a")
     await start(site, running)
     created = (await site.http.get(f"/jobs/{due}")).json()["run_at"]
-    none = {"ready": 0, "scheduled": 0, "retrying": 0, "running": 0, "oldest_due_at": None, "paused": False}
+    none = {"ready": 0, "scheduled": 0, "retrying": 0, "running": 0, "oldest_due_at": None}
+    none |= {"paused": False, "counted_to": COUNT_TO}
     assert (await site.http.get("/queues")).json()["items"] == [
         {"name": "a", **none, "ready": 1, "oldest_due_at": created},
         {"name": "b", **none, "scheduled": 1, "running": 1},

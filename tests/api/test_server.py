@@ -14,7 +14,7 @@ import trio.testing
 from tests.api.site import LONG_S, Site, open_site, read_all, read_answer
 from tests.waiting import eventually
 from tickr.api import connection, server
-from tickr.api.protocol import Protocol
+from tickr.api.http1 import Protocol
 from tickr.errors import ConfigError
 from tickr.jobs import Job, NewJob
 from tickr.store.memory import MemoryStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -134,3 +135,37 @@ def test_a_process_that_just_ends_gets_its_lines_written_by_the_usual_shutdown()
     told = logged_json(body)
     assert len(told) == 501
     assert told[-1]["event"] == "late"
+
+
+def test_lines_of_processes_that_share_a_full_pipe_stay_whole_and_say_whose_they_are() -> None:
+    program = (
+        "import sys, structlog\nfrom tickr.cli.logs import logging_on_stderr\nlog = structlog.get_logger()\n"
+        "with logging_on_stderr(level='info', form='json', process=int(sys.argv[1])):\n"
+        "    for n in range(3000): log.info('line', n=n, text='x' * (n % 97))\n"
+        "    print(flush=True)\n"
+    )
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, number], stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT)
+        for number in ("1", "2")
+    ]
+    os.close(theirs)
+    for writer in writers:
+        assert writer.stdout
+        with writer.stdout as stdout:
+            stdout.readline()  # then all its lines wait for room
+    with open(ours) as pipe:
+        lines = [json.loads(line) for line in pipe]
+    assert [writer.wait(30) for writer in writers] == [0, 0]
+    for number in (1, 2):
+        assert [line["n"] for line in lines if line["process"] == number] == list(range(3000))
+
+
+def test_a_line_of_text_says_whose_it_is() -> None:
+    told = logged(JOB, "text")
+    assert "process=" not in told
+    named = program(JOB, "text")
+    named[2] = named[2].replace("form=sys.argv[1]", "form=sys.argv[1], process=2")
+    done = subprocess.run(named, capture_output=True, text=True, cwd=ROOT, timeout=30, check=True)
+    assert done.stderr.rstrip().endswith("report attempt=1 process=2")

@@ -79,6 +79,11 @@ def test_a_fault_that_the_adapter_finds_is_told_once() -> None:
     )
 
 
+def test_nothing_is_said_of_processes_where_the_store_is_not_known() -> None:
+    (fault,) = faults({"store": "mysql://127.0.0.1/t", "processes": "4"}, {})
+    assert fault == "--store: the URL must name a user: mysql://user:password@host/database"
+
+
 def test_every_setting_but_secrets_has_a_flag_that_load_understands() -> None:
     @click.command()
     @setting_flags()

@@ -21,9 +21,10 @@ from tickr.feed import cursor
 from tickr.jobs import State
 
 EXAMPLES = [pytest.param(reference, payload, id=name) for name, reference, payload in wire.examples()]
-FREE = {"labels", "result"}
+FREE = {"labels", "result", "payload"}
 """Members whose content is the user's."""
-MAY_BE_LEFT_OUT = {"result", "dropped", "node", "errors"}
+MAY_BE_LEFT_OUT = {"result", "dropped", "node", "errors", "replayed"}
+OF_THE_STREAM_OF_JOBS = {"job", "stored", "refused"}
 
 schemas: dict[str, Any] = wire.document()["components"]["schemas"]
 
@@ -64,7 +65,8 @@ def test_the_channels_have_all_messages() -> None:
     channels = wire.document()["channels"]
     assert set(channels["websocket"]["messages"]) == set(wire.SCHEMA_OF_FRAME)
     assert set(channels["server_sent_events"]["messages"]) == feed.names() | {"stream_error"}
-    assert set(wire.messages()) == set(wire.SCHEMA_OF_FRAME) | feed.names() | {"stream_error"}
+    assert set(channels["jobs"]["messages"]) == OF_THE_STREAM_OF_JOBS
+    assert set(wire.messages()) == set(wire.SCHEMA_OF_FRAME) | feed.names() | {"stream_error"} | OF_THE_STREAM_OF_JOBS
 
 
 # -- examples ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,22 @@ import pytest
 from tests.docs import feed, source
 from tests.docs.pages import ROOT, code, table
 from tickr import config, errors, intake, jobs, lease, retry
-from tickr.api import app, connection, listing, problems, server, strict, submission, target, wire
+from tickr.api import (
+    app,
+    batch,
+    connection,
+    job_frames,
+    job_stream,
+    listing,
+    messages,
+    parts,
+    problems,
+    server,
+    strict,
+    submission,
+    target,
+    wire,
+)
 from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
 from tickr.worker import failures
@@ -99,6 +114,7 @@ def known_problems() -> set[tuple[int, str]]:
         errors.CursorInvalid(),
         errors.CursorExpired(),
         errors.TooSlow("c"),
+        errors.BatchTooLarge(2, 1),
         errors.Overloaded("full"),
         errors.StoreUnavailable("away"),
         errors.SchemaMismatch("old"),
@@ -156,6 +172,11 @@ def size(number: float) -> str:
 
 LIMITS: dict[str, str] = {
     "request that submits a job": size(config.Config().max_body),
+    "jobs in a batch, or in a frame of a stream": f"{parts.MAX_JOBS:,}",
+    "body of a batch, frame of a stream": size(batch.MAX_BODY_BYTES),
+    "jobs of an atomic batch together": size(intake.MAX_BATCH_BYTES),
+    "jobs of a stream unanswered": f"{job_stream.MAX_UNANSWERED:,}, or {size(job_stream.MAX_UNANSWERED_BYTES)}",
+    "`ref` of a job in a stream": f"{job_frames.MAX_REF_LENGTH} characters",
     "nesting of a body": f"{strict.MAX_DEPTH} levels",
     "delay, and distance of `run_at`": f"{retry.MAX_DELAY_S / 86_400 / 365:g} years",
     "`max_attempts`": f"{jobs.MAX_ATTEMPTS}",
@@ -171,11 +192,13 @@ LIMITS: dict[str, str] = {
     "idle connection": f"{server.KEEP_ALIVE_S:g} s",
     "connections at once": f"{server.MAX_CONNECTIONS:,}",
     "requests worked on at once": f"{connection.MAX_IN_FLIGHT:,}",
+    "bodies of these together": size(connection.MAX_BODY_BYTES),
     "submissions waiting for their transaction": f"{intake.MAX_WAITING:,}",
 }
 
 
 def test_the_limits_are_those_of_the_program() -> None:
+    assert messages.MAX_MESSAGE_BYTES == batch.MAX_BODY_BYTES
     assert {row[0]: row[1] for row in table(page("http-api.md"), "what", "at most")} == LIMITS
 
 

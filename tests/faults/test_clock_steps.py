@@ -79,7 +79,7 @@ class Watch:
     async def assert_started_on_time(self, ids: Sequence[str]) -> None:
         """Return when all of ``ids`` have been started, soon after they were due by the store's clock."""
         keys = ", ".join(f"x'{job_id.replace('-', '')}'" for job_id in ids)
-        question = f"SELECT started_at - run_at FROM jobs WHERE id IN ({keys}) AND started_at IS NOT NULL"
+        question = f"SELECT started_at - run_at FROM jobs WHERE id IN ({keys}) AND started_at > 0"
 
         async def all_started() -> bool:
             late = [int(us) for (us,) in await self.rows(question)]
@@ -89,7 +89,10 @@ class Watch:
         await eventually(all_started)
 
     async def assert_nothing_early_nothing_stolen(self) -> None:
-        assert await self.rows("SELECT HEX(id), run_at, started_at FROM jobs WHERE started_at < run_at") == []
+        assert (
+            await self.rows("SELECT HEX(id), run_at, started_at FROM jobs WHERE started_at > 0 AND started_at < run_at")
+            == []
+        )
         assert await self.rows("SELECT HEX(id), fence, crashes FROM jobs WHERE fence > 1 OR crashes > 0") == []
 
 

@@ -35,6 +35,10 @@ class Slots:
                 await self.changed.wait()
         return self.free
 
+    @property
+    def room(self) -> int:
+        return self.free
+
     def start(self, jobs: Sequence[Job]) -> None:
         assert len(jobs) <= self.free
         self.free -= len(jobs)
@@ -74,6 +78,23 @@ async def test_it_claims_no_more_than_it_has_slots(
     await wait_all_tasks_blocked()
     assert {job.id for job in slots.started} == {job.id for job in jobs}
     assert {(job.state, job.attempt, job.fence, job.node) for job in slots.started} == {(State.RUNNING, 1, 1, NODE)}
+
+
+async def test_it_claims_what_there_is_room_for_when_the_index_answers(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Room for jobs claimed ahead is gone after a long wait; what was asked for then is not lost, but tried again."""
+    slots = Slots(10)
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await wait_all_tasks_blocked()
+    slots.free = 2
+    jobs = await stage.submit(5)
+    await wait_all_tasks_blocked()
+    assert len(slots.started) == 2
+    await slots.give(10)
+    await trio.sleep(0.1)  # virtual
+    assert {job.id for job in slots.started} == {job.id for job in jobs}
 
 
 async def test_it_finds_a_queue_that_is_new(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -50,7 +50,7 @@ async def cut(turns: int, call: Callable[[], Awaitable[object]]) -> bool:
 async def test_an_insert_is_whole_or_nothing(store: Store, turns: int) -> None:
     new = [new_job(queue="cut") for _ in range(20)]
     answered = await cut(turns, lambda: store.insert(new))
-    stored = await store.list_jobs(Filter(), limit=100)
+    stored = (await store.list_jobs(Filter(), limit=100)).jobs
     assert len(stored) in ((20,) if answered else (0, 20))
     assert [len(commit) for commit in await told(store)] == ([20] if stored else [])
     assert await store.queue_names() == (["cut"] if stored else [])
@@ -68,7 +68,7 @@ async def test_claims_and_outcomes_are_whole_or_nothing(store: Store, turns: int
     await cut(turns, lambda: store.finish([Outcome(job=job, kind="failed", failure=OOPS) for job in running]))
     await cut(turns, lambda: store.claim(waiting, node="n1", types=["mail"]))
     await cut(turns, lambda: store.reap(100))
-    now = {job.id: job for job in await store.list_jobs(Filter(), limit=100)}
+    now = {job.id: job for job in (await store.list_jobs(Filter(), limit=100)).jobs}
     assert len({now[job.id].state for job in running}) == 1
     assert len({now[id_].state for id_ in waiting}) == 1
     commits = await told(store)
@@ -93,7 +93,7 @@ async def test_a_caller_cancelled_beforehand_changes_nothing(store: Store) -> No
             scope.cancel()
             await call
         assert scope.cancelled_caught
-    assert [one.state for one in await store.list_jobs(Filter(), limit=10)] == [State.RUNNING]
+    assert [one.state for one in (await store.list_jobs(Filter(), limit=10)).jobs] == [State.RUNNING]
     assert await store.get(job.id) == job
     assert await store.epoch("other") == "other"
 

@@ -19,8 +19,8 @@ from tests.faults.cutting import cut_at
 from tests.faults.mysql_checks import assert_clean, connections_to, pools_of
 from tests.store.backends import MANY_BYTES, OOPS, START, Backend, a_node, noted, put
 from tests.waiting import eventually
-from tickr.jobs import Job, NewJob, Outcome
-from tickr.store.contract import Filter, Store
+from tickr.jobs import Job, NewJob, Outcome, State
+from tickr.store.contract import MAX_BATCH, Filter, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 
@@ -81,7 +81,7 @@ class Scene:
 
     async def view(self) -> tuple[object, ...]:
         """Return what can be seen of the scene; of a crowd of jobs the attempts of some."""
-        jobs = await self.store.list_jobs(Filter(types=(self.type,)), limit=100)
+        jobs = (await self.store.list_jobs(Filter(types=(self.type,)), limit=100)).jobs
         attempts = [
             await self.store.attempts(job_id) for job_id in self.ids()[:4] if job_id in {job.id for job in jobs}
         ]
@@ -128,6 +128,7 @@ WRITES = [
     Case("deregister", running, lambda s: s.store.deregister(s.node)),
     Case("expire", running, lambda s: s.store.expire(s.node, lease_until=START + 15_000_000)),
     Case("reap", partial(Scene.lose, count=3), lambda s: s.store.reap(100)),
+    Case("prune_jobs", partial(Scene.fail, count=3), lambda s: s.store.prune_jobs(State.FAILED, 2 * START, MAX_BATCH)),
 ]
 READS = [
     Case("get", few, lambda s: s.store.get(s.jobs[0].id)),

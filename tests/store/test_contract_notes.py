@@ -55,7 +55,7 @@ async def test_a_note_changes_nothing_else(store: Store, clock: SteppedClock) ->
     await store.note([noted(job, 1, message="a line")])
     assert await store.get(job.id) == before
     await store.note([noted(job, 2, fraction=0.5)])
-    ((listed,),) = [await store.list_jobs(Filter(), limit=10)]
+    ((listed,),) = [(await store.list_jobs(Filter(), limit=10)).jobs]
     assert listed == await store.get(job.id) != before
     assert (listed.version, listed.fence, listed.state) == (job.version, job.fence, State.RUNNING)
     assert await store.heartbeat("n1", lease_s=15) == [(job.id, job.fence, False)]
@@ -135,7 +135,7 @@ async def test_a_whole_batch_is_one_row(store: Store) -> None:
     notes = [noted(job, number, fraction=number / 2) for number in (1, 2) for job in running]
     assert await store.note(notes) == MAX_BATCH
     assert (await told(store))[2:] == [[events.of_note(note) for note in notes]]
-    assert {job.progress for job in await store.list_jobs(Filter(), limit=MAX_BATCH)} == {Progress(1.0)}
+    assert {job.progress for job in (await store.list_jobs(Filter(), limit=MAX_BATCH)).jobs} == {Progress(1.0)}
 
 
 async def test_notes_outlive_the_store(durable_backend: Backend) -> None:

@@ -21,19 +21,24 @@ from tests.store.backends import (
     start,
 )
 from tickr.jobs import Entry, Job, State
-from tickr.store.contract import Filter, QueueDepth, Store
+from tickr.store import answers, mysql_reads
+from tickr.store.contract import COUNT_TO, LOOK_AT, Filter, Place, QueueDepth, Store
 
 # -- lists --------------------------------------------------------------------------------------------------------
 
 
-async def all_pages(store: Store, which: Filter, limit: int) -> list[Job]:
+async def all_pages(store: Store, which: Filter, limit: int, look_at: int = LOOK_AT) -> list[Job]:
     found: list[Job] = []
-    before = None
-    while page := await store.list_jobs(which, limit=limit, before=before):
-        assert len(page) <= limit
-        found += page
-        before = (page[-1].created_at, page[-1].id)
-    return found
+    after: Place | None = None
+    while True:
+        jobs, place = await store.list_jobs(which, limit=limit, before=after, look_at=look_at)
+        assert len(jobs) <= limit
+        found += jobs
+        if place is None:
+            return found
+        assert jobs or not which.empty
+        assert after is None or place < after
+        after = place
 
 
 async def test_lists_go_from_the_newest_and_page_without_gap_or_double(store: Store, clock: SteppedClock) -> None:
@@ -44,7 +49,8 @@ async def test_lists_go_from_the_newest_and_page_without_gap_or_double(store: St
     expected = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
     for limit in (1, 2, 4, 6, 100):
         assert await all_pages(store, Filter(), limit) == expected
-    assert await store.list_jobs(Filter(), limit=2, before=(0, "")) == []
+    assert await store.list_jobs(Filter(), limit=6) == (expected, None)
+    assert await store.list_jobs(Filter(), limit=2, before=(0, "")) == ([], None)
 
 
 @pytest.fixture
@@ -88,8 +94,8 @@ async def test_a_filter_holds_back_what_does_not_fit(
 ) -> None:
     for _ in range(2):  # now, and when what was scheduled is due
         expected = {job.id for job in zoo if fits(job, which, clock())}
-        for limit in (1, 3, 100):
-            found = await all_pages(store, which, limit)
+        for limit, look_at in ((1, LOOK_AT), (3, LOOK_AT), (100, LOOK_AT), (2, 1), (1, 2), (100, 3)):
+            found = await all_pages(store, which, limit, look_at)
             assert [job for job in found if job not in zoo] == []
             assert sorted(job.id for job in found) == sorted(expected)
         clock.advance(5)
@@ -112,7 +118,13 @@ def fits(job: Job, which: Filter, now: int) -> bool:
 async def test_queues_tell_how_deep_they_are(store: Store, clock: SteppedClock, zoo: list[Job]) -> None:
     def depth(name: str, ready: int, scheduled: int, retrying: int, running: int, oldest: int | None) -> QueueDepth:
         return QueueDepth(
-            name=name, ready=ready, scheduled=scheduled, retrying=retrying, running=running, oldest_due_at=oldest
+            name=name,
+            ready=ready,
+            scheduled=scheduled,
+            retrying=retrying,
+            running=running,
+            oldest_due_at=oldest,
+            counted_to=COUNT_TO,
         )
 
     assert await store.queues() == [
@@ -125,6 +137,58 @@ async def test_queues_tell_how_deep_they_are(store: Store, clock: SteppedClock, 
     clock.advance(0.5)
     assert (await store.queues())[2] == depth("default", 0, 0, 1, 0, START + 2 * SECOND)
     assert await store.queue_names() == ["a", "b", "default"]
+
+
+async def test_what_is_deep_is_counted_to_a_bound(
+    store: Store, clock: SteppedClock, zoo: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_reads, "FEW_HELD", 5)
+    for queue, priority, delay_s in (("a", 1, 0), ("b", 5, 60), ("b", 7, 60)):
+        await put(store, *(new_job(queue=queue, priority=priority, delay_us=delay_s * SECOND) for _ in range(3)))
+    for count_to in (1, 2, 4, 100):
+        a, b, default = await store.queues(count_to=count_to)
+        assert {a.counted_to, b.counted_to, default.counted_to} == {count_to}
+        assert (a.ready, a.scheduled, a.oldest_due_at) == (min(5, count_to), 0, START)
+        assert (b.ready, b.scheduled, b.running, b.oldest_due_at) == (0, min(7, count_to), 1, None)
+        assert (default.ready, default.retrying, default.oldest_due_at) == (0, 1, None)
+    clock.advance(60)
+    (_, b, default) = await store.queues(count_to=100)
+    assert (b.ready, b.scheduled, b.oldest_due_at) == (7, 0, START + SECOND)
+    assert default.oldest_due_at == START + 2 * SECOND
+
+
+async def test_many_ranges_are_counted_less_far(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    if store.name == "memory":
+        pytest.skip("counts everything it has")
+    monkeypatch.setattr(mysql_reads, "FEW_HELD", 5)
+    monkeypatch.setattr(answers, "MOST_COUNTED", 240)
+    await put(store, *(new_job(queue=f"q{n % 60:02}") for n in range(300)))
+    far = {one.counted_to for one in await store.queues()}
+    assert far in ({2}, {4})
+    assert [one.ready for one in await store.queues()] == [*far] * 60
+
+
+async def test_one_that_is_deep_among_many_is_counted_far(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    if store.name == "memory":
+        pytest.skip("counts everything it has")
+    monkeypatch.setattr(mysql_reads, "FEW_HELD", 5)
+    monkeypatch.setattr(answers, "MOST_COUNTED", 400)
+    await put(store, *(new_job(queue=f"q{n:02}") for n in range(50)), *(new_job(queue="deep") for _ in range(150)))
+    depths = {one.name: one for one in await store.queues(count_to=90)}
+    assert {one.counted_to for one in depths.values()} == {90}
+    assert depths.pop("deep").ready == 90
+    assert {one.ready for one in depths.values()} == {1}
+
+
+async def test_a_list_looks_at_no_more_jobs_than_it_may(store: Store, clock: SteppedClock) -> None:
+    odd = await put_one(store, "odd")
+    clock.advance(1)
+    await put(store, *(new_job() for _ in range(400)))
+    nothing = await store.list_jobs(Filter(types=("odd",)), limit=5, look_at=150)
+    assert nothing.jobs == []
+    assert nothing.after is not None
+    assert await all_pages(store, Filter(types=("odd",)), 5, 150) == [odd]
+    assert await store.list_jobs(Filter(types=("odd",)), limit=1) == ([odd], None)
 
 
 async def test_a_queue_stays_known_when_it_is_empty(store: Store) -> None:

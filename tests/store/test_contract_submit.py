@@ -154,7 +154,7 @@ async def test_names_that_differ_in_case_are_different(store: Store) -> None:
     await join(store, "n1")
     claimed = await store.claim_due(10, node="n1", types=["Mail", "mail%"])
     assert [job.id for job in claimed] == [jobs[1].id]
-    assert [job.id for job in await store.list_jobs(Filter(queues=("mail",)), limit=10)] == [jobs[0].id]
+    assert [job.id for job in (await store.list_jobs(Filter(queues=("mail",)), limit=10)).jobs] == [jobs[0].id]
 
 
 async def test_what_is_not_stored_is_none(store: Store) -> None:

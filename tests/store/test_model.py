@@ -143,7 +143,8 @@ class Program:
             expected.append(self.finished(self.jobs[job.id], job.fence, kind, delay_s))
         if outcomes:
             answers = await self.store.finish(outcomes)
-            assert [answer and facts(answer) for answer in answers] == expected
+            # Without the last, the progress: it may be missing here. That it is stored shows in what is listed.
+            assert [answer and facts(answer)[:-1] for answer in answers] == [one and one[:-1] for one in expected]
 
     def finished(self, one: Known, fence: int, kind: str, delay_s: int) -> tuple[object, ...] | None:
         if one.state != "running" or one.fence != fence:
@@ -266,7 +267,7 @@ class Program:
 
     async def check(self) -> None:
         """Compare everything that is stored, and what was told of it, with the model."""
-        stored = await self.store.list_jobs(Filter(), limit=100)
+        stored = (await self.store.list_jobs(Filter(), limit=100)).jobs
         assert {job.id: facts(job) for job in stored} == {one.id: one.facts() for one in self.jobs.values()}
         for one in self.jobs.values():
             current = [(one.fence, one.state)] if one.state in ("running", "succeeded") else []

@@ -245,7 +245,7 @@ async def test_a_storm_of_writers_and_readers_loses_and_repeats_nothing(mysql_ur
         seen = [one for row in rows for one in of(row)]
         assert len(set(seen)) == len(seen)
         assert_lawful(rows)
-        versions = {job.id: job.version for job in await store.list_jobs(EVERYTHING, limit=1000)}
+        versions = {job.id: job.version for job in (await store.list_jobs(EVERYTHING, limit=1000)).jobs}
         assert versions.keys() == set(storm.jobs)
         expected = {(job, n, 0) for job, version in versions.items() for n in range(1, version + 1)}
         assert {one for one in seen if not one[2]} == expected

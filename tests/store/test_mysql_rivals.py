@@ -240,7 +240,7 @@ async def test_a_cut_at_any_await_leaves_nothing_half_done(mysql_url: str) -> No
                 break
         assert parks > 10
         await eventually(nothing_open)
-        versions = {job.id: job.version for job in await store.list_jobs(Filter(), limit=1000)}
+        versions = {job.id: job.version for job in (await store.list_jobs(Filter(), limit=1000)).jobs}
         events = [event for commit in await told(store) for event in commit]
         assert len(events) == sum(versions.values())
 

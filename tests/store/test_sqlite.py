@@ -29,8 +29,8 @@ from tests.store.backends import (
 )
 from tickr.errors import ConfigError, SchemaMismatch, StoreError, StoreUnavailable
 from tickr.jobs import State
-from tickr.store import sqlite_file, sqlite_reads
-from tickr.store.contract import Filter
+from tickr.store import sqlite_file, sqlite_lists, sqlite_reads, sqlite_retention
+from tickr.store.contract import Filter, Page
 from tickr.store.migrate import migrations
 from tickr.store.sqlite import SqliteStore, open_sqlite
 
@@ -189,7 +189,7 @@ async def test_a_full_disk_changes_nothing_and_passes(place: SqliteBackend) -> N
         new = [new_job(payload='"' + "x" * 3000 + '"') for _ in range(100)]
         with pytest.raises(StoreUnavailable, match="disk is full"):
             await store.insert(new)
-        assert await store.list_jobs(Filter(), limit=10) == [job]
+        assert (await store.list_jobs(Filter(), limit=10)).jobs == [job]
         assert len(await told(store)) == 1
         (running,) = await start(store, job)
         assert running.version == 2
@@ -243,7 +243,7 @@ async def test_one_who_waits_for_his_turn_may_leave(place: SqliteBackend) -> Non
             assert answers == []
             go_on.set()
         assert answers == ["answer"]
-        assert await store.list_jobs(Filter(), limit=10) == []
+        assert (await store.list_jobs(Filter(), limit=10)).jobs == []
         query = "SELECT value FROM meta WHERE name = 'slow'"
         assert await store._file.read(lambda db: db.execute(query).fetchall()) == [("stored",)]
 
@@ -307,7 +307,7 @@ async def test_a_list_that_takes_too_long_is_ended_and_says_so(
             with pytest.raises(StoreUnavailable, match="took too long; narrow it"):
                 await call()
         monkeypatch.undo()
-        assert await store.list_jobs(Filter(labels=(("a", "b"),)), limit=5) == []
+        assert (await store.list_jobs(Filter(labels=(("a", "b"),)), limit=5)).jobs == []
         assert len(await store.queues()) == 1
 
 
@@ -350,12 +350,13 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "the best of each queue": lambda db: sqlite_reads.due(db, 1, START + SECOND),
     "a page of the scan": lambda db: sqlite_reads.waiting_after(db, None, 5),
     "some by id": lambda db: sqlite_reads.jobs_by_id(db, [new_id() for _ in range(5)]),
-    "the newest": lambda db: sqlite_reads.list_jobs(db, Filter(), 5, None, START),
-    "the newest that wait": lambda db: sqlite_reads.list_jobs(db, Filter(states=(State.READY,)), 5, None, START),
-    "the newest of a queue": lambda db: sqlite_reads.list_jobs(db, Filter(queues=("a",)), 5, None, START),
-    "the failed, of which there are few": lambda db: sqlite_reads.list_jobs(
-        db, Filter(states=(State.FAILED,)), 5, None, START
-    ),
+    "the newest": lambda db: listed(db, Filter()),
+    "the newest that wait": lambda db: listed(db, Filter(states=(State.READY,))),
+    "the newest of a queue": lambda db: listed(db, Filter(queues=("a",))),
+    "the failed, of which there are few": lambda db: listed(db, Filter(states=(State.FAILED,))),
+    "those of a type that there is not": lambda db: listed(db, Filter(types=("none",))),
+    "how deep the queues are": lambda db: sqlite_reads.depths(db, 50, START + SECOND),
+    "what is old enough to go": lambda db: sqlite_retention.look(db, State.FAILED, START + SECOND, 5, None),
     "what is lost": lambda db: sqlite_reads.lost(db, 5),
 }
 
@@ -364,7 +365,7 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
 async def test_what_is_asked_often_costs_the_same_however_many_jobs_wait(
     place: SqliteBackend, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_reads, "_COUNT_A_FEW", sqlite_reads._COUNT_A_FEW.replace(str(sqlite_reads.FEW), "50"))
+    monkeypatch.setattr(sqlite_lists, "FEW", 50)
     async with place.open() as store:
         assert isinstance(store, SqliteStore)
         await put_final(store, State.FAILED)
@@ -377,6 +378,10 @@ async def test_what_is_asked_often_costs_the_same_however_many_jobs_wait(
     # 2,100 jobs more would be at least 6,000 steps more if they were walked through. Some difference is luck: which of
     # the newest jobs are of the queue that is asked for is decided by their random ids.
     assert costs[1] < costs[0] + 1_000
+
+
+def listed(db: sqlite3.Connection, which: Filter) -> Page:
+    return sqlite_lists.list_jobs(db, which, 5, None, 300, START)
 
 
 def steps_taken(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], object]) -> int:

@@ -78,7 +78,7 @@ async def test_its_jobs_and_its_log_go_on(old: Backend) -> None:
         await join(store, "n1")
         (started,) = await start(store, waiting)
         assert await store.note([noted(job, 1, fraction=0.5) for job in (started, running)]) == 2
-        shown = {job.id: job.progress for job in await store.list_jobs(Filter(), limit=10)}
+        shown = {job.id: job.progress for job in (await store.list_jobs(Filter(), limit=10)).jobs}
         assert shown == dict.fromkeys(IDS, Progress(0.5))
         await store.finish([Outcome(job=job, kind="failed", failure=OOPS) for job in (started, running)])
         await put_one(store)

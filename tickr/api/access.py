@@ -15,6 +15,7 @@ import re
 from quart import Request
 from werkzeug.datastructures import Headers
 
+from tickr.api.call import Call, Head
 from tickr.api.problems import Problem
 from tickr.config import Config
 from tickr.values import is_loopback
@@ -33,7 +34,7 @@ class Guard:
         self._digest = None if config.token is None else _digest(config.token.encode())
         self._loopback_names_only = config.token is None and is_loopback(config.host)
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request | Call) -> None:
         """Return if ``request`` may go on. Raises: Problem (401, 403 or 421)."""
         if request.path in OPEN_PATHS:
             return
@@ -42,7 +43,7 @@ class Guard:
         if request.method not in SAFE_METHODS:
             _check_same_site(request.headers, "change anything here")
 
-    def check_handshake(self, headers: Headers) -> None:
+    def check_handshake(self, headers: Headers | Head) -> None:
         """Return if a websocket may be opened, by someone who has not proven yet who they are (``check_token``).
 
         Raises: Problem (403 or 421).
@@ -50,7 +51,7 @@ class Guard:
         self._check_host(headers)
         _check_same_site(headers, "open a websocket here")
 
-    def check_token(self, headers: Headers) -> None:
+    def check_token(self, headers: Headers | Head) -> None:
         """Return if the token is right, or none is needed. Raises: Problem (401)."""
         if self._digest is None:
             return
@@ -61,7 +62,7 @@ class Guard:
         if not hmac.compare_digest(_digest(token.strip().encode("latin-1")), self._digest):
             raise _unauthenticated("This token is not valid.", ', error="invalid_token"')
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, headers: Headers | Head) -> None:
         host = headers.get("Host", "")
         # Only a client that is no browser can leave the host out.
         if self._loopback_names_only and host and not _is_loopback_host(host):
@@ -81,7 +82,7 @@ def _unauthenticated(detail: str, error: str) -> Problem:
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": f'Bearer realm="tickr"{error}'})
 
 
-def _check_same_site(headers: Headers, what: str) -> None:
+def _check_same_site(headers: Headers | Head, what: str) -> None:
     fetch_site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if fetch_site is not None:
         foreign = fetch_site not in ("same-origin", "none")

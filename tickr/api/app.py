@@ -6,27 +6,23 @@ problem. Routing needs no Host, errors are never HTML, no path is redirected, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import trio
-from quart import Quart, Request, Response, request
+from quart import Quart, Response, request
 from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from werkzeug.routing import MapAdapter
 
-from tickr.api import compat, events, health, jobs, problems, queues, wire
+from tickr.api import batch, compat, events, health, incoming, job_stream, jobs, problems, queues, wire
 from tickr.api.access import Guard
-from tickr.api.connection import Connection
+from tickr.api.call import Direct, Rule
+from tickr.api.connection import Connection, Reading
 from tickr.api.context import Context
-from tickr.api.event_socket import EventSocket
+from tickr.api.handshake import Handshake
 from tickr.api.listener import Audience
 from tickr.api.protocol import Links
-
-Direct = Callable[[Request], Awaitable[Response]]
-"""A call that needs one body and gives one answer. What it raises becomes a problem."""
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -38,31 +34,44 @@ class Edge(QuartTrio):
     Attributes:
       context: what the routes work with.
       guard: who may ask.
-      in_flight: requests being worked on; written by ``Connection``.
-      arriving: of these, the bodies that are not whole, the oldest first: the scope of the reading, and since when.
+      in_flight: requests being worked on; written by ``Connection`` and ``DirectStream``.
+      arriving: of these, the bodies that are not whole, the oldest first, and since when; written by the same.
+      body_bytes: how large the bodies of the requests being worked on are together, as far as they have come.
+      half_said: long messages to streams of jobs that are not whole, likewise; written by ``JobStream``.
       audience: who listens to the feed.
       links: the connections that are open; written by ``serve_connection``.
-      direct: calls that ``Connection`` answers beside Quart, by method and path; written by ``add_direct_rule``.
+      direct: what is done with a POST beside Quart, by path; written by ``add_direct_rule``.
     """
 
     asgi_http_class: type[TrioASGIHTTPConnection] = Connection
-    asgi_websocket_class: type[TrioASGIWebsocketConnection] = EventSocket
+    asgi_websocket_class: type[TrioASGIWebsocketConnection] = Handshake
     context: Context
     guard: Guard
     in_flight: int
-    arriving: dict[trio.CancelScope, float]
+    arriving: dict[Reading, float]
+    body_bytes: int
+    half_said: dict[Reading, float]
     audience: Audience
     links: Links
-    direct: dict[tuple[str, str], Direct]
+    direct: dict[str, Rule]
 
-    def add_direct_rule(self, path: str, name: str, call: Direct) -> None:
-        """Have a POST to ``path`` answered by ``call`` beside Quart, which still knows the rule for 405 and OPTIONS."""
+    def add_direct_rule(self, path: str, name: str, carry_out: Direct, *, most_bytes: int | None = None) -> None:
+        """Have a POST to ``path`` answered beside Quart, which knows the rule for all that comes in an unusual way.
+
+        Args:
+          most_bytes: how large a body may be; None: as large as the configuration says for a job.
+        """
 
         async def view() -> Response:
-            return await call(request)
+            return wire.response(await carry_out(await incoming.call_of(request)))
 
-        self.direct["POST", path] = call
+        self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body)
         self.add_url_rule(path, name, view, methods=["POST"])
+
+    def most_bytes(self, method: str, path: str) -> int:
+        """Return how large the body of such a request may be."""
+        rule = self.direct.get(path) if method == "POST" else None
+        return rule.most_bytes if rule else self.context.config.max_body
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
@@ -90,15 +99,18 @@ def create_app(context: Context) -> Edge:
     app.guard = Guard(context.config)
     app.in_flight = 0
     app.arriving = {}
+    app.body_bytes = 0
+    app.half_said = {}
     app.audience = Audience()
     app.links = Links()
     app.direct = {}
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False
-    app.config["MAX_CONTENT_LENGTH"] = context.config.max_body
+    app.config["MAX_CONTENT_LENGTH"] = None  # who reads a body bounds it: ``Edge.most_bytes``
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     _guard(app)
-    for part in (jobs, queues, events, health, compat):
+    job_stream.add_routes(app)
+    for part in (jobs, batch, queues, events, health, compat):
         part.add_routes(app, context)
     return app
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
-from quart import Request, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, wire
+from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.health import readiness
 from tickr.api.jobs import submit
@@ -40,17 +41,16 @@ _RULES = {
 
 
 def add_routes(app: Edge, context: Context) -> None:
-    async def submit_original(request: Request) -> Response:
-        incoming.known_query(request)
-        incoming.no_idempotency_key(request)
-        new = _new_job(await incoming.json_body(request), context)
+    async def submit_original(call: Call) -> Answer:
+        incoming.no_idempotency_key(call)
+        new = _new_job(incoming.json_body(call), context)
         job, _created = await submit(context, new)
         data = {
             "jobID": job.id,
             "status": job.state_at(context.store.now_us()),
             "scheduledAt": wire.instant(job.run_at),
         }
-        return wire.json_response(wire.envelope(201, "Job created", data), 201, {"Location": f"/jobs/{job.id}"})
+        return wire.answer(wire.envelope(201, "Job created", data), 201, {"location": f"/jobs/{job.id}"})
 
     async def health() -> Response:
         incoming.known_query(request)

@@ -1,7 +1,5 @@
-"""One HTTP request between Hypercorn and Quart: bounds before, an orderly end after. Some are answered beside Quart.
+"""One HTTP request between Hypercorn and Quart: bounds before, an orderly end after. Streams are answered beside Quart.
 
-Streams go beside it, and so do calls that are one body and one answer (``Edge.direct``): read, carried out and answered
-in one task. Quart takes two more and a context for each, a third of what a submission costs (docs/decisions/0013).
 A body is read before anything is done with its request; while too many requests are at work, the body that has been on
 its way for longest is given up, so that clients which send a byte now and then keep nobody out.
 
@@ -11,39 +9,87 @@ answers go out in a shield, each send of which ``protocol.py`` bounds. And what 
 answer is read for a moment: closing with unread data makes the kernel reset the connection, and the answer would be
 lost on its way.
 
-State: ``Edge.in_flight`` in ``app.py`` counts the requests in here, ``Edge.arriving`` has their bodies that are not
-whole; written here alone.
+State: ``Edge.in_flight`` in ``app.py`` counts the requests at work, ``Edge.arriving`` has their bodies that are not
+whole, ``Edge.body_bytes`` is how large all are together; written here, and in ``direct.py`` for the calls that do not
+come here because all goes well with them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
 from quart import Request, Response
-from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from tickr.api import event_stream
 from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
-from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of, response
-from tickr.api.protocol import PIECE_BYTES
+from tickr.api.problems import Problem, body_timeout, body_too_large, response
 from tickr.api.target import check_target
-from tickr.failpoints import reach
 
 if TYPE_CHECKING:
-    from tickr.api.app import Direct, Edge
+    from tickr.api.app import Edge
 
 MAX_IN_FLIGHT = 1_000
 """Requests worked on at once; more are sent away at once, so that a flood never takes all memory."""
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Bodies of requests that are worked on, in bytes, all together. One that goes beyond is sent away."""
+LARGE_BYTES = 64 * 1024
+"""A body of which so much has come is large: one that takes long is given up when others need its room."""
 BODY_PATIENCE_S = 1.0
 """So long at least a body may be on its way, in seconds, also when others need its place."""
 LINGER_S = 1.0
 """How long the rest of a body is read and dropped after an answer that did not wait for it."""
 LAST_SEND_S = 15.0
-"""Deadline of the shield round the last message, for each ``PIECE_BYTES``; above what a client may take for it."""
+"""Deadline of the shield round the last message; above what a client may take for it."""
+REFUSAL = "refusal"
+"""Under this name in the scope's state: the Problem that the request is refused with, found by ``direct.py``."""
+
+
+class Reading(Protocol):
+    """A body on its way."""
+
+    def cancel(self) -> None:
+        """Give it up; its client is told that it took too long."""
+
+
+def too_much_at_once() -> Problem:
+    detail = f"The requests that are being worked on have {MAX_BODY_BYTES} bytes already."
+    return Problem(429, "overloaded", detail, headers={"Retry-After": "1"})
+
+
+def has_room_for(app: Edge, more_bytes: int) -> bool:
+    """Return whether so much more of a body may be kept; if need be a large one that takes long is given up for it."""
+    return app.body_bytes + more_bytes <= MAX_BODY_BYTES or _give_up_large(app)
+
+
+def _give_up_large(app: Edge) -> bool:
+    for bodies in (app.arriving, app.half_said):
+        for reading, since in bodies.items():
+            if trio.current_time() - since < BODY_PATIENCE_S:
+                break
+            if getattr(reading, "body_bytes", 0) >= LARGE_BYTES:  # of those here, none is
+                del bodies[reading]
+                reading.cancel()
+                return True
+    return False
+
+
+def has_room(app: Edge) -> bool:
+    """Return whether one more request may be worked on; if need be a body that takes long is given up for it."""
+    return app.in_flight < MAX_IN_FLIGHT or _make_room(app)
+
+
+def _make_room(app: Edge) -> bool:
+    """Give up the body that has been on its way for longest; return whether there was one that may be given up."""
+    reading, since = next(iter(app.arriving.items()), (None, 0.0))
+    if reading is None or trio.current_time() - since < BODY_PATIENCE_S:
+        return False
+    del app.arriving[reading]
+    reading.cancel()
+    return True
 
 
 class Connection(TrioASGIHTTPConnection):
@@ -54,6 +100,7 @@ class Connection(TrioASGIHTTPConnection):
     def __init__(self, app: Edge, scope: HTTPScope) -> None:
         super().__init__(app, scope)
         self._body_ended = trio.Event()
+        self._body_bytes = 0
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         try:
@@ -71,59 +118,35 @@ class Connection(TrioASGIHTTPConnection):
             await self._work(receive, send)
         finally:
             self.app.in_flight -= 1
+            self.app.body_bytes -= self._body_bytes
 
     def _admit(self) -> None:
         """Return if this request goes further. Raises: Problem."""
+        if REFUSAL in self.scope["state"]:
+            raise self.scope["state"][REFUSAL]
         check_target(self.scope)
-        if self.app.in_flight >= MAX_IN_FLIGHT and self.scope["path"] != "/livez" and not self._make_room():
+        if self.scope["path"] != "/livez" and not has_room(self.app):
             detail = f"{MAX_IN_FLIGHT} requests are being worked on already."
             raise Problem(429, "overloaded", detail, headers={"Retry-After": "1"})
-
-    def _make_room(self) -> bool:
-        """Give up the body that has been on its way for longest; return whether there was one that may be given up."""
-        reading, since = next(iter(self.app.arriving.items()), (None, 0.0))
-        if reading is None or trio.current_time() - since < BODY_PATIENCE_S:
-            return False
-        del self.app.arriving[reading]
-        reading.cancel()
-        return True
 
     async def _work(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Read the body, if there is one, and have the request answered by whoever does that."""
         request = self._create_request_from_scope(send)
-        route = self.app.direct.get((request.method, request.path))
         try:
-            if route is not None or "Content-Length" in request.headers or "Transfer-Encoding" in request.headers:
+            if "Content-Length" in request.headers or "Transfer-Encoding" in request.headers:
                 self.app.guard.check(request)
                 if not await self._read_body(request, receive):
                     return
         except Problem as refusal:
             await self._send_early(response(refusal, request.path), receive, send)
             return
-        if route is not None:
-            await self._answer(route, request, send)
-            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.handle_messages, nursery, request, receive)
             nursery.start_soon(self.handle_request, nursery, request, send)
 
-    async def _answer(self, route: Direct, request: Request, send: ASGISendCallable) -> None:
-        """Carry out one call in this task, also if its client goes away: its body is whole."""
-        try:
-            answer = await route(request)
-        except Exception as error:
-            answer = response(problem_of(error), request.path)
-        await reach("api.before_answer")
-        body, headers = await answer.get_data(as_text=False), encode_headers(answer.headers)
-        within_s = LAST_SEND_S * (1 + len(body) // PIECE_BYTES)
-        with trio.CancelScope(shield=True, relative_deadline=within_s):
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-
     async def _read_body(self, request: Request, receive: ASGIReceiveCallable) -> bool:
         """Read until ``request`` has its body; return whether the client is still there. Raises: Problem (408, 413)."""
-        most = self.app.context.config.max_body
-        left = most
+        most = self.app.most_bytes(request.method, request.path)
         if (request.content_length or 0) > most:
             raise body_too_large(most)
         with trio.CancelScope(relative_deadline=self.app.config["BODY_TIMEOUT"]) as reading:
@@ -133,9 +156,13 @@ class Connection(TrioASGIHTTPConnection):
                     message = await receive()
                     if message["type"] != "http.request":
                         return False
-                    left -= len(message["body"])
-                    if left < 0:
+                    more = len(message["body"])
+                    if self._body_bytes + more > most:
                         raise body_too_large(most)
+                    if not has_room_for(self.app, more):
+                        raise too_much_at_once()
+                    self._body_bytes += more
+                    self.app.body_bytes += more
                     self._take(message, request)
                 return True
             finally:

@@ -1,8 +1,7 @@
-"""``GET /events`` as a websocket, and every other handshake, which is refused: one object for each.
+"""``GET /events`` as a websocket: one object for each that ``handshake.py`` has let in.
 
 Answered beside Quart, as the stream is (``event_stream.py``): one task alone writes, so that no frame is torn and the
-last one says why it ends. A page of another site and an unknown host are refused by HTTP. Everything else is told on
-the open websocket by an error frame and a close code: of a refused handshake a browser says nothing to its page.
+last one says why it ends, by an error frame and a close code.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-from quart_trio.asgi import TrioASGIWebsocketConnection
+from hypercorn.typing import WebsocketScope
 from werkzeug.datastructures import Headers
 
 from tickr.api import event_query, wire
-from tickr.api.event_query import PATH, EventQuery
+from tickr.api.event_query import PATH as PATH
+from tickr.api.event_query import EventQuery
 from tickr.api.listener import Listener
 from tickr.api.problems import Problem
-from tickr.api.target import check_target
 from tickr.feed.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -42,47 +40,7 @@ def close_code(problem: Problem) -> int:
     return CLOSE_CODES.get(problem.code) or _CLOSE_CODES_OF_STATUS.get(problem.status, INTERNAL_ERROR)
 
 
-class EventSocket(TrioASGIWebsocketConnection):
-    """One handshake and what comes of it. In the place of Quart-Trio's class, of which it uses nothing."""
-
-    app: Edge
-
-    def __init__(self, app: Edge, scope: WebsocketScope) -> None:
-        self.app = app
-        self.scope = scope
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]])
-        try:
-            self._admit(headers)
-        except Problem as refusal:
-            await _refuse(send, refusal)
-            return
-        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        await _SocketListener(self.app, self.scope, headers, send).listen(receive)
-
-    def _admit(self, headers: Headers) -> None:
-        """Return if the websocket may be opened. Raises: Problem."""
-        check_target(self.scope)
-        self.app.guard.check_handshake(headers)
-        if self.scope["path"] != PATH:
-            raise Problem(404, "not_found", f"There is no websocket here but {PATH}; ask without Upgrade.")
-
-
-async def _refuse(send: Any, refusal: Problem) -> None:
-    body = refusal.body()
-    headers = {
-        "Content-Type": "application/problem+json",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        **refusal.headers,
-    }
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
-
-
-class _SocketListener(Listener):
+class SocketListener(Listener):
     def __init__(self, app: Edge, scope: WebsocketScope, headers: Headers, send: Any) -> None:
         super().__init__(app.context, app.audience)
         self._guard = app.guard

@@ -63,6 +63,8 @@ def add_routes(app: Quart, context: Context) -> None:
             "example": {"type": "report", "payload": {"title": "Hello", "body": "It works"}, "delay": 5},
             "links": {
                 "jobs": "/jobs",
+                "batch": "/jobs/batch",
+                "stream": "/jobs/stream",
                 "job": "/jobs/{id}",
                 "attempts": "/jobs/{id}/attempts",
                 "queues": "/queues",

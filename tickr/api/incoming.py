@@ -10,10 +10,11 @@ from collections.abc import Collection
 
 import msgspec
 from quart import Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 
 from tickr.api import strict
-from tickr.api.problems import Fault, Problem, body_too_large
+from tickr.api.call import Call, Head
+from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES, UUID, read_record
 
 _is_uuid = re.compile(UUID).fullmatch
@@ -27,21 +28,35 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a call that takes none."""
 
 
-async def json_body(request: Request) -> bytes:
-    """Return the whole body, known to be strict JSON.
+def json_body(call: Call) -> bytes:
+    """Return the body, known to be strict JSON. Raises: Problem (400, 415)."""
+    check_media(call)
+    strict.check(call.body)
+    return call.body
 
-    Raises: Problem (400, 413, 415); Quart's own error for a body that is too slow (408).
-    """
-    kind = request.mimetype
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise Problem(415, "unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
-    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-        raise Problem(415, "unsupported_media_type", "JSON is UTF-8 and nothing else (RFC 8259).")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+
+def check_media(call: Call) -> None:
+    """Return if the headers say that the body is JSON, and nothing else. Raises: Problem (415)."""
+    kind = call.headers.get("content-type", "")
+    if kind != "application/json":
+        _check_kind(kind)
+    if call.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported_media_type", "Compressed bodies are not taken.")
-    body = await _body(request)
-    strict.check(body)
-    return body
+
+
+def _check_kind(content_type: str) -> None:
+    kind, parameters = parse_options_header(content_type)
+    if kind.lower() != "application/json" and not kind.lower().endswith("+json"):
+        raise Problem(415, "unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem(415, "unsupported_media_type", "JSON is UTF-8 and nothing else (RFC 8259).")
+
+
+async def call_of(request: Request) -> Call:
+    """Return the call that comes as ``request``. Raises: Problem (400): it has a query."""
+    known_query(request)
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers]
+    return Call(request.path, Head(pairs), await _body(request))
 
 
 async def no_body(request: Request) -> None:
@@ -54,10 +69,7 @@ async def no_body(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    try:
-        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
-    except RequestEntityTooLarge:
-        raise body_too_large(request.max_content_length or 0) from None
+    body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
     assert isinstance(body, bytes)
     return body
 
@@ -71,9 +83,9 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
         raise bad_query(faults)
 
 
-def no_idempotency_key(request: Request) -> None:
+def no_idempotency_key(call: Call) -> None:
     """Return if there is no Idempotency-Key: its sender relies on it, so it is not ignored. Raises: Problem (400)."""
-    if "Idempotency-Key" in request.headers:
+    if "idempotency-key" in call.headers:
         detail = 'Idempotency-Key is not supported: give the job an "id", and submitting it again is safe.'
         raise Problem(400, "not_supported", detail)
 

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
-from quart import Request, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, listing, submission, wire
+from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.problems import store_unavailable
 from tickr.errors import JobNotFound, StoreUnavailable
@@ -53,16 +54,15 @@ class _Jobs:
         self._intake = context.intake
         self._store = context.store
 
-    async def submit(self, request: Request) -> Response:
-        incoming.known_query(request)
-        incoming.no_idempotency_key(request)
-        body = await incoming.json_body(request)
+    async def submit(self, call: Call) -> Answer:
+        incoming.no_idempotency_key(call)
+        body = incoming.json_body(call)
         new = submission.read(body, now=self._store.now_us(), defaults=self._context.defaults)
         job, created = await submit(self._context, new)
-        headers = {"Location": f"/jobs/{job.id}"}
+        headers = {"location": f"/jobs/{job.id}"}
         if not created:
-            headers["Idempotent-Replayed"] = "true"
-        return self._answer(job, 201 if created else 200, headers)
+            headers["idempotent-replayed"] = "true"
+        return self._told(job, 201 if created else 200, headers)
 
     async def show(self, job_id: str) -> Response:
         incoming.known_query(request)
@@ -78,14 +78,14 @@ class _Jobs:
         query = listing.read_query(request)
         # Before the rows: whoever goes on from here in the feed misses nothing that happens meanwhile.
         feed_cursor = await self._context.feed.cursor()
-        # One more than asked for tells whether there is a next page.
-        found = await self._store.list_jobs(query.which, limit=query.limit + 1, before=query.before)
-        jobs = _fitting(found[: query.limit])
-        more = len(found) > len(jobs)
+        found, after = await self._store.list_jobs(query.which, limit=query.limit, before=query.before)
+        jobs = _fitting(found)
+        if len(jobs) < len(found):
+            after = jobs[-1].created_at, jobs[-1].id
         now = self._store.now_us()
         body = wire.Page(
             [wire.job_document(job, now) for job in jobs],
-            listing.cursor_after(jobs[-1], query.which) if more else None,
+            None if after is None else listing.cursor_of(after, query.which),
             feed_cursor,
         )
         return wire.json_response(wire.encode(body))
@@ -111,12 +111,15 @@ class _Jobs:
         await incoming.no_body(request)
         return name
 
-    def _answer(
-        self, job: Job, status: int = 200, headers: Mapping[str, str] | None = None, notice: str | None = None
-    ) -> Response:
+    def _told(
+        self, job: Job, status: int, headers: Mapping[str, str] | None = None, notice: str | None = None
+    ) -> Answer:
         now = self._store.now_us()
         body = wire.encode(wire.job_document(job, now, notice))
-        return wire.json_response(body, status, {"ETag": wire.etag(job, now), **(headers or {})})
+        return wire.answer(body, status, {"etag": wire.etag(job, now), **(headers or {})})
+
+    def _answer(self, job: Job, status: int = 200, notice: str | None = None) -> Response:
+        return wire.response(self._told(job, status, notice=notice))
 
     async def _notice(self, job: Job) -> str | None:
         """Return what keeps a waiting job from running that its owner may not know, or None."""

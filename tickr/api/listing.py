@@ -1,8 +1,8 @@
 """``GET /jobs``: the query → a filter, a limit and a place; and the opaque cursor that names the place.
 
-Pages are keyset pages, newest first: the cursor holds the last job's ``(created_at, id)``, so jobs that come or go
-between two pages neither shift nor repeat the others. It is bound to its filter by a checksum, which also tells a
-mangled cursor from a good one; it is no secret and grants nothing.
+Pages are keyset pages, newest first: the cursor holds the ``(created_at, id)`` of the last job that was looked at, so
+jobs that come or go between two pages neither shift nor repeat the others. It is bound to its filter by a checksum,
+which also tells a mangled cursor from a good one; it is no secret and grants nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tickr import jobs
 from tickr.api import incoming
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES
-from tickr.jobs import Job, State
-from tickr.store.contract import Filter
+from tickr.jobs import State
+from tickr.store.contract import Filter, Place
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -37,7 +37,7 @@ class Query(NamedTuple):
 
     which: Filter
     limit: int
-    before: tuple[int, str] | None
+    before: Place | None
 
 
 class _Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -71,13 +71,13 @@ def read_query(request: Request) -> Query:
     return Query(which, limit, None if cursor is None else place_of(cursor, which))
 
 
-def cursor_after(job: Job, which: Filter) -> str:
-    """Return the cursor of the page that follows ``job`` in the list of ``which``."""
-    place = msgspec.json.encode(_Place(1, job.created_at, job.id))
-    return base64.urlsafe_b64encode(_checksum(place, which) + place).decode().rstrip("=")
+def cursor_of(place: Place, which: Filter) -> str:
+    """Return the cursor of the page that follows ``place`` in the list of ``which``."""
+    written = msgspec.json.encode(_Place(1, *place))
+    return base64.urlsafe_b64encode(_checksum(written, which) + written).decode().rstrip("=")
 
 
-def place_of(cursor: str, which: Filter) -> tuple[int, str]:
+def place_of(cursor: str, which: Filter) -> Place:
     """Return the ``(created_at, id)`` in ``cursor``. Raises: Problem (400): it is none, or of another list."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

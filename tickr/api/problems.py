@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from tickr import errors
 from tickr.api import wire
+from tickr.api.call import Answer
 
 log = structlog.get_logger("tickr.api")
 
@@ -100,11 +101,16 @@ def body_timeout() -> Problem:
     return Problem(408, "body_timeout", "The body did not arrive in time.")
 
 
-def response(problem: Problem, path: str) -> Response:
-    """Return ``problem`` as a response to a request for ``path``."""
+def answer(problem: Problem, path: str) -> Answer:
+    """Return ``problem`` as the answer to a request for ``path``."""
     if path == "/api/v2" or path.startswith("/api/v2/"):
-        return wire.json_response(problem.envelope(), problem.status, problem.headers)
-    return wire.json_response(problem.body(), problem.status, problem.headers, "application/problem+json")
+        return wire.answer(problem.envelope(), problem.status, problem.headers)
+    return wire.answer(problem.body(), problem.status, problem.headers, "application/problem+json")
+
+
+def response(problem: Problem, path: str) -> Response:
+    """Return the same for Quart."""
+    return wire.response(answer(problem, path))
 
 
 def problem_of(error: Exception) -> Problem:
@@ -118,6 +124,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, errors.FeedError) and (status := _FEED_STATUS.get(type(error))):
         place = {"cursor": error.cursor} if isinstance(error, errors.TooSlow) else {}
         return Problem(status, error.code, str(error), members=place)
+    if isinstance(error, errors.BatchTooLarge):
+        return Problem(413, error.code, str(error))
     if isinstance(error, errors.Overloaded):
         return Problem(429, error.code, str(error), headers={"Retry-After": str(math.ceil(error.retry_after_s))})
     if isinstance(error, errors.StoreUnavailable):
@@ -159,9 +167,14 @@ def _of_framework(error: HTTPException) -> Problem:
     return Problem(status, code, detail, headers={"Allow": ", ".join(sorted(allowed))} if allowed else None)
 
 
-def store_unavailable(error: errors.StoreUnavailable, *, submitted: str | None = None) -> Problem:
-    """Return the 503 for ``error``, and log it; ``submitted`` is the id of the job that was to be stored, if any."""
-    log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown, job=submitted)
+def store_unavailable(error: errors.StoreUnavailable, *, submitted: str | None = None, quiet: bool = False) -> Problem:
+    """Return the 503 for ``error``, and log it unless ``quiet``.
+
+    Args:
+      submitted: the id of the job that was to be stored, if any.
+    """
+    if not quiet:
+        log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown, job=submitted)
     detail = f"The store cannot be used just now{f' ({error.reason})' if error.reason else ''}: "
     if not error.outcome_unknown:
         detail += "nothing was changed." if submitted is None else "the job was not stored."

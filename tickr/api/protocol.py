@@ -1,10 +1,8 @@
-"""One TCP connection: Hypercorn's HTTP/1.1 and websocket protocol, mended where a client could do harm.
+"""One TCP connection: what is read goes to ``http1.py``, what it answers is written, each with a deadline.
 
-Hypercorn 0.18 lets an error on one connection end the whole server (a websocket handshake with a body, a bad h2c
-upgrade), never closes a connection after a bad websocket handshake, answers 400 to a good last request that is followed
-by stray bytes, takes a body of two lengths, writes without a deadline, and may wait for ever on a connection it has
-closed itself. HTTP/2 is left out: Tickr's clients do not need it, and each protocol is one more way in. What Hypercorn
-refuses by itself is told as a problem document, too.
+Hypercorn 0.18 writes without a deadline, may wait for ever on a connection it has closed itself, starts and ends a task
+with each request to see that a connection idles, and lets an error on one connection end the whole server. Here an idle
+connection, and a call whose body does not come, are deadlines on the reading.
 
 State: ``Links``, the open connections of a server, written here alone.
 """
@@ -12,29 +10,25 @@ State: ``Links``, the open connections of a server, written here alone.
 from __future__ import annotations
 
 import math
+import os
 import socket
 import struct
-import sys
-from typing import Any, cast
+from typing import Any
 
-import h11
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.logging import Logger
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request, Response
-from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from tickr.api.problems import Problem
-from tickr.api.websocket import WebsocketStream
+from tickr.api.direct import DirectStream
+from tickr.api.http1 import Protocol
+from tickr.api.server_log import leaves
 
 SEND_WITHIN_S = 8.0
 """How long a client may take for each ``PIECE_BYTES`` of what it is sent, in seconds; then its connection is cut.
@@ -51,13 +45,6 @@ IDLE_PATIENCE_S = 1.0
 """So long at least a connection may idle, in seconds, also when others need its place."""
 
 log = structlog.get_logger("tickr.http")
-
-_REFUSALS = {
-    400: Problem(400, "bad_request", "This is not a valid HTTP request."),
-    431: Problem(431, "headers_too_large", "The headers are too large."),
-    501: Problem(501, "not_implemented", "Only chunked transfer encoding is understood."),
-    505: Problem(505, "http_version_not_supported", "Tickr speaks HTTP/1.1."),
-}
 
 
 class Links(set["Link"]):
@@ -97,7 +84,7 @@ async def serve_connection(
     try:
         await link
     except* Exception as group:
-        log.warning("http.connection_failed", errors=[repr(error) for error in _leaves(group)])
+        log.warning("http.connection_failed", errors=[repr(error) for error in leaves(group)])
     finally:
         links.discard(link)
         links.idle.pop(link, None)
@@ -109,10 +96,14 @@ class Link(TCPServer):
     That a connection idles is a deadline on its reading; Hypercorn starts and ends a task for each request instead.
     """
 
-    def __init__(self, idle: dict[Link, float], *args: Any) -> None:
-        super().__init__(*args)
+    protocol: Protocol  # type: ignore[assignment]
+
+    def __init__(self, idle: dict[Link, float], app: ASGIWrapper, *args: Any) -> None:
+        super().__init__(app, *args)
+        self._wrapper = app
         self._all_idle = idle
         self._idle_until = math.inf
+        self._body_until = math.inf
         self._reading = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._send_within_s = SEND_WITHIN_S
@@ -124,17 +115,9 @@ class Link(TCPServer):
             server = parse_socket_addr(address.family, address.getsockname())
             async with TaskGroup() as task_group:
                 self._task_group = task_group
-                self.protocol = Protocol(  # type: ignore[assignment]
-                    self.app,
-                    self.config,
-                    self.context,
-                    task_group,
-                    ConnectionState(self.state),
-                    False,
-                    client,
-                    server,
-                    self.protocol_send,
-                )
+                parties = (ConnectionState(self.state), False, client, server)
+                served = (self._wrapper, self.config, self.context, task_group)
+                self.protocol = Protocol(*served, *parties, self.protocol_send, link=self)
                 self._note_idle(True)
                 await self._read_data()
         except OSError:
@@ -154,19 +137,35 @@ class Link(TCPServer):
             self._reading.cancel()
 
     def _note_idle(self, idle: bool) -> None:
-        self._idle_until = math.inf
-        if idle:
-            stops = self.context.terminated.is_set()
-            self._idle_until = -math.inf if stops else trio.current_time() + self.config.keep_alive_timeout
-        self._receiving.deadline = self._idle_until
         self._all_idle.pop(self, None)
-        if idle:
-            self._all_idle[self] = trio.current_time()
+        if not idle:  # said by the reader, which therefore waits for nothing now
+            self._idle_until = math.inf
+            return
+        now = self._all_idle[self] = trio.current_time()
+        self._idle_until = -math.inf if self.context.terminated.is_set() else now + self.config.keep_alive_timeout
+        self._receiving.deadline = self._idle_until
 
     def close_if_idle(self) -> None:
         """Wait for no further request. One that was read already, or is at work, is still answered."""
         if self._idle_until < math.inf:
             self._receiving.deadline = self._idle_until = -math.inf
+
+    def expect_body(self, until: float) -> None:
+        """See ``direct.Wire``; said by the reader, but for -inf."""
+        self._body_until = until
+        if until == -math.inf:
+            self._receiving.deadline = until
+
+    def write_now(self, data: bytes) -> int:
+        """Return how much of ``data`` the kernel took at once, in bytes; 0 also after an error, which ``_write`` finds.
+
+        For the one answer to a request, while nobody else writes here. Who writes again and again must let others run
+        meanwhile, and that takes ``_write``.
+        """
+        try:
+            return os.write(self.stream.socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def _write(self, data: bytes) -> None:
         async with self.send_lock:
@@ -205,156 +204,36 @@ class Link(TCPServer):
     async def _read_data(self) -> None:
         with self._reading:
             try:
-                data = b"."
-                while data:
+                data: bytes | None = None
+                while data != b"" and self.stream.socket.fileno() != -1:
+                    until = min(self._idle_until, self._body_until)
                     # Round the waiting alone: a request that comes at the last moment is dealt with like any other.
-                    with trio.CancelScope(deadline=self._idle_until) as self._receiving:
-                        data = bytes(await self.stream.receive_some(MAX_READ))
-                    if self._receiving.cancelled_caught:
+                    with trio.CancelScope(deadline=until) as self._receiving:
+                        await trio.lowlevel.wait_readable(self.stream.socket)
+                    if not self._receiving.cancelled_caught:
+                        if (data := self._read_now()) is not None:
+                            await self.protocol.handle(RawData(data))
+                    elif isinstance(call := self.protocol.stream, DirectStream):
+                        await call.give_up()
+                    else:
                         break
-                    await self.protocol.handle(RawData(data))
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 pass  # it is gone
+            except trio.Cancelled:
+                if isinstance(call := self.protocol.stream, DirectStream):
+                    call.leave()
+                raise
             await self.protocol.handle(Closed())
 
+    def _read_now(self) -> bytes | None:
+        """Return what has come, b"" at the end; None if that is nothing after all.
 
-class Protocol(H11Protocol):
-    """HTTP/1.1 on one connection."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._head = b""
-        self.connection = _Connection(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
-
-    async def handle(self, event: Event) -> None:
-        await super().handle(event)
-        if isinstance(event, RawData) and self.stream is not None and self.stream.closed:
-            # A websocket that Hypercorn refused by itself: it would leave the connection open for ever.
-            await self.send(Closed())
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        if isinstance(event, Response) and event.status_code >= 200 and self.context.terminated.is_set():
-            event.headers.append((b"connection", b"close"))
-        await super().stream_send(event)
-
-    async def _send_h11_event(self, event: Any) -> None:
-        """Send what ``event`` is on the wire; a response's head waits for the first of its body, or its end.
-
-        That makes one packet and one system call of two. Who streams sends something at once, so that the head leaves.
+        Raises: BrokenResourceError. Trio's own ``recv`` tries before it waits, which costs as much as the reading.
         """
         try:
-            data = self.connection.send(event)
-        except h11.LocalProtocolError:
-            if self.connection.their_state is not h11.ERROR:
-                raise
-            return
-        if isinstance(event, h11.Response):
-            self._head = data
-            return
-        data, self._head = self._head + data, b""
-        if data:
-            await self.send(RawData(data=data))
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        """As Hypercorn's, but with our stream for websockets, and without compression.
-
-        Compressing a frame anew for each client costs about as much as sending it, and more memory than all else that a
-        client needs; so the offer is not heard.
-        """
-        if (refusal := self._refusal(request)) is not None:
-            await self._send_error_response(refusal, to_head=request.method == b"HEAD")
-            await self.send(Closed())
-            return
-        if not _asks_for_websocket(request):
-            await super()._create_stream(request)
-            return
-        self.stream = WebsocketStream(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            STREAM_ID,
-        )
-        self.connection = cast("Any", H11WSConnection(cast("h11.Connection", self.connection)))
-        headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]
-        await self.stream.handle(
-            Request(STREAM_ID, headers, request.http_version.decode(), "GET", request.target, self.connection_state)
-        )
-
-    def _refusal(self, request: h11.Request) -> int | None:
-        """Return the status with which ``request`` ends its connection, or None."""
-        if request.http_version not in (b"1.0", b"1.1"):  # Hypercorn takes the others for protocols that it knows
-            return 505
-        if _has_two_lengths(request):
-            return 400
-        # Of a websocket that is not open yet: a body, or frames.
-        return 400 if _asks_for_websocket(request) and self.connection.trailing_data[0] else None
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Offer no other protocol; whoever asks for HTTP/2 is answered in HTTP/1.1 (RFC 9110, 7.8)."""
-
-    async def _send_error_response(self, status_code: int, *, to_head: bool = False) -> None:
-        body = _REFUSALS.get(status_code, _REFUSALS[400]).body()
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            *self.config.response_headers("h11"),
-        ]
-        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
-        if not to_head:
-            await self._send_h11_event(h11.Data(data=body))
-        await self._send_h11_event(h11.EndOfMessage())
-
-
-def _has_two_lengths(request: h11.Request) -> bool:
-    """Whether two readers may differ about where the request ends, as who smuggles one past a proxy wants them to."""
-    names = {name for name, _ in request.headers}
-    return b"content-length" in names and b"transfer-encoding" in names
-
-
-def _asks_for_websocket(request: h11.Request) -> bool:
-    given = {name: value.decode("latin-1").lower() for name, value in request.headers}
-    tokens = [token.strip() for token in given.get(b"connection", "").split(",")]
-    return request.method == b"GET" and given.get(b"upgrade", "").strip() == "websocket" and "upgrade" in tokens
-
-
-class _Connection(h11.Connection):
-    """Reads nothing after the last request of a connection, as RFC 9112, 9.6 has it."""
-
-    def next_event(self) -> Any:
-        if self.their_state is h11.MUST_CLOSE:
-            return h11.NEED_DATA
-        return super().next_event()
-
-
-class ServerLog(Logger):
-    """Hypercorn's log, told through ours: its trouble, not its chatter."""
-
-    def __init__(self, config: Config) -> None:
-        self.access_logger = None
-        self.error_logger = None
-
-    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.warning("http.server", message=message % args)
-
-    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.error("http.server", message=message % args)
-
-    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
-        errors = [error for error in _leaves(sys.exc_info()[1]) if not isinstance(error, trio.Cancelled)]
-        if all(isinstance(error, h11.ProtocolError) for error in errors):
-            # The client's doing: it sent what cannot be at this point. No reason to fill the log with tracebacks.
-            log.warning("http.protocol_error", errors=[repr(error) for error in errors])
-        else:
-            log.error("http.server", message=message % args, exc_info=True)
-
-
-def _leaves(error: BaseException | None) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [] if error is None else [error]
+            # Asked anew: it may have been closed since, and its number may be another connection's by now.
+            return os.read(self.stream.socket.fileno(), MAX_READ)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise trio.BrokenResourceError from error

@@ -11,6 +11,7 @@ import errno
 import resource
 import socket
 from functools import partial
+from time import time
 
 import structlog
 import trio
@@ -19,7 +20,9 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from tickr.api.app import Edge
-from tickr.api.protocol import Link, ServerLog, serve_connection
+from tickr.api.entrance import Listening, entrance
+from tickr.api.protocol import Link, serve_connection
+from tickr.api.server_log import ServerLog
 from tickr.api.target import MAX_HEADER_BYTES
 from tickr.errors import ConfigError
 
@@ -78,7 +81,7 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 async def serve_http(
     app: Edge,
-    sock: socket.socket,
+    sock: Listening,
     *,
     shutdown: trio.Event,
     grace_s: float,
@@ -88,7 +91,8 @@ async def serve_http(
     """Serve ``app`` on ``sock`` until ``shutdown`` is set and the requests at work are answered.
 
     Args:
-      sock: from ``listen``; it belongs to this function from now on, and is closed first when it stops.
+      sock: from ``listen``, or shared with other processes. It belongs to this function from now on, and is closed
+        first when it stops.
       shutdown: once set, nothing new is accepted and idle connections are closed.
       grace_s: seconds that requests at work have from then on; what is left is cut off.
       keep_alive_s: how long a connection may idle, and a client take to send its headers.
@@ -118,8 +122,10 @@ async def serve_http(
         serving.start_soon(_hurry_when_cancelled, links)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
-                listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-                await accepting.start(partial(trio.serve_listeners, admit, [listener], handler_nursery=connections))
+                door = entrance(sock)
+                await accepting.start(
+                    partial(trio.serve_listeners, door.counting(admit), [door], handler_nursery=connections)
+                )
                 task_status.started()
                 await shutdown.wait()
                 accepting.cancel_scope.cancel()
@@ -147,8 +153,22 @@ def _most_connections() -> int:
     return max(1, min(MAX_CONNECTIONS, descriptors * 3 // 4))
 
 
+class _Config(Config):
+    """Hypercorn's, with the date written once a second and not for each answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dated: tuple[int, list[tuple[bytes, bytes]]] = 0, []
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        now = int(time())
+        if self._dated[0] != now:
+            self._dated = now, super().response_headers(protocol)
+        return self._dated[1]
+
+
 def _config(keep_alive_s: float) -> Config:
-    config = Config()
+    config = _Config()
     config.keep_alive_timeout = keep_alive_s
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = MAX_HEADER_BYTES

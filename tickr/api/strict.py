@@ -8,6 +8,7 @@ the fault looked for.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
@@ -18,9 +19,10 @@ import msgspec
 from tickr.api import places
 from tickr.api.places import Step
 from tickr.api.problems import Fault, Problem
+from tickr.encoding import MAX_DEPTH
 
-MAX_DEPTH = 64
-"""How deep arrays and objects may be nested; deeper bodies are refused."""
+LARGE_BYTES = 64 * 1024
+"""A body of so many bytes is looked at without the garbage collector in between."""
 
 # Matches whole strings in linear time, but only in text known to be JSON: always checked after a parser has taken it.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -36,6 +38,19 @@ _DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 def check(body: bytes) -> None:
     """Return if ``body`` is strict JSON of any kind. Raises: Problem (400) that says where the fault is."""
+    if len(body) < LARGE_BYTES or not gc.isenabled():
+        _check(body)
+        return
+    # A parser makes hundreds of thousands of objects of a large body, and the collector would look through all of them
+    # again and again: that is nine tenths of the time for a body of empty arrays.
+    gc.disable()
+    try:
+        _check(body)
+    finally:
+        gc.enable()
+
+
+def _check(body: bytes) -> None:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -72,16 +87,29 @@ def _check_depth(body: bytes, text: str) -> None:
 
 
 def _check_keys(text: str) -> None:
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        if len(dict(pairs)) != len(pairs):
-            twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-            problem = f"comes twice in one object: the key {json.dumps(twice[:64])}"
-            raise _refused("duplicate_key", problem, _place(text, lambda step: step.twice))
-
     try:
-        json.loads(text, object_pairs_hook=unique)
+        _read_pairs(text)
+    except _Twice as twice:
+        problem = f"comes twice in one object: the key {json.dumps(twice.name[:64])}"
+        raise _refused("duplicate_key", problem, _place(text, lambda step: step.twice)) from None
     except ValueError as error:
         raise _no_json(text, error) from None
+
+
+class _Twice(Exception):
+    """An object has the key ``name`` more than once."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
+
+
+_read_pairs = json.JSONDecoder(object_pairs_hook=_unique).decode
 
 
 # -- only for what is refused ----------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ Pure: the clock and the handlers' defaults are handed in.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,12 +21,14 @@ from tickr import jobs
 from tickr.api.context import HandlerDefaults
 from tickr.api.places import pointer
 from tickr.api.problems import Fault, invalid
-from tickr.api.strict import MAX_DEPTH
 from tickr.api.wire import EPOCH
+from tickr.encoding import Unencodable, encode
 from tickr.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S, NewJob
 from tickr.retry import DEFAULT, MAX_DELAY_S, Backoff
 
 MAX_LABELS = 16
+MAX_FAULTS = 100
+"""Faults of one body that are looked for: the words for each take time, and a body has room for very many."""
 
 LABEL_NAME = r"[A-Za-z0-9_.-]{1,64}"
 LABEL_VALUE_LENGTH = 256
@@ -94,11 +95,21 @@ def read(body: bytes, *, now: int, defaults: Callable[[str], HandlerDefaults | N
     try:
         said = _decode(body)
     except msgspec.ValidationError:
-        faults = field_faults(body, Submission, RULES)
-        raise invalid([*faults, *_further_faults(_usable(body), now)]) from None
-    if faults := _further_faults(msgspec.structs.asdict(said), now):
+        raise invalid(all_faults(body, Submission, RULES, now)) from None
+    return checked(said, now=now, defaults=defaults)
+
+
+def checked(said: Submission, *, now: int, defaults: Callable[[str], HandlerDefaults | None]) -> NewJob:
+    """Return the job that ``said`` describes, of which each field is good by itself. See ``read``."""
+    more = said.delay is not UNSET or said.run_at is not UNSET or said.backoff is not UNSET
+    if more and (faults := _further_faults(msgspec.structs.asdict(said), now)):
         raise invalid(faults)
     return new_job(said, defaults(said.type))
+
+
+def all_faults(body: bytes, kind: type[Submission], rules: dict[str, str], now: int) -> list[Fault]:
+    """Return what is wrong with ``body``, of which a field is not good by itself."""
+    return [*field_faults(body, kind, rules), *_further_faults(_usable(body), now)]
 
 
 def write(fields: dict[str, Any]) -> bytes:
@@ -107,41 +118,9 @@ def write(fields: dict[str, Any]) -> bytes:
     Raises: Problem (422): there is no JSON for a value, with a pointer to it. The rest is ``strict``'s and ``read``'s.
     """
     try:
-        body = msgspec.json.encode(fields)
-        # msgspec writes NaN and infinities as null, so only a body with a null needs the long look.
-        fault = _unwritable(msgspec.to_builtins(fields)) if b"null" in body else None
-    except Exception as error:  # encoding runs code of the values' own types
-        fault = _unwritable(fields) or Fault("", f"cannot be written as JSON ({type(error).__name__}: {error})")
-    if fault:
-        raise invalid([fault])
-    return body
-
-
-def _unwritable(value: Any, depth: int = 0) -> Fault | None:
-    """Return the first thing in ``value`` for which there is no JSON, or None."""
-    if depth > MAX_DEPTH:
-        return Fault("", f"is nested deeper than {MAX_DEPTH} levels, or holds itself")
-    if isinstance(value, float) and not math.isfinite(value):
-        return Fault("", f"is {value}, which JSON does not have")
-    if not isinstance(value, dict | list | tuple):
-        return _unwritable_leaf(value)
-    members = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, member in members:
-        if isinstance(value, dict) and (fault := _unwritable_leaf(name)):
-            return Fault("", f"has a key that {fault.detail}")
-        if fault := _unwritable(member, depth + 1):
-            return Fault(pointer(str(name)) + fault.pointer, fault.detail)
-    return None
-
-
-def _unwritable_leaf(value: object) -> Fault | None:
-    try:
-        msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return Fault("", "holds half of a surrogate pair (\\ud800 to \\udfff)")
-    except Exception as error:
-        return Fault("", f"cannot be written as JSON ({type(error).__name__}: {error})"[:300])
-    return None
+        return encode(fields)
+    except Unencodable as error:
+        raise invalid([Fault(error.pointer, error.detail)]) from error
 
 
 def read_record(body: bytes, kind: type[Record], rules: dict[str, str]) -> Record:
@@ -161,6 +140,8 @@ def field_faults(body: bytes, kind: type[msgspec.Struct], rules: dict[str, str])
     known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     faults = [Fault(f"/{name}", "is required") for name, f in known.items() if f.required and name not in given]
     for name, raw in given.items():
+        if len(faults) >= MAX_FAULTS:
+            break
         if name not in known:
             faults.append(Fault(pointer(name), f"is not known here{_near(name, known)}"))
             continue

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw
 from quart import Response
 
+from tickr.api.call import Answer
 from tickr.jobs import Attempt, Failure, Job, State
 from tickr.store.contract import QueueDepth
 
@@ -26,7 +28,14 @@ def instant(at_us: int | None) -> str | None:
     """Return microseconds UTC as ``2025-01-31T12:00:00.000000Z``."""
     if at_us is None:
         return None
-    return (EPOCH + timedelta(microseconds=at_us)).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    seconds, micros = divmod(at_us, 1_000_000)
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(at_s: int) -> str:
+    # Most instants that are told in the same second lie in a few others.
+    return (EPOCH + timedelta(seconds=at_s)).replace(tzinfo=None).isoformat()
 
 
 class ErrorDocument(msgspec.Struct, frozen=True):
@@ -79,6 +88,7 @@ class QueueDocument(msgspec.Struct, frozen=True):
     running: int
     oldest_due_at: str | None
     paused: bool
+    counted_to: int
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -137,6 +147,7 @@ def queue_document(queue: QueueDepth) -> QueueDocument:
         running=queue.running,
         oldest_due_at=instant(queue.oldest_due_at),
         paused=False,
+        counted_to=queue.counted_to,
     )
 
 
@@ -169,18 +180,24 @@ def envelope(status: int, message: str, data: Mapping[str, object] | None) -> by
     return encode({"status": status, "message": message, "data": data, "success": status < 400})
 
 
-def json_response(
+def answer(
     body: bytes,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     content_type: str = "application/json",
-) -> Response:
-    """Return ``body``, which is JSON already, as a response."""
-    made = Response(body, status, content_type=content_type)
-    made.headers["X-Content-Type-Options"] = "nosniff"
-    if headers:
-        made.headers.update(headers)
-    return made
+) -> Answer:
+    """Return ``body``, which is JSON already, as an answer."""
+    return Answer(status, body, {"content-type": content_type, "x-content-type-options": "nosniff", **(headers or {})})
+
+
+def response(answer: Answer) -> Response:
+    """Return ``answer`` for Quart."""
+    return Response(answer.body, answer.status, dict(answer.headers))
+
+
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return ``body``, which is JSON already, for Quart."""
+    return response(answer(body, status, headers))
 
 
 def empty_response(status: int, headers: Mapping[str, str]) -> Response:

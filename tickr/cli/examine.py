@@ -150,7 +150,7 @@ async def _store_at(config: Config) -> list[Check]:
 async def _clock(store: Store) -> Check:
     """The clock may only go forward: what is newest in the store must not lie in the future."""
     now = time.time_ns() // 1000
-    newest = await store.list_jobs(Filter(), limit=1)
+    newest = (await store.list_jobs(Filter(), limit=1)).jobs
     ahead_us = max((job.created_at for job in newest), default=now) - now
     at = datetime.now(UTC).isoformat(" ", "seconds").replace("+00:00", " UTC")
     if ahead_us > FUTURE_US:

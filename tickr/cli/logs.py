@@ -29,7 +29,9 @@ from tickr.cli.screen import harmless
 
 MAX_WAITING = 10_000
 """Lines that may wait for the thread."""
-LINES_AT_ONCE = 2_000
+BYTES_AT_ONCE = select.PIPE_BUF
+"""How much is written in one go where there is more. So much goes into a pipe in one piece; processes that
+share it would otherwise tear each other's lines whenever it is full. A longer line may be torn."""
 FLUSH_S = 2.0
 """How long the end of the process waits for the last lines to be written, in seconds."""
 COLOURS = {"debug": "\033[2m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[31m"}
@@ -40,16 +42,22 @@ Renderer = Callable[[Any, str, Record], bytes]
 
 
 @contextmanager
-def logging_on_stderr(*, level: str, form: str) -> Iterator[None]:
+def logging_on_stderr(*, level: str, form: str, process: int | None = None) -> Iterator[None]:
     """Send all logging of this process to stderr for the length of the block; its last lines are written at the end.
 
     Args:
       level: least level: ``debug, info, warning, error``.
       form: ``text``, ``json`` or ``auto``.
+      process: put into every line, as ``process``, where several write to the same place.
     """
     sink = _Sink(sys.stderr.fileno())
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _renderer(form)],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            *([_naming(process)] if process else []),
+            _renderer(form),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=True,
@@ -60,6 +68,13 @@ def logging_on_stderr(*, level: str, form: str) -> Iterator[None]:
         yield
     finally:
         sink.close()
+
+
+def _naming(process: int) -> structlog.typing.Processor:
+    def name(_: Any, __: str, record: Record) -> Record:
+        return {**record, "process": process}
+
+    return name
 
 
 def is_text(form: str) -> bool:
@@ -167,10 +182,19 @@ class _Sink:
             self._something.wait()
             self._something.clear()
             while self._lines:
-                self._write(b"".join(self._lines.popleft() for _ in range(min(len(self._lines), LINES_AT_ONCE))))
+                self._write(self._next())
                 if self._dropped:
                     dropped, self._dropped = self._dropped, 0
                     self._write(b'{"event":"log.dropped","level":"warning","lines":%d}\n' % dropped)
+
+    def _next(self) -> bytes:
+        """Take out as many lines as are written in one piece, at least one."""
+        chosen = [self._lines.popleft()]
+        room = BYTES_AT_ONCE - len(chosen[0])
+        while self._lines and len(self._lines[0]) <= room:
+            chosen.append(self._lines.popleft())
+            room -= len(chosen[-1])
+        return b"".join(chosen)
 
     def _write(self, text: bytes) -> None:
         while text:

@@ -1,8 +1,10 @@
-"""``tickr serve``: settings and handlers in, a running node, an exit code out."""
+"""``tickr serve``: settings and handlers in, a running node (or several, each in a process), an exit code out."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
@@ -12,10 +14,12 @@ import trio
 from tickr.cli import exits, logs, settings
 from tickr.cli.application import find_jobs
 from tickr.config import Config
-from tickr.handle import Handle
+from tickr.processes.supervised import Supervised, take_over
+from tickr.processes.supervisor import supervise
 from tickr.service import run_until_signalled
 from tickr.worker.handlers import Jobs
 
+HEAP = "heap:"
 EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'
 
 
@@ -28,43 +32,76 @@ def serve(app: str | None, **flags: Any) -> None:
     MODULE:APP names a tickr.Jobs with handlers of your own, beside the built-in http, email and report. The token that
     clients need comes from the variable TICKR_TOKEN or the file; no flag sets it, as everybody could read it with ps.
 
+    With --processes, as many processes serve behind the one port, each with all of the --workers and --roles given.
+
     \b
     tickr serve
     tickr serve myapp:jobs --workers 200
     tickr serve --store mysql://tickr:secret@db/tickr --index redis://cache/0
+    tickr serve --config tickr.toml --processes 4
     """
-    config = settings.load_or_exit(flags)
+    supervised = take_over()
+    config = supervised.config if supervised else settings.load_or_exit(flags)
     armed = settings.arm_failpoints_or_exit()
-    with logs.logging_on_stderr(level=config.log_level, form=config.log_format):
+    number = supervised.number if supervised else None
+    with logs.logging_on_stderr(level=config.log_level, form=config.log_format, process=number):
         if armed:
             structlog.get_logger("tickr").warning("failpoints.armed", points=armed)
-        _run(config, app)
+        if supervised:
+            return _run_supervised(supervised, app)
+        for sentence in settings.stray_variables():
+            structlog.get_logger("tickr").warning("config.stray_variable", problem=sentence)
+        return _run(config, app) if config.processes == 1 else _supervise(config)
 
 
 def _run(config: Config, app: str | None) -> None:
     jobs = find_jobs(app) if app else Jobs()
-    for sentence in settings.stray_variables():
-        structlog.get_logger("tickr").warning("config.stray_variable", problem=sentence)
-
-    def announce(handle: Handle) -> None:
-        # A log for machines stays clean: there the lines for people go to stdout, which may be closed already.
-        with suppress(OSError):
-            click.echo(welcome(config, handle), err=logs.is_text(config.log_format))
-
     with exits.plainly():
-        trio.run(lambda: run_until_signalled(config, jobs, announce=announce))
+        trio.run(partial(run_until_signalled, config, jobs, announce=lambda handle: _announce(config, handle.url)))
 
 
-def welcome(config: Config, handle: Handle) -> str:
-    """Return what somebody who has just started Tickr wants to do next: submit, look, stop."""
-    if not handle.url:
-        return f"Tickr works ({', '.join(config.roles)}). Stop it with Ctrl-C."
-    url = handle.url
+def _run_supervised(supervised: Supervised, app: str | None) -> None:
+    """Be one of several processes. What keeps it from serving, the supervisor says for all of them."""
+    told = partial(run_until_signalled, announce=lambda _: supervised.tell_serving(), supervisor=supervised)
+    try:
+        jobs = find_jobs(app) if app else Jobs()
+        with exits.plainly():
+            trio.run(told, supervised.config, jobs)
+    except exits.Exit as refused:
+        supervised.tell_refused(refused.message)
+        raise exits.Exit("", refused.exit_code) from None
+
+
+def _supervise(config: Config) -> None:
+    """Have several processes serve. ``argv`` is how this one was started: each of them is the same program again."""
+    if config.index == HEAP:
+        structlog.get_logger("tickr").warning(
+            "config.index_not_shared", problem="each process finds the others' jobs only about once a second; use Redis"
+        )
+    program = [sys.executable, *sys.orig_argv[1:]]
+    with exits.plainly():
+        verdict = trio.run(partial(supervise, config, program, announce=lambda url: _announce(config, url)))
+    if verdict.code:
+        raise exits.Exit(verdict.reason, verdict.code)
+
+
+def _announce(config: Config, url: str) -> None:
+    # A log for machines stays clean: there the lines for people go to stdout, which may be closed already.
+    with suppress(OSError):
+        click.echo(welcome(config, url), err=logs.is_text(config.log_format))
+
+
+def welcome(config: Config, told: str) -> str:
+    """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next: submit, look, stop."""
+    many = f" with {config.processes} processes" if config.processes > 1 else ""
+    if not told:
+        return f"Tickr works{many} ({', '.join(config.roles)}). Stop it with Ctrl-C."
+    url = told
     for everywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
         url = url.replace(everywhere, here)
     token = ' -H "Authorization: Bearer $TICKR_TOKEN"' if config.token else ""
     return (
-        f"Tickr serves on {handle.url}\n"
+        f"Tickr serves on {told}{many}\n"
         f"  submit  curl {url}/jobs{token} -H Content-Type:application/json \\\n"
         f"            -d '{EXAMPLE}'\n"
         f"  look    curl {url}/jobs{token}\n"

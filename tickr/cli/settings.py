@@ -85,6 +85,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
         # The closer look has said it all about these.
         del given[name]
         faults += found
+        if name == "store":
+            given.pop("processes", None)  # how many there may be depends on the store, about which all has been said
     try:
         config = read(given)
     except ConfigError as error:

@@ -1,20 +1,24 @@
-"""Retention: keeps the log of events to what the operator wants kept.
+"""Retention: keeps the log of events, and the jobs that have ended, to what the operator wants kept.
 
-Rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows older
-than ``events_keep`` are deleted from the front, a batch at a time with a pause between, so that neither claims nor
-submissions wait for it. A subscriber whose cursor is older than that is told so.
+Events: rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows
+older than ``events_keep`` are deleted from the front. A subscriber whose cursor is older than that is told so. Jobs:
+those that ended longer ago than ``keep_succeeded`` or ``keep_failed`` are deleted with their attempts.
 
-Any number of nodes do it at once: each row is numbered once and deleted once.
+Both a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
+it at once: each row is numbered once and deleted once.
 """
 
 from __future__ import annotations
+
+import math
 
 import structlog
 import trio
 
 from tickr.errors import StoreError
 from tickr.failpoints import reach
-from tickr.store.contract import Store, us_of
+from tickr.jobs import State
+from tickr.store.contract import ScanPosition, Store, us_of
 
 LOOK_S = 5.0
 """Pause between two looks for rows without a number, in seconds."""
@@ -24,6 +28,19 @@ BATCH = 500
 """Rows deleted by one transaction at most; even of the longest it holds up other writers for less than a second."""
 BATCH_PAUSE_S = 0.1
 """Pause after a batch, in seconds: a node deletes at most 5,000 rows, or about 200,000 events, a second."""
+
+WALK_S, LONGEST_WALK_S = 60.0, 3600.0
+"""Pause between two walks through the jobs that have ended, in seconds: the second is what it doubles up to while they
+find nothing to delete. Neither is longer than a tenth of the time that jobs are kept."""
+LARGEST_PAGE, SMALLEST_PAGE = 500, 16
+"""How many jobs one transaction looks at, and at most deletes."""
+QUICK_S, SLOW_S = 0.025, 0.1
+"""A page that took less is followed by one of twice its size, one that took more by one of half of it, in seconds."""
+REST = 4
+"""After a page, so many times what it took are spent resting: at most a fifth of one processor is busy with this."""
+BEHIND_S = 600.0
+"""A walk that takes longer than that has more to delete than it gets done: it goes on at half of a processor."""
+BEHIND_REST, BEHIND_PAUSE_S = 1, 0.01
 
 log = structlog.get_logger("tickr.scheduler")
 
@@ -66,3 +83,71 @@ class Retention:
         else:
             self._prune_at = trio.current_time() + self._prune_s
         return deleted > 0
+
+
+class JobRetention:
+    """One node's part in deleting the jobs that ended long enough ago.
+
+    A walk goes through the jobs of each state once, page by page, those that may be old first.
+
+    State, its own: ``_page``, how many jobs the next page has; ``_away``, whether the store was when last asked.
+    """
+
+    def __init__(self, store: Store, *, keep_succeeded_s: float, keep_failed_s: float) -> None:
+        """Args: how long to keep them, in seconds; infinity is for ever."""
+        keep_s = {State.SUCCEEDED: keep_succeeded_s, State.FAILED: keep_failed_s, State.CANCELLED: keep_failed_s}
+        self._store = store
+        self._keep_us = {state: us_of(keep) for state, keep in keep_s.items() if keep != math.inf}
+        tenth_s = max(1.0, min(keep_s.values()) / 10)
+        self._shortest_s, self._longest_s = min(WALK_S, tenth_s), min(LONGEST_WALK_S, tenth_s)
+        self._page = SMALLEST_PAGE
+        self._away = False
+
+    async def run(self) -> None:
+        """Walk and rest until cancelled; return at once if all is kept for ever.
+
+        Cancellation: a page is deleted whole, or not at all.
+        """
+        pause_s = self._shortest_s
+        while self._keep_us:
+            try:
+                deleted = await self._walk()
+                self._away = False
+                pause_s = self._shortest_s if deleted else min(2 * pause_s, self._longest_s)
+            except StoreError as error:
+                if not self._away:
+                    log.info("retention.interrupted", error=str(error))
+                self._away = True
+            await trio.sleep(pause_s)
+
+    async def _walk(self) -> int:
+        """Delete what is old enough. Returns how many jobs."""
+        # Each node with this duty walks; together they shall not take more of the store than one alone.
+        nodes = sum("scheduler" in node.roles for node in await self._store.nodes())
+        counts = {state: await self._walk_through(state, max(1, nodes)) for state in self._keep_us}
+        if total := sum(counts.values()):
+            log.info("retention.jobs_deleted", **{state.value: count for state, count in counts.items() if count})
+        return total
+
+    async def _walk_through(self, state: State, nodes: int) -> int:
+        total = 0
+        position: ScanPosition | None = None
+        since = trio.current_time()
+        while True:
+            began = trio.current_time()
+            before = self._store.now_us() - self._keep_us[state]
+            deleted, position = await self._store.prune_jobs(state, before, self._page, position)
+            took_s = trio.current_time() - began
+            total += deleted
+            self._fit_page(took_s)
+            behind = began - since > BEHIND_S
+            pause_s, rest = (BEHIND_PAUSE_S, BEHIND_REST) if behind else (BATCH_PAUSE_S, REST)
+            await trio.sleep(nodes * max(pause_s, rest * took_s))
+            if position is None:
+                return total
+
+    def _fit_page(self, took_s: float) -> None:
+        if took_s > SLOW_S:
+            self._page = max(SMALLEST_PAGE, self._page // 2)
+        elif took_s < QUICK_S:
+            self._page = min(LARGEST_PAGE, self._page * 2)

@@ -13,18 +13,21 @@ from typing import NamedTuple
 import msgspec
 
 from tickr import events, jobs
-from tickr.errors import IllegalTransition, VersionMismatch
+from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import Change
 from tickr.jobs import WAITING, Attempt, Failure, Job, NewJob, Note, Outcome, Progress, State
 
 LEASE_LOST = Failure("lease_lost", "The node that ran it was lost.")
 
 
-def insert(new: Sequence[NewJob], stored: Mapping[str, Job], now: int) -> tuple[list[tuple[Job, bool]], list[Change]]:
+def insert(
+    new: Sequence[NewJob], stored: Mapping[str, Job], now: int, *, whole: bool = False
+) -> tuple[list[tuple[Job, bool]], list[Change]]:
     """Return the answers in order, and a change for each job that is really new.
 
     Args:
       stored: those of the new ids that exist already.
+    Raises: DuplicateJob: ``whole``, and one of the ids belongs to a job with another content.
     """
     known, answers, changes = dict(stored), [], []
     for one in new:
@@ -33,8 +36,27 @@ def insert(new: Sequence[NewJob], stored: Mapping[str, Job], now: int) -> tuple[
             job, is_new = jobs.created(one, now), True
             known[job.id] = job
             changes.append(Change(None, job))
+        elif whole and not same_content(job, one):
+            raise DuplicateJob(one.id)
         answers.append((job, is_new))
     return answers, changes
+
+
+def same_content(job: Job, new: NewJob) -> bool:
+    """Whether ``new`` is ``job`` submitted again.
+
+    Instants do not count: a client that repeats a submission with "delay" means the same job.
+    """
+    return (
+        job.type == new.type
+        and job.queue == new.queue
+        and job.priority == new.priority
+        and job.payload == new.payload
+        and job.max_attempts == new.max_attempts
+        and job.timeout_us == new.timeout_us
+        and job.backoff == new.backoff
+        and job.labels == new.labels
+    )
 
 
 def claim(

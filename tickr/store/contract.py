@@ -24,6 +24,14 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
+from tickr.store.answers import Check as Check
+from tickr.store.answers import FeedState as FeedState
+from tickr.store.answers import Filter as Filter
+from tickr.store.answers import Page as Page
+from tickr.store.answers import Place as Place
+from tickr.store.answers import Pruned as Pruned
+from tickr.store.answers import QueueDepth as QueueDepth
+from tickr.store.answers import ScanPosition as ScanPosition
 
 Clock = Callable[[], int]
 """Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests."""
@@ -41,6 +49,12 @@ def us_of(seconds: float) -> int:
 
 MAX_BATCH = 1_000
 """No method takes more items than this at once, in items; callers split."""
+
+LOOK_AT = 5_000
+"""How many jobs ``Store.list_jobs`` looks at for one page, in jobs: some 20 ms."""
+
+COUNT_TO = 100_000
+"""How far ``Store.queues`` counts, in jobs of one queue and state."""
 
 STATE_CODES: dict[State, int] = {
     State.READY: 1,
@@ -88,63 +102,6 @@ class Running(NamedTuple):
     cancel_requested: bool
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs a list holds: all conditions together; within one, any of its values. Empty means no condition.
-
-    ``states`` are states as the outside sees them. ``labels`` are ``(name, value)`` pairs, all of which must match;
-    a value of None asks only that the label is there.
-    """
-
-    states: tuple[State, ...] = ()
-    types: tuple[str, ...] = ()
-    queues: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str | None], ...] = ()
-
-
-class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue at a glance. ``oldest_due_at``: the earliest ``run_at`` among its due jobs, or None."""
-
-    name: str
-    ready: int
-    scheduled: int
-    retrying: int
-    running: int
-    oldest_due_at: int | None
-
-
-class FeedState(NamedTuple):
-    """Where the log of events stands.
-
-    Attributes:
-      history: which log this is; another one after it was restored or reset, and then no old number means anything.
-      oldest: number of the first row that is kept; ``head + 1`` when none is.
-      head: number of the last row that has one; 0 before the first.
-    """
-
-    history: str
-    oldest: int
-    head: int
-
-
-class ScanPosition(NamedTuple):
-    """A place in ``Store.waiting_after``, between two pages. Opaque to everybody but the store that made it."""
-
-    state: State
-    queue: str
-    priority: int
-    run_at: int
-    id: str
-
-
-class Check(NamedTuple):
-    """One finding of ``Store.diagnose``: ``level`` is ``ok``, ``warn`` or ``fail``; ``advice`` says what to do."""
-
-    name: str
-    level: str
-    finding: str
-    advice: str = ""
-
-
 class Store(Protocol):
     """The truth. An open store; adapters are opened by their own async context managers (``open_store``)."""
 
@@ -164,13 +121,15 @@ class Store(Protocol):
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
         """Store new jobs and the event of each. The job is durable when this returns.
 
         Args:
           new: 1..MAX_BATCH jobs; queues not seen before are registered in the same transaction.
+          whole: all or none: nothing is stored if one of the ids belongs to a job with another content.
         Returns: for each, in order, ``(job, created)``. An id that is stored already, or comes twice in ``new``, is the
           same job: it is left as it is and returned with ``created=False``, whatever else the new one says.
+        Raises: DuplicateJob: only with ``whole``.
         Cancellation: see the module; the caller may ask again with the same ids and gets the same jobs.
         """
         ...
@@ -202,16 +161,25 @@ class Store(Protocol):
         """
         ...
 
-    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        """Return up to ``limit`` jobs, newest first by ``(created_at, id)``.
+    async def list_jobs(
+        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
+    ) -> Page:
+        """Return up to ``limit`` jobs that pass ``which``, newest first by ``(created_at, id)``.
 
         Args:
-          before: the ``(created_at, id)`` of the last job of the page before; only older ones follow.
+          before: ``Page.after`` of the page before; only older jobs follow.
+          look_at: a page ends when about so many jobs have been looked at, >= 1, found or not, so that what it costs
+            does not depend on how many are stored.
         """
         ...
 
-    async def queues(self) -> list[QueueDepth]:
-        """Return every queue ever used, by name."""
+    async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
+        """Return every queue ever used, by name.
+
+        Args:
+          count_to: no state of a queue is counted further, >= 1. With very many queues the store ends sooner, and says
+            so (``QueueDepth.counted_to``), so that the answer costs the same however much waits.
+        """
         ...
 
     # -- for the index --------------------------------------------------------------------------------------------
@@ -381,6 +349,16 @@ class Store(Protocol):
         ...
 
     # -- for the operator -----------------------------------------------------------------------------------------
+
+    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
+        """Delete jobs that ended as ``state`` before the instant ``before`` (microseconds UTC), with their attempts.
+
+        Looks at up to ``limit`` (1..MAX_BATCH) jobs from ``position`` on, and deletes those of them that are old
+        enough; start with None. A job that somebody else is at (a redrive, another pruner) is passed over: nobody
+        waits for this, and this waits for nobody. Deleting is no change of state: it makes no event.
+        Cancellation: none of them is deleted, or all.
+        """
+        ...
 
     async def diagnose(self) -> list[Check]:
         """Look at what the store runs on: reachability, version, schema, durability settings, clock."""

@@ -19,13 +19,19 @@ from tickr.errors import JobNotFound
 from tickr.events import Change
 from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Note, Outcome, State
 from tickr.store import changes
+from tickr.store.answers import page_of, place_of
 from tickr.store.contract import (
+    COUNT_TO,
+    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
     FeedState,
     Filter,
     Node,
+    Page,
+    Place,
+    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -66,10 +72,10 @@ class MemoryStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        answers, made = changes.insert(new, self._found(one.id for one in new), now)
+        answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole)
         self._queues.update(change.after.queue for change in made)
         self._record(made, now)
         return answers
@@ -100,32 +106,36 @@ class MemoryStore:
         ended = self._attempts.get(job_id, [])
         return [*ended] if current is None else [*ended, current]
 
-    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
+    async def list_jobs(
+        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
+    ) -> Page:
         await trio.lowlevel.checkpoint()
         matches, now = _matcher(which), self._clock()
-        fit = (
-            job
-            for job in self._jobs.values()
-            if (before is None or (job.created_at, job.id) < before) and matches(job, now)
-        )
-        return heapq.nlargest(limit, fit, key=lambda job: (job.created_at, job.id))
+        older = (job for job in self._jobs.values() if before is None or place_of(job) < before)
+        if which.empty:
+            return page_of(heapq.nlargest(limit + 1, older, key=place_of), limit)
+        looked_at = heapq.nlargest(look_at + 1, older, key=place_of)
+        page = page_of([job for job in looked_at[:look_at] if matches(job, now)][: limit + 1], limit)
+        more = page.after is None and len(looked_at) > look_at
+        return Page(page.jobs, place_of(looked_at[look_at - 1])) if more else page
 
-    async def queues(self) -> list[QueueDepth]:
+    async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        return [self._depth(name, now) for name in sorted(self._queues)]
+        return [self._depth(name, now, count_to) for name in sorted(self._queues)]
 
-    def _depth(self, name: str, now: int) -> QueueDepth:
+    def _depth(self, name: str, now: int, count_to: int) -> QueueDepth:
         held = [job for state in (*WAITING, State.RUNNING) for job in self._by_state[state].values()]
         states = [job.state_at(now) for job in held if job.queue == name]
         due = [job.run_at for job in held if job.queue == name and job.state in WAITING and job.run_at <= now]
         return QueueDepth(
             name=name,
-            ready=states.count(State.READY),
-            scheduled=states.count(State.SCHEDULED),
-            retrying=states.count(State.RETRYING),
-            running=states.count(State.RUNNING),
+            ready=min(states.count(State.READY), count_to),
+            scheduled=min(states.count(State.SCHEDULED), count_to),
+            retrying=min(states.count(State.RETRYING), count_to),
+            running=min(states.count(State.RUNNING), count_to),
             oldest_due_at=min(due, default=None),
+            counted_to=count_to,
         )
 
     # -- for the index --------------------------------------------------------------------------------------------
@@ -153,8 +163,7 @@ class MemoryStore:
         entries = [job.entry() for job in page]
         if len(page) < limit:
             return entries, None
-        last = page[-1]
-        return entries, ScanPosition(last.state, last.queue, last.priority, last.run_at, last.id)
+        return entries, _position(page[-1])
 
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
         await trio.lowlevel.checkpoint()
@@ -278,6 +287,16 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return self._log.new_history(old)
 
+    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
+        await trio.lowlevel.checkpoint()
+        ahead = (job for job in self._by_state[state].values() if position is None or _place(job) > _sortable(position))
+        page = heapq.nsmallest(limit, ahead, key=_place)
+        old = [job for job in page if job.finished_at is not None and job.finished_at < before]
+        for job in old:
+            del self._jobs[job.id], self._by_state[state][job.id]
+            self._attempts.pop(job.id, None)
+        return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
+
     async def diagnose(self) -> list[Check]:
         await trio.lowlevel.checkpoint()
         advice = "Good for tests and trials; use sqlite:/// or mysql:// for work that matters."
@@ -323,6 +342,10 @@ def _urgency(job: Job) -> tuple[int, int, str]:
 
 def _place(job: Job) -> tuple[int, str, int, int, str]:
     return STATE_CODES[job.state], job.queue, job.priority, job.run_at, job.id
+
+
+def _position(job: Job) -> ScanPosition:
+    return ScanPosition(job.state, job.queue, job.priority, job.run_at, job.id)
 
 
 def _sortable(position: ScanPosition) -> tuple[int, str, int, int, str]:

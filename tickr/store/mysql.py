@@ -15,7 +15,7 @@ import trio
 from trio_mysql import err
 
 from tickr.events import Change
-from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome
+from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
 from tickr.store import (
     changes,
     mysql_claims,
@@ -23,12 +23,28 @@ from tickr.store import (
     mysql_feed,
     mysql_health,
     mysql_jobs,
+    mysql_lists,
     mysql_nodes,
     mysql_reads,
+    mysql_retention,
     mysql_schema,
     mysql_waiting,
 )
-from tickr.store.contract import Check, Clock, FeedState, Filter, Node, QueueDepth, Running, ScanPosition
+from tickr.store.contract import (
+    COUNT_TO,
+    LOOK_AT,
+    Check,
+    Clock,
+    FeedState,
+    Filter,
+    Node,
+    Page,
+    Place,
+    Pruned,
+    QueueDepth,
+    Running,
+    ScanPosition,
+)
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_claims import Claimant
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
@@ -138,16 +154,16 @@ class MysqlStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
-        answers = await self._run(lambda tx: self._insert(tx, new), within_s=self._asked_s)
+    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+        answers = await self._run(lambda tx: self._insert(tx, new, whole), within_s=self._asked_s)
         self._queues.update(job.queue for job, created in answers if created)
         return answers
 
-    async def _insert(self, tx: Transaction, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def _insert(self, tx: Transaction, new: Sequence[NewJob], whole: bool) -> list[tuple[Job, bool]]:
         """Suppose that all are new; only when the server says otherwise look which are not."""
         stored: dict[str, Job] = {}
         while True:
-            answers, made = changes.insert(new, stored, tx.now)
+            answers, made = changes.insert(new, stored, tx.now, whole=whole)
             await self._register_queues(tx, made)
             try:
                 await mysql_jobs.insert(tx, made)
@@ -193,11 +209,13 @@ class MysqlStore:
     async def attempts(self, job_id: str) -> list[Attempt]:
         return await self._read_long(lambda tx: mysql_reads.attempts(tx, job_id))
 
-    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        return await self._read_long(lambda tx: mysql_reads.list_jobs(tx, which, limit, before))
+    async def list_jobs(
+        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
+    ) -> Page:
+        return await self._read_long(lambda tx: mysql_lists.list_jobs(tx, which, limit, before, look_at))
 
-    async def queues(self) -> list[QueueDepth]:
-        return await self._read_long(mysql_reads.depths)
+    async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
+        return await self._read_long(lambda tx: mysql_reads.depths(tx, count_to))
 
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run what may look at very many rows: some at a time, so that there is always a connection for the others."""
@@ -239,7 +257,9 @@ class MysqlStore:
         self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
     ) -> list[Job]:
         claimant = Claimant(node, types, suspects)
-        return await self._run(lambda tx: mysql_claims.claim(tx, ids, claimant), within_s=self._worked_s)
+        return await self._run(
+            lambda tx: mysql_claims.claim(tx, ids, claimant), within_s=self._worked_s, exact_now=False
+        )
 
     async def claim_due(
         self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
@@ -249,7 +269,7 @@ class MysqlStore:
         return await self._run(lambda tx: mysql_claims.claim_due(tx, limit, claimant, turn), within_s=self._worked_s)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
-        return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s)
+        return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s, exact_now=False)
 
     async def note(self, notes: Sequence[Note]) -> int:
         return await self._run(lambda tx: mysql_feed.note(tx, notes), within_s=self._worked_s, exact_now=False)
@@ -301,6 +321,12 @@ class MysqlStore:
 
     async def new_history(self, old: str) -> str:
         return await self._run(lambda tx: mysql_feed.new_history(tx, old), within_s=self._worked_s, exact_now=False)
+
+    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
+        async def work(tx: Transaction) -> Pruned:
+            return await mysql_retention.prune(tx, state, before, limit, position)
+
+        return await self._run(work, within_s=self._worked_s, exact_now=False)
 
     async def diagnose(self) -> list[Check]:
         return await self._run(lambda tx: mysql_health.findings(tx, self._address), within_s=self._worked_s)

@@ -14,8 +14,8 @@ from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, Outcome, State
 from tickr.store import changes
-from tickr.store.mysql_jobs import BY_IDS, keys_of, move, read, succeed, tell, write
-from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_jobs import AS_JSON, BY_IDS, jobs_of, keys_of, move, read, succeed, succeed_each, tell, write
+from tickr.store.mysql_transactions import NOW, Transaction
 from tickr.store.mysql_waiting import due_in, due_queues
 
 OVERFETCH = 4
@@ -25,13 +25,17 @@ SHARED_SUCCESS_MIN = 8
 """From how many alike successes on ``succeed`` is worth a statement of its own."""
 
 CLAIMABLE = (
-    BY_IDS + " AND state IN (1, 2) AND run_at <= %s AND type IN %s AND crashes < %s "  # noqa: S608 -- static text
+    f"SELECT {AS_JSON}, {NOW} FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state IN (1, 2) "  # noqa: S608
+    f"AND run_at <= COALESCE(%s, {NOW}) AND type IN %s AND crashes < %s "
     "AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) FOR UPDATE SKIP LOCKED"
 )
-"""The node's own row is only looked at, not locked: a heartbeat on its way is in nobody's way."""
+"""Tells the server's time along, which saves a round trip: a claim needs it, and has nothing to do before.
+
+The node's own row is only looked at, not locked: a heartbeat on its way is in nobody's way.
+"""
 START = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET state = 4, version = version + 1, fence = fence + 1, attempt = attempt + 1, "
-    "node = %s, started_at = %s, finished_at = NULL, cancel_requested = 0, progress = NULL WHERE id IN %s"
+    "node = %s, started_at = %s, finished_at = 0, cancel_requested = 0, progress = NULL WHERE id IN %s"
 )
 LOCK_BY_IDS = BY_IDS + " FOR UPDATE"
 
@@ -48,7 +52,7 @@ class Claimant(NamedTuple):
 
 
 async def claim(tx: Transaction, ids: Collection[str], claimant: Claimant) -> list[Job]:
-    """See ``Store.claim``."""
+    """See ``Store.claim``. ``tx.now`` may be an estimate; it is exact afterwards."""
     return await _start(tx, await _lock_claimable(tx, ids, claimant), claimant)
 
 
@@ -57,7 +61,10 @@ async def _lock_claimable(tx: Transaction, ids: Collection[str], claimant: Claim
     if not keys or not types:
         return []
     crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
-    return await read(tx, CLAIMABLE, keys, tx.now, types, crashes_below, claimant.node)
+    ((document, _),) = (
+        await tx.run_telling_now(CLAIMABLE, keys, tx.replacement_us, types, crashes_below, claimant.node)
+    ).rows
+    return await jobs_of(tx, document)
 
 
 async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant) -> list[Job]:
@@ -104,7 +111,9 @@ def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[E
 
 
 async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | None]:
-    """See ``Store.finish``."""
+    """See ``Store.finish``. ``tx.now`` may be an estimate: nobody ends before it began all the same."""
+    if tx.replacement_us is None:
+        tx.now = max(tx.now, *(outcome.job.started_at or 0 for outcome in outcomes))
     believed = {outcome.job.id: outcome.job for outcome in outcomes}
     made = changes.finish(outcomes, believed, tx.now)
     wanted = [change for change in made if change is not None]
@@ -120,22 +129,19 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
 
 async def _take(tx: Transaction, wanted: Sequence[Change]) -> int:
     """Write ``wanted`` without having locked anything, the cheap way where there is one. Return how many took."""
-    groups: dict[tuple[object, ...], list[Change]] = {}
+    alike: dict[tuple[str | None, int, int], list[Change]] = {}
+    others: list[Change] = []
     for change in wanted:
-        groups.setdefault(_alike(change), []).append(change)
-    singly: list[Change] = []
+        after = change.after
+        if after.state is State.SUCCEEDED:
+            alike.setdefault((after.result, after.version, after.fence), []).append(change)
+        else:
+            others.append(change)
     taken = 0
-    for key, group in groups.items():
-        if key[0] and len(group) >= SHARED_SUCCESS_MIN:
+    each: list[Change] = []
+    for group in alike.values():
+        if len(group) >= SHARED_SUCCESS_MIN:
             taken += await succeed(tx, group)
         else:
-            singly += group
-    return taken + await move(tx, singly)
-
-
-def _alike(change: Change) -> tuple[object, ...]:
-    before, after = change.before, change.after
-    assert before is not None
-    if after.state is State.SUCCEEDED:
-        return True, after.result, before.version, before.fence
-    return (False,)
+            each += group
+    return taken + await succeed_each(tx, each) + await move(tx, others)

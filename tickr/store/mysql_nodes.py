@@ -14,12 +14,12 @@ from tickr.store.mysql_values import number, raw
 
 REGISTER = "REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (%s, %s, %s, %s, %s)"
 EXTEND = "UPDATE nodes SET lease_until = %s WHERE id = %s"
-HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = 4 AND node = %s"
+HELD = "SELECT id, fence, cancel_requested FROM jobs FORCE INDEX (jobs_order) WHERE state = 4 AND node = %s"
 FORGET = "DELETE FROM nodes WHERE id = %s"
 EXPIRE = "DELETE FROM nodes WHERE id = %s AND lease_until = %s"
 NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 LOST = (
-    "SELECT j.id, j.fence FROM jobs AS j LEFT JOIN nodes AS n ON n.id = j.node "
+    "SELECT j.id, j.fence FROM jobs AS j FORCE INDEX (jobs_order) LEFT JOIN nodes AS n ON n.id = j.node "
     "WHERE j.state = 4 AND n.id IS NULL LIMIT %s"
 )
 LOCK_RUNNING = BY_IDS + " AND state = 4 FOR UPDATE SKIP LOCKED"

@@ -1,25 +1,27 @@
-"""Questions from outside, answered by MySQL: one job, its attempts, lists, queues.
+"""Questions from outside, answered by MySQL: one job, its attempts, queues. Lists are in ``mysql_lists.py``.
 
-Lists walk the index ``jobs_newest`` from its end; ``depths`` counts along ``jobs_order``. Each function runs inside the
-transaction it is given. All SQL is static: conditions are chosen, never written.
+``depths`` counts along the index ``jobs_order``: everything while that is little, and each range up to a bound when it
+is not. Each function runs inside the transaction it is given. All SQL is static.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from tickr import events
 from tickr.errors import JobNotFound
 from tickr.jobs import WAITING, Attempt, Job, State
 from tickr.store import rows
-from tickr.store.contract import STATE_CODES, Filter, QueueDepth
-from tickr.store.mysql_jobs import BY_ID, BY_IDS, JOB_ROWS, keys_of, of_row, read
+from tickr.store.answers import QueueDepth, counted_to
+from tickr.store.contract import STATE_CODES
+from tickr.store.mysql_jobs import BY_ID, BY_IDS, keys_of, of_row, read
 from tickr.store.mysql_transactions import Transaction
 from tickr.store.mysql_values import Parameter, Row, number, number_or_none, text, text_or_none
+from tickr.store.mysql_waiting import FIRST, LAST
 
 _READY, _RETRYING, _RUNNING = STATE_CODES[State.READY], STATE_CODES[State.RETRYING], STATE_CODES[State.RUNNING]
-_WAITING = (_READY, _RETRYING)
 
 LOCKED = " FOR UPDATE"
 
@@ -69,83 +71,108 @@ def _attempt(row: Row) -> Attempt:
     return rows.attempt((number(fence), number(count), text_or_none(node), *times, text(outcome), text_or_none(error)))
 
 
-# -- lists --------------------------------------------------------------------------------------------------------
-
-LIST = JOB_ROWS + "WHERE TRUE"
-OLDER = " AND created_at <= %s AND (created_at < %s OR id < %s)"
-STATES = " AND state IN %s"
-TYPES = " AND type IN %s"
-QUEUES = " AND queue IN %s"
-NOT_YET_DUE = " AND (state <> 1 OR run_at > %s)"
-DUE_IF_READY = " AND (state <> 1 OR run_at <= %s)"
-LABEL = " AND JSON_CONTAINS(labels, %s)"
-LABEL_THERE = " AND JSON_CONTAINS(JSON_KEYS(labels), %s)"
-NEWEST_FIRST = " ORDER BY created_at DESC, id DESC LIMIT %s"
-
-
-async def list_jobs(tx: Transaction, which: Filter, limit: int, before: tuple[int, str] | None) -> list[Job]:
-    """See ``Store.list_jobs``."""
-    sql: list[str] = [LIST]
-    values: list[Parameter] = []
-    if before is not None:
-        sql.append(OLDER)
-        values += [before[0], before[0], rows.id_bytes(before[1])]
-    for condition, condition_values in _conditions(which, tx.now):
-        sql.append(condition)
-        values += condition_values
-    sql.append(NEWEST_FIRST)
-    return [of_row(row) for row in (await tx.run("".join(sql), *values, limit)).rows]
-
-
-def _conditions(which: Filter, now: int) -> list[tuple[str, list[Parameter]]]:
-    chosen: list[tuple[str, list[Parameter]]] = []
-    if which.states:
-        stored = {_READY if state is State.SCHEDULED else STATE_CODES[state] for state in which.states}
-        chosen.append((STATES, [tuple(sorted(stored))]))
-    if (State.SCHEDULED in which.states) != (State.READY in which.states):
-        chosen.append((NOT_YET_DUE if State.SCHEDULED in which.states else DUE_IF_READY, [now]))
-    if which.types:
-        chosen.append((TYPES, [which.types]))
-    if which.queues:
-        chosen.append((QUEUES, [which.queues]))
-    for name, value in which.labels:
-        if value is None:
-            chosen.append((LABEL_THERE, [json.dumps(name)]))
-        else:
-            chosen.append((LABEL, [json.dumps({name: value})]))
-    return chosen
-
-
 # -- queues -------------------------------------------------------------------------------------------------------
 
+FEW_HELD = 20_000
+"""So many jobs that wait or run are simply all counted."""
+
 QUEUE_NAMES = "SELECT name FROM queues ORDER BY name"
+MORE_HELD = "SELECT 1 FROM jobs FORCE INDEX (jobs_order) WHERE state IN (1, 2, 4) LIMIT 1 OFFSET %s"
 DEPTHS = (
-    "SELECT state, queue, COUNT(*), SUM(run_at <= %s), MIN(run_at) FROM jobs "
+    "SELECT state, queue, COUNT(*), CAST(SUM(run_at <= %s) AS SIGNED), MIN(run_at) FROM jobs FORCE INDEX (jobs_order) "
     "WHERE state IN (1, 2, 4) GROUP BY state, queue"
 )
+RANGES = (
+    "SELECT state, queue, priority, MIN(run_at), MAX(run_at) FROM jobs FORCE INDEX (jobs_order) "
+    "WHERE state IN (1, 2, 4) GROUP BY state, queue, priority"
+)
+"""The first and the last entry of each range, by jumping from one to the next."""
+COUNT_RANGE = (
+    "(SELECT %s, COUNT(*) FROM (SELECT 1 FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s "
+    "AND priority = %s AND run_at > %s AND run_at <= %s LIMIT %s) AS some)"
+)
+AND = " UNION ALL "
+COUNTED_AT_ONCE = 50
+"""How many ranges one statement counts."""
 
 
 async def queue_names(tx: Transaction) -> list[str]:
     return [text(name) for (name,) in (await tx.run(QUEUE_NAMES)).rows]
 
 
-async def depths(tx: Transaction) -> list[QueueDepth]:
-    """See ``Store.queues``. Counts what waits and runs along the index."""
-    found: dict[str, dict[int, tuple[int, int, int]]] = {name: {} for name in await queue_names(tx)}
-    for state, queue, *numbers in (await tx.run(DEPTHS, tx.now)).rows:
-        count, due, first = map(number, numbers)
-        found.setdefault(text(queue), {})[number(state)] = (count, due, first)
-    return [_depth(name, of_state, tx.now) for name, of_state in sorted(found.items())]
+class Held(NamedTuple):
+    """The jobs of one state and queue, or of one priority of these: how many are due, how many not, and the first."""
+
+    state: int
+    queue: str
+    due: int
+    later: int
+    first: int
 
 
-def _depth(name: str, of_state: dict[int, tuple[int, int, int]], now: int) -> QueueDepth:
-    count, due_, _ = of_state.get(_READY, (0, 0, 0))
-    firsts = [of_state[state][2] for state in _WAITING if state in of_state]
+async def depths(tx: Transaction, count_to: int) -> list[QueueDepth]:
+    """See ``Store.queues``. Counts along the index, and no further than the answer needs."""
+    names = await queue_names(tx)
+    if (await tx.run(MORE_HELD, FEW_HELD)).rows:
+        count_to, held = await _counted(tx, count_to)
+    else:
+        held = [_held(row) for row in (await tx.run(DEPTHS, tx.now)).rows]
+    of_queue: dict[str, list[Held]] = {name: [] for name in names}
+    for one in held:
+        of_queue.setdefault(one.queue, []).append(one)
+    return [_depth(name, of_queue[name], count_to, tx.now) for name in sorted(of_queue)]
+
+
+def _held(row: Row) -> Held:
+    state, queue, count, due, first = row
+    return Held(number(state), text(queue), number(due), number(count) - number(due), number(first))
+
+
+async def _counted(tx: Transaction, count_to: int) -> tuple[int, list[Held]]:
+    """Count each range of the index on its own. Returns also how far."""
+    ranges = [
+        ((number(state), text(queue), number(priority)), number(first), number(last))
+        for state, queue, priority, first, last in (await tx.run(RANGES)).rows
+    ]
+    parts: dict[int, tuple[Parameter, ...]] = {}
+    for at, (one, first, last) in enumerate(ranges):
+        if first <= tx.now:
+            parts[2 * at] = (*one, FIRST, tx.now)
+        if last > tx.now:
+            parts[2 * at + 1] = (*one, tx.now, LAST)
+    far = counted_to(count_to, len(parts))
+    counts = await _count(tx, parts, far)
+    deep = {at: parts[at] for at, count in counts.items() if count >= far}
+    if (farther := counted_to(count_to, len(deep))) > far:  # what the others did not use is theirs
+        far = farther
+        counts |= await _count(tx, deep, far)
+    return far, [
+        Held(state, queue, counts.get(2 * at, 0), counts.get(2 * at + 1, 0), first)
+        for at, ((state, queue, _), first, _) in enumerate(ranges)
+    ]
+
+
+async def _count(tx: Transaction, parts: Mapping[int, tuple[Parameter, ...]], far: int) -> dict[int, int]:
+    """Return how many jobs are in each of ``parts`` (state, queue, priority, after, until), counted to ``far``."""
+    counts: dict[int, int] = {}
+    numbered = [(at, *part, far) for at, part in parts.items()]
+    for start in range(0, len(numbered), COUNTED_AT_ONCE):
+        some = numbered[start : start + COUNTED_AT_ONCE]
+        found = await tx.run(AND.join([COUNT_RANGE] * len(some)), *itertools.chain(*some))
+        counts.update((number(at), number(count)) for at, count in found.rows)
+    return counts
+
+
+def _depth(name: str, held: Sequence[Held], count_to: int, now: int) -> QueueDepth:
+    def total(counts: Iterable[int]) -> int:
+        return min(sum(counts), count_to)
+
     return QueueDepth(
         name=name,
-        ready=due_,
-        scheduled=count - due_,
-        retrying=of_state.get(_RETRYING, (0, 0, 0))[0],
-        running=of_state.get(_RUNNING, (0, 0, 0))[0],
-        oldest_due_at=min((first for first in firsts if first <= now), default=None),
+        ready=total(one.due for one in held if one.state == _READY),
+        scheduled=total(one.later for one in held if one.state == _READY),
+        retrying=total(one.due + one.later for one in held if one.state == _RETRYING),
+        running=total(one.due + one.later for one in held if one.state == _RUNNING),
+        oldest_due_at=min((one.first for one in held if one.state != _RUNNING and one.first <= now), default=None),
+        counted_to=count_to,
     )

@@ -39,7 +39,9 @@ ASK_AGAIN_S = 0.1
 COMMIT_SHIELD_S = 2.0
 """How long a COMMIT may take, cancelled or not, before it is given up and asked after."""
 
-BEGIN = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+NOW = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+"""The server's clock, microseconds UTC; the same wherever it stands in a statement."""
+BEGIN = f"SELECT {NOW}"
 READ_RECEIPT = "SELECT body FROM events WHERE id = %s FOR UPDATE"
 
 
@@ -54,18 +56,31 @@ class Transaction:
     """One transaction on its way. Only the function it was given to uses it.
 
     Attributes:
-      now: the store's clock at its start, microseconds UTC.
+      now: the store's clock at its start, microseconds UTC, or as estimated here (``exact_now``).
       receipt: set by whoever writes ``events``; a transaction without one may be done twice without harm.
     """
 
-    def __init__(self, connection: Connection, now: int, max_document_bytes: int) -> None:
+    def __init__(self, connection: Connection, clock: ServerClock, now: int, max_document_bytes: int) -> None:
         self._connection = connection
+        self._clock = clock
         self.now = now
         self.max_document_bytes = max_document_bytes
         self.receipt: Receipt | None = None
 
     async def run(self, sql: str, *parameters: Parameter) -> Result:
         return await self._connection.execute(sql, *parameters)
+
+    @property
+    def replacement_us(self) -> int | None:
+        """``now`` where it is not the server's, as in tests; otherwise None: a statement may take the server's own."""
+        return self.now if self._clock.replaced else None
+
+    async def run_telling_now(self, sql: str, *parameters: Parameter) -> Result:
+        """Run a statement each of whose rows ends with the server's clock; ``now`` is what it says from then on."""
+        before = time.monotonic_ns()
+        done = await self.run(sql, *parameters)
+        self.now = self._clock.told(number(done.rows[0][-1]), before)
+        return done
 
     async def start_over(self) -> None:
         """Undo what was done so far; ``now`` stays."""
@@ -83,6 +98,11 @@ class ServerClock:
     def now_us(self) -> int:
         return self._replacement() if self._replacement else time.monotonic_ns() // 1000 + self._offset_us
 
+    @property
+    def replaced(self) -> bool:
+        """Whether something else stands for the server's clock, as in tests."""
+        return self._replacement is not None
+
     async def ask(self, connection: Connection) -> int:
         """Return the server's time in microseconds, and set this clock by it."""
         before = time.monotonic_ns()
@@ -90,6 +110,17 @@ class ServerClock:
         told = number(cell)
         self._offset_us = told - (before + time.monotonic_ns()) // 2000
         return self._replacement() if self._replacement else told
+
+    def told(self, told_us: int, before_ns: int) -> int:
+        """Take the server's time from an answer that also took work; return the store's, microseconds UTC.
+
+        Args:
+          before_ns: our monotonic clock before the statement was sent. The server looked at its own between that and
+            now: this clock is moved only if it would not fit in there.
+        """
+        most, least = told_us - before_ns // 1000, told_us - time.monotonic_ns() // 1000
+        self._offset_us = min(max(self._offset_us, least), most)
+        return self._replacement() if self._replacement else told_us
 
 
 class _Course:
@@ -180,7 +211,7 @@ class Transactions:
             async with self._pool.connection(autocommit=not atomic) as connection:
                 now = await self._clock.ask(connection) if exact_now else self._clock.now_us()
                 course.begun()
-                transaction = Transaction(connection, now, self._max_document_bytes)
+                transaction = Transaction(connection, self._clock, now, self._max_document_bytes)
                 try:
                     value = await work(transaction)
                 except (TickrError, err.MySQLError) as error:

@@ -6,6 +6,7 @@ costs as much as its answer is long, however many jobs are stored. Nothing here 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 
 from tickr.jobs import WAITING, Entry, State
@@ -78,9 +79,9 @@ REST_OF_RANGE = (
     _IN_RANGE
     + "run_at = %s AND id > %s ORDER BY run_at, id LIMIT %s) UNION ALL "
     + _IN_RANGE
-    + "run_at > %s ORDER BY run_at, id LIMIT %s) ORDER BY run_at, id LIMIT %s"
+    + "run_at > %s AND run_at < %s ORDER BY run_at, id LIMIT %s) ORDER BY run_at, id LIMIT %s"
 )
-"""From a place in one range to its end, however many jobs share the instant."""
+"""From a place in one range to an instant, however many jobs share the instant of the place."""
 
 NEXT_RANGE = (
     "(SELECT queue, priority FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s AND priority > %s "
@@ -89,29 +90,47 @@ NEXT_RANGE = (
     "ORDER BY queue, priority LIMIT 1) ORDER BY queue, priority LIMIT 1"
 )
 
-_FIRST = -(2**62)
-"""Before any instant."""
+FIRST, LAST = -(2**62), 2**62
+"""Before any instant, and after."""
 
 
 async def waiting_after(
     tx: Transaction, position: ScanPosition | None, limit: int
 ) -> tuple[list[Entry], ScanPosition | None]:
     """See ``Store.waiting_after``. The scan goes along the index: all READY, then all RETRYING."""
+    place = position or ScanPosition(State.READY, "", -1, FIRST, "")
+    page, after = await along(tx, place, limit)
+    if after is None and place.state is State.READY:
+        retrying = ScanPosition(State.RETRYING, "", -1, FIRST, "")
+        more, after = await along(tx, retrying, limit - len(page)) if len(page) < limit else ([], retrying)
+        page += more
+    return page, after
+
+
+async def along(
+    tx: Transaction, place: ScanPosition, limit: int, *, until: int = LAST, max_ranges: int | None = None
+) -> tuple[list[Entry], ScanPosition | None]:
+    """Walk along the jobs of one state by (queue, priority, run_at, id), from ``place`` on.
+
+    Args:
+      limit: at most so many jobs, >= 1.
+      until: pass over those whose ``run_at`` is not before it.
+      max_ranges: go through so many ranges at most; None: until the page is full.
+    Returns: the jobs, and the place after them; None at the end of the state.
+    """
     page: list[Entry] = []
-    place = position or ScanPosition(State.READY, "", -1, _FIRST, "")
-    while True:
-        code, key, left = STATE_CODES[place.state], rows.id_bytes(place.id), limit - len(page)
+    code = STATE_CODES[place.state]
+    for _ in itertools.count() if max_ranges is None else range(max_ranges):
+        key, left = rows.id_bytes(place.id), limit - len(page)
         of_range = (code, place.queue, place.priority)
-        found = await tx.run(REST_OF_RANGE, *of_range, place.run_at, key, left, *of_range, place.run_at, left, left)
-        page += [_entry(place.queue, row) for row in found.rows]
+        rest = (*of_range, place.run_at, key, left, *of_range, place.run_at, until, left, left)
+        page += [_entry(place.queue, row) for row in (await tx.run(REST_OF_RANGE, *rest)).rows]
         if len(page) == limit:
             last = page[-1]
             return page, ScanPosition(place.state, last.queue, last.priority, last.run_at, last.id)
         following = (await tx.run(NEXT_RANGE, *of_range, code, place.queue)).rows
-        if following:
-            queue, priority = following[0]
-            place = ScanPosition(place.state, text(queue), number(priority), _FIRST, "")
-        elif place.state is State.READY:
-            place = ScanPosition(State.RETRYING, "", -1, _FIRST, "")
-        else:
+        if not following:
             return page, None
+        queue, priority = following[0]
+        place = ScanPosition(place.state, text(queue), number(priority), FIRST, "")
+    return page, place

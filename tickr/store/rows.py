@@ -7,6 +7,7 @@ is written by ``Store.note`` and cleared by a claim. Ids are 16 bytes in the tab
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -48,7 +49,10 @@ def id_bytes(text: str) -> bytes:
 
 def id_text(raw: bytes) -> str:
     """Return the canonical text of 16 bytes."""
-    text = raw.hex()
+    return _id_of_hex(raw.hex())
+
+
+def _id_of_hex(text: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -83,15 +87,24 @@ def of_move(job: Job) -> tuple[Value, ...]:
     )  # fmt: skip
 
 
-def job(row: tuple[Any, ...]) -> Job:
+def job(row: Sequence[Any]) -> Job:
     """Return the job of a row with ``COLUMNS``."""
+    return _job(id_text(row[0]), row)
+
+
+def job_of_json(cells: Sequence[Any]) -> Job:
+    """Return the job of a row with ``COLUMNS`` that came as JSON: its id is 32 hexadecimal digits."""
+    return _job(_id_of_hex(cells[0].lower()), cells)
+
+
+def _job(id_: str, row: Sequence[Any]) -> Job:
     (
-        id_, type_, queue, priority, state, run_at, created_at, version, fence, attempt, crashes, max_attempts,
+        _, type_, queue, priority, state, run_at, created_at, version, fence, attempt, crashes, max_attempts,
         timeout_us, cancel_requested, started_at, finished_at, node, backoff, labels, error, result, payload,
         progress,
     ) = row  # fmt: skip
     return Job(
-        id=id_text(id_),
+        id=id_,
         type=type_,
         queue=queue,
         priority=priority,

@@ -1,7 +1,8 @@
 """The embedded store: one SQLite file, no server. The default.
 
 Each method is one function run in ``SqliteFile``'s threads: reads on a snapshot, writes one after the other in
-``BEGIN IMMEDIATE``. Writes all go one way: read the jobs, let ``changes`` compute the moves, ``_record`` them. The
+``BEGIN IMMEDIATE``. Writes all go one way: read the jobs, let ``changes`` compute the moves, ``_record`` them; claims
+and outcomes, which come in large batches, have ways of their own into the table (``sqlite_claims.py``). The
 store's clock is this machine's; processes that share a file share the machine.
 
 A transaction in its thread cannot be interrupted: a cancelled caller waits for it (a bounded time), and it stands.
@@ -19,17 +20,22 @@ from typing import TypeVar
 import msgspec
 
 from tickr import events
-from tickr.errors import ConfigError, JobNotFound, StoreError, StoreUnavailable
+from tickr.errors import ConfigError, JobNotFound, StoreUnavailable
 from tickr.events import Change
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Attempt, Entry, Job, NewJob, Note, Outcome, State
-from tickr.store import changes, rows, sqlite_feed, sqlite_reads
+from tickr.store import changes, rows, sqlite_claims, sqlite_feed, sqlite_lists, sqlite_reads, sqlite_retention
 from tickr.store.contract import (
+    COUNT_TO,
+    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
     FeedState,
     Filter,
     Node,
+    Page,
+    Place,
+    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -37,6 +43,7 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_listens
+from tickr.store.sqlite_claims import Claimant
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
 
@@ -46,8 +53,6 @@ WRITES_WITHIN_S = 5.0
 """A write that takes longer, in seconds, is one that the disk does not let end: then the store counts as away."""
 
 _INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
-_MOVE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in rows.MOVING)} WHERE id = ? AND version = ? AND fence = ?"  # noqa: S608
-_FORGET_PROGRESS = "UPDATE jobs SET progress = NULL WHERE id = ?"
 _RUNNING = STATE_CODES[State.RUNNING]
 
 
@@ -102,9 +107,10 @@ class SqliteStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[tuple[Job, bool]], list[Change]]:
-            answers, made = changes.insert(new, sqlite_reads.jobs_by_id(db, [one.id for one in new]), now)
+            stored = sqlite_reads.jobs_by_id(db, [one.id for one in new])
+            answers, made = changes.insert(new, stored, now, whole=whole)
             queues = {change.after.queue for change in made}
             db.executemany("INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)", [(q, now) for q in queues])
             return answers, made
@@ -126,13 +132,22 @@ class SqliteStore:
 
         return await self._change(work)
 
-    async def _change(self, work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]]) -> Answer:
-        """Run ``work``, which returns an answer and what is to be changed, in a transaction at a ``now``."""
+    async def _change(
+        self,
+        work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]],
+        record: Callable[[sqlite3.Connection, Sequence[Change], int], bool] | None = None,
+    ) -> Answer:
+        """Run ``work``, which returns an answer and what is to be changed, in a transaction at a ``now``.
+
+        Args:
+          record: writes the changes (``_record``), or only what goes with them where ``work`` did that (``_tell``).
+        """
+        record = record or _record
 
         def transaction(db: sqlite3.Connection) -> tuple[Answer, bool]:
             now = self._clock()
             answer, made = work(db, now)
-            return answer, _record(db, made, now)
+            return answer, record(db, made, now)
 
         answer, told = await self._file.write(transaction)
         if told:
@@ -150,11 +165,15 @@ class SqliteStore:
 
         return await self._file.read_long(work)
 
-    async def list_jobs(self, which: Filter, *, limit: int, before: tuple[int, str] | None = None) -> list[Job]:
-        return await self._file.read_long(lambda db: sqlite_reads.list_jobs(db, which, limit, before, self._clock()))
+    async def list_jobs(
+        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
+    ) -> Page:
+        return await self._file.read_long(
+            lambda db: sqlite_lists.list_jobs(db, which, limit, before, look_at, self._clock())
+        )
 
-    async def queues(self) -> list[QueueDepth]:
-        return await self._file.read_long(lambda db: sqlite_reads.depths(db, self._clock()))
+    async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
+        return await self._file.read_long(lambda db: sqlite_reads.depths(db, count_to, self._clock()))
 
     # -- for the index --------------------------------------------------------------------------------------------
 
@@ -185,7 +204,8 @@ class SqliteStore:
     async def claim(
         self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
     ) -> list[Job]:
-        return await self._change(lambda db, now: _claim(db, ids, node, types, suspects, now)) if ids else []
+        claimant = Claimant(node, types, suspects)
+        return await self._change(lambda db, now: sqlite_claims.claim(db, ids, claimant, now), _tell) if ids else []
 
     async def claim_due(
         self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
@@ -193,18 +213,12 @@ class SqliteStore:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
             crashes_below = SUSPECT_CRASHES if suspects == 0 else MAX_CRASHES
             ids = sqlite_reads.claimable_ids(db, limit, types, crashes_below, now)
-            return _claim(db, ids, node, types, suspects, now)
+            return sqlite_claims.claim(db, ids, Claimant(node, types, suspects), now)
 
-        return await self._change(work)
+        return await self._change(work, _tell)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
-        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job | None], list[Change]]:
-            stored = sqlite_reads.jobs_by_id(db, [outcome.job.id for outcome in outcomes])
-            made = changes.finish(outcomes, stored, now)
-            answers = [None if change is None else change.after for change in made]
-            return answers, [change for change in made if change is not None]
-
-        return await self._change(work)
+        return await self._change(lambda db, now: sqlite_claims.finish(db, outcomes, now), _tell)
 
     async def note(self, notes: Sequence[Note]) -> int:
         kept = await self._file.write(lambda db: sqlite_feed.note(db, notes, self._clock()))
@@ -269,6 +283,14 @@ class SqliteStore:
     async def new_history(self, old: str) -> str:
         return await self._file.write(lambda db: sqlite_feed.new_history(db, old))
 
+    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
+        """See the contract. One that has had the write lock for long enough ends early."""
+        old, after = await self._file.read(lambda db: sqlite_retention.look(db, state, before, limit, position))
+        if not old:
+            return Pruned(0, after)
+        tried, deleted = await self._file.write(lambda db: sqlite_retention.delete(db, old, before))
+        return Pruned(deleted, after if tried == len(old) else old[tried - 1])
+
     async def diagnose(self) -> list[Check]:
         return await self._file.read(lambda db: findings(db, self._file.path, same_file=self._file.same_file()))
 
@@ -276,7 +298,6 @@ class SqliteStore:
 _ATTEMPTS = """
 SELECT fence, number, node, started_at, finished_at, outcome, error FROM attempts WHERE job_id = ? ORDER BY fence
 """
-_IS_KNOWN = "SELECT 1 FROM nodes WHERE id = ?"
 _REGISTER = "INSERT OR REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ?"
 _EXPIRE = "DELETE FROM nodes WHERE id = ? AND lease_until = ?"
@@ -284,34 +305,17 @@ _HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = ? AND node =
 _NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 
 
-def _claim(
-    db: sqlite3.Connection, ids: Sequence[str], node: str, types: Collection[str], suspects: int | None, now: int
-) -> tuple[list[Job], list[Change]]:
-    if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
-        return [], []
-    found = sqlite_reads.jobs_by_id(db, ids).values()
-    made = changes.claim(found, node=node, types=types, now=now, suspects=suspects)
-    db.executemany(
-        _FORGET_PROGRESS, [(rows.id_bytes(one.after.id),) for one in made if one.before and one.before.progress]
-    )
-    return [change.after for change in made], made
-
-
 def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Write one commit's worth of changes: the jobs, the attempts that ended, and one row of events if there are any.
-
-    Returns: whether there are.
-    """
+    """Write one commit's worth of changes, and what goes with them. Returns: whether there are events."""
     new = [rows.of_job(change.after) for change in made if change.before is None]
-    moved = [
-        (*rows.of_move(change.after), rows.id_bytes(before.id), before.version, before.fence)
-        for change in made
-        if (before := change.before) is not None
-    ]
     if new:
         db.executemany(_INSERT, new)
-    if moved and (count := db.executemany(_MOVE, moved).rowcount) != len(moved):
-        raise StoreError(f"only {count} of {len(moved)} jobs were still as this transaction had read them")
+    sqlite_claims.move(db, made)
+    return _tell(db, made, now)
+
+
+def _tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
+    """Write what goes with changes: the attempts that ended, and a row of events. Returns: whether there are any."""
     also = changes.written(made, now)
     if also.attempts:
         ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]

@@ -1,8 +1,8 @@
 """The questions that SQLite answers: statements and how their rows are read. Run inside ``SqliteFile``'s transactions.
 
-All of them keep to small ranges of the index ``jobs_order`` (state, queue, priority, run_at, id) or walk
-``jobs_newest`` from its end, so that they stay cheap with a million jobs stored. Many ids go in as one parameter,
-their bytes in a row.
+All of them keep to small ranges of the index ``jobs_order`` (state, queue, priority, run_at, id), so that they stay
+cheap with millions of jobs stored; lists are in ``sqlite_lists.py``. Many ids go in as one parameter, their bytes in a
+row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from tickr.jobs import WAITING, Entry, Job, State
 from tickr.store import rows
-from tickr.store.contract import STATE_CODES, Filter, QueueDepth, ScanPosition
+from tickr.store.answers import counted_to
+from tickr.store.contract import STATE_CODES, QueueDepth, ScanPosition
 
 _COLUMNS = ", ".join(rows.COLUMNS)
 _READY, _RETRYING, _RUNNING = STATE_CODES[State.READY], STATE_CODES[State.RETRYING], STATE_CODES[State.RUNNING]
@@ -52,12 +53,23 @@ ORDER BY queue, priority LIMIT 1
 
 
 def waiting_ranges(db: sqlite3.Connection) -> Iterator[Range]:
-    """Yield the ranges that hold waiting jobs, by jumping from one to the next."""
-    for code in (_READY, _RETRYING):
-        queue, priority = "", -1
-        while (found := db.execute(_NEXT_RANGE, (code, queue, priority)).fetchone()) is not None:
-            queue, priority = found
-            yield Range(code, queue, priority)
+    """Yield the ranges that hold waiting jobs."""
+    return ranges_of(db, _READY, _RETRYING)
+
+
+def ranges_of(db: sqlite3.Connection, *codes: int) -> Iterator[Range]:
+    """Yield the ranges that hold jobs of these states, by jumping from one to the next."""
+    for code in codes:
+        found = next_range(db, code, "", -1)
+        while found is not None:
+            yield found
+            found = next_range(db, *found)
+
+
+def next_range(db: sqlite3.Connection, state: int, queue: str, priority: int) -> Range | None:
+    """Return the first range of ``state`` after that of ``queue`` and ``priority`` that holds jobs."""
+    found = db.execute(_NEXT_RANGE, (state, queue, priority)).fetchone()
+    return None if found is None else Range(state, *found)
 
 
 _DUE = """
@@ -104,6 +116,7 @@ def claimable_ids(
     return ids
 
 
+_QUEUES = "SELECT name FROM queues ORDER BY name"
 _PAGE = """
 SELECT queue, priority, run_at, id FROM jobs WHERE state = ? AND (queue, priority, run_at, id) > (?, ?, ?, ?)
 ORDER BY queue, priority, run_at, id LIMIT ?
@@ -133,81 +146,54 @@ def _page(db: sqlite3.Connection, code: int, place: tuple[str, int, int, bytes],
     return [Entry(rows.id_text(key), queue, priority, run_at) for queue, priority, run_at, key in found]
 
 
-_DEPTHS = f"""
-SELECT name, coalesce(sum(n) FILTER (WHERE state = {_READY}), 0), coalesce(sum(due) FILTER (WHERE state = {_READY}), 0),
-  coalesce(sum(n) FILTER (WHERE state = {_RETRYING}), 0), coalesce(sum(n) FILTER (WHERE state = {_RUNNING}), 0),
-  min(first) FILTER (WHERE state <> {_RUNNING} AND first <= ?1)
-FROM queues LEFT JOIN (
-  SELECT queue, state, count(*) AS n, sum(run_at <= ?1) AS due, min(run_at) AS first
-  FROM jobs WHERE state IN ({_READY}, {_RETRYING}, {_RUNNING}) GROUP BY state, queue
-) ON queue = name GROUP BY name ORDER BY name
-"""  # noqa: S608 -- static text
+_ENDS = """
+SELECT (SELECT min(run_at) FROM jobs WHERE state = ?1 AND queue = ?2 AND priority = ?3), count(*) FROM
+  (SELECT 1 FROM jobs WHERE state = ?1 AND queue = ?2 AND priority = ?3 AND run_at <= ?4 LIMIT ?5)
+"""
+_LATER = """
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at > ? LIMIT ?)
+"""
 
 
-def depths(db: sqlite3.Connection, now: int) -> list[QueueDepth]:
-    """See ``Store.queues``. Counts the waiting and running jobs along the index: about 0.1 s for a million."""
-    return [
-        QueueDepth(
-            name=name, ready=due_, scheduled=unclaimed - due_, retrying=retrying, running=running, oldest_due_at=oldest
-        )
-        for name, unclaimed, due_, retrying, running, oldest in db.execute(_DEPTHS, (now,))
-    ]
+def depths(db: sqlite3.Connection, count_to: int, now: int) -> list[QueueDepth]:
+    """See ``Store.queues``. Counts along the index, and no range further than the answer needs."""
+    ranges = list(ranges_of(db, _READY, _RETRYING, _RUNNING))
+    far = counted_to(count_to, 2 * len(ranges))
+    held = {one: _held(db, one, now, far) for one in ranges}
+    deep = [one for one, (_, due_, later) in held.items() if max(due_, later) >= far]
+    parts = sum((due_ >= far) + (later >= far) for _, due_, later in held.values())
+    if (farther := counted_to(count_to, parts)) > far:  # what the others did not use is theirs
+        far = farther
+        held |= {one: _held(db, one, now, far) for one in deep}
+    of_queue: dict[str, list[tuple[int, int, int, int]]] = {name: [] for (name,) in db.execute(_QUEUES)}
+    for one, counted in held.items():
+        of_queue.setdefault(one.queue, []).append((one.state, *counted))
+    return [_depth(name, of_queue[name], far, now) for name in sorted(of_queue)]
 
 
-FEW = 20_000
-"""How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
-
-_COUNT_A_FEW = f"""
-SELECT count(*) < {FEW} FROM (SELECT 1 FROM jobs INDEXED BY jobs_order WHERE %s LIMIT {FEW})
-"""  # noqa: S608 -- static text
-_LIST = f"""
-SELECT {_COLUMNS} FROM jobs INDEXED BY %s WHERE %s ORDER BY created_at DESC, id DESC LIMIT ?
-"""  # noqa: S608 -- static text
+def _held(db: sqlite3.Connection, one: Range, now: int, far: int) -> tuple[int, int, int]:
+    """Return the first ``run_at`` of a range, and how many of it are due and not, counted to ``far``."""
+    first, due_ = db.execute(_ENDS, (*one, now, far)).fetchone()
+    (later,) = db.execute(_LATER, (*one, now, far)).fetchone()
+    return first, due_, later
 
 
-def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: tuple[int, str] | None, now: int) -> list[Job]:
-    """See ``Store.list_jobs``. A filter by type or label alone that matches nothing walks all jobs: 0.5 s a million."""
-    places = _places(which)
-    few = db.execute(_COUNT_A_FEW % places.sql, places.values).fetchone()[0] if which.states or which.queues else False
-    conditions = [places, *_conditions(which, now)]
-    if before is not None:
-        conditions.append(_Condition("(created_at, id) < (?, ?)", (before[0], rows.id_bytes(before[1]))))
-    sql = _LIST % ("jobs_order" if few else "jobs_newest", " AND ".join(one.sql for one in conditions))
-    values = [value for one in conditions for value in one.values]
-    return [rows.job(row) for row in db.execute(sql, (*values, limit))]
+def _depth(name: str, ranges: list[tuple[int, int, int, int]], count_to: int, now: int) -> QueueDepth:
+    """``ranges``: state, first ``run_at``, how many are due and how many are not, of each."""
 
+    def total(*counts: int) -> int:
+        return min(sum(counts), count_to)
 
-class _Condition(NamedTuple):
-    """Static SQL with its values."""
-
-    sql: str
-    values: tuple[rows.Value, ...]
-
-
-def _places(which: Filter) -> _Condition:
-    """Return where in ``jobs_order`` the wanted jobs are: their states and queues."""
-    codes = sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values())
-    sql, values = "state IN (SELECT value FROM json_each(?))", [json.dumps(codes)]
-    if which.queues:
-        sql += " AND queue IN (SELECT value FROM json_each(?))"
-        values.append(json.dumps(which.queues))
-    return _Condition(sql, tuple(values))
-
-
-def _conditions(which: Filter, now: int) -> Iterator[_Condition]:
-    if (State.SCHEDULED in which.states) != (State.READY in which.states):
-        sign = ">" if State.SCHEDULED in which.states else "<="
-        yield _Condition(f"(state <> {_READY} OR run_at {sign} ?)", (now,))
-    if which.types:
-        yield _Condition("type IN (SELECT value FROM json_each(?))", (json.dumps(which.types),))
-    for name, value in which.labels:
-        sql = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND (? IS NULL OR atom = ?))"
-        yield _Condition(sql, (name, value, value))
-
-
-def stored(state: State) -> State:
-    """Return the stored state behind one as the outside sees it."""
-    return State.READY if state is State.SCHEDULED else state
+    firsts = [first for state, first, _, _ in ranges if state != _RUNNING and first <= now]
+    return QueueDepth(
+        name=name,
+        ready=total(*(due_ for state, _, due_, _ in ranges if state == _READY)),
+        scheduled=total(*(later for state, _, _, later in ranges if state == _READY)),
+        retrying=total(*(due_ + later for state, _, due_, later in ranges if state == _RETRYING)),
+        running=total(*(due_ + later for state, _, due_, later in ranges if state == _RUNNING)),
+        oldest_due_at=min(firsts, default=None),
+        counted_to=count_to,
+    )
 
 
 _LOST = f"""

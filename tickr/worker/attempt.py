@@ -18,7 +18,11 @@ import trio
 
 from tickr.jobs import Job
 from tickr.worker.handlers import Handler
+from tickr.worker.leash import Leash
 from tickr.worker.notes import Notepad
+
+SOON_S = 5.0
+"""A deadline that is further off, in seconds, is given to trio only later: most jobs end before."""
 
 
 class StopReason(enum.Enum):
@@ -48,12 +52,13 @@ class RunningJob:
     Attributes:
       notepad: what it has said; None as long as it has said nothing, as most do.
       task: the worker task, while a handler runs in it.
-      began_at, stopped_at: trio's time of its start and of its stop, seconds; stopped_at is None without a stop.
+      began_at, stopped_at: trio's time of its start (before that, of its claim) and of its stop, seconds; stopped_at is
+        None without a stop.
       settled: its outcome has been given, by its worker or in its stead.
     """
 
     __slots__ = (
-        *("_notetaker", "_scope", "_shelter", "began_at", "handler", "job"),
+        *("_ends_at", "_leash", "_notetaker", "began_at", "handler", "job"),
         *("notepad", "reason", "settled", "stopped_at", "task"),
     )
 
@@ -62,12 +67,12 @@ class RunningJob:
         self.handler = handler
         self.notepad: Notepad | None = None
         self.reason: StopReason | None = None
-        self.began_at = 0.0
+        self.began_at = trio.current_time()
         self.stopped_at: float | None = None
         self.task: trio.lowlevel.Task | None = None
         self.settled = False
-        self._scope: trio.CancelScope | None = None
-        self._shelter: trio.CancelScope | None = None
+        self._leash: Leash | None = None
+        self._ends_at = math.inf
         self._notetaker = notetaker
 
     def say(self, fraction: float | None, message: str | None) -> None:
@@ -81,23 +86,28 @@ class RunningJob:
                 self.notepad = self._notetaker.open_notepad(self.job)
             return self.notepad
 
-    def open(self, *, clock_runs: bool) -> tuple[trio.CancelScope, trio.CancelScope]:
-        """Return the two scopes to enter round the handler, the outer one first. Nobody else cancels them.
+    def take(self, leash: Leash, *, clock_runs: bool) -> None:
+        """Be stopped by ``leash`` from now on; the job's timeout runs from now, or from ``start_clock``."""
+        self._leash = leash
+        if clock_runs:
+            self.start_clock()
 
-        The outer one ends the handler, on request or when the job's time is over; the clock runs from now or from
-        ``start_clock``. The inner one is the shelter of a handler that is written off (``remind``).
-        """
-        self._scope = trio.CancelScope(deadline=self._deadline() if clock_runs else math.inf)
-        self._shelter = trio.CancelScope()
-        return self._scope, self._shelter
+    def let_go(self) -> None:
+        """The handler has returned: its leash is the next one's."""
+        self._leash = None
 
     def start_clock(self) -> None:
         """The job's timeout runs from now."""
-        assert self._scope is not None
-        self._scope.deadline = self._deadline()
+        self._ends_at = (now := trio.current_time()) + self.job.timeout_us / 1_000_000
+        self.look_at_clock(now)
 
-    def _deadline(self) -> float:
-        return trio.current_time() + self.job.timeout_us / 1_000_000
+    def look_at_clock(self, now: float) -> None:
+        """Set the scope's deadline if it is near: to do so for every job at its start would cost more than most take.
+
+        Called at the start and then at least once in ``SOON_S`` seconds.
+        """
+        if self._ends_at - now <= SOON_S and self._leash is not None and self._leash.scope.deadline != self._ends_at:
+            self._leash.scope.deadline = self._ends_at
 
     def stop(self, reason: StopReason) -> None:
         """Ask the attempt to end because of ``reason``. The first reason stands; asking again changes nothing."""
@@ -107,25 +117,25 @@ class RunningJob:
 
     def notice_timeout(self) -> None:
         """Take note if the time was over before anybody asked for a stop."""
-        if self.reason is None and self._scope is not None and self._scope.cancel_called:
+        if self.reason is None and trio.current_time() >= self._ends_at:
             self._stop(StopReason.TIMEOUT)
 
     def _stop(self, reason: StopReason) -> None:
         self.reason = reason
         self.stopped_at = trio.current_time()
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._leash is not None:
+            self._leash.scope.cancel()
 
     def remind(self) -> None:
         """Cancel what the handler waits for at this moment, once, and keep the cancellation from it after that.
 
         For one that was written off: it does not listen, and might spin on its cancellation for ever.
         """
-        if self._shelter is not None:
-            self._shelter.shield = False
-            self._shelter.shield = True
+        if self._leash is not None:
+            self._leash.shelter.shield = False
+            self._leash.shelter.shield = True
 
     def expose(self) -> None:
         """Let the cancellation through again: the program ends, and this is the handler's last chance to end first."""
-        if self._shelter is not None:
-            self._shelter.shield = False
+        if self._leash is not None:
+            self._leash.shelter.shield = False

@@ -1,8 +1,9 @@
 """Claim: takes due jobs from the index, or from the store while the index is away, and hands them to the pool.
 
-A free slot first, then a claim, so a node never holds a job it cannot start. What the index gives is a hint; the
-store's compare-and-set decides, and ``hints.py`` deals with what was not claimed. A node that keeps meeting jobs that
-only others can run steps back for a moment and asks the store for its own, so that neither starves the other.
+A free slot first, then a claim, so a node holds no job it cannot start; while jobs end quickly, a slot that is free
+in a moment counts as well (``pace.py``). What the index gives is a hint; the store's compare-and-set decides, and
+``hints.py`` deals with what was not claimed. A node that keeps meeting jobs that only others can run steps back for a
+moment and asks the store for its own, so that neither starves the other.
 
 State: the queue names and the length of a step back are written and read here only.
 """
@@ -40,11 +41,16 @@ class Slots(Protocol):
     """Where claimed jobs go; ``Pool`` in ``worker/pool.py``."""
 
     async def wait_free(self) -> int:
-        """Return the number of free slots, waiting until there is at least one."""
+        """Return ``room``, waiting until it is worth a claim: at the latest when there is a free slot."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many jobs may be claimed now."""
         ...
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Start claimed jobs; at most as many as there are free slots."""
+        """Start claimed jobs; at most ``room``."""
         ...
 
     @property
@@ -131,7 +137,8 @@ class Claimer:
 
     async def _claim(self, node: str, ids: list[str], limit: int) -> None:
         await reach("claim.after_pop")
-        jobs = await self._store.claim(ids, node=node, types=self._types, suspects=self._suspects())
+        mine = ids[: self._slots.room]  # less than at the beginning of a long wait, if jobs ended quickly then
+        jobs = await self._store.claim(mine, node=node, types=self._types, suspects=self._suspects())
         await reach("claim.after_commit")
         self._slots.start(jobs)
         if jobs:

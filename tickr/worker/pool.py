@@ -33,13 +33,18 @@ from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
 from tickr.worker.handlers import Jobs
+from tickr.worker.inbox import Inbox
+from tickr.worker.leash import Leash
 from tickr.worker.notes import Notepad
-from tickr.worker.run import Conditions, run_attempt, tell, unresponsive
+from tickr.worker.pace import Pace
+from tickr.worker.run import Conditions, not_started, run_attempt, tell, unresponsive
 
 LOOK_S = 1.0
 """Time between two looks for handlers that do not stop, in seconds."""
 SUSPECT_S = 30.0
 """A suspect that has run for so long and done no harm does not keep the next one waiting any more, in seconds."""
+UNSTARTED_S = 0.5
+"""A job for which there was no slot for so long goes back, in seconds; it is looked for at every ``LOOK_S``."""
 TURNS = 16
 """A worker task lets others run at least every so many jobs."""
 
@@ -106,7 +111,8 @@ class Pool:
             elsewhere=self._elsewhere,
             chance=chance,
         )
-        self._inbox, self._started = trio.open_memory_channel[RunningJob](slots)
+        self._inbox = Inbox()
+        self._pace = Pace()
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
         self._suspect: tuple[RunningJob, float] | None = None
@@ -120,7 +126,7 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many jobs may be started now."""
+        """How many slots have no job; less than 0 when there are jobs without a slot."""
         return self._slots - len(self._held) - self.lost
 
     @property
@@ -128,13 +134,18 @@ class Pool:
         """How many slots are gone to handlers that were left behind."""
         return self._lost_tasks + self._elsewhere.lost
 
+    @property
+    def room(self) -> int:
+        """How many jobs may be claimed now: for the free slots, and ahead of those that are free in a moment."""
+        return max(0, self.free + self._pace.ahead())
+
     async def wait_free(self) -> int:
-        """Return ``free`` as soon as it is at least 1 and outcomes have room."""
+        """Return ``room`` as soon as a slot is free, or will be in a moment; and outcomes have room."""
         await self._outcomes.wait_room()
-        while self.free < 1:
+        while (room := self.room) < 1 + self._pace.ahead() // 2:
             self._freed = trio.Event()
             await self._freed.wait()
-        return self.free
+        return room
 
     @property
     def has_suspect(self) -> bool:
@@ -145,20 +156,20 @@ class Pool:
         return self.holds(running.job.id, running.job.fence) and trio.current_time() - started_at < SUSPECT_S
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Start claimed jobs: at most ``free``, of types that have a handler here."""
+        """Start claimed jobs: at most ``room``, of types that have a handler here."""
         if self._ended.is_set():  # a claim that was in flight when the pool was closed and empty
             self._ended = trio.Event()
-        for job in jobs:
-            handler = self._jobs.get(job.type)
-            assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
-            running = RunningJob(job, handler, self._outcomes)
-            try:
-                self._inbox.send_nowait(running)
-            except trio.ClosedResourceError:  # an error has ended the node during this claim; its lease gives them back
-                return
-            self._held[job.id, job.fence] = running
-            if job.suspect:
-                self._suspect = running, trio.current_time()
+        if self._inbox.closed:  # an error has ended the node during this claim; its lease gives the jobs back
+            return
+        self._inbox.put([self._held_from_now(job) for job in jobs])
+
+    def _held_from_now(self, job: Job) -> RunningJob:
+        handler = self._jobs.get(job.type)
+        assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
+        running = self._held[job.id, job.fence] = RunningJob(job, handler, self._outcomes)
+        if job.suspect:
+            self._suspect = running, trio.current_time()
+        return running
 
     # -- for the service -----------------------------------------------------------------------------------------
 
@@ -178,6 +189,7 @@ class Pool:
                     with trio.move_on_after(LOOK_S):
                         await self._ended.wait()
                     self._look_for_unresponsive()
+                    self._hand_back_unstarted()
             finally:
                 self.close()
                 self.stop_all(StopReason.SHUTDOWN)
@@ -238,41 +250,43 @@ class Pool:
 
     async def _work(self, left_open: trio.Event) -> None:
         """Run one job after the other, until there will be no more or this task is no longer fit for others' jobs."""
-        task = trio.lowlevel.current_task()
-        turns = 0
-        while True:
+        leash = Leash()
+        while (running := await self._inbox.take()) is not None:
+            turns = 1
             try:
-                running = await self._next()
-            except trio.EndOfChannel:
-                return
-            running.task = task
-            try:
-                await reach("run.before_handler")
-                outcome = await run_attempt(running, self._conditions)
-                await reach("run.after_handler")
-            except BaseException:
-                self._forget(running)
-                raise
+                while await self._run_one(running, leash, left_open):
+                    if turns == TURNS or (following := self._inbox.take_nowait()) is None:
+                        break
+                    running, turns = following, turns + 1
+                else:
+                    return
             finally:
-                running.task = None
-                if task.child_nurseries:  # an async generator that was left in the middle does that
-                    left_open.set()
-            if not self._settle(running, outcome):
-                self._bury(running)
-                return  # a fresh task has taken its place long since
-            # What a handler sets in its context or leaves open is not for the jobs after it.
-            if left_open.is_set() or contextvars.copy_context() != self._context:
-                self._start_task()
-                return
-            turns += 1
-            if turns % TURNS == 0:
+                leash.drop()
+            if turns == TURNS:
                 await trio.lowlevel.checkpoint()
 
-    async def _next(self) -> RunningJob:
+    async def _run_one(self, running: RunningJob, leash: Leash, left_open: trio.Event) -> bool:
+        """Run one attempt and give its outcome. Returns whether this task is fit for another one."""
+        task = running.task = trio.lowlevel.current_task()
         try:
-            return self._started.receive_nowait()
-        except trio.WouldBlock:
-            return await self._started.receive()
+            await reach("run.before_handler")
+            outcome = await run_attempt(running, leash, self._conditions)
+            await reach("run.after_handler")
+        except BaseException:
+            self._forget(running)
+            raise
+        finally:
+            running.task = None
+            if task.child_nurseries:  # an async generator that was left in the middle does that
+                left_open.set()
+        if not self._settle(running, outcome):
+            self._bury(running)  # a fresh task has taken this one's place long since
+            return False
+        # What a handler sets in its context or leaves open is not for the jobs after it.
+        if left_open.is_set() or contextvars.copy_context() != self._context:
+            self._start_task()
+            return False
+        return True
 
     def _settle(self, running: RunningJob, outcome: Outcome) -> bool:
         """Give the attempt's outcome, unless it has one already: then nothing happens and False comes back."""
@@ -288,6 +302,7 @@ class Pool:
 
     def _forget(self, running: RunningJob) -> None:
         self._held.pop((running.job.id, running.job.fence), None)
+        self._pace.job_ended()
         self._freed.set()
         if self._closed and not self._held:
             self._ended.set()
@@ -297,13 +312,20 @@ class Pool:
     def _look_for_unresponsive(self) -> None:
         for zombie in self._zombies:
             zombie.remind()
-        patience_ends_at = trio.current_time() - self._conditions.patience_s
+        now = trio.current_time()
+        patience_ends_at = now - self._conditions.patience_s
         for running in list(self._held.values()):
+            running.look_at_clock(now)
             running.notice_timeout()
             if running.task is None or running.stopped_at is None or running.stopped_at > patience_ends_at:
                 continue
             if running.handler.place != "thread":  # threads are looked after in elsewhere.py
                 self._write_off(running, running.task)
+
+    def _hand_back_unstarted(self) -> None:
+        """Hand back what was claimed ahead when slots did not get free as expected: others may have some."""
+        for running in self._inbox.take_older(trio.current_time() - UNSTARTED_S):
+            self._settle(running, not_started(running, self._conditions))
 
     def _write_off(self, running: RunningJob, task: trio.lowlevel.Task) -> None:
         outcome = unresponsive(running, stacks.of_task(task), self._conditions)

@@ -4,9 +4,9 @@
     a stop was asked for                                          -> cancelled, released, or a timeout: by its reason
     the handler raised, gave up or blocked the loop               -> retried or failed
 
-The handler of an async job runs directly in the worker task, under the two scopes of its ``RunningJob``: a nursery and
-a task for each would cost more than most jobs do. What follows for handlers that ignore their cancellation is dealt
-with in ``pool.py``. A ``Cancelled`` from outside the attempt is the only thing that gets out of here.
+The handler of an async job runs directly in the worker task, under that task's ``Leash``: a nursery and a task for
+each, or even scopes of its own, would cost more than most jobs do. What follows for handlers that ignore their
+cancellation is dealt with in ``pool.py``. A ``Cancelled`` from outside the attempt is the only thing that gets out.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
 from tickr.worker.failures import BadResult, HandlerBlocked, ProcessEnded, Unresponsive
 from tickr.worker.handlers import GiveUp, Job, RetryLater
+from tickr.worker.leash import Leash
 from tickr.worker.results import encode
 
 MAX_LOGGED = 200
@@ -50,8 +51,8 @@ class Conditions:
         self.informs = self.log.is_enabled_for(logging.INFO)
 
 
-async def run_attempt(running: RunningJob, conditions: Conditions) -> Outcome:
-    """Run the attempt and return how it ended; the handler and its scope have ended by then.
+async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions) -> Outcome:
+    """Run the attempt and return how it ended; the handler has ended by then, and ``leash`` is free for another.
 
     Cancellation: one from outside goes on as soon as the handler has ended, and there is no outcome.
     """
@@ -63,10 +64,11 @@ async def run_attempt(running: RunningJob, conditions: Conditions) -> Outcome:
         conditions.log.info("job.started", job=job.id, type=job.type, attempt=job.attempt)
     outcome: Outcome | None = None
     try:
-        scope, shelter = running.open(clock_runs=running.handler.place == "loop")
-        with scope, shelter:
+        with leash:
+            running.take(leash, clock_runs=running.handler.place == "loop")
             value = await _call(running, conditions)
             outcome = Outcome(job=running.job, kind="succeeded", result=encode(value, conditions.max_result_bytes))
+            running.let_go()
     except BaseException as error:  # the boundary to code of others
         if any(isinstance(one, (trio.Cancelled, Unresponsive)) for one in failures.leaves(error)):
             # Raises if it is the node's work that ends. If not, it is one that a handler kept and raised again.
@@ -142,6 +144,13 @@ def stopped(running: RunningJob, error: BaseException | None, conditions: Condit
             return _retried(running, why, conditions)
         case None:
             raise AssertionError("an attempt's scope is cancelled by RunningJob.stop or its deadline, by nobody else")
+
+
+def not_started(running: RunningJob, conditions: Conditions) -> Outcome:
+    """Return the outcome of an attempt for which there was no slot."""
+    if running.reason is not None:
+        return stopped(running, None, conditions)
+    return _released(running, failures.failure("not_started", "Its node had claimed it and found no time for it."))
 
 
 def unresponsive(running: RunningJob, stack: str, conditions: Conditions) -> Outcome:

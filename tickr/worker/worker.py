@@ -22,6 +22,7 @@ from tickr.worker.attempt import StopReason
 from tickr.worker.claim import Claimer
 from tickr.worker.handlers import Jobs
 from tickr.worker.outcomes import Outcomes
+from tickr.worker.pace import MAX_AHEAD
 from tickr.worker.pool import Pool
 from tickr.worker.reconcile import Reconciler
 from tickr.worker.watchdog import watch
@@ -67,7 +68,7 @@ class Worker:
         lease_s: float,
         owns_process: bool = False,
     ) -> None:
-        self._outcomes = Outcomes(store, announcer, in_flight=slots)
+        self._outcomes = Outcomes(store, announcer, in_flight=slots + MAX_AHEAD)
         self._pool = Pool(
             jobs,
             self._outcomes,

@@ -1,0 +1,191 @@
+"""No statement on MySQL or MariaDB reads more than it answers: plans, rows really read, and the indexes named.
+
+Every statement that any method of the store sends is recorded on its way, in a database with 60,000 skewed jobs. Its
+plan may not scan a table that grows, and the server may not have read more rows for it than its limits explain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+import pytest
+import trio
+
+from tests.servers import mysql_execute
+from tests.store import explained
+from tests.store.backends import transactions_on
+from tests.store.explained import Asking
+from tickr.store import (
+    mysql_claims,
+    mysql_feed,
+    mysql_jobs,
+    mysql_lists,
+    mysql_reads,
+    mysql_retention,
+    mysql_transactions,
+    mysql_waiting,
+)
+from tickr.store.mysql import open_mysql
+from tickr.store.mysql_driver import Connection
+from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_values import Parameter, Result, number, text
+
+GROWING = {"jobs", "j", "attempts", "a", "events", "e"}
+"""Tables that grow with history or backlog, and how the statements call them. The others have a row for each node,
+queue or setting, and may be read whole."""
+GOOD_WAYS = {"const", "eq_ref", "ref", "range"}
+IN_ORDER_OF_A_LIST = ("jobs", "index", "jobs_newest")
+"""The newest first, from the end of the index, as far as the limit goes: the one walk along a whole index."""
+MOST_READ = 6_000
+"""Rows and index entries that one statement may read here. The limits are 20 jobs in 20 ranges, or 500 in 7, which
+are put into a table and read again."""
+
+LOOKS_PAST_OTHERS = {mysql_waiting.DUE_IN_QUEUE_OF_TYPES}
+"""What a node without an index claims by goes past the due jobs of types that it has no handlers for, in the index."""
+
+NAMED_BY_KEY = {
+    *(mysql_jobs.BY_ID, mysql_jobs.BY_ID + mysql_reads.LOCKED, mysql_reads.ATTEMPTS),
+    mysql_transactions.READ_RECEIPT,
+}
+"""Statements about one row by its whole primary key or its beginning: no optimizer goes another way."""
+UNNAMED = re.compile(r"\b(?:FROM|(?:STRAIGHT_)?JOIN|UPDATE) (?:jobs|attempts|events)\b(?! (?:AS \w )?FORCE INDEX)")
+
+
+class Sent(NamedTuple):
+    """A statement, its parameters, and how many rows the server read for it."""
+
+    sql: str
+    parameters: tuple[Parameter, ...]
+    read: int
+
+
+class Recorder:
+    """Records what goes over the connections of the store under test, while it is ``on``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[Sent] = []
+        self.on = False
+        execute = Connection.execute
+
+        async def rows_read(connection: Connection) -> int:
+            status = await execute(connection, "SHOW SESSION STATUS LIKE 'Handler_read%%'")
+            return sum(number(count) for _, count in status.rows)
+
+        async def recording(connection: Connection, sql: str, *parameters: Parameter) -> Result:
+            if not self.on or not re.match(r"\(?(SELECT|INSERT|UPDATE|DELETE|REPLACE)\b", sql):
+                return await execute(connection, sql, *parameters)
+            own = await rows_read(connection)
+            before = await rows_read(connection)
+            try:
+                return await execute(connection, sql, *parameters)
+            finally:
+                with trio.CancelScope(shield=True):
+                    if connection.usable:
+                        read = await rows_read(connection) - before - (before - own)
+                        self.sent.append(Sent(sql, parameters, read))
+
+        monkeypatch.setattr(Connection, "execute", recording)
+
+
+@pytest.fixture
+async def sent(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
+    """What a store sends that is asked everything once; the database, with its statistics, is at ``mysql_url``."""
+    monkeypatch.setattr(mysql_lists, "FEW", explained.LOOK_AT)
+    monkeypatch.setattr(mysql_reads, "FEW_HELD", explained.LOOK_AT)
+    now = await explained.fill(mysql_url)
+    async with transactions_on(mysql_url) as transactions:
+        await transactions.run(fill_the_rest, within_s=20)
+    await trio.to_thread.run_sync(mysql_execute, mysql_url, "ANALYZE TABLE jobs, attempts, events, nodes, queues")
+    recorder = Recorder(monkeypatch)
+    async with open_mysql(mysql_url, asked_within_s=20, worked_within_s=20) as store:
+        asking = Asking(store, now)
+        recorder.on = True
+        await asking.everything()
+        recorder.on = False
+    assert explained.unasked(asking.asked) == set()
+    return recorder.sent
+
+
+async def fill_the_rest(tx: Transaction) -> None:
+    """Attempts of jobs that failed, and a log of events; two of its rows have no number yet."""
+    await tx.run(
+        "INSERT INTO attempts (job_id, fence, number, outcome) SELECT id, 1, 1, 'failed' FROM jobs WHERE state >= 5"
+    )
+    await tx.run(
+        "INSERT INTO events (seq, created_at, count, body) SELECT x.seq, 0, 1, REPEAT('x', 200) FROM "
+        "JSON_TABLE(%s, '$[*]' COLUMNS (seq BIGINT PATH '$')) AS x",
+        msgspec.json.encode([*range(1, 10_001), None, None]).decode(),
+    )
+    await tx.run("UPDATE feed_head SET seq = 10000")
+
+
+@asynccontextmanager
+async def explaining(url: str) -> AsyncIterator[Transaction]:
+    """Open a transaction, with the settings that the store has, whose EXPLAIN gives a table."""
+    async with transactions_on(url) as transactions, trio.open_nursery() as nursery:
+        opened = trio.Event()
+        done = trio.Event()
+        found: list[Transaction] = []
+
+        async def work(tx: Transaction) -> None:
+            if (await tx.run("SELECT VERSION() LIKE '%%MariaDB%%'")).rows == ((b"0",),):
+                await tx.run("SET explain_format = 'TRADITIONAL'")
+            found.append(tx)
+            opened.set()
+            await done.wait()
+
+        async def run() -> None:
+            await transactions.run(work, within_s=60)
+
+        nursery.start_soon(run)
+        await opened.wait()
+        yield found[0]
+        done.set()
+
+
+async def ways(tx: Transaction, sql: str, *parameters: Parameter) -> list[tuple[str | None, str | None, str | None]]:
+    """Return (table, way, index) of each table that grows and that ``sql`` reads; not of those it only inserts into."""
+    plan = []
+    for row in (await tx.run("EXPLAIN " + sql, *parameters)).rows:
+        cells = [None if cell is None else text(cell) for cell in row]
+        if len(cells) == 12:  # MySQL has a column more for partitions, and one for the share that passes
+            del cells[10], cells[3]
+        select, table, way, index = cells[1], cells[2], cells[3], cells[5]
+        if table in GROWING and not (sql.startswith("INSERT") and (select == "INSERT" or not index)):
+            plan.append((table, way, index))
+    return plan
+
+
+async def test_no_statement_scans_what_grows(mysql_url: str, sent: list[Sent]) -> None:
+    scans: list[str] = []
+    seen = 0
+    async with explaining(mysql_url) as tx:
+        for sql, parameters, _ in {(one.sql, one.parameters): one for one in sent}.values():
+            for way in await ways(tx, sql, *parameters):
+                seen += 1
+                fine = way[1] in GOOD_WAYS and way[2] is not None
+                if not fine and not (
+                    way == IN_ORDER_OF_A_LIST and sql.startswith((mysql_lists.NEWEST, mysql_lists.END))
+                ):
+                    scans.append(f"{way}: {sql[:300]}")
+    assert not scans, "\n".join(scans)
+    assert seen > 100
+
+
+async def test_no_statement_reads_more_than_its_limits_explain(sent: list[Sent]) -> None:
+    bounded = [one for one in sent if one.sql not in LOOKS_PAST_OTHERS]
+    many = [f"{one.read}: {one.sql[:300]}" for one in bounded if one.read > MOST_READ]
+    assert not many, "\n".join(many)
+
+
+async def test_each_statement_names_the_index_it_goes_by(sent: list[Sent]) -> None:
+    """What the optimizer chooses without being told depends on its statistics, on a bad day on old ones."""
+    unnamed = {one.sql for one in sent if UNNAMED.search(one.sql)} - NAMED_BY_KEY
+    assert not unnamed, "\n".join(unnamed)
+    hot = {mysql_claims.CLAIMABLE, mysql_claims.START, mysql_jobs.MOVE_JOBS, mysql_jobs.SUCCEED_JOBS, mysql_feed.NUMBER}
+    hot |= {mysql_jobs.SUCCEED_EACH, mysql_jobs.SHOW_PROGRESS, mysql_retention.DELETE_JOBS}
+    assert hot <= {one.sql for one in sent}

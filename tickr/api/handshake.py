@@ -1,0 +1,81 @@
+"""Every websocket handshake: refused by HTTP, or let in and handed to whoever serves its path. One object for each.
+
+A page of another site and an unknown host are refused by HTTP, and so is every other path. All else is told on the open
+websocket, by a last frame and a close code: of a refused handshake a browser says nothing to its page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
+from quart_trio.asgi import TrioASGIWebsocketConnection
+from werkzeug.datastructures import Headers
+
+from tickr.api import event_query, event_socket, incoming, job_stream
+from tickr.api.event_socket import SocketListener
+from tickr.api.job_stream import JobStream
+from tickr.api.problems import Fault, Problem
+from tickr.api.target import check_target
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
+
+PATHS = (event_socket.PATH, job_stream.PATH)
+
+
+class Handshake(TrioASGIWebsocketConnection):
+    """One handshake. In the place of Quart-Trio's class, of which it uses nothing."""
+
+    app: Edge
+
+    def __init__(self, app: Edge, scope: WebsocketScope) -> None:
+        self.app = app
+        self.scope = scope
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]])
+        try:
+            self._admit(headers)
+        except Problem as refusal:
+            await _refuse(send, refusal)
+            return
+        accept: Any = {"type": "websocket.accept", "subprotocol": None, "headers": []}
+        if self.scope["path"] == event_socket.PATH:
+            await send(accept)
+            await SocketListener(self.app, self.scope, headers, send).listen(receive)
+            return
+        stream = JobStream(self.app, self._reason_against(headers), send)
+        await send(accept | {"hearer": stream})
+        await stream.serve(receive)
+
+    def _admit(self, headers: Headers) -> None:
+        """Return if the websocket may be opened. Raises: Problem."""
+        check_target(self.scope)
+        self.app.guard.check_handshake(headers)
+        if self.scope["path"] not in PATHS:
+            detail = f"There is no websocket here but {' and '.join(PATHS)}; ask without Upgrade."
+            raise Problem(404, "not_found", detail)
+
+    def _reason_against(self, headers: Headers) -> Problem | None:
+        """Return why no job is taken from this client, to be told on the open websocket, or None."""
+        try:
+            self.app.guard.check_token(headers)
+        except Problem as refusal:
+            return refusal
+        names = event_query.arguments(self.scope["query_string"])
+        faults = [Fault(f"/{name}", "is not a parameter of this call") for name in names]
+        return incoming.bad_query(faults) if faults else None
+
+
+async def _refuse(send: Any, refusal: Problem) -> None:
+    body = refusal.body()
+    headers = {
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **refusal.headers,
+    }
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": raw})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,149 @@
+"""Lists of jobs from MySQL, newest first.
+
+A list without a filter walks the index ``jobs_newest`` from its end. With one by state or queue that few jobs can pass,
+their ids are taken from ``jobs_order``, and the jobs sorted. Otherwise the newest jobs are looked through, a window at
+a time, so many for a page and not more: a filter that fits nothing costs the same however many jobs are stored. Which
+index is said each time; the optimizer would rather read all that waits than the newest hundred. All SQL is static:
+conditions are chosen, never written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+from tickr.jobs import Job, State
+from tickr.store import rows
+from tickr.store.answers import Filter, Page, Place, page_of, place_of, window_sizes
+from tickr.store.contract import STATE_CODES
+from tickr.store.mysql_jobs import JOB_ROWS, ROWS_BY_IDS, of_row
+from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_values import Parameter, Result, number, raw
+
+Condition = tuple[str, tuple[Parameter, ...]]
+"""Static SQL with its values."""
+
+_READY = STATE_CODES[State.READY]
+
+FEW = 5_000
+"""How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
+
+MOST_RANGES = 20
+"""So many states of queues are looked at one by one; more are taken for many jobs."""
+
+NEWEST = JOB_ROWS + "FORCE INDEX (jobs_newest) WHERE TRUE"
+NEWEST_FIRST = " ORDER BY created_at DESC, id DESC LIMIT %s"
+# Single ranges: given lists of states and queues, MariaDB may prefer to read the whole index.
+IN_STATE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s LIMIT %s)"
+IN_QUEUE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s LIMIT %s)"
+AND = " UNION ALL "
+COUNT_FEW = "SELECT COUNT(*) FROM ({}) AS few"
+AMONG_FEW = (
+    "SELECT created_at, id FROM ({}) AS few STRAIGHT_JOIN jobs FORCE INDEX (PRIMARY) ON jobs.id = few_id WHERE TRUE"
+)
+"""Places alone: payloads need not be sorted with them."""
+END = "SELECT created_at, id FROM jobs FORCE INDEX (jobs_newest) WHERE TRUE"
+BEYOND = " LIMIT 1 OFFSET %s"
+
+OLDER = " AND created_at <= %s AND (created_at < %s OR id < %s)"
+SINCE = " AND created_at >= %s AND (created_at > %s OR id >= %s)"
+STATES = " AND state IN %s"
+TYPES = " AND type IN %s"
+QUEUES = " AND queue IN %s"
+NOT_YET_DUE = " AND (state <> 1 OR run_at > %s)"
+DUE_IF_READY = " AND (state <> 1 OR run_at <= %s)"
+LABEL = " AND JSON_CONTAINS(labels, %s)"
+LABEL_THERE = " AND JSON_CONTAINS(JSON_KEYS(labels), %s)"
+
+
+async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
+    """See ``Store.list_jobs``."""
+    older = _older(before)
+    if which.empty:
+        return page_of(await _found(tx, NEWEST, older, limit + 1), limit)
+    conditions = _conditions(which, tx.now)
+    if which.states or which.queues:
+        most = min(FEW, look_at)
+        few = _union(which, most + 1)
+        if few is not None and number((await tx.run(COUNT_FEW.format(few[0]), *few[1])).rows[0][0]) <= most:
+            return await _among(tx, few, [*conditions, *older], limit)
+    return await _walk(tx, conditions, limit, before, look_at)
+
+
+def _union(which: Filter, each: int) -> Condition | None:
+    """Return the ids of up to ``each`` jobs of every wanted state, or state and queue; None if these are too many."""
+    codes = _codes(which) or sorted(STATE_CODES.values())
+    ranges: list[tuple[str | int, ...]] = [(code, each) for code in codes]
+    if which.queues:
+        ranges = [(code, queue, each) for code in codes for queue in which.queues]
+    if len(ranges) > MOST_RANGES:
+        return None
+    return AND.join([IN_QUEUE if which.queues else IN_STATE] * len(ranges)), tuple(itertools.chain(*ranges))
+
+
+async def _among(tx: Transaction, few: Condition, conditions: Sequence[Condition], limit: int) -> Page:
+    """Return the newest of ``few`` that meet ``conditions``: first their places, then the jobs, if they still do."""
+    union, values = few
+    order = NEWEST_FIRST, (limit + 1,)
+    places = (await _run(tx, AMONG_FEW.format(union), [("", values), *conditions, order])).rows
+    keys = tuple(sorted(raw(key) for _, key in places[:limit]))
+    found = (await _run(tx, ROWS_BY_IDS, [("", (keys,)), *conditions])).rows if keys else ()
+    jobs = sorted(map(of_row, found), key=place_of, reverse=True)
+    if len(places) <= limit:
+        return Page(jobs, None)
+    created_at, key = places[limit - 1]
+    return Page(jobs, (number(created_at), rows.id_text(raw(key))))
+
+
+async def _walk(
+    tx: Transaction, conditions: Sequence[Condition], limit: int, before: Place | None, look_at: int
+) -> Page:
+    """Look through the newest jobs before ``before`` for those that meet ``conditions``."""
+    found: list[Job] = []
+    for size in window_sizes(limit, look_at):
+        older = _older(before)
+        ends = (await _run(tx, END, [*older, (" ORDER BY created_at DESC, id DESC", ()), (BEYOND, (size - 1,))])).rows
+        end = (number(ends[0][0]), raw(ends[0][1])) if ends else None
+        since: list[Condition] = [] if end is None else [(SINCE, (end[0], *end))]
+        found += await _found(tx, NEWEST, [*older, *since, *conditions], limit + 1 - len(found))
+        if len(found) > limit or end is None:
+            return page_of(found, limit)
+        before = end[0], rows.id_text(end[1])
+    return Page(found, before)
+
+
+async def _found(tx: Transaction, sql: str, conditions: Sequence[Condition], limit: int) -> list[Job]:
+    return [of_row(row) for row in (await _run(tx, sql, [*conditions, (NEWEST_FIRST, (limit,))])).rows]
+
+
+async def _run(tx: Transaction, sql: str, conditions: Sequence[Condition]) -> Result:
+    values = [value for _, of_condition in conditions for value in of_condition]
+    return await tx.run(sql + "".join(condition for condition, _ in conditions), *values)
+
+
+def _older(before: Place | None) -> list[Condition]:
+    return [] if before is None else [(OLDER, (before[0], before[0], rows.id_bytes(before[1])))]
+
+
+def _codes(which: Filter) -> list[int]:
+    """Return the states of ``which`` as they are stored."""
+    return sorted({_READY if state is State.SCHEDULED else STATE_CODES[state] for state in which.states})
+
+
+def _conditions(which: Filter, now: int) -> list[Condition]:
+    chosen: list[Condition] = []
+    if which.states:
+        chosen.append((STATES, (tuple(_codes(which)),)))
+    if which.queues:
+        chosen.append((QUEUES, (which.queues,)))
+    if (State.SCHEDULED in which.states) != (State.READY in which.states):
+        chosen.append((NOT_YET_DUE if State.SCHEDULED in which.states else DUE_IF_READY, (now,)))
+    if which.types:
+        chosen.append((TYPES, (which.types,)))
+    for name, value in which.labels:
+        if value is None:
+            chosen.append((LABEL_THERE, (json.dumps(name),)))
+        else:
+            chosen.append((LABEL, (json.dumps({name: value}),)))
+    return chosen
