@@ -228,8 +228,10 @@ async def test_one_whose_place_nobody_can_take_is_given_up_and_the_others_go_on(
 
 
 async def test_when_all_are_given_up_it_ends(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "if life > 2: refuse(2)\nserve()\nsys.exit(7)") as fleet:
-        pass
+    async with supervising(tmp_path, "if life > 2: refuse(2)\nserve()\nstay()") as fleet:
+        await fleet.until_announced()
+        for line in fleet.told("process.started"):
+            os.kill(line["pid"], signal.SIGKILL)
     assert fleet.verdict == Verdict(2, "no such luck")
     assert fleet.lives == 4
 

@@ -81,7 +81,7 @@ ACTIONS = "kill, raise, hang, sleep:<seconds>"
 FORMS = "name=action, name=action@3 or name=action@20%"
 
 _parts = re.compile(
-    r"([^=]+)=(?:(kill|raise|hang)|sleep:(\d+(?:\.\d+)?))(?:@(?:(\d+)|(\d+(?:\.\d+)?)%))?", re.ASCII
+    r"([^=]+)=(?:(kill|raise|hang)|sleep:(\d{1,6}(?:\.\d{1,6})?))(?:@(?:(\d{1,9})|(\d{1,3}(?:\.\d{1,9})?)%))?", re.ASCII
 ).fullmatch
 """Name, what to do, seconds to sleep, from which time on, in how many of a hundred."""
 

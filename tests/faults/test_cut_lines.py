@@ -128,12 +128,17 @@ def in_thread(call: Callable[..., object], *arguments: object) -> Act:
     return partial(trio.to_thread.run_sync, call, *arguments)
 
 
-def mysql_trials(server: MariaDB) -> list[Trial]:
+def mysql_trials(server: MariaDB, proxy: Proxy) -> list[Trial]:
     limit = server.limit_connections
+
+    async def fill() -> None:
+        await trio.to_thread.run_sync(limit, 0)
+        proxy.reset()  # whoever has a connection would not notice
+
     return [
         Trial("MySQL read-only", in_thread(server.read_only, True), in_thread(server.read_only, False), YES_OR_LATER),
         Trial("MySQL frozen", server.stop, server.cont, YES_OR_LATER),
-        Trial("MySQL full", in_thread(limit, 0), in_thread(limit, None), YES_OR_LATER),
+        Trial("MySQL full", fill, in_thread(limit, None), YES_OR_LATER),
     ]
 
 
@@ -158,7 +163,11 @@ TURNED_AWAY = (
 
 async def break_mysql(server: MariaDB, index: str, folder: Path) -> None:
     async with proxy_before(server.ordinary_url) as line:
-        trials = [*commit_trials(line), *line_trials("MySQL", line, when_away=YES_OR_LATER), *mysql_trials(server)]
+        trials = [
+            *commit_trials(line),
+            *line_trials("MySQL", line, when_away=YES_OR_LATER),
+            *mysql_trials(server, line),
+        ]
         said = await go_through(trials, store=line.url, truth=server.url, index=index, folder=folder)
     assert float(server.execute(TURNED_AWAY)[0][0]) >= 1
     assert "(1290)" in said

@@ -211,6 +211,15 @@ async def test_epoch_is_what_was_set_last(index: Index) -> None:
     assert await index.epoch() == "two@2"
 
 
+async def test_an_epoch_takes_the_place_of_a_certain_one_only(index: Index) -> None:
+    assert not await index.set_epoch("two", instead_of="one")
+    assert await index.epoch() is None
+    assert await index.set_epoch("one")
+    assert await index.set_epoch("two", instead_of="one")
+    assert not await index.set_epoch("three", instead_of="one")
+    assert await index.epoch() == "two"
+
+
 # -- waiting pops ---------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from trio.testing import MockClock
 
 from tests.stages.conftest import SECOND_US, Stage
 from tickr.errors import IndexUnavailable, StoreUnavailable
+from tickr.failpoints import armed
 from tickr.index.heap import open_heap
 from tickr.scheduler.audit import PERIOD_S, Audit
 
@@ -72,6 +73,22 @@ async def test_an_index_emptied_during_its_rebuild_is_rebuilt_again(
         start(stage, nursery)
         await trio.sleep(3 * PERIOD_S)  # virtual
         assert await stage.indexed() == (10, 0)
+
+
+async def test_an_index_emptied_at_the_very_end_of_its_rebuild_is_rebuilt_again(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    await stage.submit(2500, delay_us=3600 * SECOND_US)
+    async with open_heap() as second:
+
+        async def lose() -> None:
+            stage.index.port = second
+
+        with armed("rebuild.before_epoch", lose):
+            start(stage, nursery)
+            await trio.sleep(PERIOD_S / 2)  # virtual
+        await trio.sleep(PERIOD_S)  # virtual: one more look, which for missing entries alone would not do
+        assert await stage.indexed() == (0, 2500)
 
 
 async def test_outages_of_either_side_are_outlasted(

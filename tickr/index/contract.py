@@ -101,8 +101,13 @@ class Index(Protocol):
         """
         ...
 
-    async def set_epoch(self, epoch: str) -> None:
-        """Give the index its identity; done last in a rebuild."""
+    async def set_epoch(self, epoch: str, *, instead_of: str | None = None) -> bool:
+        """Give the index its identity; done last in a rebuild.
+
+        Args:
+          instead_of: if given, only if this is its identity just now: compare-and-set.
+        Returns: whether it has it.
+        """
         ...
 
     async def sizes(self) -> Sizes: ...

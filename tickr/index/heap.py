@@ -143,9 +143,12 @@ class HeapIndex:
         await trio.lowlevel.checkpoint()
         return self._epoch
 
-    async def set_epoch(self, epoch: str) -> None:
+    async def set_epoch(self, epoch: str, *, instead_of: str | None = None) -> bool:
         await trio.lowlevel.checkpoint()
+        if instead_of not in (None, self._epoch):
+            return False
         self._epoch = epoch
+        return True
 
     async def sizes(self) -> Sizes:
         await trio.lowlevel.checkpoint()

@@ -147,8 +147,9 @@ class RedisIndex:
         [epoch] = await self._link.send(("EVAL", GET_EPOCH, 1, self._epoch))
         return epoch.decode() if epoch is not None else None
 
-    async def set_epoch(self, epoch: str) -> None:
-        await self._link.send(("EVAL", SET_EPOCH, 1, self._epoch, epoch))
+    async def set_epoch(self, epoch: str, *, instead_of: str | None = None) -> bool:
+        [was_set] = await self._link.send(("EVAL", SET_EPOCH, 1, self._epoch, epoch, instead_of or ""))
+        return bool(was_set)
 
     async def sizes(self) -> Sizes:
         waiting, queues = await self._link.send(("ZCARD", self._waiting), ("SMEMBERS", self._queues))

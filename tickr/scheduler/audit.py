@@ -81,10 +81,9 @@ class Audit:
         await self._index.set_epoch(mark)
         await reach("rebuild.after_mark")
         count = await self._push_everything()
-        if await self._index.epoch() not in (mark, epoch):
-            return  # emptied while we were at it: the next look starts over
         await reach("rebuild.before_epoch")
-        await self._index.set_epoch(epoch)
+        if not await self._index.set_epoch(epoch, instead_of=mark):
+            return  # emptied while we were at it, or another was done first: the next look tells
         log.info("index.rebuilt", index=self._index.name, jobs=count)
 
     async def _push_everything(self) -> int:

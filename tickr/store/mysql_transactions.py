@@ -149,6 +149,8 @@ class Transactions:
       max_document_bytes: how long a single parameter may become.
     Attributes:
       on_events: called after each COMMIT that wrote events, and where one may have.
+      write_failed: the last change could not be made, as on a server that is read-only or full; set to False by the
+        next that could, or by whoever has shown otherwise.
     """
 
     def __init__(self, pool: Pool, clock: ServerClock, max_document_bytes: int) -> None:
@@ -156,6 +158,7 @@ class Transactions:
         self._clock = clock
         self._max_document_bytes = max_document_bytes
         self.on_events: Callable[[], None] = nobody_listens
+        self.write_failed = False
 
     async def run(
         self,
@@ -185,11 +188,16 @@ class Transactions:
         try:
             with course.time:
                 async with turns or nullcontext():
-                    return await self._repeat(partial(self._once, work, course, exact_now, atomic), course)
+                    value = await self._repeat(partial(self._once, work, course, exact_now, atomic), course)
+                    self.write_failed = self.write_failed and course.receipt is None
+                    return value
+            raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
+        except StoreUnavailable:
+            self.write_failed = self.write_failed or atomic
+            raise
         finally:
             if course.receipt is not None:
                 self.on_events()
-        raise StoreUnavailable("MySQL did not answer in time.", outcome_unknown=course.committing)
 
     async def _repeat(self, once: Callable[[], Awaitable[T]], course: _Course) -> T:
         for repeats in range(MAX_REPEATS + 1):

@@ -54,6 +54,7 @@ WRITES_WITHIN_S = 5.0
 
 _INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
 _RUNNING = STATE_CODES[State.RUNNING]
+_TRY_TO_WRITE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('last_try', ?)"
 
 
 @asynccontextmanager
@@ -100,7 +101,7 @@ class SqliteStore:
         if self._file.writing_s > WRITES_WITHIN_S:
             raise StoreUnavailable(f"{self._file.path}: a write does not end.", reason="a write does not end")
         if self._file.last_write_failed:
-            await self._file.write(lambda db: db.execute("UPDATE meta SET value = value"))
+            await self._file.write(lambda db: db.execute(_TRY_TO_WRITE, (str(self._clock()),)))
         await self._file.read(lambda db: db.execute("SELECT 1 FROM meta LIMIT 1").fetchone())
         if not self._file.same_file():
             raise StoreUnavailable(f"{self._file.path} has been moved or deleted under the running program.")

@@ -127,6 +127,7 @@ class SqliteFile:
             raise StoreUnavailable(f"{self.path} has been closed.")
         db = self._writer
         self._write_began = time.monotonic()
+        before = db.total_changes
         try:
             with in_our_words(self.path):
                 db.execute("BEGIN IMMEDIATE")
@@ -135,7 +136,8 @@ class SqliteFile:
             with in_our_words(self.path, committing=True):
                 db.execute("COMMIT")
             reach_in_thread("store.after_commit")
-            self.last_write_failed = False
+            # One that found nothing to change has not shown that it could have.
+            self.last_write_failed = self.last_write_failed and db.total_changes == before
         except StoreUnavailable:
             self.last_write_failed = True
             raise
