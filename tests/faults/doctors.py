@@ -216,12 +216,12 @@ def both(*doctors: Doctor) -> Doctor:
     return doctor
 
 
-def mysql_away(from_s: float, to_s: float) -> Doctor:
-    """MySQL is away for a time, in seconds after the first fault on a node."""
+def mysql_away(from_s: float, to_s: float, *, kind: str = "kill") -> Doctor:
+    """MySQL has a fault for a time, in seconds after the first fault on a node."""
 
     def doctor(h: History) -> History:
         began = h.faults[0].began
-        away = Fault("kill", "mysql", began + round(from_s * S), began + round(to_s * S))
+        away = Fault(kind, "mysql", began + round(from_s * S), began + round(to_s * S))
         return replace(h, faults=[*h.faults, away])
 
     return doctor

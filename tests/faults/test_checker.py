@@ -200,6 +200,8 @@ def test_recovery_counts_from_the_return_of_mysql() -> None:
     assert verdict.table.backend_faults == 1
     # Back for longer than anybody may wait:
     assert check(both(later_by(KILLED, 3, 20 * S), mysql_away(2, 12))(good())).broken == {"I9"}
+    # Or never away, only a connection cut:
+    assert check(both(late, mysql_away(2, 12, kind="cut"))(good())).broken == {"I9"}
     # Or gone only when it was too late already:
     assert check(both(late, mysql_away(27, 29))(good())).broken == {"I9"}
 

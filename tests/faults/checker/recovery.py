@@ -6,7 +6,7 @@ until the next ``start`` mark, or the next claim if that came to nothing too (wh
 was lost twice is a suspect and may wait for another one, so for it the wait ends when it is taken back.
 
 While MySQL is away nobody can take anything back, and after that every node has a whole lease to tell that it lives. So
-a fault of MySQL in between starts the count anew at its end.
+an outage of MySQL in between starts the count anew at its end; a cut or a slow line is none.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ SLACK_US = 1_000_000
 SUSPECT_LOSSES = 2
 """Nodes lost under a job, from which on the next start is no longer promised within so many seconds."""
 DEADLY = ("kill", "failpoint")
+PASSING = ("cut", "delay")
+"""Faults of the line to MySQL that a node must get over by itself at once."""
 
 
 def deaths_of(faults: Iterable[Fault], suicides: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
@@ -55,7 +57,9 @@ class Recovery:
         for fault in faults:
             if fault.pid is not None and fault.kind == "freeze":
                 self._freezes[fault.pid].append(fault)
-        outages = sorted((fault.began, fault.ended) for fault in faults if fault.part == "mysql")
+        outages = sorted(
+            (fault.began, fault.ended) for fault in faults if fault.part == "mysql" and fault.kind not in PASSING
+        )
         self._outages_began = [began for began, _ in outages]
         self._outages_over = list(accumulate((ended for _, ended in outages), max))
         self._pids: dict[str, int] = {}
@@ -86,8 +90,11 @@ class Recovery:
             if losses >= SUSPECT_LOSSES:
                 again = claim.end.at
             waited_s = (again - max(struck_at, min(self._mysql_back(again), again))) / 1_000_000
+            if not self._promised(pid, struck_at):
+                verdict.table.longest_unwatched_s = max(verdict.table.longest_unwatched_s, waited_s)
+                continue
             verdict.table.longest_recovery_s = max(verdict.table.longest_recovery_s, waited_s)
-            if waited_s > self.bound_s and self._promised(pid, struck_at):
+            if waited_s > self.bound_s:
                 verdict.add("I9", job, f"started again {waited_s:.1f} s after process {pid} was struck")
 
     def _struck(self, pid: int, claim: Claim) -> int | None:

@@ -29,6 +29,7 @@ class Table(msgspec.Struct):
       lost: acknowledged and not stored.
       early: attempts begun before their time; ``stuck``: jobs not final; ``double_starts``: of one claim.
       longest_recovery_s: from a node's death to the next start of what it ran; see ``recovery.py``.
+      longest_unwatched_s: the same where nobody lived to notice it in time, so that nothing is promised.
     """
 
     submitted: int = 0
@@ -48,6 +49,7 @@ class Table(msgspec.Struct):
     early: int = 0
     stuck: int = 0
     longest_recovery_s: float = 0.0
+    longest_unwatched_s: float = 0.0
     double_starts: int = 0
 
 
