@@ -89,11 +89,16 @@ class Transaction:
 
 
 class ServerClock:
-    """The server's clock as seen from here."""
+    """The server's clock as seen from here.
+
+    The server looked at its own clock at some moment between question and answer. The estimate is moved only when it
+    would not fit in there, and no further than it must: so it does not go to and fro with each answer's delay.
+    """
 
     def __init__(self, replacement: Clock | None) -> None:
         self._replacement = replacement
         self._offset_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self._has_heard = False
 
     def now_us(self) -> int:
         return self._replacement() if self._replacement else time.monotonic_ns() // 1000 + self._offset_us
@@ -104,22 +109,20 @@ class ServerClock:
         return self._replacement is not None
 
     async def ask(self, connection: Connection) -> int:
-        """Return the server's time in microseconds, and set this clock by it."""
+        """Return the store's time in microseconds UTC, as the server tells it, and set this clock by it."""
         before = time.monotonic_ns()
         ((cell,),) = (await connection.execute(BEGIN)).rows
-        told = number(cell)
-        self._offset_us = told - (before + time.monotonic_ns()) // 2000
-        return self._replacement() if self._replacement else told
+        return self.told(number(cell), before)
 
     def told(self, told_us: int, before_ns: int) -> int:
-        """Take the server's time from an answer that also took work; return the store's, microseconds UTC.
+        """Take the server's time from an answer, which may have taken work; return the store's, microseconds UTC.
 
         Args:
-          before_ns: our monotonic clock before the statement was sent. The server looked at its own between that and
-            now: this clock is moved only if it would not fit in there.
+          before_ns: our monotonic clock before the statement was sent.
         """
         most, least = told_us - before_ns // 1000, told_us - time.monotonic_ns() // 1000
-        self._offset_us = min(max(self._offset_us, least), most)
+        self._offset_us = min(max(self._offset_us, least), most) if self._has_heard else (least + most) // 2
+        self._has_heard = True
         return self._replacement() if self._replacement else told_us
 
 
