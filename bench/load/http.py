@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from bench.load.address import Address
+from bench.stage.remote import orders
 
 MAX_CONNECTIONS = 256
 """Of an open loop, which opens one more whenever all are at work."""
@@ -216,12 +217,6 @@ def requests(address: Address, order: Order) -> Callable[[], bytes]:
 
 def submit(pipe: Connection, address: Address) -> None:
     """The process: carry out each ``Order`` on ``pipe``, or each ``(Order, Address)``, and send its ``Answers``."""
-    while True:
-        try:
-            order = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if order == "stop":
-            return
+    for order in orders(pipe):
         order, at = order if isinstance(order, tuple) else (order, address)
         pipe.send(Load(at, order).run())

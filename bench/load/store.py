@@ -16,6 +16,7 @@ from typing import Any
 import trio
 import uuid_utils
 
+from bench.stage.remote import orders
 from tickr.announce import Announcer
 from tickr.bell import open_bell
 from tickr.index.contract import Index
@@ -54,13 +55,7 @@ class Filled:
 
 def fill(pipe: Connection) -> None:
     """The process: for each ``(store, index, Fill)`` on ``pipe`` put the jobs there and send a ``Filled``."""
-    while True:
-        try:
-            order = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if order == "stop":
-            return
+    for order in orders(pipe):
         pipe.send(trio.run(partial(_fill, *order)))
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from bench.load.address import Address
 from bench.load.http import ANSWER_WITHIN_S, Answers
+from bench.stage.remote import orders
 from tests.websocket_frames import CLOSE, NO_MASK, PING, PONG, TEXT, FrameReader, to_send, upgrade
 
 
@@ -149,11 +150,5 @@ def frame(payload: bytes) -> bytes:
 
 def stream(pipe: Connection, address: Address) -> None:
     """The process: carry out each ``StreamOrder`` on ``pipe`` and send its ``Answers``."""
-    while True:
-        try:
-            order = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if order == "stop":
-            return
+    for order in orders(pipe):
         pipe.send(StreamLoad(address, order).run())

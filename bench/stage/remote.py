@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
 ANSWER_WITHIN_S = 120.0
 LOOK_S = 1.0
 """Pause between two looks whether an answer can still come."""
+
+
+def orders(pipe: Connection) -> Iterator[Any]:
+    """Yield what a process is told over ``pipe`` to do, until ``"stop"`` or until nobody is there any more."""
+    while True:
+        try:
+            order = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if order == "stop":
+            return
+        yield order
 
 
 class Remote:

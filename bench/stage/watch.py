@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import trio
 
 from bench.load.address import Address
+from bench.stage.remote import orders
 from tickr.store.mysql_address import parse
 from tickr.store.mysql_driver import Connection as Mysql
 
@@ -71,13 +72,7 @@ Ask = Callable[[str], Awaitable[tuple[int, ...]]]
 
 def watch(pipe: Connection, store_url: str) -> None:
     """The process: for each ``Watch`` on ``pipe`` send its ``Ended``, with fewer ``succeeded`` if not all made it."""
-    while True:
-        try:
-            order = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if order == "stop":
-            return
+    for order in orders(pipe):
         pipe.send(trio.run(partial(_watch, pipe, store_url, order)))
 
 
