@@ -98,7 +98,7 @@ async def measure(count: int, slots: int) -> dict[str, float]:
     """Return microseconds of wall time (``wall_us``) and of processor time (``cpu_us``) for each attempt."""
     waiting = [claimed(number) for number in range(count)]
     counter = Counter()
-    pool = Pool(jobs, counter, node="bench", slots=slots, max_result_bytes=1_000_000)
+    pool = Pool(jobs, counter, slots=slots, max_result_bytes=1_000_000)
     async with trio.open_nursery() as tasks:
         wall, busy = time.perf_counter(), time.process_time()
         async with trio.open_nursery() as nursery:

@@ -27,15 +27,24 @@ GUARD = 'read -r _; kill -9 "$1" 2>/dev/null; sleep 0.2; rm -rf "$2"'
 # Below the ports that the kernel hands to outgoing connections (from 32768), so that a server that was killed finds its
 # port still free when it starts again.
 PORTS = range(20_000, 32_000)
+_held: list[socket.socket] = []
+"""What tells the other test processes that a port is this one's; to its end, as its servers come and go."""
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
+    """Return a TCP port on 127.0.0.1 that nobody listens on, and that no other call in any test process returns.
+
+    A name among the abstract UNIX sockets holds it, which the kernel gives back when this process ends.
+    """
+    for port in random.sample(PORTS, 1_000):
+        holds = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            holds.bind(f"\0tickr-test-port-{port}")
             probe.bind(("127.0.0.1", port))
+            _held.append(holds)
             return port
-    raise RuntimeError("no free port on 127.0.0.1 among 100 tried")
+        holds.close()
+    raise RuntimeError("no free port on 127.0.0.1 among 1000 tried")
 
 
 class NotReady(Exception):

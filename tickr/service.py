@@ -277,7 +277,7 @@ class _Node:
         await forget_dead_neighbours(ports.store)
         lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
         await lease.register()
-        worker = self._worker(ports, lease) if "worker" in self.config.roles else None
+        worker = self._worker(ports) if "worker" in self.config.roles else None
         async with trio.open_nursery() as leasing:
             leasing.start_soon(self._keep_lease, lease, worker)
             async with trio.open_nursery() as working:
@@ -291,7 +291,7 @@ class _Node:
                         taking.start_soon(intake.run)
                         async with trio.open_nursery() as telling:
                             telling.start_soon(feed.run)
-                            context = self._context(ports, intake, feed, lease)
+                            context = self._context(ports, intake, feed)
                             await self._take_requests(context, lease, worker, sock, started)
                             telling.cancel_scope.cancel()
                         intake.close()
@@ -353,26 +353,24 @@ class _Node:
             if worker:
                 worker.stop_claiming()
 
-    def _context(self, ports: _Ports, intake: Intake, feed: Feed, lease: Lease) -> Context:
+    def _context(self, ports: _Ports, intake: Intake, feed: Feed) -> Context:
         return Context(
             intake=intake,
             store=ports.store,
             index=ports.index,
             feed=feed,
             config=self.config,
-            node_id=lease.node_id,
             stopping=self.stop.draining,
             defaults=self._jobs.get,
         )
 
-    def _worker(self, ports: _Ports, lease: Lease) -> Worker:
+    def _worker(self, ports: _Ports) -> Worker:
         return Worker(
             self._jobs,
             ports.store,
             ports.index,
             ports.bell,
             ports.announcer,
-            node=lease.node_id,
             slots=self.config.workers,
             max_result_bytes=self.config.max_result,
             lease_s=self.config.lease,

@@ -116,7 +116,6 @@ async def open_site(
         index=index,
         feed=feed,
         config=Config(**settings),
-        node_id="0197a2c4-0000-7000-8000-000000000000",
         stopping=trio.Event(),
         defaults=defaults,
     )

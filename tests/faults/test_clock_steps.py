@@ -29,7 +29,8 @@ from tickr.scheduler.promote import LONGEST_SLEEP_S
 pytestmark = pytest.mark.slow
 
 HOUR_S = 3600
-LEASE_S = 4.0
+LEASE_S = 9.0
+"""Long enough that nobody loses it on a machine busy with other tests, where a COMMIT may take seconds."""
 RENEWALS = 3
 """After so many renewals by everybody a whole lease has gone by."""
 GOES_ON_WITHIN_S = LONGEST_SLEEP_S + 3.0
@@ -93,7 +94,7 @@ class Watch:
             await self.rows("SELECT HEX(id), run_at, started_at FROM jobs WHERE started_at > 0 AND started_at < run_at")
             == []
         )
-        assert await self.rows("SELECT HEX(id), fence, crashes FROM jobs WHERE fence > 1 OR crashes > 0") == []
+        assert await self.rows("SELECT HEX(id), attempt, crashes FROM jobs WHERE attempt > 1 OR crashes > 0") == []
 
 
 async def set_the_databases_clock(server: SteppedMariaDB) -> None:

@@ -114,7 +114,10 @@ async def until_it_works_on(on: Fleet, node: TickrProcess) -> None:
     async def runs_jobs() -> bool:
         job_id = await on.submit("slow", at=node, seconds=0.1)
         await on.marked([job_id], "done")
-        return (await on.get(job_id, at=node))["node"] == new
+        if (await on.get(job_id, at=node))["node"] != new:
+            return False
+        assert [line["node"] for line in said(node, "job.started") if line["job"] == job_id] == [new]
+        return True
 
     await eventually(runs_jobs)
 

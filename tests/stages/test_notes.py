@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.stages.conftest import NODE, SECOND_US, START_US, Stage
+from tests.stages.conftest import SECOND_US, START_US, Stage
 from tests.waiting import eventually
 from tests.worker.attempts import claimed
 from tickr import events
@@ -39,7 +39,7 @@ class Node:
         jobs = Jobs()
         jobs.handler("noop")(handler)
         self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=SLOTS)
-        self.pool = Pool(jobs, self.outcomes, node=NODE, slots=SLOTS, max_result_bytes=100)
+        self.pool = Pool(jobs, self.outcomes, slots=SLOTS, max_result_bytes=100)
 
     async def start(self, nursery: trio.Nursery, jobs: int = 1) -> list[Job]:
         nursery.start_soon(self.outcomes.run)

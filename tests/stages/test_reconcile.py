@@ -27,7 +27,7 @@ class Node:
             await trio.sleep_forever()
 
         self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
-        self.pool = Pool(jobs, self.outcomes, node=NODE, slots=10, max_result_bytes=100)
+        self.pool = Pool(jobs, self.outcomes, slots=10, max_result_bytes=100)
         self.reconciler = Reconciler(stage.store, stage.bell, self.pool, self.outcomes)
 
     async def start(self, nursery: trio.Nursery) -> None:

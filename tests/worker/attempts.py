@@ -76,8 +76,9 @@ class Bench:
 async def running_pool(jobs: Jobs, *, slots: int = 2, **options: Any) -> AsyncIterator[Bench]:
     """A pool in the right nurseries. Leaving the block closes it and waits until what runs has ended, zombies too."""
     outcomes = Outcomes()
-    options = {"node": "node-1", "max_result_bytes": 1_000, "chance": lambda: 0.5, **options}
+    options = {"max_result_bytes": 1_000, "chance": lambda: 0.5, **options}
     pool = Pool(jobs, outcomes, slots=slots, **options)
+    pool.work_as("node-1")
     async with trio.open_nursery() as tasks, trio.open_nursery() as nursery:
         nursery.start_soon(pool.run, tasks)
         yield Bench(pool, outcomes, tasks)

@@ -143,7 +143,7 @@ async def test_end_of_run_stops_everything(autojump_clock: trio.testing.MockCloc
     jobs = Jobs()
     jobs.handler("t")(trio.sleep_forever)
     outcomes = Outcomes()
-    pool = Pool(jobs, outcomes, node="n", slots=2, max_result_bytes=1_000)
+    pool = Pool(jobs, outcomes, slots=2, max_result_bytes=1_000)
     async with trio.open_nursery() as tasks:
         with trio.move_on_after(1):
             pool.start([claimed("t")])

@@ -41,7 +41,6 @@ class Context:
     Attributes:
       defaults: gives the defaults of a job type, or None for a type this node has no handler for. Pure and quick: it is
         asked for every submission.
-      node_id: id of this node.
       stopping: set by the service, before the listener closes, once this node is on its way down.
     """
 
@@ -50,6 +49,5 @@ class Context:
     index: Index
     feed: Feed
     config: Config
-    node_id: str
     stopping: trio.Event
     defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None

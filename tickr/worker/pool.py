@@ -89,7 +89,6 @@ class Pool:
         jobs: Jobs,
         outcomes: Sink,
         *,
-        node: str,
         slots: int,
         max_result_bytes: int,
         unresponsive_after_s: float = 5.0,
@@ -105,7 +104,6 @@ class Pool:
             on_thread_ended=self._thread_ended,
         )
         self._conditions = Conditions(
-            node=node,
             max_result_bytes=max_result_bytes,
             patience_s=unresponsive_after_s,
             elsewhere=self._elsewhere,
@@ -121,6 +119,10 @@ class Pool:
         self._freed = trio.Event()
         self._ended = trio.Event()
         self._closed = False
+
+    def work_as(self, node: str) -> None:
+        """See ``Conditions.work_as``."""
+        self._conditions.work_as(node)
 
     # -- for the claim loop --------------------------------------------------------------------------------------
 

@@ -41,14 +41,18 @@ class Conditions:
     """
 
     def __init__(
-        self, *, node: str, max_result_bytes: int, patience_s: float, elsewhere: Elsewhere, chance: Callable[[], float]
+        self, *, max_result_bytes: int, patience_s: float, elsewhere: Elsewhere, chance: Callable[[], float]
     ) -> None:
         self.max_result_bytes = max_result_bytes
         self.patience_s = patience_s
         self.elsewhere = elsewhere
         self.chance = chance
-        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tickr.worker").bind(node=node)
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tickr.worker")
         self.informs = self.log.is_enabled_for(logging.INFO)
+
+    def work_as(self, node: str) -> None:
+        """Let the log name this node so from now on: it gets a new id whenever it registers anew."""
+        self.log = self.log.bind(node=node)
 
 
 async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions) -> Outcome:

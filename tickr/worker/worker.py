@@ -62,7 +62,6 @@ class Worker:
         bell: Bell,
         announcer: Announcer,
         *,
-        node: str,
         slots: int,
         max_result_bytes: int,
         lease_s: float,
@@ -72,7 +71,6 @@ class Worker:
         self._pool = Pool(
             jobs,
             self._outcomes,
-            node=node,
             slots=slots,
             max_result_bytes=max_result_bytes,
             unresponsive_after_s=PATIENCE_S,
@@ -114,6 +112,7 @@ class Worker:
     async def claim(self, node: str) -> None:
         """Claim jobs for ``node`` until ``stop_claiming``; see ``Claimer.run``."""
         self._claims_ended = trio.Event()
+        self._pool.work_as(node)
         try:
             await self._claimer.run(node)
         finally:
