@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := tickr tests bench
 # Tests run in so many processes: most of them wait for servers most of the time.
-WORKERS := 3
+WORKERS := 4
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"
@@ -19,7 +19,7 @@ run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (mor
 
 test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
 	echo "all tests, side by side …"
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
 	$(if $(ARGS),,echo "three minutes of kills and faults …" && $(PY) -m pytest -m soak)
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers

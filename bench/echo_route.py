@@ -26,7 +26,7 @@ from quart_trio import QuartTrio
 from tickr.api.listener import Audience
 from tickr.api.protocol import Links
 from tickr.api.server import listen, serve_http
-from tickr.service import calm_collector
+from tickr.own_process import calm_collector
 
 GRACE_S = 1.0
 

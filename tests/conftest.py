@@ -6,15 +6,19 @@ with ``CI=true`` in the environment they fail it, so that a green run never mean
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import shutil
 import signal
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
+import httpcore2
 import pytest
 
 from tests.browser import Chromium
@@ -32,6 +36,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background; the children would inherit it, and Ctrl-C mean nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Every client that a test opens would read all the system's certificates anew: 18 ms each, and none is ever asked for.
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
+
 SLOW_FIXTURES = {
     "mysql_server_url",
     "mysql_url",
@@ -43,10 +50,54 @@ SLOW_FIXTURES = {
 }
 
 
+WAITING = (
+    "features/test_13_disconnects.py",  # by itself it takes longest, and a processor, and there is a limit to its time
+    "faults/test_mysql_outage.py",
+    "features/test_04_event_driven.py",
+    "features/test_07_failure_handling.py",
+    "faults/test_clock_steps.py",
+    "store/test_mysql_transactions.py",
+    "features/test_15_retention.py",
+    "cli/test_demo.py",
+    "test_servers.py",
+    "cli/test_logs.py",
+    "api/test_events_rude.py",
+    "index/test_redis_faults.py",
+)
+WORKING = (
+    "faults/test_kill_points.py",
+    "features/test_12_durable_state.py",
+    "docs/test_examples.py",
+    "faults/test_hand_over.py",
+    "simulation/test_seeds.py",
+    "client/test_killed_server.py",
+    "features/test_13_event_feed.py",
+    "features/test_rude_handlers.py",
+    "features/test_03_delayed_jobs.py",
+    "faults/test_lost_nodes.py",
+    "faults/test_hanging_points.py",
+    "faults/test_redis_faults.py",
+    "faults/test_slow_clients.py",
+    "faults/test_cut_lines.py",
+    "store/test_contract_cuts.py",
+    "docs/test_feed_clients.py",
+    "bench/test_commands.py",
+)
+LONGEST_FIRST = (*WAITING, *WORKING)
+"""Files of 15 s and more, below tests/: begun late, one of them alone would keep the other processes waiting. While the
+first runs, the others mostly wait, which leaves it the processor."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what thousands of tests were made of is not looked through again and again while they run
 
 
 def do_without(missing: str) -> NoReturn:

@@ -28,7 +28,7 @@ LAYERS = (
     "intake | scheduler | worker | lease",
     "feed | announce",
     "store | index | bell",
-    "batching | redis_link | failpoints",
+    "batching | redis_link | failpoints | own_process",
     "errors | config | jobs | events | retry | values | instants | encoding",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import redis
+import trio
+from trio.testing import MockClock
 from trio_mysql import err
 
 from tests.children import NotReady
+from tests.conftest import LONGEST_FIRST
 from tests.servers import MariaDB, Redis, mysql_execute
 from tests.waiting import eventually
 from tickr.store.mysql_address import parse
@@ -158,6 +162,24 @@ def test_servers_end_with_a_test_run_that_is_shot(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
+# -- how facts are waited for -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("took_s", "from_one_to_the_next_s"), [(0.0, 0.02), (0.1, 0.3), (1.0, 1.25)])
+async def test_a_look_that_takes_long_comes_seldom(
+    took_s: float, from_one_to_the_next_s: float, autojump_clock: MockClock
+) -> None:
+    begun: list[float] = []
+
+    async def look() -> bool:
+        begun.append(trio.current_time())
+        await trio.sleep(took_s)  # virtual
+        return len(begun) == 3
+
+    await eventually(look)
+    assert [later - earlier for earlier, later in pairwise(begun)] == pytest.approx([from_one_to_the_next_s] * 2)
+
+
 # -- what conftest.py promises ----------------------------------------------------------------------------------------
 
 LITTER = """
@@ -207,6 +229,13 @@ def test_missing_servers_skip_here_and_fail_in_ci(tmp_path: Path) -> None:
     code, output = run_pytest(tmp_path, ASKING, CI="true", **nowhere)
     assert code == 1
     assert "1 passed, 2 errors" in output
+
+
+def test_the_longest_files_are_there_and_come_first(request: pytest.FixtureRequest) -> None:
+    paths = [str(item.path.relative_to(Path(__file__).parent)) for item in request.session.items]
+    assert all((Path(__file__).parent / name).is_file() for name in LONGEST_FIRST)
+    found = [name for name in dict.fromkeys(paths) if name in LONGEST_FIRST]
+    assert list(dict.fromkeys(paths))[: len(found)] == [name for name in LONGEST_FIRST if name in found]
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ import trio
 
 Found = TypeVar("Found")
 PAUSE_S = 0.02
+LONGEST_PAUSE_S = 0.25
+"""Between two looks that take long themselves, in seconds."""
 
 
 async def eventually(look: Callable[[], Awaitable[Found | None]], *, within_s: float = 10) -> Found:
@@ -18,10 +20,13 @@ async def eventually(look: Callable[[], Awaitable[Found | None]], *, within_s: f
     """
     with trio.fail_after(within_s):
         while True:
+            began = trio.current_time()
             found = await look()
             if found is not None and found is not False:
                 return found
-            await trio.sleep(PAUSE_S)
+            # Looks that cost much come seldom, or they would keep those busy that are waited for.
+            took_s = trio.current_time() - began
+            await trio.sleep(min(max(PAUSE_S, 2 * took_s), LONGEST_PAUSE_S))
 
 
 def happens(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:

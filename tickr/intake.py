@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import structlog
 import trio
 
+from tickr import jobs
 from tickr.announce import Announcer
 from tickr.batching import Batcher, Ticket, TooLate
 from tickr.bell import Bell, Ring
@@ -24,7 +27,7 @@ from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.jobs import Entry, Job, NewJob, State
 from tickr.store.changes import same_content
-from tickr.store.contract import MAX_BATCH, Store
+from tickr.store.contract import MAX_BATCH, Start, Store
 
 MAX_WAITING = 10_000
 """Submissions that may wait for their transaction, in jobs; beyond it they are refused as ``Overloaded``."""
@@ -40,10 +43,29 @@ Stored = tuple[Job, bool]
 log = structlog.get_logger("tickr.intake")
 
 
-class Intake:
-    """Takes changes from outside. ``run`` must be running for ``submit`` to be answered."""
+class Starter(Protocol):
+    """Starts jobs in the transaction that stores them; ``Direct`` in ``worker/direct.py``."""
 
-    def __init__(self, store: Store, index: Index, bell: Bell, announcer: Announcer) -> None:
+    def offer(self, new: Sequence[NewJob]) -> AbstractContextManager[Start | None]:
+        """Return which of ``new`` may start with the transaction that stores them, which is the block."""
+        ...
+
+    def begin(self, start: Start, jobs: Sequence[Job]) -> None:
+        """Run ``jobs``, which have been stored as started; called in the block."""
+        ...
+
+
+class Intake:
+    """Takes changes from outside. ``run`` must be running for ``submit`` to be answered.
+
+    Args:
+      starter: None where no jobs run.
+    """
+
+    def __init__(
+        self, store: Store, index: Index, bell: Bell, announcer: Announcer, starter: Starter | None = None
+    ) -> None:
+        self._starter = starter
         self._store = store
         self._index = index
         self._bell = bell
@@ -148,28 +170,25 @@ class Intake:
         await self._announcer.announce([job.entry()], at=job.run_at)
         return job
 
-    async def _store_and_tell(self, new: Sequence[NewJob]) -> list[Stored]:
-        await reach("intake.before_store")
-        answers = await self._store.insert(new)
-        await self._tell(answers)
-        return answers
-
     async def _store_whole(self, batches: Sequence[Sequence[NewJob]]) -> list[list[Stored]]:
         (new,) = batches
-        await reach("intake.before_store")
-        answers = await self._store.insert(new, whole=True)
-        await self._tell(answers)
-        return [answers]
+        return [await self._store_and_tell(new, whole=True)]
 
-    async def _tell(self, answers: Sequence[Stored]) -> None:
-        await reach("intake.after_commit")
-        jobs = [job for job, created in answers if created]
-        if log.is_enabled_for(logging.INFO):
-            for job in jobs:
-                log.info("job.created", job=job.id, type=job.type, queue=job.queue)
-        if jobs:
-            await self._announcer.announce([job.entry() for job in jobs], at=jobs[0].created_at)
+    async def _store_and_tell(self, new: Sequence[NewJob], *, whole: bool = False) -> list[Stored]:
+        await reach("intake.before_store")
+        with self._starter.offer(new) if self._starter else nullcontext() as start:
+            answers = await self._store.insert(new, whole=whole, start=start)
+            await reach("intake.after_commit")
+            made = [job for job, created in answers if created]
+            if log.is_enabled_for(logging.INFO):
+                for job in made:
+                    log.info("job.created", job=job.id, type=job.type, queue=job.queue)
+            if self._starter and start:
+                self._starter.begin(start, [job for job in made if job.state is State.RUNNING])
+        waiting = [job.entry() for job in made if job.state is not State.RUNNING]
+        await self._announcer.announce(waiting, at=made[0].created_at if made else 0)
         await reach("intake.after_announce")
+        return [_as_created(one, *answer) for one, answer in zip(new, answers, strict=True)] if start else answers
 
     async def _forget(self, entry: Entry) -> None:
         # A cancelled job left in the index would only be a stale hint, so a failure here costs nothing.
@@ -178,6 +197,11 @@ class Intake:
                 await self._index.remove([entry])
             except IndexUnavailable:
                 return
+
+
+def _as_created(new: NewJob, job: Job, created: bool) -> Stored:
+    """Return what to answer: the job as it was created, whether or not it has started with that very transaction."""
+    return (jobs.created(new, job.created_at) if created else job), created
 
 
 def _told(new: Sequence[NewJob], answers: Sequence[Stored | Exception]) -> list[Stored | Exception]:

@@ -18,13 +18,9 @@ Every wait after that has a deadline of its own.
 from __future__ import annotations
 
 import contextlib
-import gc
-import logging
 import os
-import signal
 import socket
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -49,6 +45,7 @@ from tickr.index.contract import Index
 from tickr.index.open import open_index
 from tickr.intake import Intake
 from tickr.lease import Lease, describe_process, forget_dead_neighbours
+from tickr.own_process import calm_collector, end_now, ending_within, stop_on_signals, take_signals
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.promote import promote
 from tickr.scheduler.reap import Reaper
@@ -134,9 +131,10 @@ async def run_until_signalled(
     """
     node = _Node(config, jobs, owns_process=True, sock=supervisor.sock if supervisor else None)
     calm_collector()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with take_signals(to_the_end=supervisor is not None) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signals, signals, node, node.stop.drain if supervisor else node.stop.ask)
+            stop = node.stop.drain if supervisor else node.stop.ask
+            nursery.start_soon(partial(stop_on_signals, signals, stop, grace_s=config.grace))
             if supervisor:
                 nursery.start_soon(supervisor.obey, node.stop)
             ended = await outcome.acapture(node.live, _Announced(announce))
@@ -144,45 +142,11 @@ async def run_until_signalled(
     _unwrap(ended)
 
 
-def calm_collector() -> None:
-    """Have Python's garbage collector look at what comes and goes, not at the program itself again and again.
-
-    For a process of one's own. At 500 jobs/s the defaults took 7 % of the processor and made pauses of 100 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
-
-
-@contextlib.contextmanager
-def _ending_within(seconds: float, error: BaseException) -> Iterator[None]:
-    """End the process with exit code 1 if the block takes longer: from another thread, as it may wait for ever."""
-
-    def end() -> None:
-        log.error("node.failed", error=str(error), exc_info=error)
-        logging.shutdown()
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 class _Announced:
     """Calls back where nobody waits in ``nursery.start``."""
 
     def __init__(self, announce: Callable[[Handle], None]) -> None:
         self.started = announce
-
-
-async def _stop_on_signals(signals: AsyncIterator[int], node: _Node, stop: Callable[[], None]) -> None:
-    async for number in signals:
-        log.info("node.stopping", signal=signal.Signals(number).name, grace_s=node.config.grace)
-        stop()
 
 
 async def _end_when_cancelled(stop: Stop) -> None:
@@ -255,7 +219,7 @@ class _Node:
                         worker = await self.live_on(self.wired(store, index, bell), tasks, sock, started)
                 except BaseException as error:  # Cancelled, if it is a worker task that failed
                     if self._owns_process:
-                        ended.enter_context(_ending_within(ENDS_WITHIN_S, error))
+                        ended.enter_context(ending_within(ENDS_WITHIN_S, error))
                     raise
                 if worker and worker.zombies:
                     self._leave_behind(worker.zombies)
@@ -286,7 +250,8 @@ class _Node:
                 async with trio.open_nursery() as scheduling:
                     self._schedule(ports, scheduling)
                     async with trio.open_nursery() as taking:
-                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer)
+                        starter = worker.direct if worker else None
+                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer, starter)
                         feed = Feed(ports.store, ports.bell)
                         taking.start_soon(intake.run)
                         async with trio.open_nursery() as telling:
@@ -394,5 +359,4 @@ class _Node:
         """Everything is stored and closed; what is left are handlers that no cancellation ends."""
         log.error("node.handlers_left_behind", jobs=zombies)
         if self._owns_process:
-            logging.shutdown()  # whoever set up logging gets its last lines out
-            os._exit(0)
+            end_now(0)

@@ -25,6 +25,7 @@ from tickr import service
 from tickr.config import Given, read
 from tickr.handle import Handle
 from tickr.jobs import Job
+from tickr.own_process import calm_collector
 from tickr.store.mysql_driver import Connection as MysqlConnection
 
 jobs = tickr.Jobs()
@@ -92,7 +93,7 @@ def run_node(pipe: Connection, settings: dict[str, Any]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger("warning"),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
-    service.calm_collector()  # as `tickr serve` does
+    calm_collector()  # as `tickr serve` does
     trio.run(_serve, pipe, settings)
 
 

@@ -25,7 +25,7 @@ import trio
 
 from tests.faults import collect, ledger
 from tests.faults.history import Answer, Fault, History, StoredEvent, StoredJob, Submission
-from tests.faults.ledger import now_us
+from tests.faults.ledger import now_us, way_of
 from tests.processes import TickrProcess
 from tests.waiting import eventually
 from tickr.failpoints import VARIABLE
@@ -88,7 +88,7 @@ class Client:
         """Ask once, and return the id; ``settle`` asks again where the answer was not a yes."""
         number, asked_at, job_id = len(self._bodies) + 1, now_us(), str(uuid.uuid4())
         body = {"id": job_id, "type": type_, "payload": {"number": number, **payload}}
-        self._bodies[job_id] = body | ({"delay": delay} if delay else {})
+        self._bodies[job_id] = body | ({"delay": delay} if delay else way_of(number))
         attempts = 2 if type_ == "broken" else 3
         run_at = asked_at + round(delay * 1e6) if delay else None
         self.answers[job_id] = Submission(

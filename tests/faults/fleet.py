@@ -26,7 +26,7 @@ import uuid_utils
 from tests.faults import collect, ledger
 from tests.faults.checker import Verdict, check
 from tests.faults.history import Fault, History, Mark, Submission
-from tests.faults.ledger import VARIABLE, now_us
+from tests.faults.ledger import VARIABLE, now_us, way_of
 from tests.processes import TickrProcess
 from tests.servers import mysql_execute
 from tests.waiting import eventually
@@ -153,7 +153,7 @@ class Fleet:
           options: more of the submission, like ``delay``.
         """
         number, job_id, asked_at = next(self._numbers), str(uuid_utils.uuid7()), now_us()
-        body = {"id": job_id, "type": type, "payload": {"number": number, **payload}, **(options or {})}
+        body = {"id": job_id, "type": type, "payload": {"number": number, **payload}, **(options or way_of(number))}
 
         async def taken() -> bool:
             return await self._ask(at or random.choice(self.nodes), body)

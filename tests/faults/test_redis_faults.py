@@ -36,7 +36,8 @@ ANSWERED_WITHIN_S = 3.0
 WHOLE_WITHIN_S = 10.0
 PAUSE_S = 0.02
 BACKLOG = 100_000
-INDEXED_WITHIN_S = 5.0
+INDEXED_WITHIN_S = 15.0
+"""Three times what is promised of a machine that does nothing else: `python -m bench reindex` measures that."""
 WAITING, READY, EPOCH = ("tickr:{t}:" + name for name in ("waiting", "ready:default", "epoch"))
 
 run_sync = trio.to_thread.run_sync

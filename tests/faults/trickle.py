@@ -17,7 +17,7 @@ import httpx2
 import trio
 
 from tests.faults.history import Submission
-from tests.faults.ledger import now_us
+from tests.faults.ledger import now_us, way_of
 from tests.waiting import eventually
 
 PACE_S = 0.1
@@ -139,7 +139,7 @@ class Trickle:
         """Submit one job and return its id when it is stored."""
         self._asked += 1
         number, job_id, asked_at = self._asked, str(uuid.uuid4()), now_us()
-        body = {"id": job_id, "type": "quick", "payload": {"number": number}}
+        body = {"id": job_id, "type": "quick", "payload": {"number": number}, **way_of(number)}
         again = False
         while await self._ask(body, again) not in YES:
             again = True

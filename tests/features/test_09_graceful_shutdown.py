@@ -130,7 +130,7 @@ async def test_graceful_shutdown_a_claim_in_flight_still_brings_its_job(monkeypa
             return jobs
 
         store.claim = slow
-        job = await client.post(type="noop")
+        job = await client.post(type="noop", delay=0.05)  # at once it would start with its submission
         await claimed.wait()
         client.handle.stop()
         await trio.testing.wait_all_tasks_blocked(0.05)

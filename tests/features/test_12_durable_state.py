@@ -43,7 +43,8 @@ def submit(http: httpx2.Client, **fields: object) -> str:
 
 
 def states(http: httpx2.Client, ids: list[str]) -> Counter[str]:
-    return Counter(http.get(f"/jobs/{job_id}").json()["state"] for job_id in ids)
+    found = {job["id"]: job["state"] for job in http.get("/jobs", params={"limit": 100}).json()["items"]}
+    return Counter(found[job_id] for job_id in ids)
 
 
 async def all_final(http: httpx2.Client, ids: list[str]) -> Counter[str]:

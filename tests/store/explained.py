@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from bench.fill import Rows, add
 from tests.store.backends import MANY_BYTES, OOPS, a_node, new_id, new_job, noted, put
 from tickr.jobs import FINAL, Outcome, State
-from tickr.store.contract import Filter, Store
+from tickr.store.contract import Filter, Start, Store
 
 DAY_US = 86_400 * 1_000_000
 LOOK_AT = 500
@@ -64,6 +64,8 @@ class Asking:
         await self.register(a_node(id="n2"), lease_s=15)
         jobs = await put(store, *(new_job() for _ in range(60)))
         await self.insert([new_job(id=jobs[0].id), new_job()])
+        started = new_job()
+        await self.insert([started], start=Start("n1", frozenset([started.id])))
         claimed = await store.claim([job.id for job in jobs], node="n1", types={"mail"}, suspects=0)
         self.asked |= {"claim", "finish", "note"}
         await store.note([noted(claimed[0], 1, fraction=0.5), noted(claimed[1], 1)])

@@ -20,7 +20,7 @@ from tests.faults.mysql_checks import assert_clean, connections_to, pools_of
 from tests.store.backends import MANY_BYTES, OOPS, START, Backend, a_node, noted, put
 from tests.waiting import eventually
 from tickr.jobs import Job, NewJob, Outcome, State
-from tickr.store.contract import MAX_BATCH, Filter, Store
+from tickr.store.contract import MAX_BATCH, Filter, Start, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 
@@ -106,6 +106,10 @@ def insert_some_again(scene: Scene) -> Awaitable[object]:
     return scene.store.insert(scene.new(MANY))
 
 
+def insert_and_start(scene: Scene) -> Awaitable[object]:
+    return scene.store.insert(scene.new(3), start=Start(scene.node, frozenset(scene.ids()[1:3])))
+
+
 def say_something(scene: Scene) -> Awaitable[object]:
     return scene.store.note([noted(scene.jobs[0], 1), noted(scene.jobs[1], 1, fraction=0.5), noted(scene.jobs[0], 2)])
 
@@ -115,6 +119,7 @@ few, running = partial(Scene.put, count=3), partial(Scene.run, count=MANY)
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
     Case("insert again", few, insert_some_again),
+    Case("insert and start", partial(Scene.join, count=0), insert_and_start),
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),

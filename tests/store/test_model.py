@@ -31,7 +31,7 @@ from tickr import events
 from tickr.errors import IllegalTransition, JobNotFound
 from tickr.events import Event
 from tickr.jobs import Job, Outcome
-from tickr.store.contract import Filter, Store
+from tickr.store.contract import Filter, Start, Store
 
 JOBS = 5
 NODES = ("n0", "n1")
@@ -62,6 +62,10 @@ class Known:
             self.cancel_requested = False
         self.state = state
         self.version += 1
+
+    def start(self, node: str) -> None:
+        self.move("running")
+        self.attempt, self.fence, self.node, self.progress = self.attempt + 1, self.fence + 1, node, None
 
     def facts(self) -> tuple[object, ...]:
         return (
@@ -95,13 +99,18 @@ class Program:
     def id(number: int) -> str:
         return f"00000000-0000-7000-8000-{number:012d}"
 
-    async def insert(self, numbers: Sequence[int], delay_s: int, priority: int) -> None:
+    async def insert(self, numbers: Sequence[int], delay_s: int, priority: int, node: str | None = None) -> None:
+        """``node``: starts half of them at once."""
         new = [new_job(id=self.id(number), delay_us=delay_s * SECOND, priority=priority) for number in numbers]
-        answers = await self.store.insert(new)
+        start = node and Start(node, frozenset([one.id for one in new[::2]]))
+        answers = await self.store.insert(new, start=start or None)
         for one, (job, created) in zip(new, answers, strict=True):
             assert created == (one.id not in self.jobs)
             if created:
-                self.jobs[one.id] = Known(one.id, priority, self.clock() + delay_s * SECOND)
+                known = self.jobs[one.id] = Known(one.id, priority, self.clock() + delay_s * SECOND)
+                if start and one.id in start.ids and not delay_s and node in self.nodes:
+                    known.start(node)
+                    self.handed_out.setdefault(job.id, []).append(job)
             assert facts(job) == self.jobs[one.id].facts()
 
     async def tick(self, seconds: int) -> None:
@@ -125,8 +134,7 @@ class Program:
     def claimed(self, answer: list[Job], expected: list[Known], node: str) -> None:
         expected = expected if node in self.nodes else []
         for one in expected:
-            one.move("running")
-            one.attempt, one.fence, one.node, one.progress = one.attempt + 1, one.fence + 1, node, None
+            one.start(node)
         assert [facts(job) for job in answer] == [one.facts() for one in expected]
         for job in answer:
             self.handed_out.setdefault(job.id, []).append(job)
@@ -293,7 +301,7 @@ kind = st.sampled_from(["succeeded", "retried", "failed", "cancelled", "released
 wish = st.tuples(number, st.sampled_from([0, 0, 0, 1]), kind, st.integers(0, 3))
 saying = st.tuples(number, st.sampled_from([0, 0, 0, 1]), st.sampled_from([None, 0.0, 0.5, 1.0]))
 step = st.one_of(
-    st.tuples(st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5])),
+    st.tuples(st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5]), st.none() | node),
     st.tuples(st.just("claim"), numbers, node),
     st.tuples(st.just("claim_due"), st.integers(1, 3), node),
     st.tuples(st.just("note"), st.lists(saying, min_size=1, max_size=JOBS)),

@@ -1,9 +1,9 @@
 """The link: all connections of one process to one Redis, and the state up or down.
 
 Short commands share a small pool; a command that blocks and a subscription have a line each. redis-py is called in
-threads and never retries. One task owns the state: while up it sends a PING now and then, while down it tries about
-once a second. The first command that fails takes the link down at once, and that ends all that blocks; while down,
-every call fails without trying.
+threads and never retries. One task owns the state: while up it tries the server now and then, while down about once a
+second. The first command that fails takes the link down at once, and that ends all that blocks; while down, every call
+fails without trying.
 
 State: ``state`` and the lines (``_lines`` in use by a thread, ``_idle`` by none) are written in trio's thread only.
 """
@@ -24,7 +24,7 @@ from tickr.redis_link.line import Line
 from tickr.redis_link.reasons import reason_for
 from tickr.redis_link.state import State
 
-PING_EVERY_S = 1.5
+LOOK_EVERY_S = 1.5
 RETRY_EVERY_S = 1.0
 """With ``ANSWER_S`` a frozen server is noticed within 2.5 s, and one that is back within 2."""
 
@@ -76,6 +76,11 @@ class RedisLink:
         self._line_slots = trio.Semaphore(MAX_LINES)
         self._idle: list[Line] = []
         self._lines: set[Line] = set()
+        # A write and the pop: a read-only replica, a full server and one too old answer PING as well.
+        self._trial: list[Command] = [
+            ("SET", address.key("trial"), "1", "PX", 1000),
+            ("ZMPOP", 1, address.key("none"), "MIN"),
+        ]
 
     # -- the watch --------------------------------------------------------------------------------------------------
 
@@ -88,22 +93,17 @@ class RedisLink:
                 await trio.sleep(RETRY_EVERY_S)
                 await self._try()
                 continue
-            with trio.move_on_after(PING_EVERY_S) as quiet:
+            with trio.move_on_after(LOOK_EVERY_S) as quiet:
                 await self.state.wait_down()
             if quiet.cancelled_caught and self.state.up:
-                await self._ping()
+                await self._look()
 
-    async def _ping(self) -> None:
+    async def _look(self) -> None:
         with suppress(IndexUnavailable):  # send has taken the link down
-            await self.send(("PING",))
+            await self.send(*self._trial)
 
     async def _try(self) -> None:
-        # A write and the pop: a read-only replica, a full server and one too old answer PING as well.
-        trial: list[Command] = [
-            ("SET", self.address.key("trial"), "1", "PX", 1000),
-            ("ZMPOP", 1, self.address.key("none"), "MIN"),
-        ]
-        run = partial(self._run, trial)
+        run = partial(self._run, self._trial)
         try:
             await trio.to_thread.run_sync(run, limiter=self._threads, abandon_on_cancel=True)
         except (redis.RedisError, OSError) as error:

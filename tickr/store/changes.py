@@ -16,17 +16,19 @@ from tickr import events, jobs
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import Change
 from tickr.jobs import WAITING, Attempt, Failure, Job, NewJob, Note, Outcome, Progress, State
+from tickr.store.contract import Start
 
 LEASE_LOST = Failure("lease_lost", "The node that ran it was lost.")
 
 
 def insert(
-    new: Sequence[NewJob], stored: Mapping[str, Job], now: int, *, whole: bool = False
+    new: Sequence[NewJob], stored: Mapping[str, Job], now: int, *, whole: bool = False, start: Start | None = None
 ) -> tuple[list[tuple[Job, bool]], list[Change]]:
-    """Return the answers in order, and a change for each job that is really new.
+    """Return the answers in order, and for each job that is really new a change, or two where it starts at once.
 
     Args:
       stored: those of the new ids that exist already.
+      start: see ``Store.insert``; its node has a row.
     Raises: DuplicateJob: ``whole``, and one of the ids belongs to a job with another content.
     """
     known, answers, changes = dict(stored), [], []
@@ -34,12 +36,26 @@ def insert(
         job, is_new = known.get(one.id), False
         if job is None:
             job, is_new = jobs.created(one, now), True
-            known[job.id] = job
             changes.append(Change(None, job))
+            if start is not None and job.id in start.ids and job.run_at <= now:
+                changes.append(Change(job, jobs.started(job, start.node, now)))
+            job = known[job.id] = changes[-1].after
         elif whole and not same_content(job, one):
             raise DuplicateJob(one.id)
         answers.append((job, is_new))
     return answers, changes
+
+
+def inserted(changes: Iterable[Change]) -> tuple[list[Job], list[Change]]:
+    """Return the jobs that one commit with ``changes`` adds, as they are in the end, and the moves of all others."""
+    added: dict[str, Job] = {}
+    moves: list[Change] = []
+    for change in changes:
+        if change.before is None or change.after.id in added:
+            added[change.after.id] = change.after
+        else:
+            moves.append(change)
+    return [*added.values()], moves
 
 
 def same_content(job: Job, new: NewJob) -> bool:

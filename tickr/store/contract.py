@@ -102,6 +102,13 @@ class Running(NamedTuple):
     cancel_requested: bool
 
 
+class Start(NamedTuple):
+    """New jobs that a node starts in the transaction that stores them; see ``Store.insert``."""
+
+    node: str
+    ids: frozenset[str]
+
+
 class Store(Protocol):
     """The truth. An open store; adapters are opened by their own async context managers (``open_store``)."""
 
@@ -121,16 +128,21 @@ class Store(Protocol):
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(
+        self, new: Sequence[NewJob], *, whole: bool = False, start: Start | None = None
+    ) -> list[tuple[Job, bool]]:
         """Store new jobs and the event of each. The job is durable when this returns.
 
         Args:
           new: 1..MAX_BATCH jobs; queues not seen before are registered in the same transaction.
           whole: all or none: nothing is stored if one of the ids belongs to a job with another content.
+          start: which of them begin to run at once, as if claimed; those that are not due do not, and none does if the
+            node has no row. Whoever asks for it runs those that come back RUNNING with ``created``.
         Returns: for each, in order, ``(job, created)``. An id that is stored already, or comes twice in ``new``, is the
           same job: it is left as it is and returned with ``created=False``, whatever else the new one says.
         Raises: DuplicateJob: only with ``whole``.
-        Cancellation: see the module; the caller may ask again with the same ids and gets the same jobs.
+        Cancellation: see the module; the caller may ask again with the same ids and gets the same jobs. What was to
+          start is as after a claim that was cut.
         """
         ...
 

@@ -35,6 +35,7 @@ from tickr.store.contract import (
     QueueDepth,
     Running,
     ScanPosition,
+    Start,
     us_of,
     wall_clock,
 )
@@ -72,10 +73,13 @@ class MemoryStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(
+        self, new: Sequence[NewJob], *, whole: bool = False, start: Start | None = None
+    ) -> list[tuple[Job, bool]]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole)
+        start = start if start and start.node in self._nodes else None
+        answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole, start=start)
         self._queues.update(change.after.queue for change in made)
         self._record(made, now)
         return answers

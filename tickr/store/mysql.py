@@ -44,6 +44,7 @@ from tickr.store.contract import (
     QueueDepth,
     Running,
     ScanPosition,
+    Start,
 )
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_claims import Claimant
@@ -160,19 +161,26 @@ class MysqlStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
-        answers = await self._run(lambda tx: self._insert(tx, new, whole), within_s=self._asked_s)
+    async def insert(
+        self, new: Sequence[NewJob], *, whole: bool = False, start: Start | None = None
+    ) -> list[tuple[Job, bool]]:
+        answers = await self._run(
+            lambda tx: self._insert(tx, new, whole, start), within_s=self._asked_s, exact_now=False
+        )
         self._queues.update(job.queue for job, created in answers if created)
         return answers
 
-    async def _insert(self, tx: Transaction, new: Sequence[NewJob], whole: bool) -> list[tuple[Job, bool]]:
+    async def _insert(
+        self, tx: Transaction, new: Sequence[NewJob], whole: bool, start: Start | None
+    ) -> list[tuple[Job, bool]]:
         """Suppose that all are new; only when the server says otherwise look which are not."""
         stored: dict[str, Job] = {}
+        is_known = await mysql_nodes.is_known(tx, start.node if start else None)
         while True:
-            answers, made = changes.insert(new, stored, tx.now, whole=whole)
+            answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start if is_known else None)
             await self._register_queues(tx, made)
             try:
-                await mysql_jobs.insert(tx, made)
+                await mysql_jobs.insert(tx, changes.inserted(made)[0])
             except err.IntegrityError as error:
                 if not mysql_errors.is_duplicate(error):
                     raise

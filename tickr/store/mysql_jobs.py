@@ -89,6 +89,12 @@ INSERT_JOBS = (
     f"SELECT UNHEX(x.id), {', '.join(['x.' + c for c in _NEW[1:]] + list(_RESERVED.values()))}, "
     f"1, 1, 0, 0, 0, 0 FROM {_json_table(_NEW)}"
 )
+INSERT_STARTED = (
+    f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
+    "state, version, fence, attempt, crashes, cancel_requested) "
+    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, %s, %s, 0, 4, 2, 1, 1, 0, 0 FROM {_json_table(_NEW)}"
+)
+"""For jobs that begin to run with the commit that stores them; all of one node."""
 MOVE_JOBS = (
     f"UPDATE {_json_table(('id', 'was_version', 'was_fence', 'was_requested', *rows.MOVING))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
@@ -174,11 +180,18 @@ def documents(values: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[str]:
         yield f"[{b','.join(parts).decode()}]"
 
 
-async def insert(transaction: Transaction, changes: Sequence[Change]) -> None:
-    """Insert the jobs of ``changes``, which are all new. Raises: err.IntegrityError: one of the ids is taken."""
-    values = [(rows.id_bytes(c.after.id).hex(), *_new_values(rows.of_job(c.after))) for c in changes]
-    for document in documents(values, transaction.max_document_bytes):
+async def insert(transaction: Transaction, jobs: Sequence[Job]) -> None:
+    """Insert ``jobs``, which wait or have just been started. Raises: err.IntegrityError: one of the ids is taken."""
+    started = [job for job in jobs if job.state is State.RUNNING]
+    for document in _new_documents(transaction, [job for job in jobs if job.state is not State.RUNNING]):
         await transaction.run(INSERT_JOBS, document)
+    for document in _new_documents(transaction, started):
+        await transaction.run(INSERT_STARTED, started[0].node, started[0].started_at, document)
+
+
+def _new_documents(transaction: Transaction, jobs: Sequence[Job]) -> Iterator[str]:
+    values = [(rows.id_bytes(job.id).hex(), *_new_values(rows.of_job(job))) for job in jobs]
+    return documents(values, transaction.max_document_bytes)
 
 
 async def move(transaction: Transaction, changes: Sequence[Change]) -> int:

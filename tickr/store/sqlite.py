@@ -39,6 +39,7 @@ from tickr.store.contract import (
     QueueDepth,
     Running,
     ScanPosition,
+    Start,
     us_of,
     wall_clock,
 )
@@ -108,10 +109,13 @@ class SqliteStore:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(
+        self, new: Sequence[NewJob], *, whole: bool = False, start: Start | None = None
+    ) -> list[tuple[Job, bool]]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[tuple[Job, bool]], list[Change]]:
             stored = sqlite_reads.jobs_by_id(db, [one.id for one in new])
-            answers, made = changes.insert(new, stored, now, whole=whole)
+            may_start = start if start and sqlite_claims.is_known(db, start.node) else None
+            answers, made = changes.insert(new, stored, now, whole=whole, start=may_start)
             queues = {change.after.queue for change in made}
             db.executemany("INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)", [(q, now) for q in queues])
             return answers, made
@@ -308,10 +312,10 @@ _NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 
 def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
     """Write one commit's worth of changes, and what goes with them. Returns: whether there are events."""
-    new = [rows.of_job(change.after) for change in made if change.before is None]
+    new, moves = changes.inserted(made)
     if new:
-        db.executemany(_INSERT, new)
-    sqlite_claims.move(db, made)
+        db.executemany(_INSERT, map(rows.of_job, new))
+    sqlite_claims.move(db, moves)
     return _tell(db, made, now)
 
 

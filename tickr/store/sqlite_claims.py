@@ -75,13 +75,18 @@ def claim(db: sqlite3.Connection, ids: Iterable[str], claimant: Claimant, now: i
     Raises: StoreError: one of them was not as it was read; cannot happen in a transaction.
     """
     node, types, suspects = claimant
-    if db.execute(_IS_KNOWN, (node,)).fetchone() is None:
+    if not is_known(db, node):
         return [], []
     made = changes.claim(_jobs(db, ids), node=node, types=types, now=now, suspects=suspects)
     if made:
         count = db.execute(_START, (len(made), _keys(made), node, now)).rowcount
         _expect(count, len(made))
     return [change.after for change in made], made
+
+
+def is_known(db: sqlite3.Connection, node: str) -> bool:
+    """Whether ``node`` has a row: without one it would lose at once what it starts."""
+    return db.execute(_IS_KNOWN, (node,)).fetchone() is not None
 
 
 def _jobs(db: sqlite3.Connection, ids: Iterable[str]) -> list[Job]:

@@ -10,9 +10,9 @@ State: the queue names and the length of a step back are written and read here o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 import trio
@@ -59,11 +59,24 @@ class Slots(Protocol):
         ...
 
 
+QUIET_S = 0.02
+"""A claim loop that has waited so long, in seconds, would have heard of anything that was there before."""
+
+
+class Waiting(NamedTuple):
+    """A claim loop that has found nothing to do: for which node, and in which queues."""
+
+    node: str
+    queues: Collection[str]
+
+
 class Claimer:
     """One claim loop.
 
     Args:
       types: the job types that have a handler here.
+    Attributes:
+      node: for whom it claims; None while it does not.
     """
 
     def __init__(self, store: Store, index: Index, bell: Bell, slots: Slots, *, types: frozenset[str]) -> None:
@@ -76,6 +89,8 @@ class Claimer:
         self._queues: list[str] = [DEFAULT_QUEUE]
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
+        self._looking: tuple[Waiting, float] | None = None
+        self.node: str | None = None
         self._closed = False
 
     async def run(self, node: str) -> None:
@@ -84,26 +99,41 @@ class Claimer:
         Cancellation: nothing is taken from the index and dropped. A claim cut after its COMMIT stands without a
         runner; the heartbeat finds it. ``close`` cuts no claim.
         """
-        async with (
-            self._bell.listen("queue") as new_queue,
-            self._bell.listen("work") as work,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(self._follow_queues, new_queue)
-            await self._hints.unpark()
-            while not self._closed:
-                try:
-                    await self._claim_some(node, work)
-                except StoreUnavailable as error:
-                    # What was popped is out of the index now; the audit brings it back.
-                    log.warning("claim.waiting_for_store", error=str(error))
-                    await self._outlast_outage()
-            nursery.cancel_scope.cancel()
+        self.node = node
+        try:
+            async with (
+                self._bell.listen("queue") as new_queue,
+                self._bell.listen("work") as work,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(self._follow_queues, new_queue)
+                await self._hints.unpark()
+                await self._claim_all(node, work)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.node = None
+
+    async def _claim_all(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
+        while not self._closed:
+            try:
+                await self._claim_some(node, work)
+            except StoreUnavailable as error:
+                # What was popped is out of the index now; the audit brings it back.
+                log.warning("claim.waiting_for_store", error=str(error))
+                await self._outlast_outage()
 
     def close(self) -> None:
         """Claim nothing more; a claim in flight ends first, and its jobs are started."""
         self._closed = True
         self._waiting.cancel()
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Who waits here for work that the index does not have, and has for some time; None while nobody does."""
+        if self._looking is None or self._closed:
+            return None
+        waiting, since = self._looking
+        return waiting if trio.current_time() - since >= QUIET_S else None
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -118,7 +148,7 @@ class Claimer:
         try:
             with self._interruptible():
                 limit = min(await self._slots.wait_free(), MAX_POP)
-                ids = await self._pop(limit)
+                ids = await self._pop(node, limit)
         except IndexUnavailable:
             if not await self._claim_due(node, limit):
                 await self._wait_for_work(work)
@@ -126,10 +156,14 @@ class Claimer:
             if ids:
                 await self._claim(node, ids, limit)
 
-    async def _pop(self, limit: int) -> list[str]:
+    async def _pop(self, node: str, limit: int) -> list[str]:
         self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
         if len(self._queues) <= WINDOW:
-            return await self._index.pop(self._queues, limit)
+            self._looking = Waiting(node, self._queues), trio.current_time()
+            try:
+                return await self._index.pop(self._queues, limit)
+            finally:
+                self._looking = None
         with trio.move_on_after(NET_S):
             return await self._index.pop(self._queues[:WINDOW], limit)
         self._queues = self._queues[WINDOW:] + self._queues[:WINDOW]
@@ -137,16 +171,20 @@ class Claimer:
 
     async def _claim(self, node: str, ids: list[str], limit: int) -> None:
         await reach("claim.after_pop")
-        mine = ids[: self._slots.room]  # less than at the beginning of a long wait, if jobs ended quickly then
+        # Less than at the beginning of a long wait, if jobs ended quickly then or have been started directly since.
+        room = self._slots.room
+        mine, surplus = ids[:room], ids[room:]
         jobs = await self._store.claim(mine, node=node, types=self._types, suspects=self._suspects())
         await reach("claim.after_commit")
         self._slots.start(jobs)
+        if surplus:
+            await self._hints.put_back(surplus)
         if jobs:
             self._step_back_s = STEP_BACK_S
-        if len(jobs) == len(ids):
+        if len(jobs) == len(mine):
             return
         claimed = {job.id for job in jobs}
-        others_wait = await self._hints.give_back([job_id for job_id in ids if job_id not in claimed])
+        others_wait = await self._hints.give_back([job_id for job_id in mine if job_id not in claimed])
         if others_wait and not jobs and not await self._claim_due(node, limit):
             with self._interruptible():
                 await trio.sleep(self._step_back_s)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -51,10 +52,17 @@ class Hints:
 
     async def unpark(self) -> None:
         """Put due jobs to the front: until this node came, there may have been none that handles their type."""
-        try:
+        with suppress(IndexUnavailable, StoreUnavailable):  # the audit and the end of their pause bring them
             await self._index.push(await self._store.due(FRONT), now=self._store.now_us())
-        except (IndexUnavailable, StoreUnavailable):
-            return  # the audit and the end of their pause bring them
+
+    async def put_back(self, ids: Sequence[str]) -> None:
+        """Put ``ids`` that there is no slot for any more where they were.
+
+        Raises: StoreUnavailable: they are out of the index until the audit finds them.
+        """
+        entries = [job.entry() for job in await self._store.still_waiting(ids)]
+        with suppress(IndexUnavailable):
+            await self._index.push(entries, now=self._store.now_us())
 
     async def give_back(self, ids: Sequence[str]) -> bool:
         """Look at unclaimed ``ids`` and put back what still waits.

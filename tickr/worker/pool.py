@@ -22,7 +22,8 @@ from __future__ import annotations
 import contextvars
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple, Protocol
 
 import trio
@@ -45,6 +46,8 @@ SUSPECT_S = 30.0
 """A suspect that has run for so long and done no harm does not keep the next one waiting any more, in seconds."""
 UNSTARTED_S = 0.5
 """A job for which there was no slot for so long goes back, in seconds; it is looked for at every ``LOOK_S``."""
+PARTS = 4
+"""One of so many parts of the slots is for direct starts (``direct.py``)."""
 TURNS = 16
 """A worker task lets others run at least every so many jobs."""
 
@@ -114,6 +117,7 @@ class Pool:
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
         self._suspect: tuple[RunningJob, float] | None = None
+        self._reserved = 0
         self._lost_tasks = 0
         self._told_lost = 0
         self._freed = trio.Event()
@@ -128,8 +132,8 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many slots have no job; less than 0 when there are jobs without a slot."""
-        return self._slots - len(self._held) - self.lost
+        """How many slots no job has or is to have; less than 0 when there are jobs without a slot."""
+        return self._slots - len(self._held) - self._reserved - self.lost
 
     @property
     def lost(self) -> int:
@@ -140,6 +144,21 @@ class Pool:
     def room(self) -> int:
         """How many jobs may be claimed now: for the free slots, and ahead of those that are free in a moment."""
         return max(0, self.free + self._pace.ahead())
+
+    @property
+    def part(self) -> int:
+        """How many jobs may start here past the claim loop: few enough that other nodes get their share of a burst."""
+        return max(0, min(self.free, -(-self._slots // PARTS) - len(self._held) - self._reserved))
+
+    @contextmanager
+    def reserve(self, count: int) -> Iterator[None]:
+        """Keep so many of the free slots for jobs that are started in the block."""
+        self._reserved += count
+        try:
+            yield
+        finally:
+            self._reserved -= count
+            self._freed.set()
 
     async def wait_free(self) -> int:
         """Return ``room`` as soon as a slot is free, or will be in a moment; and outcomes have room."""

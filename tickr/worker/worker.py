@@ -20,6 +20,7 @@ from tickr.index.contract import Index
 from tickr.store.contract import Running, Store
 from tickr.worker.attempt import StopReason
 from tickr.worker.claim import Claimer
+from tickr.worker.direct import Direct
 from tickr.worker.handlers import Jobs
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pace import MAX_AHEAD
@@ -52,6 +53,8 @@ class Worker:
       max_result_bytes: longer results fail their job.
       lease_s: how long this node's lease is; a handler that blocks the event loop is interrupted well before its end.
       owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
+    Attributes:
+      direct: for the intake of this node.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Worker:
             unresponsive_after_s=PATIENCE_S,
         )
         self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
+        self.direct = Direct(self._claimer, self._pool, types=jobs.types)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
         self._watch = partial(
             watch,

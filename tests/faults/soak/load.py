@@ -14,7 +14,7 @@ import trio
 import uuid_utils
 
 from tests.faults.history import Answer, Submission
-from tests.faults.ledger import now_us
+from tests.faults.ledger import now_us, way_of
 from tests.faults.soak.nodes import Node
 
 ASKED_WITHIN_S = 10.0
@@ -85,7 +85,7 @@ class Load:
 
     async def _submit(self, http: httpx2.AsyncClient, number: int, slots: trio.Semaphore) -> None:
         kind = self._chance.choices(KINDS, [kind.share for kind in KINDS])[0]
-        payload, more = {"number": number, **kind.payload(self._chance)}, kind.more(self._chance)
+        payload, more = {"number": number, **kind.payload(self._chance)}, kind.more(self._chance) or way_of(number)
         job_id, asked_at = str(uuid_utils.uuid7()), now_us()
         body = {"id": job_id, "type": kind.type, "payload": payload, "labels": {"soak": "yes"}, **more}
         answer = await self._ask_until_known(http, body)

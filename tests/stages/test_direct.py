@@ -1,0 +1,192 @@
+"""Direct starts: past index and claim, for a node that waits for work; never past somebody who was there before."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.stages.conftest import NODE, SECOND_US, Stage
+from tickr.errors import StoreUnavailable
+from tickr.intake import Intake
+from tickr.jobs import Job, NewJob, State
+from tickr.worker.claim import QUIET_S, Claimer
+from tickr.worker.direct import Direct
+from tickr.worker.handlers import Jobs
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.pool import PARTS, Pool
+
+SLOTS = 2 * PARTS
+
+
+class Node:
+    """One node's intake and worker. Its jobs run until ``gate`` opens; ``order`` is that of their starts."""
+
+    def __init__(self, stage: Stage, slots: int = SLOTS) -> None:
+        self.stage = stage
+        self.gate = trio.Event()
+        self.order: list[str] = []
+        jobs = Jobs()
+
+        @jobs.handler("noop")
+        async def waits(job: Any) -> None:
+            self.order.append(job.id)
+            await self.gate.wait()
+
+        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
+        self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
+        self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
+        self.intake = Intake(
+            stage.store, stage.index, stage.bell, stage.announcer, Direct(self.claimer, self.pool, types=jobs.types)
+        )
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        await self.stage.register()
+        nursery.start_soon(self.outcomes.run)
+        nursery.start_soon(self.pool.run, nursery)
+        nursery.start_soon(self.claimer.run, NODE)
+        nursery.start_soon(self.intake.run)
+        await self.wait_quiet()
+
+    async def wait_quiet(self) -> None:
+        """Return when the claim loop has waited for a while, if it has nothing to do."""
+        await wait_all_tasks_blocked()
+        await trio.sleep(2 * QUIET_S)  # virtual
+
+    async def submit(self, **fields: Any) -> Job:
+        job, created = await self.intake.submit(new(**fields))
+        assert created
+        return job
+
+    @property
+    def claims(self) -> int:
+        return self.stage.store.calls["claim"]
+
+
+def new(**fields: Any) -> NewJob:
+    return NewJob(**{"id": str(uuid.uuid4()), "type": "noop", **fields})
+
+
+async def test_an_idle_node_starts_a_job_with_the_transaction_that_stores_it(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    pushes = stage.index.calls["push"]
+    job = await node.submit()
+    assert (job.state, job.version, job.attempt, job.started_at) == (State.READY, 1, 0, None), "as it was created"
+    assert (await stage.get(job)).state is State.RUNNING
+    await wait_all_tasks_blocked()
+    assert (node.order, node.claims, stage.index.calls["push"]) == ([job.id], 0, pushes)
+    again, created = await node.intake.submit(new(id=job.id))
+    assert (again.state, created) == (State.RUNNING, False), "asked again, it is what it is now"
+    node.gate.set()
+    await wait_all_tasks_blocked()
+    assert (await stage.get(job)).state is State.SUCCEEDED
+    nursery.cancel_scope.cancel()
+
+
+async def test_only_what_could_be_claimed_here_starts(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}))
+    for other in (new(type="elsewhere"), new(queue="of others"), new(delay_us=SECOND_US)):
+        with direct.offer([other]) as start:
+            assert start is None
+        with direct.offer([other, plain := new()]) as start:
+            assert start == (NODE, {plain.id})
+    later = await node.submit(run_at=stage.wall_clock() + SECOND_US)
+    assert (await stage.get(later)).state is State.READY, "the store knows what is due"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_part_of_the_slots_and_the_most_urgent_first(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    jobs = [new(priority=9 - at) for at in range(6)]
+    await node.intake.submit_many(jobs)
+    await node.wait_quiet()
+    assert set(node.order[: SLOTS // PARTS]) == {job.id for job in jobs[-SLOTS // PARTS :]}
+    assert sorted(node.order) == sorted(job.id for job in jobs), "the others by way of the claim"
+    assert node.claims == 1
+    job = await node.submit()
+    await node.wait_quiet()
+    assert (node.claims, node.order[-1]) == (2, job.id), "busy enough"
+    nursery.cancel_scope.cancel()
+
+
+async def test_nobody_who_waits_is_overtaken(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """All slots are taken and one job waits; when a slot is free, that one is next."""
+    node = Node(stage, slots=1)
+    await node.start(nursery)
+    first = await node.submit()
+    await node.wait_quiet()
+    second = await node.submit()
+    await node.wait_quiet()
+    third = await node.submit()
+    await node.wait_quiet()
+    assert node.order == [first.id]
+    node.gate.set()
+    await node.wait_quiet()
+    assert node.order == [first.id, second.id, third.id]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_claim_loop_that_has_only_begun_to_look_is_not_known_to_be_idle(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await stage.register()
+    nursery.start_soon(node.claimer.run, NODE)
+    await wait_all_tasks_blocked()
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+        assert start is None
+    await node.wait_quiet()
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+        assert start is not None
+        assert node.pool.free == SLOTS - 1
+    assert node.pool.free == SLOTS
+    node.claimer.close()
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+        assert start is None, "a node that stops begins nothing more"
+
+
+async def test_a_store_that_fails_gives_the_slots_back(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage, slots=1)
+    await node.start(nursery)
+    stage.store.failing["insert"] = StoreUnavailable("away")
+    for _ in range(3):
+        (answer,) = await node.intake.submit_many([new()])
+        assert isinstance(answer, StoreUnavailable)
+    del stage.store.failing["insert"]
+    assert (node.pool.free, node.pool.part) == (1, 1)
+    assert (await stage.get(await node.submit())).state is State.RUNNING
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_was_stored_under_a_lost_lease_is_left_to_whoever_finds_it(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """The node has a new id by the time the transaction is done: what it started belongs to the old one."""
+    node = Node(stage)
+    await stage.register()
+    async with trio.open_nursery() as session:
+        session.start_soon(node.claimer.run, NODE)
+        await node.wait_quiet()
+        direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}))
+        with direct.offer([job := new()]) as start:
+            assert start is not None
+            ((stored, _),) = await stage.store.insert([job], start=start)
+            session.cancel_scope.cancel()
+            await trio.lowlevel.cancel_shielded_checkpoint()
+    direct.begin(start, [stored])
+    assert node.pool.running == []
+    assert (await stage.get(stored)).state is State.RUNNING

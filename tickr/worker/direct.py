@@ -1,0 +1,72 @@
+"""Direct starts: a job that comes in while this node waits for work begins in the transaction that stores it.
+
+Submissions on their way into the store come in; those that may begin here are told (``Start``), and after COMMIT they
+go to the slots, past index and claim, which saves a transaction and a round trip through Redis. Nobody is overtaken:
+it is done only while the claim loop has found nothing for a while. And a node takes only a part of its slots in this
+way, so that a burst is shared with the other nodes. See docs/decisions/0022-direct-starts.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from tickr.jobs import Job, NewJob
+from tickr.store.contract import Start
+from tickr.worker.claim import Claimer
+
+
+class Slots(Protocol):
+    """Where jobs run; ``Pool`` in ``worker/pool.py``."""
+
+    @property
+    def part(self) -> int:
+        """How many jobs may start now past the claim loop."""
+        ...
+
+    def reserve(self, count: int) -> AbstractContextManager[None]:
+        """Keep so many free slots for jobs that are started in the block."""
+        ...
+
+    def start(self, jobs: Sequence[Job]) -> None: ...
+
+
+class Direct:
+    """Lends a node's idle slots to its intake.
+
+    Args:
+      types: the job types that have a handler here.
+    """
+
+    def __init__(self, claimer: Claimer, slots: Slots, *, types: frozenset[str]) -> None:
+        self._claimer = claimer
+        self._slots = slots
+        self._types = types
+
+    @contextmanager
+    def offer(self, new: Sequence[NewJob]) -> Iterator[Start | None]:
+        """Return which of ``new`` may start with the transaction that stores them; None: none of them.
+
+        The block is that transaction, and ``begin`` is called in it once they are stored.
+        """
+        if (waiting := self._claimer.waiting) is None or not (part := self._slots.part):
+            yield None
+            return
+        able = [one for one in new if one.type in self._types and one.queue in waiting.queues and not one.delay_us]
+        able.sort(key=lambda one: one.priority)
+        ids = frozenset([one.id for one in able[:part]])
+        if not ids:
+            yield None
+            return
+        with self._slots.reserve(len(ids)):
+            yield Start(waiting.node, ids)
+
+    def begin(self, start: Start, jobs: Sequence[Job]) -> None:
+        """Run ``jobs``, which the store has as running for the node of ``start``.
+
+        They are left to whoever finds them if that is no longer this node: its lease was lost meanwhile, and it has
+        registered anew.
+        """
+        if jobs and start.node == self._claimer.node:
+            self._slots.start(jobs)
