@@ -31,7 +31,7 @@ from tickr.errors import ConfigError
 POINTS = {
     # submission
     "intake.before_store": "submissions were taken from the line; nothing of them is stored",
-    "intake.after_commit": "they are stored; the index does not know, nobody was answered",
+    "intake.after_commit": "they are stored, some as started here; the index does not know, nobody was answered",
     "intake.after_announce": "index and bell know; nobody was answered",
     "intake.after_cancel": "a cancellation is stored; neither worker nor index know",
     "api.before_answer": "a change is done; its answer has not left",
