@@ -68,6 +68,8 @@ WORKING = (
     "faults/test_kill_points.py",
     "features/test_12_durable_state.py",
     "docs/test_examples.py",
+    "bench/test_commands.py",
+    "faults/test_killed_submissions.py",
     "faults/test_hand_over.py",
     "simulation/test_seeds.py",
     "client/test_killed_server.py",
@@ -81,7 +83,9 @@ WORKING = (
     "faults/test_cut_lines.py",
     "store/test_contract_cuts.py",
     "docs/test_feed_clients.py",
-    "bench/test_commands.py",
+    "cli/test_serve.py",
+    "cli/test_follow.py",
+    "cli/test_watch.py",
 )
 LONGEST_FIRST = (*WAITING, *WORKING)
 """Files of 15 s and more, below tests/: begun late, one of them alone would keep the other processes waiting. While the

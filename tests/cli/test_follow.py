@@ -68,7 +68,7 @@ def whats(lines: list[str]) -> list[str]:
 
 
 def test_in_a_pipe_it_tells_all_and_ends_with_the_result(follow: Follow) -> None:
-    done = follow("render", "--id", ID + "0")
+    done = follow("render", "pause:=0.4", "--id", ID + "0")  # said too soon, the next would replace it
     assert done.stderr == ""
     first, *events, last, result = done.stdout.splitlines()
     assert first == f"{ID}0  render  ready"

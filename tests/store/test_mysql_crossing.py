@@ -47,7 +47,7 @@ def of(row: Sequence[Event]) -> list[Told]:
 async def insert(tx: Transaction, new: NewJob) -> Job:
     """Do what ``Store.insert`` does for one job, in a transaction that the test holds."""
     job = created(new, tx.now)
-    await mysql_jobs.insert(tx, [Change(None, job)])
+    await mysql_jobs.insert(tx, [job])
     await mysql_jobs.tell(tx, [Change(None, job)])
     return job
 

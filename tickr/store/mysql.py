@@ -14,7 +14,6 @@ from typing import TypeVar
 import trio
 from trio_mysql import err
 
-from tickr.events import Change
 from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
 from tickr.store import (
     changes,
@@ -173,25 +172,28 @@ class MysqlStore:
     async def _insert(
         self, tx: Transaction, new: Sequence[NewJob], whole: bool, start: Start | None
     ) -> list[tuple[Job, bool]]:
-        """Suppose that all are new; only when the server says otherwise look which are not."""
+        """Suppose that all are new, our clock right and the node there; look only when the server says otherwise."""
         stored: dict[str, Job] = {}
-        is_known = await mysql_nodes.is_known(tx, start.node if start else None)
         while True:
-            answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start if is_known else None)
-            await self._register_queues(tx, made)
+            answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start)
+            jobs, _ = changes.inserted(made)
+            await self._register_queues(tx, jobs)
             try:
-                await mysql_jobs.insert(tx, changes.inserted(made)[0])
+                inserted = await mysql_jobs.insert(tx, jobs)
             except err.IntegrityError as error:
                 if not mysql_errors.is_duplicate(error):
                     raise
                 await tx.start_over()  # also what earlier statements of a long batch inserted
                 stored = {job.id: job for job in await mysql_reads.by_ids(tx, [one.id for one in new])}
                 continue
-            await mysql_jobs.tell(tx, made)
-            return answers
+            if inserted == len(jobs):
+                await mysql_jobs.tell(tx, made)
+                return answers
+            await tx.start_over()
+            start = start if await mysql_nodes.is_known(tx, start and start.node) else None
 
-    async def _register_queues(self, tx: Transaction, made: Sequence[Change]) -> None:
-        unknown = sorted({change.after.queue for change in made} - self._queues)
+    async def _register_queues(self, tx: Transaction, jobs: Sequence[Job]) -> None:
+        unknown = sorted({job.queue for job in jobs} - self._queues)
         for document in mysql_jobs.documents([(name,) for name in unknown], tx.max_document_bytes):
             await tx.run(REGISTER_QUEUES, tx.now, document)
 

@@ -18,7 +18,7 @@ from tickr.events import Change, untold_bytes
 from tickr.jobs import Job, Progress, State
 from tickr.store import rows
 from tickr.store.changes import written
-from tickr.store.mysql_transactions import Receipt, Transaction
+from tickr.store.mysql_transactions import NOW, Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Row
 
 T = TypeVar("T")
@@ -87,14 +87,16 @@ INSERT_JOBS = (
     f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
     "state, version, fence, attempt, crashes, cancel_requested) "
     f"SELECT UNHEX(x.id), {', '.join(['x.' + c for c in _NEW[1:]] + list(_RESERVED.values()))}, "
-    f"1, 1, 0, 0, 0, 0 FROM {_json_table(_NEW)}"
+    f"1, 1, 0, 0, 0, 0 FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s"
 )
+"""Nothing is inserted where ``now`` was estimated and the server's clock is another: it has been set."""
 INSERT_STARTED = (
     f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
     "state, version, fence, attempt, crashes, cancel_requested) "
-    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, %s, %s, 0, 4, 2, 1, 1, 0, 0 FROM {_json_table(_NEW)}"
+    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, %s, %s, 0, 4, 2, 1, 1, 0, 0 "
+    f"FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
 )
-"""For jobs that begin to run with the commit that stores them; all of one node."""
+"""For jobs that begin to run with the commit that stores them; all of one node, which has a row."""
 MOVE_JOBS = (
     f"UPDATE {_json_table(('id', 'was_version', 'was_fence', 'was_requested', *rows.MOVING))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
@@ -180,13 +182,20 @@ def documents(values: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[str]:
         yield f"[{b','.join(parts).decode()}]"
 
 
-async def insert(transaction: Transaction, jobs: Sequence[Job]) -> None:
-    """Insert ``jobs``, which wait or have just been started. Raises: err.IntegrityError: one of the ids is taken."""
+async def insert(tx: Transaction, jobs: Sequence[Job]) -> int:
+    """Insert ``jobs``, which wait or have just been started, and return how many are inserted.
+
+    All of them, unless ``tx.now`` turns out to be wrong, or the node of those started has no row.
+    Raises: err.IntegrityError: one of the ids is taken.
+    """
     started = [job for job in jobs if job.state is State.RUNNING]
-    for document in _new_documents(transaction, [job for job in jobs if job.state is not State.RUNNING]):
-        await transaction.run(INSERT_JOBS, document)
-    for document in _new_documents(transaction, started):
-        await transaction.run(INSERT_STARTED, started[0].node, started[0].started_at, document)
+    inserted = 0
+    for document in _new_documents(tx, [job for job in jobs if job.state is not State.RUNNING]):
+        inserted += (await tx.run(INSERT_JOBS, document, *tx.likely)).affected
+    for document in _new_documents(tx, started):
+        node, began_at = started[0].node, started[0].started_at
+        inserted += (await tx.run(INSERT_STARTED, node, began_at, document, *tx.likely, node)).affected
+    return inserted
 
 
 def _new_documents(transaction: Transaction, jobs: Sequence[Job]) -> Iterator[str]:

@@ -39,6 +39,10 @@ ASK_AGAIN_S = 0.1
 COMMIT_SHIELD_S = 2.0
 """How long a COMMIT may take, cancelled or not, before it is given up and asked after."""
 
+AHEAD_US, BEHIND_US = 5_000, 1_000_000
+"""By how much an estimate may be before the server's clock, and behind it where a statement was late in coming."""
+FOR_EVER_US = 2**62
+
 NOW = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 """The server's clock, microseconds UTC; the same wherever it stands in a statement."""
 BEGIN = f"SELECT {NOW}"
@@ -57,13 +61,17 @@ class Transaction:
 
     Attributes:
       now: the store's clock at its start, microseconds UTC, or as estimated here (``exact_now``).
+      exact: whether ``now`` is no estimate.
       receipt: set by whoever writes ``events``; a transaction without one may be done twice without harm.
     """
 
-    def __init__(self, connection: Connection, clock: ServerClock, now: int, max_document_bytes: int) -> None:
+    def __init__(
+        self, connection: Connection, clock: ServerClock, now: int, max_document_bytes: int, *, exact: bool
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self.now = now
+        self.exact = exact
         self.max_document_bytes = max_document_bytes
         self.receipt: Receipt | None = None
 
@@ -80,7 +88,15 @@ class Transaction:
         before = time.monotonic_ns()
         done = await self.run(sql, *parameters)
         self.now = self._clock.told(number(done.rows[0][-1]), before)
+        self.exact = True
         return done
+
+    @property
+    def likely(self) -> tuple[int, int]:
+        """Between which instants the server's clock is if ``now`` is right; any, where that need not be asked."""
+        if self.exact or self._clock.replaced:
+            return 0, FOR_EVER_US
+        return self.now - AHEAD_US, self.now + BEHIND_US
 
     async def start_over(self) -> None:
         """Undo what was done so far; ``now`` stays."""
@@ -222,7 +238,7 @@ class Transactions:
             async with self._pool.connection(autocommit=not atomic) as connection:
                 now = await self._clock.ask(connection) if exact_now else self._clock.now_us()
                 course.begun()
-                transaction = Transaction(connection, self._clock, now, self._max_document_bytes)
+                transaction = Transaction(connection, self._clock, now, self._max_document_bytes, exact=exact_now)
                 try:
                     value = await work(transaction)
                 except (TickrError, err.MySQLError) as error:
