@@ -105,7 +105,8 @@ def _watch(given: argparse.Namespace, node: Node, load: Remote, looks: int, prog
     samples = []
     for number in range(looks):
         progress.step(f"{number * given.minutes / looks:.1f} of {given.minutes:g} minutes")
-        time.sleep(max(0.0, began + (number + 1) * seconds / looks - time.monotonic()))
+        if load.pipe.poll(max(0.0, began + (number + 1) * seconds / looks - time.monotonic())) and number < looks - 1:
+            break  # it should go on; ``answer`` says why it does not
         minute = (time.monotonic() - began) / 60
         samples.append({"round": number, "side": "tickr", "minute": minute, **_memory(node)})
     answers = load.answer(within_s=180)

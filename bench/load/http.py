@@ -130,6 +130,12 @@ class Load:
         self._poll.register(line.sock.fileno(), select.EPOLLIN)
         return line
 
+    def _drop(self, line: _Line) -> None:
+        descriptor = line.sock.fileno()
+        self._poll.unregister(descriptor)
+        del self._lines[descriptor]
+        line.sock.close()
+
     def _closed(self) -> None:
         order = self._order
         lines = [self._connect() for _ in range(min(order.connections, order.requests))]
@@ -170,7 +176,10 @@ class Load:
             for line in self._ready(
                 ANSWER_WITHIN_S if over else max(due - time.monotonic_ns(), 0) / 1e9, calm=not over
             ):
-                if self._answered(line):
+                if line in idle:  # the server has closed a connection that nobody needed for a while
+                    idle.remove(line)
+                    self._drop(line)
+                elif self._answered(line):
                     idle.append(line)
                     at_work -= 1
 

@@ -149,11 +149,18 @@ async def test_a_promotion_larger_than_one_step_is_whole(index: Index) -> None:
 async def test_nothing_is_promoted_early_by_a_microsecond(index: Index, us: int) -> None:
     await index.push([entry("a", run_at=NOW + us)], now=NOW)
     assert await index.sizes() == Sizes(0, 1)
-    moved, due_at = await index.promote(NOW + us - 1, 10)
+    assert await index.promote(NOW + us - 1, 10) == Promotion(0, NOW + us)
+    assert await index.promote(NOW + us, 10) == Promotion(1, None)
+
+
+async def test_what_is_due_in_some_thousand_years_can_wait_for_it(index: Index) -> None:
+    last = 253_402_300_799 * S  # of the year 9999; in a double that is right to some microseconds
+    await index.push([entry("a", run_at=last)], now=NOW)
+    moved, due_at = await index.promote(NOW, 10)
     assert moved == 0
     assert due_at is not None
-    assert NOW + us <= due_at < NOW + us + 1_000
-    assert await index.promote(due_at, 10) == Promotion(1, None)
+    assert abs(due_at - last) < 100
+    assert await index.promote(last + 100, 10) == Promotion(1, None)
 
 
 async def test_two_promoters_at_once_move_each_entry_once(index: Index) -> None:

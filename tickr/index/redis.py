@@ -1,6 +1,6 @@
 """The index in Redis, shared by all processes of one namespace. Keys, all in one slot of a cluster:
 
-``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in ms, rounded up so that none is early
+``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in µs
 ``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^43 + run_at`` in ms: priority first, then oldest due
 ``tickr:{t}:queues``         set of the queues ever used, for counting
 ``tickr:{t}:epoch``          ``<epoch>@<run id of the server that was given it>``
@@ -47,6 +47,11 @@ def _ms(instant: int) -> int:
     return min(max(-(-instant // 1000), 0), PRIORITY_STEP - 1)
 
 
+def _us(instant: int) -> int:
+    """Return an instant as a score of what waits; until 2255 exact in a double."""
+    return max(instant, 0)
+
+
 def _member(entry: Entry) -> str:
     return f"{entry.queue}|{entry.priority}|{entry.id}"
 
@@ -81,14 +86,14 @@ class RedisIndex:
             if run_at <= now:
                 ready[queue] += (priority * PRIORITY_STEP + _ms(run_at), job_id)
             else:
-                waiting += (_ms(run_at), _member(entry))
+                waiting += (_us(run_at), _member(entry))
         commands: list[Command] = [("ZADD", self._ready + queue, *scored) for queue, scored in ready.items()]
         if waiting:
             commands.append(("ZADD", self._waiting, *waiting))
         await self._write(entries, commands)
 
     async def park(self, entries: Sequence[Entry], *, until: int) -> None:
-        scored = [word for entry in entries for word in (_ms(until), _member(entry))]
+        scored = [word for entry in entries for word in (_us(until), _member(entry))]
         await self._write(entries, [("ZADD", self._waiting, "GT", *scored)])
 
     async def _write(self, entries: Sequence[Entry], commands: list[Command]) -> None:
@@ -137,11 +142,11 @@ class RedisIndex:
         moved = 0
         while True:
             at_once = min(limit - moved, PROMOTE_AT_ONCE)
-            script: Command = ("EVAL", PROMOTE, 1, self._waiting, now // 1000, at_once, self._ready, PRIORITY_STEP)
-            [[count, next_ms]] = await self._link.send(script)
+            script: Command = ("EVAL", PROMOTE, 1, self._waiting, now, at_once, self._ready, PRIORITY_STEP)
+            [[count, next_us]] = await self._link.send(script)
             moved += count
             if count < at_once or moved >= limit:
-                return Promotion(moved, int(next_ms) * 1000 if next_ms is not None else None)
+                return Promotion(moved, int(float(next_us)) if next_us is not None else None)
 
     async def epoch(self) -> str | None:
         [epoch] = await self._link.send(("EVAL", GET_EPOCH, 1, self._epoch))
