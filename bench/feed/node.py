@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from multiprocessing.connection import Connection
@@ -72,16 +72,20 @@ class Commits:
             task = trio.lowlevel.current_task()
             answer = await value(*args, **kwargs)
             answered = self._answered.pop(task, self._last_answered)
-            if ids := [f"{job.id}.{job.version}" for job in _changed(answer)]:
+            if ids := [*_events(answer)]:
                 self.told.append((self.sent.pop(task, answered), answered, ids))
             return answer
 
         return noted
 
 
-def _changed(answer: Any) -> list[Job]:
-    found = [one[0] if isinstance(one, tuple) else one for one in (answer if isinstance(answer, list) else [answer])]
-    return [job for job in found if isinstance(job, Job)]
+def _events(answer: Any) -> Iterator[str]:
+    """Yield the ids of the events that a change has written, by what it answered."""
+    for one in answer if isinstance(answer, list) else [answer]:
+        if isinstance(one, Job):
+            yield f"{one.id}.{one.version}"
+        elif isinstance(one, tuple) and one[1]:  # of an insert: some have started with it
+            yield from (f"{one[0].id}.{version}" for version in range(1, one[0].version + 1))
 
 
 def run_node(pipe: Connection, settings: dict[str, Any]) -> None:

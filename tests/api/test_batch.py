@@ -253,12 +253,12 @@ class AwayStore(MemoryStore):
         self.during_commit = during_commit
         self.good = good
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
         self.good -= 1
         if self.good >= 0:
-            return await super().insert(new, whole=whole)
+            return await super().insert(new, **how)
         if self.during_commit:
-            await super().insert(new, whole=whole)
+            await super().insert(new, **how)
         raise StoreUnavailable("gone", outcome_unknown=self.during_commit)
 
 
@@ -292,7 +292,7 @@ async def test_of_a_whole_one_job_tells_about_all(during_commit: bool) -> None:
 
 async def test_what_nobody_foresaw_is_told_once_and_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     class Buggy(MemoryStore):
-        async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+        async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
             raise ValueError("the secret is xyzzy")
 
     async with open_site(store=Buggy()) as site:
@@ -309,9 +309,9 @@ class GatedStore(MemoryStore):
         super().__init__()
         self.gate = trio.Event()
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
         await self.gate.wait()
-        return await super().insert(new, whole=whole)
+        return await super().insert(new, **how)
 
 
 async def test_what_the_intake_has_no_room_for_is_429_job_by_job(monkeypatch: pytest.MonkeyPatch) -> None:

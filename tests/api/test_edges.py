@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import structlog
@@ -44,7 +45,7 @@ class FullStore(MemoryStore):
     async def ping(self) -> None:
         raise StoreUnavailable("/secret/place: the disk is full", reason="the disk is full")
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
         await self.ping()
         raise AssertionError
 

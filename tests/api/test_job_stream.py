@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import trio
@@ -43,12 +44,12 @@ class GatedStore(MemoryStore):
         self.asked: list[int] = []
         self.error = error
 
-    async def insert(self, new: Sequence[NewJob], *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
         self.asked.append(len(new))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return await super().insert(new, whole=whole)
+        return await super().insert(new, **how)
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import h11
 import pytest
@@ -36,10 +37,10 @@ class GatedStore(MemoryStore):
         self.asked = trio.Event()
         self.gate = trio.Event()
 
-    async def insert(self, new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Sequence[NewJob], **how: Any) -> list[tuple[Job, bool]]:
         self.asked.set()
         await self.gate.wait()
-        return await super().insert(new)
+        return await super().insert(new, **how)
 
 
 async def stop(site: Site, within_s: float = QUICK_S) -> None:

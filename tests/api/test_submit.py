@@ -244,9 +244,9 @@ class BrokenStore(MemoryStore):
         super().__init__()
         self.during_commit = during_commit
 
-    async def insert(self, new: Any) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Any, **how: Any) -> list[tuple[Job, bool]]:
         if self.during_commit:
-            await super().insert(new)
+            await super().insert(new, **how)
         raise StoreUnavailable("gone", outcome_unknown=self.during_commit)
 
 
@@ -270,7 +270,7 @@ async def test_a_full_intake_is_429(site: Site) -> None:
 
 
 class BuggyStore(MemoryStore):
-    async def insert(self, new: list[NewJob]) -> list[tuple[Job, bool]]:  # type: ignore[override]
+    async def insert(self, new: list[NewJob], **how: Any) -> list[tuple[Job, bool]]:  # type: ignore[override]
         raise ValueError("the secret is xyzzy")
 
 

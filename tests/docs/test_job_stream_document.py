@@ -19,7 +19,7 @@ from tickr.store.memory import MemoryStore
 
 
 class Away(MemoryStore):
-    async def insert(self, new: Any, *, whole: bool = False) -> list[tuple[Job, bool]]:
+    async def insert(self, new: Any, **how: Any) -> list[tuple[Job, bool]]:
         raise StoreUnavailable("gone", outcome_unknown=True)
 
 

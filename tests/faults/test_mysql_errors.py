@@ -103,7 +103,8 @@ async def test_too_few_connections_are_nobodys_business(
         askers = Askers(client.http, type="quick")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(askers.run, over)
-            nursery.start_soon(look_round, client, over)
+            for _ in range(FEW):
+                nursery.start_soon(look_round, client, over)
             await eventually(happens(lambda: fought_out[error] >= FEW and len(askers.answers) >= OFTEN), within_s=20)
             over.set()
         assert_all_yes(askers.answers)
@@ -124,7 +125,7 @@ async def test_a_login_or_a_statement_cut_at_any_byte_is_nobodys_business(mysql_
                 if proxy.cuts == cuts:
                     break
             proxy.heal()
-            assert n_bytes > 300, direction
+            assert n_bytes > 250, direction
         assert sorted(event.job for commit in await told(store) for event in commit) == sorted(ids)
 
 
