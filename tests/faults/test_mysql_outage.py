@@ -94,6 +94,9 @@ class Outage:
             await self._start_of(waiting)
             await self._start_of(lingering, after=fault.ended)  # their lease was lost meanwhile
         await self._start_of([await self._submit_again(answer.job) for answer in refused[ASKERS:]])
+        # Who was cut off while asking does not know: on a busy machine MySQL is back too late for the last of them.
+        cut = [one.id for one in self._submissions.values() if one.answer == "unknown"]
+        await self._start_of([await self._submit_again(job_id) for job_id in cut])
         return fault
 
     # -- the client ---------------------------------------------------------------------------------------------------
