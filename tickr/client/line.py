@@ -30,7 +30,7 @@ MAX_JOBS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 """Most bytes of them, but for the last one that was let in."""
 FLIGHTS = 2
-"""Most requests with submissions at once. One was as fast, four slower; the second goes on while the first is lost."""
+"""Most requests with submissions at once: the second goes on while the first is lost, and more were no faster."""
 RARE = 1000
 """So many tickets of callers who left are put up with before the line is swept."""
 
