@@ -12,11 +12,13 @@ from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.errors import StoreUnavailable
 from tickr.intake import Intake
 from tickr.jobs import Job, NewJob, State
+from tickr.store.contract import Start
 from tickr.worker.claim import QUIET_S, Claimer
 from tickr.worker.direct import Direct
 from tickr.worker.handlers import Jobs
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pool import PARTS, Pool
+from tickr.worker.worker import Worker
 
 SLOTS = 2 * PARTS
 
@@ -28,7 +30,7 @@ class Node:
         self.stage = stage
         self.gate = trio.Event()
         self.order: list[str] = []
-        jobs = Jobs()
+        jobs = self.jobs = Jobs()
 
         @jobs.handler("noop")
         async def waits(job: Any) -> None:
@@ -38,9 +40,8 @@ class Node:
         self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
         self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
         self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
-        self.intake = Intake(
-            stage.store, stage.index, stage.bell, stage.announcer, Direct(self.claimer, self.pool, types=jobs.types)
-        )
+        self.direct = Direct(self.claimer, self.pool, types=jobs.types)
+        self.intake = Intake(stage.store, stage.index, stage.bell, stage.announcer, self.direct)
 
     async def start(self, nursery: trio.Nursery) -> None:
         await self.stage.register()
@@ -172,21 +173,49 @@ async def test_a_store_that_fails_gives_the_slots_back(
     nursery.cancel_scope.cancel()
 
 
+async def offered(node: Node, direct: Direct) -> tuple[Start, Job]:
+    """Return a job that was stored as started here, and is about to begin."""
+    with direct.offer([job := new()]) as start:
+        assert start is not None
+        ((stored, _),) = await node.stage.store.insert([job], start=start)
+    assert stored.state is State.RUNNING
+    return start, stored
+
+
 async def test_what_was_stored_under_a_lost_lease_is_left_to_whoever_finds_it(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """The node has a new id by the time the transaction is done: what it started belongs to the old one."""
     node = Node(stage)
     await stage.register()
+    options = {"slots": SLOTS, "max_result_bytes": 100, "lease_s": 15.0}
+    worker = Worker(node.jobs, stage.store, stage.index, stage.bell, stage.announcer, **options)  # type: ignore[arg-type]
+    nursery.start_soon(worker.run, nursery)
     async with trio.open_nursery() as session:
-        session.start_soon(node.claimer.run, NODE)
+        session.start_soon(worker.claim, NODE)
         await node.wait_quiet()
-        direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}))
-        with direct.offer([job := new()]) as start:
-            assert start is not None
-            ((stored, _),) = await stage.store.insert([job], start=start)
-            session.cancel_scope.cancel()
-            await trio.lowlevel.cancel_shielded_checkpoint()
-    direct.begin(start, [stored])
-    assert node.pool.running == []
-    assert (await stage.get(stored)).state is State.RUNNING
+        start, stored = await offered(node, worker.direct)
+        worker.lose_lease()
+        session.cancel_scope.cancel()
+    worker.direct.begin(start, [stored])
+    nursery.start_soon(worker.claim, "11111111-1111-7111-8111-111111111112")
+    await node.wait_quiet()
+    worker.direct.begin(start, [stored])
+    await node.wait_quiet()
+    assert node.order == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_was_taken_before_a_stop_begins_all_the_same(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Nobody else would look for it before this node is gone, and that would count as a crash."""
+    node = Node(stage)
+    await node.start(nursery)
+    start, stored = await offered(node, node.direct)
+    node.claimer.close()
+    await node.wait_quiet()
+    node.direct.begin(start, [stored])
+    node.gate.set()
+    await node.wait_quiet()
+    assert (await stage.get(stored)).state is State.SUCCEEDED
+    nursery.cancel_scope.cancel()

@@ -76,7 +76,7 @@ class Claimer:
     Args:
       types: the job types that have a handler here.
     Attributes:
-      node: for whom it claims; None while it does not.
+      node: for whom it claims, or did until it was closed; None from the loss of a lease until there is another.
     """
 
     def __init__(self, store: Store, index: Index, bell: Bell, slots: Slots, *, types: frozenset[str]) -> None:
@@ -100,18 +100,15 @@ class Claimer:
         runner; the heartbeat finds it. ``close`` cuts no claim.
         """
         self.node = node
-        try:
-            async with (
-                self._bell.listen("queue") as new_queue,
-                self._bell.listen("work") as work,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(self._follow_queues, new_queue)
-                await self._hints.unpark()
-                await self._claim_all(node, work)
-                nursery.cancel_scope.cancel()
-        finally:
-            self.node = None
+        async with (
+            self._bell.listen("queue") as new_queue,
+            self._bell.listen("work") as work,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(self._follow_queues, new_queue)
+            await self._hints.unpark()
+            await self._claim_all(node, work)
+            nursery.cancel_scope.cancel()
 
     async def _claim_all(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
         while not self._closed:

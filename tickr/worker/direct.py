@@ -65,8 +65,8 @@ class Direct:
     def begin(self, start: Start, jobs: Sequence[Job]) -> None:
         """Run ``jobs``, which the store has as running for the node of ``start``.
 
-        They are left to whoever finds them if that is no longer this node: its lease was lost meanwhile, and it has
-        registered anew.
+        They are left to whoever finds them if that is no longer this node: its lease was lost meanwhile. A node that
+        has begun to stop since the offer runs them all the same: what was taken before is finished here.
         """
         if jobs and start.node == self._claimer.node:
             self._slots.start(jobs)

@@ -127,7 +127,8 @@ class Worker:
         self._reconciler.heard_from_store(running)
 
     def lose_lease(self) -> None:
-        """Stop everything that runs: the others may take it from now on."""
+        """Stop everything that runs: the others may take it from now on, and what is on its way here as well."""
+        self._claimer.node = None
         self._pool.stop_all(StopReason.LEASE_LOST)
 
     def stop_claiming(self) -> None:
