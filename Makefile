@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := tickr tests bench
 # Tests run in so many processes: most of them wait for servers most of the time.
-WORKERS := 4
+WORKERS := 3
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"

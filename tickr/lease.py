@@ -48,6 +48,11 @@ class Lease:
     def node_id(self) -> str:
         return self._about.id
 
+    @property
+    def holds(self) -> bool:
+        """Whether it was renewed lately enough to begin new work; after a freeze it may be over unnoticed."""
+        return trio.current_time() < self._renewed_at + SELF_FENCE * self._lease_s
+
     async def register(self) -> None:
         """Register under a new id.
 

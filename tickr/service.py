@@ -241,7 +241,7 @@ class _Node:
         await forget_dead_neighbours(ports.store)
         lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
         await lease.register()
-        worker = self._worker(ports) if "worker" in self.config.roles else None
+        worker = self._worker(ports, lease) if "worker" in self.config.roles else None
         async with trio.open_nursery() as leasing:
             leasing.start_soon(self._keep_lease, lease, worker)
             async with trio.open_nursery() as working:
@@ -329,7 +329,7 @@ class _Node:
             defaults=self._jobs.get,
         )
 
-    def _worker(self, ports: _Ports) -> Worker:
+    def _worker(self, ports: _Ports, lease: Lease) -> Worker:
         return Worker(
             self._jobs,
             ports.store,
@@ -339,6 +339,7 @@ class _Node:
             slots=self.config.workers,
             max_result_bytes=self.config.max_result,
             lease_s=self.config.lease,
+            holds_lease=lambda: lease.holds,
             owns_process=self._owns_process,
         )
 

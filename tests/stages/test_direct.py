@@ -29,6 +29,7 @@ class Node:
     def __init__(self, stage: Stage, slots: int = SLOTS) -> None:
         self.stage = stage
         self.gate = trio.Event()
+        self.holds_lease = True
         self.order: list[str] = []
         jobs = self.jobs = Jobs()
 
@@ -40,7 +41,7 @@ class Node:
         self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
         self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
         self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
-        self.direct = Direct(self.claimer, self.pool, types=jobs.types)
+        self.direct = Direct(self.claimer, self.pool, types=jobs.types, holds_lease=lambda: self.holds_lease)
         self.intake = Intake(stage.store, stage.index, stage.bell, stage.announcer, self.direct)
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -94,7 +95,7 @@ async def test_only_what_could_be_claimed_here_starts(
 ) -> None:
     node = Node(stage)
     await node.start(nursery)
-    direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}))
+    direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True)
     for other in (new(type="elsewhere"), new(queue="of others"), new(delay_us=SECOND_US)):
         with direct.offer([other]) as start:
             assert start is None
@@ -146,15 +147,15 @@ async def test_a_claim_loop_that_has_only_begun_to_look_is_not_known_to_be_idle(
     await stage.register()
     nursery.start_soon(node.claimer.run, NODE)
     await wait_all_tasks_blocked()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
         assert start is None
     await node.wait_quiet()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
         assert start is not None
         assert node.pool.free == SLOTS - 1
     assert node.pool.free == SLOTS
     node.claimer.close()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"})).offer([new()]) as start:
+    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
         assert start is None, "a node that stops begins nothing more"
 
 
@@ -187,7 +188,7 @@ async def test_what_was_stored_under_a_lost_lease_is_left_to_whoever_finds_it(
 ) -> None:
     node = Node(stage)
     await stage.register()
-    options = {"slots": SLOTS, "max_result_bytes": 100, "lease_s": 15.0}
+    options = {"slots": SLOTS, "max_result_bytes": 100, "lease_s": 15.0, "holds_lease": lambda: True}
     worker = Worker(node.jobs, stage.store, stage.index, stage.bell, stage.announcer, **options)  # type: ignore[arg-type]
     nursery.start_soon(worker.run, nursery)
     async with trio.open_nursery() as session:
@@ -218,4 +219,15 @@ async def test_what_was_taken_before_a_stop_begins_all_the_same(
     node.gate.set()
     await node.wait_quiet()
     assert (await stage.get(stored)).state is State.SUCCEEDED
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_was_frozen_for_longer_than_its_lease_begins_nothing(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    await node.start(nursery)
+    node.holds_lease = False
+    with node.direct.offer([new()]) as start:
+        assert start is None
     nursery.cancel_scope.cancel()

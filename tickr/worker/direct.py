@@ -8,7 +8,7 @@ way, so that a burst is shared with the other nodes. See docs/decisions/0022-dir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -37,12 +37,16 @@ class Direct:
 
     Args:
       types: the job types that have a handler here.
+      holds_lease: whether this node may still begin something; it may have been frozen for longer than its lease.
     """
 
-    def __init__(self, claimer: Claimer, slots: Slots, *, types: frozenset[str]) -> None:
+    def __init__(
+        self, claimer: Claimer, slots: Slots, *, types: frozenset[str], holds_lease: Callable[[], bool]
+    ) -> None:
         self._claimer = claimer
         self._slots = slots
         self._types = types
+        self._holds_lease = holds_lease
 
     @contextmanager
     def offer(self, new: Sequence[NewJob]) -> Iterator[Start | None]:
@@ -50,7 +54,7 @@ class Direct:
 
         The block is that transaction, and ``begin`` is called in it once they are stored.
         """
-        if (waiting := self._claimer.waiting) is None or not (part := self._slots.part):
+        if (waiting := self._claimer.waiting) is None or not (part := self._slots.part) or not self._holds_lease():
             yield None
             return
         able = [one for one in new if one.type in self._types and one.queue in waiting.queues and not one.delay_us]

@@ -8,6 +8,7 @@ back, and the last outcomes are stored. Each of these waits ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -52,6 +53,7 @@ class Worker:
       slots: how many jobs run at once.
       max_result_bytes: longer results fail their job.
       lease_s: how long this node's lease is; a handler that blocks the event loop is interrupted well before its end.
+      holds_lease: whether it has been renewed lately enough to begin something new.
       owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
     Attributes:
       direct: for the intake of this node.
@@ -68,6 +70,7 @@ class Worker:
         slots: int,
         max_result_bytes: int,
         lease_s: float,
+        holds_lease: Callable[[], bool],
         owns_process: bool = False,
     ) -> None:
         self._outcomes = Outcomes(store, announcer, in_flight=slots + MAX_AHEAD)
@@ -79,7 +82,7 @@ class Worker:
             unresponsive_after_s=PATIENCE_S,
         )
         self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
-        self.direct = Direct(self._claimer, self._pool, types=jobs.types)
+        self.direct = Direct(self._claimer, self._pool, types=jobs.types, holds_lease=holds_lease)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
         self._watch = partial(
             watch,
