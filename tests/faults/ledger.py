@@ -31,12 +31,12 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-@functools.cache
 def way_of(number: int) -> dict[str, float]:
     """Return what sends every second job through index and claim: one due at once may start with its submission."""
     return {"delay": 0.001} if number % 2 else {}
 
 
+@functools.cache
 def _ledger() -> int:
     return os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 

@@ -87,7 +87,6 @@ async def test_an_idle_node_starts_a_job_with_the_transaction_that_stores_it(
     node.gate.set()
     await wait_all_tasks_blocked()
     assert (await stage.get(job)).state is State.SUCCEEDED
-    nursery.cancel_scope.cancel()
 
 
 async def test_only_what_could_be_claimed_here_starts(
@@ -95,15 +94,13 @@ async def test_only_what_could_be_claimed_here_starts(
 ) -> None:
     node = Node(stage)
     await node.start(nursery)
-    direct = Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True)
     for other in (new(type="elsewhere"), new(queue="of others"), new(delay_us=SECOND_US)):
-        with direct.offer([other]) as start:
+        with node.direct.offer([other]) as start:
             assert start is None
-        with direct.offer([other, plain := new()]) as start:
+        with node.direct.offer([other, plain := new()]) as start:
             assert start == (NODE, {plain.id})
     later = await node.submit(run_at=stage.wall_clock() + SECOND_US)
     assert (await stage.get(later)).state is State.READY, "the store knows what is due"
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_part_of_the_slots_and_the_most_urgent_first(
@@ -120,7 +117,6 @@ async def test_a_part_of_the_slots_and_the_most_urgent_first(
     job = await node.submit()
     await node.wait_quiet()
     assert (node.claims, node.order[-1]) == (2, job.id), "busy enough"
-    nursery.cancel_scope.cancel()
 
 
 async def test_nobody_who_waits_is_overtaken(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
@@ -137,7 +133,6 @@ async def test_nobody_who_waits_is_overtaken(stage: Stage, autojump_clock: MockC
     node.gate.set()
     await node.wait_quiet()
     assert node.order == [first.id, second.id, third.id]
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_claim_loop_that_has_only_begun_to_look_is_not_known_to_be_idle(
@@ -147,15 +142,15 @@ async def test_a_claim_loop_that_has_only_begun_to_look_is_not_known_to_be_idle(
     await stage.register()
     nursery.start_soon(node.claimer.run, NODE)
     await wait_all_tasks_blocked()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
+    with node.direct.offer([new()]) as start:
         assert start is None
     await node.wait_quiet()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
+    with node.direct.offer([new()]) as start:
         assert start is not None
         assert node.pool.free == SLOTS - 1
     assert node.pool.free == SLOTS
     node.claimer.close()
-    with Direct(node.claimer, node.pool, types=frozenset({"noop"}), holds_lease=lambda: True).offer([new()]) as start:
+    with node.direct.offer([new()]) as start:
         assert start is None, "a node that stops begins nothing more"
 
 
@@ -171,7 +166,6 @@ async def test_a_store_that_fails_gives_the_slots_back(
     del stage.store.failing["insert"]
     assert (node.pool.free, node.pool.part) == (1, 1)
     assert (await stage.get(await node.submit())).state is State.RUNNING
-    nursery.cancel_scope.cancel()
 
 
 async def offered(node: Node, direct: Direct) -> tuple[Start, Job]:
@@ -203,7 +197,6 @@ async def test_what_was_stored_under_a_lost_lease_is_left_to_whoever_finds_it(
     worker.direct.begin(start, [stored])
     await node.wait_quiet()
     assert node.order == []
-    nursery.cancel_scope.cancel()
 
 
 async def test_what_was_taken_before_a_stop_begins_all_the_same(
@@ -219,7 +212,6 @@ async def test_what_was_taken_before_a_stop_begins_all_the_same(
     node.gate.set()
     await node.wait_quiet()
     assert (await stage.get(stored)).state is State.SUCCEEDED
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_node_that_was_frozen_for_longer_than_its_lease_begins_nothing(
@@ -230,4 +222,3 @@ async def test_a_node_that_was_frozen_for_longer_than_its_lease_begins_nothing(
     node.holds_lease = False
     with node.direct.offer([new()]) as start:
         assert start is None
-    nursery.cancel_scope.cancel()

@@ -116,7 +116,6 @@ async def test_what_is_said_is_stored_while_the_handler_goes_on(
     calls = stage.store.calls["note"]
     await trio.sleep(60)  # virtual
     assert stage.store.calls["note"] == calls, "there is nothing more to say"
-    nursery.cancel_scope.cancel()
 
 
 async def test_one_who_reports_all_the_time_is_kept_evenly_and_to_the_last(
@@ -187,7 +186,6 @@ async def test_a_slow_store_holds_up_no_handler(
         assert len(notes) <= MAX_IN_LINE
         assert [event.note for event in notes] == list(range(1, len(notes) + 1))
         assert sum(event.what == "log" for event in notes) + sum(event.dropped for event in notes) == 1_200
-    nursery.cancel_scope.cancel()
 
 
 async def test_an_end_waits_behind_what_was_said_before_it(
@@ -204,7 +202,6 @@ async def test_an_end_waits_behind_what_was_said_before_it(
     stage.store.failing.clear()
     await trio.sleep(1)  # virtual
     assert whats(await told(stage))[-2:] == ["progress", "succeeded"]
-    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("error", [StoreError("the row is too long"), ValueError("too long, says a bug")])
@@ -253,7 +250,6 @@ async def test_after_its_end_an_attempt_says_nothing_any_more(
     await trio.sleep(30)  # virtual
     assert whats(await told(stage))[1:] == ["started", *["log"] * before, "cancelled"]
     assert stage.store.calls["note"] == before
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_clock_that_is_set_back_silences_nobody(
@@ -273,7 +269,6 @@ async def test_a_clock_that_is_set_back_silences_nobody(
     await trio.sleep(5)  # virtual
     lines = [event.message for event in await told(stage) if event.what == "log"]
     assert lines[-8:] == [f"after {number}" for number in range(8)]
-    nursery.cancel_scope.cancel()
 
 
 async def test_claims_have_no_room_while_too_many_notes_wait(

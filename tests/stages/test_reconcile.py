@@ -53,7 +53,6 @@ async def test_a_ring_stops_a_running_job(stage: Stage, autojump_clock: MockCloc
     await wait_all_tasks_blocked()
     assert (await stage.get(job)).state is State.CANCELLED
     assert (await stage.get(other)).state is State.RUNNING
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_heartbeat_stops_it_when_the_ring_was_lost(
@@ -66,7 +65,6 @@ async def test_a_heartbeat_stops_it_when_the_ring_was_lost(
     node.reconciler.heard_from_store(await stage.store.heartbeat(NODE, lease_s=15) or [])
     await wait_all_tasks_blocked()
     assert (await stage.get(job)).state is State.CANCELLED
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_claim_that_nobody_knows_is_handed_back_at_the_third_heartbeat(
@@ -86,7 +84,6 @@ async def test_a_claim_that_nobody_knows_is_handed_back_at_the_third_heartbeat(
     after = await stage.get(job)
     assert (after.state, after.attempt, after.crashes) == (State.READY, 0, 0)
     assert await stage.indexed() == (1, 0)
-    nursery.cancel_scope.cancel()
 
 
 async def test_a_job_that_runs_here_is_left_alone(
@@ -99,4 +96,3 @@ async def test_a_job_that_runs_here_is_left_alone(
         node.reconciler.heard_from_store([Running(job.id, job.fence, False)])
         await wait_all_tasks_blocked()
     assert (await stage.get(job)).state is State.RUNNING
-    nursery.cancel_scope.cancel()

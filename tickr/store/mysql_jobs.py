@@ -83,18 +83,20 @@ BY_IDS = JOBS + "FORCE INDEX (PRIMARY) WHERE id IN %s"
 ROWS_BY_IDS = JOB_ROWS + "FORCE INDEX (PRIMARY) WHERE id IN %s"
 BY_ID = JOB_ROWS + "WHERE id = %s"
 
-INSERT_JOBS = (
-    f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
-    "state, version, fence, attempt, crashes, cancel_requested) "
-    f"SELECT UNHEX(x.id), {', '.join(['x.' + c for c in _NEW[1:]] + list(_RESERVED.values()))}, "
-    f"1, 1, 0, 0, 0, 0 FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s"
-)
+
+def _insert_jobs(moving: str, only_if: str = "") -> str:
+    return (
+        f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
+        "state, version, fence, attempt, crashes, cancel_requested) "
+        f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, {moving} "
+        f"FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s{only_if}"
+    )
+
+
+INSERT_JOBS = _insert_jobs(f"{', '.join(_RESERVED.values())}, 1, 1, 0, 0, 0, 0")
 """Nothing is inserted where ``now`` was estimated and the server's clock is another: it has been set."""
-INSERT_STARTED = (
-    f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
-    "state, version, fence, attempt, crashes, cancel_requested) "
-    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, %s, %s, 0, 4, 2, 1, 1, 0, 0 "
-    f"FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
+INSERT_STARTED = _insert_jobs(
+    "%s, %s, 0, 4, 2, 1, 1, 0, 0", only_if=" AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
 )
 """For jobs that begin to run with the commit that stores them; all of one node, which has a row."""
 MOVE_JOBS = (

@@ -10,7 +10,7 @@ State: the queue names and the length of a step back are written and read here o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -67,7 +67,7 @@ class Waiting(NamedTuple):
     """A claim loop that has found nothing to do: for which node, and in which queues."""
 
     node: str
-    queues: Collection[str]
+    queues: frozenset[str]
 
 
 class Claimer:
@@ -119,6 +119,10 @@ class Claimer:
                 log.warning("claim.waiting_for_store", error=str(error))
                 await self._outlast_outage()
 
+    def lose_lease(self) -> None:
+        """Be nobody's from now on: what has been stored as started for the node meanwhile does not begin here."""
+        self.node = None
+
     def close(self) -> None:
         """Claim nothing more; a claim in flight ends first, and its jobs are started."""
         self._closed = True
@@ -156,7 +160,7 @@ class Claimer:
     async def _pop(self, node: str, limit: int) -> list[str]:
         self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
         if len(self._queues) <= WINDOW:
-            self._looking = Waiting(node, self._queues), trio.current_time()
+            self._looking = Waiting(node, frozenset(self._queues)), trio.current_time()
             try:
                 return await self._index.pop(self._queues, limit)
             finally:

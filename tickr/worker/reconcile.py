@@ -25,7 +25,7 @@ from tickr.worker.pool import Pool
 
 UNKNOWN_TIMES = 3
 """Heartbeats in a row at which an attempt must be unknown: two thirds of a lease, longer than a claim may take."""
-LOST_CLAIM = Failure("lost_claim", "Its node claimed it, but the store's answer never got there.")
+LOST_CLAIM = Failure("lost_claim", "The store had given it to its node, which never came to begin it.")
 
 log = structlog.get_logger("tickr.worker")
 

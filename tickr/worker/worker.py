@@ -131,7 +131,7 @@ class Worker:
 
     def lose_lease(self) -> None:
         """Stop everything that runs: the others may take it from now on, and what is on its way here as well."""
-        self._claimer.node = None
+        self._claimer.lose_lease()
         self._pool.stop_all(StopReason.LEASE_LOST)
 
     def stop_claiming(self) -> None:
