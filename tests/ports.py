@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import Any
@@ -49,3 +49,8 @@ def observing(opener: Callable[..., Any], into: list[Observed]) -> Callable[...,
             yield into[-1]
 
     return opened
+
+
+async def pop_ids(index: Any, queues: Sequence[str], limit: int) -> list[str]:
+    """Return the ids alone of what ``index.pop`` gives."""
+    return [hint.id for hint in await index.pop(queues, limit)]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.ports import pop_ids
 from tests.servers import Redis
 from tests.waiting import eventually
 from tickr.errors import IndexUnavailable
@@ -30,7 +31,7 @@ async def index_at(url: str) -> AsyncIterator[Index]:
 
 async def assert_works(index: Index) -> None:
     await index.push([JOB], now=NOW)
-    assert await index.pop(["default"], 10) == ["a"]
+    assert await pop_ids(index, ["default"], 10) == ["a"]
     await index.set_epoch("works")
     assert await index.epoch() == "works"
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.ports import pop_ids
 from tickr.errors import ConfigError
 from tickr.index.contract import MAX_POP, Index, Promotion, Sizes
 from tickr.index.open import open_index
@@ -45,7 +46,7 @@ async def drain(index: Index, queues: list[str] | None = None, limit: int = MAX_
     """Pop until what ``sizes`` calls ready is gone."""
     ids: list[str] = []
     while (await index.sizes()).ready:
-        ids += await index.pop(queues or ["default"], limit)
+        ids += await pop_ids(index, queues or ["default"], limit)
     return ids
 
 
@@ -71,8 +72,24 @@ async def test_ids_come_out_by_priority_and_then_by_instant(index: Index) -> Non
     shuffled = random.Random(1).sample(wanted, len(wanted))
     await index.push(shuffled[:3], now=NOW)
     await index.push(shuffled[3:], now=NOW)
-    assert await index.pop(["default"], 3) == ["a", "b", "c"]
-    assert await index.pop(["default"], MAX_POP) == ["d", "e", "f", "g"]
+    assert await pop_ids(index, ["default"], 3) == ["a", "b", "c"]
+    assert await pop_ids(index, ["default"], MAX_POP) == ["d", "e", "f", "g"]
+
+
+async def test_instants_come_out_as_they_went_in_or_a_little_later(index: Index) -> None:
+    """So that whoever pops what is early waits until it is due, and never claims before."""
+    chance = random.Random(3)
+    instants = {f"{n}": NOW + chance.randrange(100 * S) for n in range(200)}
+    entries = [entry(one, priority=int(one) % 10, run_at=run_at) for one, run_at in instants.items()]
+    await index.push(entries[:100], now=NOW + 100 * S)
+    await index.push(entries[100:], now=NOW - 1)
+    await index.promote(NOW + 50 * S, 1_000)
+    await index.promote(NOW + 100 * S, 1_000)
+    await index.park([entry("parked")], until=NOW + 7)
+    await index.promote(NOW + 7, 1_000)
+    hints = await index.pop(["default"], MAX_POP)
+    assert all(0 <= run_at - instants.get(one, NOW + 7) < 17 for one, run_at in hints)
+    assert len(hints) == 201
 
 
 async def test_adding_what_is_there_changes_nothing(index: Index) -> None:
@@ -93,8 +110,8 @@ async def test_pushing_nothing_is_fine(index: Index) -> None:
 
 async def test_a_pop_takes_no_more_than_its_limit(index: Index) -> None:
     await index.push([entry(f"{n:04d}") for n in range(1_201)], now=NOW)
-    assert await index.pop(["default"], 1) == ["0000"]
-    assert await index.pop(["default"], MAX_POP) == [f"{n:04d}" for n in range(1, 501)]
+    assert await pop_ids(index, ["default"], 1) == ["0000"]
+    assert await pop_ids(index, ["default"], MAX_POP) == [f"{n:04d}" for n in range(1, 501)]
     assert await drain(index, limit=7) == [f"{n:04d}" for n in range(501, 1_201)]
 
 
@@ -106,11 +123,11 @@ async def test_a_senseless_pop_is_refused(index: Index, queues: list[str], limit
 
 async def test_a_pop_takes_from_the_first_queue_that_has_anything(index: Index) -> None:
     await index.push([entry("s1", queue="second", priority=0), entry("t1", queue="third")], now=NOW)
-    assert await index.pop(["first", "second", "third"], 10) == ["s1"]
+    assert await pop_ids(index, ["first", "second", "third"], 10) == ["s1"]
     await index.push([entry("f1", queue="first", priority=9), entry("s2", queue="second", priority=0)], now=NOW)
-    assert await index.pop(["first", "second", "third"], 10) == ["f1"]
-    assert await index.pop(["first", "second", "third"], 10) == ["s2"]
-    assert await index.pop(["first", "second", "third"], 10) == ["t1"]
+    assert await pop_ids(index, ["first", "second", "third"], 10) == ["f1"]
+    assert await pop_ids(index, ["first", "second", "third"], 10) == ["s2"]
+    assert await pop_ids(index, ["first", "second", "third"], 10) == ["t1"]
 
 
 async def test_queue_names_of_any_kind_keep_apart(index: Index) -> None:
@@ -119,7 +136,7 @@ async def test_queue_names_of_any_kind_keep_apart(index: Index) -> None:
     await index.push([entry(f"later-{n}", queue=name, run_at=NOW + S) for n, name in enumerate(names)], now=NOW)
     assert await index.promote(NOW + S, 100) == Promotion(len(names), None)
     for n, name in enumerate(names):
-        assert sorted(await index.pop([name], 10)) == [f"id-{n}", f"later-{n}"]
+        assert sorted(await pop_ids(index, [name], 10)) == [f"id-{n}", f"later-{n}"]
     assert await index.sizes() == Sizes(0, 0)
 
 
@@ -186,7 +203,7 @@ async def test_a_parked_entry_waits_for_the_later_instant(index: Index) -> None:
     await index.park([due], until=NOW + 9 * S)
     assert await index.promote(NOW + 8 * S, 10) == Promotion(0, NOW + 9 * S)
     assert await index.promote(NOW + 9 * S, 10) == Promotion(1, None)
-    assert await index.pop(["default"], 10) == ["a"]
+    assert await pop_ids(index, ["default"], 10) == ["a"]
 
 
 # -- looking and removing -------------------------------------------------------------------------------------------
@@ -234,7 +251,7 @@ async def test_a_waiting_pop_is_woken_by_a_push_and_by_a_promotion(index: Index)
     popped: list[list[str]] = []
 
     async def pop() -> None:
-        popped.append(await index.pop(["first", "default"], 10))
+        popped.append(await pop_ids(index, ["first", "default"], 10))
 
     for wake in ("push", "promote"):
         async with trio.open_nursery() as nursery:
@@ -251,7 +268,7 @@ async def test_each_id_goes_to_one_of_many_poppers(index: Index) -> None:
 
         async def pop() -> None:
             while True:
-                popped.extend(await index.pop(["default"], 3))
+                popped.extend(await pop_ids(index, ["default"], 3))
                 if len(popped) >= 200:
                     nursery.cancel_scope.cancel()
 
@@ -271,7 +288,7 @@ async def test_a_cancelled_pop_returns_at_once_and_takes_nothing(index: Index) -
                 await wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
     await index.push([entry("a")], now=NOW)
-    assert await index.pop(["default"], 10) == ["a"]
+    assert await pop_ids(index, ["default"], 10) == ["a"]
 
 
 async def test_a_pop_cancelled_while_a_push_arrives_loses_nothing(index: Index) -> None:
@@ -280,7 +297,7 @@ async def test_a_pop_cancelled_while_a_push_arrives_loses_nothing(index: Index) 
 
     async def pop(scope: trio.CancelScope) -> None:
         with scope:
-            popped.extend(await index.pop(["default"], MAX_POP))
+            popped.extend(await pop_ids(index, ["default"], MAX_POP))
 
     for n in range(300):
         async with trio.open_nursery() as nursery:
@@ -321,7 +338,7 @@ async def test_two_indexes_on_one_redis_share_by_namespace(redis_url: str, redis
             send, receive = trio.open_memory_channel[list[str]](1)
 
             async def pop(index: Index) -> None:
-                await send.send(await index.pop(["default"], 10))
+                await send.send(await pop_ids(index, ["default"], 10))
 
             nursery.start_soon(pop, two)
             await wait_all_tasks_blocked()

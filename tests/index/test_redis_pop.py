@@ -11,6 +11,7 @@ from tests.index.redis_checks import (
     index_at,
     pop_waits,
 )
+from tests.ports import pop_ids
 from tests.servers import Redis
 from tickr.index.contract import Index
 from tickr.jobs import Entry
@@ -55,7 +56,7 @@ async def test_more_pops_than_lines(redis_server: Redis) -> None:
     popped: list[str] = []
 
     async def pop(index: Index) -> None:
-        popped.extend(await index.pop(["default"], 1))
+        popped.extend(await pop_ids(index, ["default"], 1))
 
     async with index_at(redis_server.url) as index, trio.open_nursery() as nursery:
         for _ in range(50):

@@ -17,6 +17,7 @@ import trio
 from tests.simulation.weather import START_US, Weather
 from tickr.bell import LocalBell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable, TickrError
+from tickr.index.contract import Hint
 from tickr.store.event_log import nobody_listens
 
 if TYPE_CHECKING:
@@ -148,12 +149,12 @@ class FaultyIndex:
         setattr(self, name, call)
         return call
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[str]:
+    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
         with trio.CancelScope() as popping:
             self._pops[popping] = None
             try:
-                ids: list[str] = await self._call("pop", self._weather.index.pop, (queues, limit), {})
-                return ids
+                hints: list[Hint] = await self._call("pop", self._weather.index.pop, (queues, limit), {})
+                return hints
             finally:
                 del self._pops[popping]
         raise IndexUnavailable("it went away")

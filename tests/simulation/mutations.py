@@ -17,6 +17,7 @@ from tickr import events, jobs, lease
 from tickr.announce import Announcer
 from tickr.errors import StoreUnavailable
 from tickr.feed.subscription import Reader, Subscription
+from tickr.index.contract import Hint
 from tickr.index.heap import HeapIndex
 from tickr.intake import Intake
 from tickr.jobs import Job, NewJob, Outcome, State
@@ -166,10 +167,10 @@ def pop_drops_what_it_took(patch: pytest.MonkeyPatch) -> None:
     """I9, with nobody to look: a cancelled pop has taken something."""
     pop = HeapIndex.pop
 
-    async def drop(index: HeapIndex, queues: Sequence[str], limit: int) -> list[str]:
-        ids = await pop(index, queues, limit)
+    async def drop(index: HeapIndex, queues: Sequence[str], limit: int) -> list[Hint]:
+        hints = await pop(index, queues, limit)
         await trio.lowlevel.checkpoint()
-        return ids
+        return hints
 
     patch.setattr(HeapIndex, "pop", drop)
     patch.setattr(Audit, "_check_presence", nothing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
+from tests.ports import pop_ids
 from tests.stages.conftest import SECOND_US, Stage
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.failpoints import armed
@@ -23,7 +24,7 @@ async def test_a_due_job_that_the_index_does_not_hold_is_put_back(
     await trio.sleep(1)  # virtual
     (job,) = await stage.insert()
     with trio.fail_after(2 * PERIOD_S):
-        assert await stage.index.pop(["default"], 10) == [job.id]
+        assert await pop_ids(stage.index, ["default"], 10) == [job.id]
 
 
 async def test_one_that_is_just_being_claimed_is_not_put_back(
@@ -102,5 +103,5 @@ async def test_outages_of_either_side_are_outlasted(
         await trio.sleep(10)  # virtual
         port.failing.clear()
         with trio.fail_after(2 * PERIOD_S + 1):
-            assert await stage.index.pop(["default"], 10) == [job.id]
+            assert await pop_ids(stage.index, ["default"], 10) == [job.id]
         await stage.run_elsewhere(job)

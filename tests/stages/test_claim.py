@@ -26,28 +26,36 @@ class Slots:
 
     def __init__(self, free: int) -> None:
         self.free = free
+        self.reserved = 0
         self.started: list[Job] = []
-        self.changed = trio.Condition()
+        self.freed = trio.Event()
 
     async def wait_free(self) -> int:
-        async with self.changed:
-            while not self.free:
-                await self.changed.wait()
+        while self.free <= 0:
+            self.freed = trio.Event()
+            await self.freed.wait()
         return self.free
 
     @property
     def room(self) -> int:
-        return self.free
+        return max(0, self.free)
 
     def start(self, jobs: Sequence[Job]) -> None:
-        assert len(jobs) <= self.free
+        assert len(jobs) <= self.free + self.reserved
         self.free -= len(jobs)
         self.started.extend(jobs)
 
-    async def give(self, count: int) -> None:
-        async with self.changed:
-            self.free += count
-            self.changed.notify_all()
+    def reserve(self, count: int) -> None:
+        self.free -= count
+        self.reserved += count
+
+    def release(self, count: int) -> None:
+        self.reserved -= count
+        self.give(count)
+
+    def give(self, count: int) -> None:
+        self.free += count
+        self.freed.set()
 
 
 OTHER = "22222222-2222-7222-8222-222222222222"
@@ -74,7 +82,7 @@ async def test_it_claims_no_more_than_it_has_slots(
     jobs = await stage.submit(5)
     await wait_all_tasks_blocked()
     assert len(slots.started) == 3
-    await slots.give(10)
+    slots.give(10)
     await wait_all_tasks_blocked()
     assert {job.id for job in slots.started} == {job.id for job in jobs}
     assert {(job.state, job.attempt, job.fence, job.node) for job in slots.started} == {(State.RUNNING, 1, 1, NODE)}
@@ -92,7 +100,7 @@ async def test_it_claims_what_there_is_room_for_when_the_index_answers(
     jobs = await stage.submit(5)
     await wait_all_tasks_blocked()
     assert len(slots.started) == 2
-    await slots.give(10)
+    slots.give(10)
     await trio.sleep(0.1)  # virtual
     assert {job.id for job in slots.started} == {job.id for job in jobs}
 
@@ -114,7 +122,7 @@ async def test_every_queue_has_its_turn(stage: Stage, autojump_clock: MockClock,
     nursery.start_soon(claimer_of(stage, slots).run, NODE)
     for _ in range(4):
         await wait_all_tasks_blocked()
-        await slots.give(1)
+        slots.give(1)
     await wait_all_tasks_blocked()
     assert rare.id in {job.id for job in slots.started}
 
@@ -157,7 +165,7 @@ async def test_jobs_of_others_are_left_to_them_and_do_not_hide_ones_own(
     assert [job.id for job in slots.started] == [mine.id]
     await trio.sleep(60)  # virtual
     assert stage.store.calls["claim"] < 100
-    await busy.give(200)
+    busy.give(200)
     await trio.sleep(1.5)  # virtual: what the other had in hand just then is back as well
     assert {job.id for job in busy.started} == {job.id for job in big}
 

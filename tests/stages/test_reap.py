@@ -7,6 +7,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from tests.ports import pop_ids
 from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.errors import StoreUnavailable
 from tickr.jobs import State
@@ -20,7 +21,7 @@ async def test_a_dead_nodes_job_is_taken_back_and_announced(
     await stage.run_elsewhere(job, lease_s=15)
     began = trio.current_time()
     nursery.start_soon(Reaper(stage.store, stage.announcer).run)
-    assert await stage.index.pop(["default"], 10) == [job.id]
+    assert await pop_ids(stage.index, ["default"], 10) == [job.id]
     assert 15 <= trio.current_time() - began <= 17
     after = await stage.get(job)
     assert (after.state, after.crashes, after.attempt) == (State.READY, 1, 0)
@@ -34,7 +35,7 @@ async def test_a_lease_ends_to_the_instant_however_the_sweeps_fall(
     await trio.testing.wait_all_tasks_blocked()
     began = trio.current_time()
     await stage.run_elsewhere(job, lease_s=14.6)  # just after a sweep, so the next one sees it
-    assert await stage.index.pop(["default"], 10) == [job.id]
+    assert await pop_ids(stage.index, ["default"], 10) == [job.id]
     assert trio.current_time() - began == pytest.approx(SWEEP_S + 14.6)
 
 

@@ -4,7 +4,8 @@ The index orders what the store has. It may forget anything at any time, hold id
 whoever takes an id out claims it in the store by compare-and-set, and the audit puts back what is missing. So every
 write here is idempotent, and no method needs to be exact about what another process does meanwhile.
 
-Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first.
+Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first. What is
+ready may be a moment early (``EARLY_US``).
 
 Errors common to all methods: ``IndexUnavailable``, at once while the index is known to be away, otherwise within a
 bounded time. Cancellation: either done or not done; ``pop`` never takes an id out and drops it.
@@ -19,6 +20,20 @@ from tickr.jobs import Entry
 
 MAX_POP = 500
 """``pop`` returns no more ids than this at once."""
+
+
+EARLY_US = 5_000
+"""So long before its instant an entry is promoted, microseconds: about what the way from there to a claim takes.
+
+Whoever pops it waits for the rest.
+"""
+
+
+class Hint(NamedTuple):
+    """What ``pop`` gives: a job that may wait to be run, and from when on (microseconds UTC)."""
+
+    id: str
+    run_at: int
 
 
 class Promotion(NamedTuple):
@@ -72,8 +87,10 @@ class Index(Protocol):
         """
         ...
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[str]:
-        """Take up to ``limit`` ready ids of one queue, best first, waiting until there is at least one.
+    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
+        """Take up to ``limit`` ready entries of one queue, best first, waiting until there is at least one.
+
+        An instant may come out up to 16 µs later than it went in, and is that of ``park`` after one.
 
         Args:
           queues: the queues to look in, 1 or more; the first in the list that has anything is taken from.

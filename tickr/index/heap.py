@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from tickr.index.contract import MAX_POP, Promotion, Sizes
+from tickr.index.contract import MAX_POP, Hint, Promotion, Sizes
 from tickr.jobs import Entry
 
 GARBAGE_ALLOWED = 64
@@ -105,7 +105,7 @@ class HeapIndex:
             if there is None or there[0] < until:
                 self._waiting.add((until, intern(queue), job_id, priority))
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[str]:
+    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
         if not queues or not 1 <= limit <= MAX_POP:
             raise ValueError(f"pop takes at least one queue and a limit of 1 to {MAX_POP}")
         await trio.lowlevel.checkpoint()
@@ -162,13 +162,13 @@ class HeapIndex:
         line.add(item)
         self._poppers.unpark_all()
 
-    def _take(self, queue: str, limit: int) -> list[str]:
+    def _take(self, queue: str, limit: int) -> list[Hint]:
         line = self._ready[queue]
-        ids: list[str] = []
-        while len(ids) < limit and (item := line.take()) is not None:
-            ids.append(item[2])
+        hints: list[Hint] = []
+        while len(hints) < limit and (item := line.take()) is not None:
+            hints.append(Hint(item[2], item[1]))
         self._forget_if_empty(queue, line)
-        return ids
+        return hints
 
     def _forget_if_empty(self, queue: str, line: Line[Ready]) -> None:
         if not line.members:

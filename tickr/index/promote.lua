@@ -1,5 +1,5 @@
 -- Move what is due from waiting to ready, lowest score first.
--- KEYS[1] waiting. ARGV: now (µs), limit, what comes before the queue in a ready key, weight of one priority.
+-- KEYS[1] waiting. ARGV: now (µs), limit, what comes before the queue in a ready key, weight of one priority, unit of a ready score (µs).
 -- Returns how many were moved and the score (µs) of the first that still waits, or false.
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 local adding = {}
@@ -11,7 +11,7 @@ for i = 1, #due, 2 do
       add = {'ZADD', ARGV[3] .. queue}
       adding[queue] = add
     end
-    add[#add + 1] = string.format('%.0f', priority * ARGV[4] + math.ceil(due[i + 1] / 1000))
+    add[#add + 1] = string.format('%.0f', priority * ARGV[4] + math.ceil(due[i + 1] / ARGV[5]))
     add[#add + 1] = id
   end
 end

@@ -1,7 +1,7 @@
 """The index in Redis, shared by all processes of one namespace. Keys, all in one slot of a cluster:
 
 ``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in µs
-``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^43 + run_at`` in ms: priority first, then oldest due
+``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^49 + run_at / 16 µs``: priority, then oldest due
 ``tickr:{t}:queues``         set of the queues ever used, for counting
 ``tickr:{t}:epoch``          ``<epoch>@<run id of the server that was given it>``
 
@@ -18,7 +18,7 @@ from importlib.resources import files
 import structlog
 
 from tickr.errors import IndexUnavailable
-from tickr.index.contract import MAX_POP, Promotion, Sizes
+from tickr.index.contract import MAX_POP, Hint, Promotion, Sizes
 from tickr.jobs import Entry
 from tickr.redis_link.address import RedisAddress
 from tickr.redis_link.link import Command, RedisLink, open_link
@@ -26,8 +26,8 @@ from tickr.redis_link.link import Command, RedisLink, open_link
 BLOCK_S = 5
 """How long the server lets one pop wait; then it is asked anew."""
 
-PRIORITY_STEP = 2**43
-"""Weight of one priority in a ready score; milliseconds since 1970 stay below it until 2248. Exact in a double."""
+PRIORITY_STEP, TICK_US = 2**49, 16
+"""Weight of one priority in a ready score, and the unit of instants there: exact in a double until 2255."""
 
 PROMOTE_AT_ONCE = 1000
 """Entries moved by one run of the script; the server does nothing else meanwhile, for about a millisecond."""
@@ -42,9 +42,13 @@ Popped = tuple[bytes, list[tuple[bytes, bytes]]]
 log = structlog.get_logger()
 
 
-def _ms(instant: int) -> int:
-    """Return microseconds as whole milliseconds, rounded up and kept within what a score can order."""
-    return min(max(-(-instant // 1000), 0), PRIORITY_STEP - 1)
+def _ready_score(priority: int, instant: int) -> int:
+    """Return the score of what is ready: never earlier than ``instant``, kept within what a score can order."""
+    return priority * PRIORITY_STEP + min(max(-(-instant // TICK_US), 0), PRIORITY_STEP - 1)
+
+
+def _hint(member: bytes, score: bytes) -> Hint:
+    return Hint(member.decode(), int(float(score)) % PRIORITY_STEP * TICK_US)
 
 
 def _us(instant: int) -> int:
@@ -84,7 +88,7 @@ class RedisIndex:
         for entry in entries:
             job_id, queue, priority, run_at = entry
             if run_at <= now:
-                ready[queue] += (priority * PRIORITY_STEP + _ms(run_at), job_id)
+                ready[queue] += (_ready_score(priority, run_at), job_id)
             else:
                 waiting += (_us(run_at), _member(entry))
         commands: list[Command] = [("ZADD", self._ready + queue, *scored) for queue, scored in ready.items()]
@@ -100,7 +104,7 @@ class RedisIndex:
         if entries:
             await self._link.send(("SADD", self._queues, *{entry.queue for entry in entries}), *commands)
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[str]:
+    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
         if not queues or not 1 <= limit <= MAX_POP:
             raise ValueError(f"pop takes at least one queue and a limit of 1 to {MAX_POP}")
         keys = [self._ready + queue for queue in queues]
@@ -108,7 +112,7 @@ class RedisIndex:
         while True:
             reply: Popped | None = await self._link.wait(*command, wait_s=BLOCK_S, undo=self._put_back)
             if reply is not None:
-                return [job_id.decode() for job_id, _ in reply[1]]
+                return [_hint(*popped) for popped in reply[1]]
 
     async def _put_back(self, popped: Popped) -> None:
         key, scored = popped
@@ -142,7 +146,7 @@ class RedisIndex:
         moved = 0
         while True:
             at_once = min(limit - moved, PROMOTE_AT_ONCE)
-            script: Command = ("EVAL", PROMOTE, 1, self._waiting, now, at_once, self._ready, PRIORITY_STEP)
+            script: Command = ("EVAL", PROMOTE, 1, self._waiting, now, at_once, self._ready, PRIORITY_STEP, TICK_US)
             [[count, next_us]] = await self._link.send(script)
             moved += count
             if count < at_once or moved >= limit:

@@ -1,4 +1,6 @@
-"""Promote: moves what has become due from waiting to ready, and sleeps exactly until the next is.
+"""Promote: moves what is about to be due from waiting to ready, and sleeps exactly until the next is.
+
+That is ``EARLY_US`` before its instant, for which whoever pops it waits.
 
 Wakes at the next due instant, or earlier when the bell tells of an earlier one, from this process or another. While the
 index is away there is nothing to promote: workers take due jobs from the store.
@@ -11,7 +13,7 @@ import trio
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
 from tickr.failpoints import reach
-from tickr.index.contract import Index
+from tickr.index.contract import EARLY_US, Index
 from tickr.store.contract import Store
 
 BATCH = 1_000
@@ -35,7 +37,7 @@ async def promote(store: Store, index: Index, bell: Bell) -> None:
 async def _promote_all_due(store: Store, index: Index) -> int | None:
     while True:
         await reach("promote.before")
-        moved, next_due_at = await index.promote(store.now_us(), BATCH)
+        moved, next_due_at = await index.promote(store.now_us() + EARLY_US, BATCH)
         if moved:
             await reach("promote.after")
         if moved < BATCH:
@@ -43,11 +45,11 @@ async def _promote_all_due(store: Store, index: Index) -> int | None:
 
 
 async def _sleep_until(store: Store, due_at: int | None, rings: trio.MemoryReceiveChannel[Ring]) -> None:
-    """Return at ``due_at``, or at once on a ring that may bring something earlier, or after the longest sleep."""
+    """Return just before ``due_at``, or at once on a ring that may bring an earlier one, or after the longest sleep."""
     with trio.move_on_after(LONGEST_SLEEP_S) as nap:
         while True:
             if due_at is not None:
-                nap.deadline = min(nap.deadline, trio.current_time() + (due_at - store.now_us()) / 1e6)
+                nap.deadline = min(nap.deadline, trio.current_time() + (due_at - EARLY_US - store.now_us()) / 1e6)
             ring = await rings.receive()
             if ring.at is not None:
                 due_at = ring.at if due_at is None else min(ring.at, due_at)

@@ -1,17 +1,19 @@
 """Claim: takes due jobs from the index, or from the store while the index is away, and hands them to the pool.
 
 A free slot first, then a claim, so a node holds no job it cannot start; while jobs end quickly, a slot that is free
-in a moment counts as well (``pace.py``). What the index gives is a hint; the store's compare-and-set decides, and
-``hints.py`` deals with what was not claimed. A node that keeps meeting jobs that only others can run steps back for a
-moment and asks the store for its own, so that neither starves the other.
+in a moment counts as well (``pace.py``). What the index gives is a hint: one that is early is kept until its instant
+(``early.py``), the store's compare-and-set decides, and ``hints.py`` deals with what was not claimed. A node that keeps
+meeting jobs that only others can run steps back for a moment and asks the store for its own, so that neither starves
+the other.
 
 State: the queue names and the length of a step back are written and read here only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -20,9 +22,10 @@ import trio
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.failpoints import reach
-from tickr.index.contract import MAX_POP, Index
+from tickr.index.contract import MAX_POP, Hint, Index
 from tickr.jobs import DEFAULT_QUEUE, Job
 from tickr.store.contract import Store
+from tickr.worker.early import Early, Reservable
 from tickr.worker.hints import Hints
 
 NET_S = 1.0
@@ -34,10 +37,13 @@ WINDOW = 500
 STEP_BACK_S, MAX_STEP_BACK_S = 0.05, 1.0
 """First and longest pause after a pop that brought only jobs of others, in seconds."""
 
+Claim = Callable[..., Awaitable[list[Job]]]
+"""``Store.claim`` or ``Store.claim_due``."""
+
 log = structlog.get_logger("tickr.worker")
 
 
-class Slots(Protocol):
+class Slots(Reservable, Protocol):
     """Where claimed jobs go; ``Pool`` in ``worker/pool.py``."""
 
     async def wait_free(self) -> int:
@@ -86,6 +92,8 @@ class Claimer:
         self._slots = slots
         self._types = types
         self._hints = Hints(store, index, bell, types=types)
+        self._early = Early(slots)
+        self._turn = trio.Lock()
         self._queues: list[str] = [DEFAULT_QUEUE]
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
@@ -96,19 +104,26 @@ class Claimer:
     async def run(self, node: str) -> None:
         """Claim for ``node`` until ``close``.
 
-        Cancellation: nothing is taken from the index and dropped. A claim cut after its COMMIT stands without a
-        runner; the heartbeat finds it. ``close`` cuts no claim.
+        Cancellation: what was taken from the index and not claimed yet is out of it until the audit puts it back. A
+        claim cut after its COMMIT stands without a runner; the heartbeat finds it. ``close`` cuts no claim.
         """
         self.node = node
-        async with (
-            self._bell.listen("queue") as new_queue,
-            self._bell.listen("work") as work,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(self._follow_queues, new_queue)
-            await self._hints.unpark()
-            await self._claim_all(node, work)
-            nursery.cancel_scope.cancel()
+        try:
+            async with (
+                self._bell.listen("queue") as new_queue,
+                self._bell.listen("work") as work,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(self._follow_queues, new_queue)
+                nursery.start_soon(self._early.run, partial(self._claim_early, node))
+                await self._hints.unpark()
+                await self._claim_all(node, work)
+                async with self._turn:  # of what was early, too, a claim in flight ends first
+                    nursery.cancel_scope.cancel()
+        finally:
+            early = self._early.give_up()
+        with suppress(StoreUnavailable):
+            await self._hints.put_back(early)
 
     async def _claim_all(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
         while not self._closed:
@@ -145,19 +160,19 @@ class Claimer:
             yield
 
     async def _claim_some(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
-        limit, ids = 0, list[str]()
+        limit, hints = 0, list[Hint]()
         try:
             with self._interruptible():
                 limit = min(await self._slots.wait_free(), MAX_POP)
-                ids = await self._pop(node, limit)
+                hints = await self._pop(node, limit)
         except IndexUnavailable:
             if not await self._claim_due(node, limit):
                 await self._wait_for_work(work)
         else:
-            if ids:
-                await self._claim(node, ids, limit)
+            if hints:
+                await self._claim(node, hints, limit)
 
-    async def _pop(self, node: str, limit: int) -> list[str]:
+    async def _pop(self, node: str, limit: int) -> list[Hint]:
         self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
         if len(self._queues) <= WINDOW:
             self._looking = Waiting(node, frozenset(self._queues)), trio.current_time()
@@ -170,33 +185,51 @@ class Claimer:
         self._queues = self._queues[WINDOW:] + self._queues[:WINDOW]
         return []
 
-    async def _claim(self, node: str, ids: list[str], limit: int) -> None:
+    async def _claim(self, node: str, hints: list[Hint], limit: int) -> None:
         await reach("claim.after_pop")
         # Less than at the beginning of a long wait, if jobs ended quickly then or have been started directly since.
-        room = self._slots.room
-        mine, surplus = ids[:room], ids[room:]
-        jobs = await self._store.claim(mine, node=node, types=self._types, suspects=self._suspects())
-        await reach("claim.after_commit")
-        self._slots.start(jobs)
-        if surplus:
-            await self._hints.put_back(surplus)
+        room, now = self._slots.room, self._store.now_us()
+        due = [hint.id for hint in hints[:room] if hint.run_at <= now]
+        if len(due) < len(hints):
+            self._early.hold([hint for hint in hints[:room] if hint.run_at > now], now=now)
+        jobs = await self._start(node, self._store.claim, due) if due else []
+        if surplus := hints[room:]:
+            await self._hints.put_back([hint.id for hint in surplus])
         if jobs:
             self._step_back_s = STEP_BACK_S
-        if len(jobs) == len(mine):
-            return
-        claimed = {job.id for job in jobs}
-        others_wait = await self._hints.give_back([job_id for job_id in mine if job_id not in claimed])
+        others_wait = await self._give_back(due, jobs)
         if others_wait and not jobs and not await self._claim_due(node, limit):
             with self._interruptible():
                 await trio.sleep(self._step_back_s)
             self._step_back_s = min(2 * self._step_back_s, MAX_STEP_BACK_S)
 
+    async def _claim_early(self, node: str, ids: Sequence[str]) -> None:
+        try:
+            await self._give_back(ids, await self._start(node, self._store.claim, ids))
+        except StoreUnavailable as error:
+            log.warning("claim.waiting_for_store", error=str(error))
+
     async def _claim_due(self, node: str, limit: int) -> bool:
         """Claim straight from the store, whatever the index says. Returns whether there was anything."""
-        jobs = await self._store.claim_due(limit, node=node, types=self._types, suspects=self._suspects())
-        await reach("claim.after_commit")
-        self._slots.start(jobs)
-        return bool(jobs)
+        return bool(await self._start(node, self._store.claim_due, limit))
+
+    async def _start(self, node: str, claim: Claim, what: Sequence[str] | int) -> list[Job]:
+        """Claim ``what`` (ids, or how many of those that are due) and start what the store gives.
+
+        One claim at a time: so suspects come singly, and what becomes due during a claim shares the next.
+        """
+        async with self._turn:
+            jobs = await claim(what, node=node, types=self._types, suspects=self._suspects())
+            await reach("claim.after_commit")
+            self._slots.start(jobs)
+        return jobs
+
+    async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job]) -> bool:
+        """Deal with those of ``ids`` that were not claimed. Returns whether other nodes wait for some of them."""
+        if len(claimed) == len(ids):
+            return False
+        mine = {job.id for job in claimed}
+        return await self._hints.give_back([job_id for job_id in ids if job_id not in mine])
 
     def _suspects(self) -> int:
         """Return how many suspects may come along: they are started one at a time, see ``jobs.SUSPECT_CRASHES``."""

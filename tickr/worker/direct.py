@@ -9,24 +9,21 @@ way, so that a burst is shared with the other nodes. See docs/decisions/0022-dir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Protocol
 
 from tickr.jobs import Job, NewJob
 from tickr.store.contract import Start
 from tickr.worker.claim import Claimer
+from tickr.worker.early import Reservable
 
 
-class Slots(Protocol):
+class Slots(Reservable, Protocol):
     """Where jobs run; ``Pool`` in ``worker/pool.py``."""
 
     @property
     def part(self) -> int:
         """How many jobs may start now past the claim loop."""
-        ...
-
-    def reserve(self, count: int) -> AbstractContextManager[None]:
-        """Keep so many free slots for jobs that are started in the block."""
         ...
 
     def start(self, jobs: Sequence[Job]) -> None: ...
@@ -63,8 +60,11 @@ class Direct:
         if not ids:
             yield None
             return
-        with self._slots.reserve(len(ids)):
+        self._slots.reserve(len(ids))
+        try:
             yield Start(waiting.node, ids)
+        finally:
+            self._slots.release(len(ids))
 
     def begin(self, start: Start, jobs: Sequence[Job]) -> None:
         """Run ``jobs``, which the store has as running for the node of ``start``.

@@ -22,8 +22,7 @@ from __future__ import annotations
 import contextvars
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import trio
@@ -150,15 +149,14 @@ class Pool:
         """How many jobs may start here past the claim loop: few enough that other nodes get their share of a burst."""
         return max(0, min(self.free, -(-self._slots // PARTS) - len(self._held) - self._reserved))
 
-    @contextmanager
-    def reserve(self, count: int) -> Iterator[None]:
-        """Keep so many of the free slots for jobs that are started in the block."""
+    def reserve(self, count: int) -> None:
+        """Keep so many of the free slots for jobs that are about to be started, until ``release``."""
         self._reserved += count
-        try:
-            yield
-        finally:
-            self._reserved -= count
-            self._freed.set()
+
+    def release(self, count: int) -> None:
+        """Give back so many slots that were kept: those jobs have been started, or will not be."""
+        self._reserved -= count
+        self._freed.set()
 
     async def wait_free(self) -> int:
         """Return ``room`` as soon as a slot is free, or will be in a moment; and outcomes have room."""

@@ -1,0 +1,166 @@
+"""What the index gives a moment early is kept, with a slot for it, and claimed at its instant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.stages.conftest import NODE, SECOND_US, Stage
+from tickr.errors import StoreUnavailable
+from tickr.index.contract import EARLY_US
+from tickr.jobs import Job
+from tickr.scheduler.promote import promote
+from tickr.worker.claim import Claimer
+from tickr.worker.handlers import Jobs
+from tickr.worker.outcomes import Outcomes
+from tickr.worker.pool import Pool
+
+EARLY_S = EARLY_US / 1e6
+
+
+class Node:
+    """A promoter, a claim loop and a pool. ``began``: when each job began, in seconds since the node did."""
+
+    def __init__(self, stage: Stage, slots: int = 10) -> None:
+        self.stage = stage
+        self.began: dict[str, float] = {}
+        jobs = Jobs()
+
+        @jobs.handler("noop")
+        async def notes(job: Any) -> None:
+            self.began[job.id] = self.now()
+
+        self.since = trio.current_time()
+        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
+        self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
+        self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
+
+    def now(self) -> float:
+        return round(trio.current_time() - self.since, 6)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        await self.stage.register()
+        nursery.start_soon(self.outcomes.run)
+        nursery.start_soon(self.pool.run, nursery)
+        nursery.start_soon(promote, self.stage.store, self.stage.index, self.stage.bell)
+        nursery.start_soon(self.claimer.run, NODE)
+        await wait_all_tasks_blocked()
+
+    @property
+    def claims(self) -> int:
+        return self.stage.store.calls["claim"]
+
+
+@pytest.fixture
+async def node(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> Node:
+    node = Node(stage)
+    await node.start(nursery)
+    return node
+
+
+async def test_a_delayed_job_is_taken_out_before_and_begins_at_its_instant(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    (job,) = await stage.submit(delay_us=2 * SECOND_US)
+    await trio.sleep(2 - EARLY_S / 2)  # virtual
+    assert (await stage.indexed(), node.pool.free, node.claims) == ((0, 0), 9, 0)
+    await trio.sleep(1)  # virtual
+    assert (node.began, node.pool.free, node.claims) == ({job.id: 2.0}, 10, 1)
+
+
+async def test_each_begins_at_its_own_instant_whatever_their_order(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    wanted = {}
+    for at_us in (1_003_000, 1_001_000, 1_004_000, 1_000_000, 1_009_000):
+        (job,) = await stage.submit(delay_us=at_us)
+        wanted[job.id] = at_us / 1e6
+    (urgent,) = await stage.submit(delay_us=1_002_000, priority=0)
+    await trio.sleep(2)  # virtual
+    assert node.began == {**wanted, urgent.id: 1.002}
+
+
+def slow_claims(stage: Stage) -> list[int]:
+    """Make claims as slow as real ones. Returns how many there were at once, each time one began."""
+    claim, at_once, seen = stage.store.port.claim, 0, list[int]()
+
+    async def slow(*args: object, **how: object) -> list[Job]:
+        nonlocal at_once
+        at_once += 1
+        seen.append(at_once)
+        await trio.sleep(0.003)  # virtual
+        claimed: list[Job] = await claim(*args, **how)
+        at_once -= 1
+        return claimed
+
+    stage.store.port.claim = slow
+    return seen
+
+
+async def test_what_becomes_due_during_a_claim_shares_the_next(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    slow_claims(stage)
+    for at_us in range(1_000_000, 1_003_000, 500):
+        await stage.submit(delay_us=at_us)
+    await trio.sleep(2)  # virtual
+    assert (len(node.began), node.claims) == (6, 2)
+
+
+async def test_one_claim_at_a_time_so_that_suspects_come_singly(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    seen = slow_claims(stage)
+    await stage.submit(delay_us=SECOND_US)
+    await trio.sleep(1 - 0.001)  # virtual
+    await stage.submit()
+    await trio.sleep(1)  # virtual
+    assert (len(node.began), seen) == (2, [1, 1])
+
+
+async def test_a_slot_is_kept_for_it(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    node = Node(stage, slots=1)
+    await node.start(nursery)
+    (early,) = await stage.submit(delay_us=SECOND_US)
+    await trio.sleep(1 - EARLY_S / 2)  # virtual
+    (other,) = await stage.submit()
+    await trio.sleep(1)  # virtual
+    assert list(node.began) == [early.id, other.id]
+    assert node.began[early.id] == 1.0
+
+
+async def test_a_node_that_stops_puts_it_back(stage: Stage, autojump_clock: MockClock, node: Node) -> None:
+    await stage.submit(delay_us=SECOND_US)
+    await trio.sleep(1 - EARLY_S / 2)  # virtual
+    node.claimer.close()
+    await wait_all_tasks_blocked()
+    assert (await stage.indexed(), node.pool.free, node.claims) == ((0, 1), 10, 0)
+
+
+async def test_a_session_that_is_cut_gives_the_slot_back(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    async with trio.open_nursery() as session:
+        await node.start(session)
+        await stage.submit(delay_us=SECOND_US)
+        await trio.sleep(1 - EARLY_S / 2)  # virtual
+        assert node.pool.free == 9
+        session.cancel_scope.cancel()
+    assert node.pool.free == 10
+
+
+async def test_a_store_that_is_away_just_then_costs_a_look_of_the_audit_and_no_slot(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    (job,) = await stage.submit(delay_us=SECOND_US)
+    stage.store.failing["claim"] = StoreUnavailable("away")
+    await trio.sleep(2)  # virtual
+    assert (node.began, node.claims, node.pool.free) == ({}, 1, 10)
+    del stage.store.failing["claim"]
+    await stage.index.push([job.entry()], now=stage.store.now_us())  # as the audit does
+    await trio.sleep(1)  # virtual
+    assert list(node.began) == [job.id]

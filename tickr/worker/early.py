@@ -1,0 +1,75 @@
+"""Early: ids that the index gave a moment before their jobs are due; they are claimed at that instant.
+
+So the way from promotion to here, through Redis and two threads, is over when a delayed job may start. A slot is kept
+for each id meanwhile. See docs/decisions/0023-early-hints.md.
+
+State: what is held, and until when (trio's clock, which no step of a wall clock moves), is written here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from heapq import heappop, heappush
+from typing import Protocol
+
+import trio
+
+from tickr.index.contract import EARLY_US, Hint
+
+
+class Reservable(Protocol):
+    """Slots that can be kept; ``Pool`` in ``worker/pool.py``."""
+
+    def reserve(self, count: int) -> None:
+        """Keep so many free slots."""
+        ...
+
+    def release(self, count: int) -> None:
+        """Give back so many of those kept."""
+        ...
+
+
+class Early:
+    """Holds early ids of one claim loop, each for ``EARLY_US`` at most."""
+
+    def __init__(self, slots: Reservable) -> None:
+        self._slots = slots
+        self._held: list[tuple[float, str]] = []
+        self._earlier = trio.Event()
+
+    def hold(self, hints: Sequence[Hint], *, now: int) -> None:
+        """Keep ``hints`` and slots for them until they are due. ``now``: microseconds UTC by the store's clock."""
+        since = trio.current_time()
+        for hint in hints:
+            heappush(self._held, (since + min(hint.run_at - now, EARLY_US) / 1e6, hint.id))
+        self._slots.reserve(len(hints))
+        self._earlier.set()
+
+    async def run(self, claim: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Call ``claim`` with ids at their instant, until cancelled. Their slots are free for them during the call."""
+        while True:
+            await self._wait_due()
+            ids = self._take_due()
+            try:
+                await claim(ids)
+            finally:
+                self._slots.release(len(ids))
+
+    def give_up(self) -> list[str]:
+        """Return what is held, and hold nothing."""
+        ids = [job_id for _, job_id in self._held]
+        self._held.clear()
+        self._slots.release(len(ids))
+        return ids
+
+    async def _wait_due(self) -> None:
+        while not self._held or self._held[0][0] > trio.current_time():
+            self._earlier = trio.Event()
+            with trio.move_on_at(self._held[0][0] if self._held else float("inf")):
+                await self._earlier.wait()
+
+    def _take_due(self) -> list[str]:
+        now, ids = trio.current_time(), list[str]()
+        while self._held and self._held[0][0] <= now:
+            ids.append(heappop(self._held)[1])
+        return ids
