@@ -225,7 +225,9 @@ def children_of_this_process() -> dict[int, str]:
         with contextlib.suppress(OSError):  # the thread has ended
             for pid in listing.read_text().split():
                 with contextlib.suppress(OSError):
+                    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                    # Empty for an instant while a program begins.
                     command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    if command:  # empty: a zombie, which has ended
+                    if state != "Z":  # a zombie has ended
                         found[int(pid)] = command.strip()
     return found

@@ -174,17 +174,16 @@ class RedisBell:
 
         while True:
             with contextlib.suppress(IndexUnavailable):
-                await self._link.subscribe(
-                    self._channel, subscribed=open_now, message=self._heard, wanted=self._is_anothers
-                )
+                async with self._link.subscribe(self._channel) as next_message:
+                    open_now()
+                    while True:
+                        self._heard(await next_message())
             open_now()
             await self._link.state.wait_up()
 
-    def _is_anothers(self, body: bytes) -> bool:
-        """Whether it was not we who rang: here it was heard at once. Asked in a thread."""
-        return not body.startswith(self._mine)
-
     def _heard(self, body: bytes) -> None:
+        if body.startswith(self._mine):  # here it was heard at once
+            return
         try:
             message = self._decode(body)
         except msgspec.DecodeError as error:  # ValidationError is one

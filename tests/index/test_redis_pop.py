@@ -1,4 +1,4 @@
-"""The traps of a pop that blocks in a thread and is cancelled from outside."""
+"""The traps of a pop that blocks at the server and is cancelled from outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_ids_popped_as_the_cancellation_came_are_put_back(redis_server: Re
                 nursery.start_soon(index.pop, ["default"], 4)
                 await pop_waits(redis_server)
                 with redis_server.client() as client:  # blocks this thread: the reply is there before the cancellation
-                    scores = {entry.id: entry.priority * 2**43 + entry.run_at // 1000 for entry in entries}
+                    scores = {entry.id: entry.priority * 2**49 + entry.run_at // 16 for entry in entries}
                     client.zadd("tickr:{t}:ready:default", scores)
                     assert client.zcard("tickr:{t}:ready:default") == 1
                 nursery.cancel_scope.cancel()
@@ -38,6 +38,10 @@ async def test_ids_popped_as_the_cancellation_came_are_put_back(redis_server: Re
 
 async def test_many_pops_cancelled_before_they_reach_the_server(redis_server: Redis) -> None:
     async with index_at(redis_server.url) as index:
+        async with trio.open_nursery() as nursery:  # one connection is open then, and one to end it with
+            nursery.start_soon(index.pop, ["default"], 1)
+            await pop_waits(redis_server)
+            nursery.cancel_scope.cancel()
         with redis_server.client() as client:
             before = client.info("stats")["total_connections_received"]
         for turns in range(300):

@@ -21,7 +21,8 @@ from tickr.errors import IndexUnavailable
 from tickr.index.contract import MAX_POP, Hint, Promotion, Sizes
 from tickr.jobs import Entry
 from tickr.redis_link.address import RedisAddress
-from tickr.redis_link.link import Command, RedisLink, open_link
+from tickr.redis_link.line import Command
+from tickr.redis_link.link import RedisLink, open_link
 
 BLOCK_S = 5
 """How long the server lets one pop wait; then it is asked anew."""

@@ -20,9 +20,6 @@ CONNECT_S = 1.0
 ANSWER_S = 1.0
 """A server that takes longer than this, in seconds, to let us in or to answer a short command is away."""
 
-HEALTH_CHECK_S = 15
-"""A connection idle for so many seconds is tried with PING before it is used."""
-
 DEFAULT_NAMESPACE = "t"
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
@@ -64,7 +61,6 @@ class RedisAddress:
             "protocol": 2,
             "socket_timeout": ANSWER_S,
             "socket_connect_timeout": CONNECT_S,
-            "health_check_interval": HEALTH_CHECK_S,
             "client_name": "tickr",
             "driver_info": None,
             **dict(self.tls_files),

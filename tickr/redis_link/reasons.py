@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis.exceptions as failures
+import trio
 
 MAX_LENGTH = 200
 
@@ -17,8 +18,9 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 def reason_for(error: Exception) -> str:
     """Return one line of at most about 300 characters; it holds no password and nothing of a job but ids and queues."""
-    # In a pipeline redis-py writes the whole command before what the server said.
-    said = str(error).rpartition("of pipeline caused error: ")[2][:MAX_LENGTH]
+    if isinstance(error, trio.TooSlowError):
+        return "the server does not answer"
+    said = str(error)[:MAX_LENGTH]
     for kind, reason in REASONS:
         if isinstance(error, kind):
             return f"{reason} ({said})"
