@@ -60,6 +60,17 @@ class Stage:
         assert isinstance(claimed, Job)
         return claimed
 
+    def slow_down_claims(self, seconds: float) -> None:
+        """Have the store answer claims so much later, as real ones do."""
+        claim = self.store.port.claim
+
+        async def slow(*args: object, **how: object) -> list[Job]:
+            await trio.sleep(seconds)  # virtual
+            claimed: list[Job] = await claim(*args, **how)
+            return claimed
+
+        self.store.port.claim = slow
+
     async def get(self, job: Job) -> Job:
         found = await self.store.get(job.id)
         assert isinstance(found, Job)

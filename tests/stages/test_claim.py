@@ -149,14 +149,7 @@ async def test_jobs_of_others_are_left_to_them_and_do_not_hide_ones_own(
     await stage.register(OTHER, types=("big",))
     big = await stage.submit(200, type="big", priority=4)
     (mine,) = await stage.submit()
-    claim = stage.store.port.claim
-
-    async def as_slow_as_real(*args: object, **kwargs: object) -> list[Job]:
-        await trio.sleep(0.003)  # virtual
-        claimed: list[Job] = await claim(*args, **kwargs)
-        return claimed
-
-    stage.store.port.claim = as_slow_as_real
+    stage.slow_down_claims(0.003)
     slots, busy = Slots(4), Slots(0)
     nursery.start_soon(promote, stage.store, stage.index, stage.bell)
     nursery.start_soon(claimer_of(stage, slots).run, NODE)

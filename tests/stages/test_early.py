@@ -11,9 +11,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.errors import StoreUnavailable
 from tickr.index.contract import EARLY_US
-from tickr.jobs import Job
 from tickr.scheduler.promote import promote
 from tickr.worker.claim import Claimer
+from tickr.worker.early import AT_ONCE
 from tickr.worker.handlers import Jobs
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pool import Pool
@@ -83,42 +83,25 @@ async def test_each_begins_at_its_own_instant_whatever_their_order(
     assert node.began == {**wanted, urgent.id: 1.002}
 
 
-def slow_claims(stage: Stage) -> list[int]:
-    """Make claims as slow as real ones. Returns how many there were at once, each time one began."""
-    claim, at_once, seen = stage.store.port.claim, 0, list[int]()
-
-    async def slow(*args: object, **how: object) -> list[Job]:
-        nonlocal at_once
-        at_once += 1
-        seen.append(at_once)
-        await trio.sleep(0.003)  # virtual
-        claimed: list[Job] = await claim(*args, **how)
-        at_once -= 1
-        return claimed
-
-    stage.store.port.claim = slow
-    return seen
-
-
-async def test_what_becomes_due_during_a_claim_shares_the_next(
+async def test_who_is_due_during_a_claim_waits_for_no_other_and_many_share_one(
     stage: Stage, autojump_clock: MockClock, node: Node
 ) -> None:
-    slow_claims(stage)
+    stage.slow_down_claims(0.003)
     for at_us in range(1_000_000, 1_003_000, 500):
         await stage.submit(delay_us=at_us)
     await trio.sleep(2)  # virtual
-    assert (len(node.began), node.claims) == (6, 2)
+    assert sorted(node.began.values()) == [1.003, 1.0035, *4 * [1.006]]
+    assert node.claims == AT_ONCE + 1
 
 
-async def test_one_claim_at_a_time_so_that_suspects_come_singly(
-    stage: Stage, autojump_clock: MockClock, node: Node
-) -> None:
-    seen = slow_claims(stage)
-    await stage.submit(delay_us=SECOND_US)
-    await trio.sleep(1 - 0.001)  # virtual
-    await stage.submit()
+async def test_a_node_that_stops_lets_claims_end(stage: Stage, autojump_clock: MockClock, node: Node) -> None:
+    stage.slow_down_claims(0.003)
+    jobs = [(await stage.submit(delay_us=at_us))[0] for at_us in (1_000_000, 1_001_000, 1_004_000)]
+    await trio.sleep(1.002)  # virtual
+    node.claimer.close()
     await trio.sleep(1)  # virtual
-    assert (len(node.began), seen) == (2, [1, 1])
+    assert list(node.began) == [job.id for job in jobs[:2]]
+    assert (await stage.indexed(), node.pool.free) == ((1, 0), 10)
 
 
 async def test_a_slot_is_kept_for_it(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -80,6 +80,39 @@ async def test_of_jobs_that_crashed_together_one_at_a_time_is_started(
         bench.pool.stop_all(StopReason.SHUTDOWN)
 
 
+async def test_of_several_claims_at_once_one_may_bring_a_suspect(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    jobs, begun = Jobs(), list[str]()
+
+    @jobs.handler("noop")
+    async def noop(job: tickr.Job) -> None:
+        begun.append(job.id)
+        await trio.sleep_forever()
+
+    suspects = await crashed(stage, 3)
+    await stage.index.remove([job.entry() for job in suspects])
+    soon = stage.wall_clock() + 1_000_000
+    await stage.register(NODE, types=("noop",))
+    async with running_pool(jobs, slots=10) as bench:
+        nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+        claimer = Claimer(stage.store, stage.index, stage.bell, bench.pool, types=jobs.types)
+        nursery.start_soon(claimer.run, NODE)
+        await trio.sleep(0.5)  # virtual: what is due has been put to the front, and one of them runs
+        bench.pool.stop_all(StopReason.CANCELLED)
+        await stage.store.finish([await bench.outcomes.next()])
+        others = [job for job in suspects if job.id not in begun]
+        stage.slow_down_claims(0.003)
+        for at_us, job in enumerate(others):
+            await stage.index.remove([job.entry()])
+            await stage.index.park([job.entry()], until=soon + 1_000 * at_us)
+        await trio.sleep(0.6)  # virtual
+        assert stage.store.calls["claim"] >= 3
+        assert len(begun) == 2
+        claimer.close()
+        bench.pool.stop_all(StopReason.SHUTDOWN)
+
+
 async def crashed(stage: Stage, count: int) -> list[Job]:
     """Have ``count`` jobs lost together with their node, as often as makes suspects of them, and submit them anew."""
     jobs = await stage.insert(count)

@@ -93,7 +93,7 @@ class Claimer:
         self._types = types
         self._hints = Hints(store, index, bell, types=types)
         self._early = Early(slots)
-        self._turn = trio.Lock()
+        self._bringing_suspect = False
         self._queues: list[str] = [DEFAULT_QUEUE]
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
@@ -115,11 +115,10 @@ class Claimer:
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(self._follow_queues, new_queue)
-                nursery.start_soon(self._early.run, partial(self._claim_early, node))
-                await self._hints.unpark()
-                await self._claim_all(node, work)
-                async with self._turn:  # of what was early, too, a claim in flight ends first
-                    nursery.cancel_scope.cancel()
+                async with self._early.claiming(partial(self._claim_early, node)):
+                    await self._hints.unpark()
+                    await self._claim_all(node, work)
+                nursery.cancel_scope.cancel()
         finally:
             early = self._early.give_up()
         with suppress(StoreUnavailable):
@@ -214,12 +213,9 @@ class Claimer:
         return bool(await self._start(node, self._store.claim_due, limit))
 
     async def _start(self, node: str, claim: Claim, what: Sequence[str] | int) -> list[Job]:
-        """Claim ``what`` (ids, or how many of those that are due) and start what the store gives.
-
-        One claim at a time: so suspects come singly, and what becomes due during a claim shares the next.
-        """
-        async with self._turn:
-            jobs = await claim(what, node=node, types=self._types, suspects=self._suspects())
+        """Claim ``what`` (ids, or how many of those that are due) and start what the store gives."""
+        with self._suspects() as suspects:
+            jobs = await claim(what, node=node, types=self._types, suspects=suspects)
             await reach("claim.after_commit")
             self._slots.start(jobs)
         return jobs
@@ -231,9 +227,20 @@ class Claimer:
         mine = {job.id for job in claimed}
         return await self._hints.give_back([job_id for job_id in ids if job_id not in mine])
 
-    def _suspects(self) -> int:
-        """Return how many suspects may come along: they are started one at a time, see ``jobs.SUSPECT_CRASHES``."""
-        return 0 if self._slots.has_suspect else 1
+    @contextmanager
+    def _suspects(self) -> Iterator[int]:
+        """How many suspects a claim, which is the block, may bring along: see ``jobs.SUSPECT_CRASHES``.
+
+        They are started one at a time; so of several claims at once only one may.
+        """
+        if self._bringing_suspect or self._slots.has_suspect:
+            yield 0
+            return
+        self._bringing_suspect = True
+        try:
+            yield 1
+        finally:
+            self._bringing_suspect = False
 
     async def _wait_for_work(self, work: trio.MemoryReceiveChannel[Ring]) -> None:
         """Return on a ring, when the index is back, or after the net's second."""

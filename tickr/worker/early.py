@@ -8,13 +8,17 @@ State: what is held, and until when (trio's clock, which no step of a wall clock
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from typing import Protocol
 
 import trio
 
 from tickr.index.contract import EARLY_US, Hint
+
+AT_ONCE = 2
+"""So many claims at once: who is due in the middle of one waits for no other; with more of them they would be small."""
 
 
 class Reservable(Protocol):
@@ -45,15 +49,31 @@ class Early:
         self._slots.reserve(len(hints))
         self._earlier.set()
 
-    async def run(self, claim: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-        """Call ``claim`` with ids at their instant, until cancelled. Their slots are free for them during the call."""
-        while True:
-            await self._wait_due()
-            ids = self._take_due()
+    @asynccontextmanager
+    async def claiming(self, claim: Callable[[Sequence[str]], Awaitable[None]]) -> AsyncIterator[None]:
+        """Call ``claim`` with ids at their instant during the block, and keep their slots for them until it returns.
+
+        Of several calls under way at the end of the block all end first.
+        """
+        async with trio.open_nursery() as claims, trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow, claim, claims)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _follow(self, claim: Callable[[Sequence[str]], Awaitable[None]], claims: trio.Nursery) -> None:
+        places = trio.Semaphore(AT_ONCE)
+
+        async def claim_some(ids: Sequence[str]) -> None:
             try:
                 await claim(ids)
             finally:
                 self._slots.release(len(ids))
+                places.release()
+
+        while True:
+            await places.acquire()
+            await self._wait_due()
+            claims.start_soon(claim_some, self._take_due())
 
     def give_up(self) -> list[str]:
         """Return what is held, and hold nothing."""
