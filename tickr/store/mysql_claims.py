@@ -22,7 +22,7 @@ OVERFETCH = 4
 """How many candidates ``claim_due`` looks at for each job wanted: others may have the best ones locked."""
 
 SHARED_SUCCESS_MIN = 8
-"""From how many alike successes on ``succeed`` is worth a statement of its own."""
+"""From how many alike successes on ``succeed`` is worth a statement of its own beside that for the others."""
 
 CLAIMABLE = (
     f"SELECT {AS_JSON}, {NOW} FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state IN (1, 2) "  # noqa: S608
@@ -140,7 +140,7 @@ async def _take(tx: Transaction, wanted: Sequence[Change]) -> int:
     taken = 0
     each: list[Change] = []
     for group in alike.values():
-        if len(group) >= SHARED_SUCCESS_MIN:
+        if len(group) >= SHARED_SUCCESS_MIN or len(alike) == 1:
             taken += await succeed(tx, group)
         else:
             each += group

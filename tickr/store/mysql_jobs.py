@@ -19,7 +19,7 @@ from tickr.jobs import Job, Progress, State
 from tickr.store import rows
 from tickr.store.changes import written
 from tickr.store.mysql_transactions import NOW, Receipt, Transaction
-from tickr.store.mysql_values import Parameter, Row
+from tickr.store.mysql_values import Parameter, Result, Row
 
 T = TypeVar("T")
 
@@ -84,19 +84,23 @@ ROWS_BY_IDS = JOB_ROWS + "FORCE INDEX (PRIMARY) WHERE id IN %s"
 BY_ID = JOB_ROWS + "WHERE id = %s"
 
 
-def _insert_jobs(moving: str, only_if: str = "") -> str:
+def _insert_jobs(moving: str, *, one: bool, only_if: str = "") -> str:
+    """Return the statement that inserts many jobs out of a JSON array or, cheaper, a single one."""
+    new = ["%s"] * len(_NEW) if one else ["UNHEX(x.id)", *("x." + c for c in _NEW[1:])]
     return (
         f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
         "state, version, fence, attempt, crashes, cancel_requested) "
-        f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _NEW[1:])}, {moving} "
-        f"FROM {_json_table(_NEW)} WHERE {NOW} BETWEEN %s AND %s{only_if}"
+        f"SELECT {', '.join(new)}, {moving} FROM {'DUAL' if one else _json_table(_NEW)} "
+        f"WHERE {NOW} BETWEEN %s AND %s{only_if}"
     )
 
 
-INSERT_JOBS = _insert_jobs(f"{', '.join(_RESERVED.values())}, 1, 1, 0, 0, 0, 0")
+_READY = f"{', '.join(_RESERVED.values())}, 1, 1, 0, 0, 0, 0"
+_RUNNING, _NODE_IS_THERE = "%s, %s, 0, 4, 2, 1, 1, 0, 0", " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
+INSERT_JOB, INSERT_JOBS = (_insert_jobs(_READY, one=one) for one in (True, False))
 """Nothing is inserted where ``now`` was estimated and the server's clock is another: it has been set."""
-INSERT_STARTED = _insert_jobs(
-    "%s, %s, 0, 4, 2, 1, 1, 0, 0", only_if=" AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
+INSERT_STARTED_JOB, INSERT_STARTED_JOBS = (
+    _insert_jobs(_RUNNING, one=one, only_if=_NODE_IS_THERE) for one in (True, False)
 )
 """For jobs that begin to run with the commit that stores them; all of one node, which has a row."""
 MOVE_JOBS = (
@@ -190,14 +194,23 @@ async def insert(tx: Transaction, jobs: Sequence[Job]) -> int:
     All of them, unless ``tx.now`` turns out to be wrong, or the node of those started has no row.
     Raises: err.IntegrityError: one of the ids is taken.
     """
+    if len(jobs) == 1:
+        return (await _insert_one(tx, jobs[0])).affected
     started = [job for job in jobs if job.state is State.RUNNING]
     inserted = 0
     for document in _new_documents(tx, [job for job in jobs if job.state is not State.RUNNING]):
         inserted += (await tx.run(INSERT_JOBS, document, *tx.likely)).affected
     for document in _new_documents(tx, started):
         node, began_at = started[0].node, started[0].started_at
-        inserted += (await tx.run(INSERT_STARTED, node, began_at, document, *tx.likely, node)).affected
+        inserted += (await tx.run(INSERT_STARTED_JOBS, node, began_at, document, *tx.likely, node)).affected
     return inserted
+
+
+async def _insert_one(tx: Transaction, job: Job) -> Result:
+    values = (rows.id_bytes(job.id), *_new_values(rows.of_job(job)))
+    if job.state is State.RUNNING:
+        return await tx.run(INSERT_STARTED_JOB, *values, job.node, job.started_at, *tx.likely, job.node)
+    return await tx.run(INSERT_JOB, *values, *tx.likely)
 
 
 def _new_documents(transaction: Transaction, jobs: Sequence[Job]) -> Iterator[str]:
