@@ -99,7 +99,7 @@ async def test_an_error_that_nobody_would_hear_of_ends_the_line() -> None:
         await batcher.run()
     assert batcher.closed
     assert behind.done.is_set()
-    assert isinstance(behind.answers[0], Overloaded)
+    assert isinstance(behind.answers()[0], Overloaded)
 
 
 async def test_a_full_line_refuses_and_takes_nothing() -> None:
@@ -124,7 +124,7 @@ async def test_a_closed_line_refuses_but_flushes_what_it_has() -> None:
         await batcher.submit(2)
     flush.let_go()
     await batcher.run()
-    assert ticket.answers == [10]
+    assert ticket.answers() == [10]
 
 
 async def test_an_asker_that_leaves_takes_its_waiting_item_along() -> None:
@@ -157,7 +157,7 @@ async def test_a_cancelled_runner_leaves_nobody_waiting() -> None:
             running.cancel_scope.cancel()
         for ticket in tickets:
             assert ticket.done.is_set()
-            assert isinstance(ticket.answers[0], Overloaded)
+            assert isinstance(ticket.answers()[0], Overloaded)
         asking.cancel_scope.cancel()
 
 
@@ -198,8 +198,8 @@ async def test_entries_are_cut_and_joined_into_full_batches() -> None:
     flush.let_go(10)
     await batcher.run()
     assert flush.seen == [[1, 2, 3, 4], [5, 6, 7, 8], [9], [10]]
-    assert many.answers == [10, 20, 30, 40, 50, 60]
-    assert (alone.answers, large.answers) == ([70], [80, 90, 100])
+    assert many.answers() == [10, 20, 30, 40, 50, 60]
+    assert (alone.answers(), large.answers()) == ([70], [80, 90, 100])
     assert all(ticket.done.is_set() for ticket in (many, alone, large))
     assert len(batcher) == 0
 
@@ -249,7 +249,7 @@ async def test_answers_that_are_too_few_are_nobodys_answers() -> None:
     ticket = batcher.enter([1, 2], [0, 0])
     with pytest.raises(ValueError, match="1 answers to 2 items"):
         await batcher.run()
-    assert [type(answer) for answer in ticket.answers] == [Overloaded, Overloaded]
+    assert [type(answer) for answer in ticket.answers()] == [Overloaded, Overloaded]
 
 
 async def test_what_the_line_has_no_room_for_is_refused_item_by_item() -> None:
@@ -357,4 +357,97 @@ async def test_an_entry_stays_in_the_line_when_its_asker_leaves() -> None:
         flush.let_go(2)
         batcher.close()
     assert flush.seen == [[1, 2], [3]]
-    assert ticket.answers == [10, 20, 30]
+    assert ticket.answers() == [10, 20, 30]
+
+
+# -- several flushes at once ------------------------------------------------------------------------------------------
+
+
+class Gated:
+    """Flushes that end when they are told to, by their first item."""
+
+    def __init__(self) -> None:
+        self.gates: dict[int, trio.Event] = {}
+        self.seen: list[list[int]] = []
+
+    async def __call__(self, items: Sequence[int]) -> list[int]:
+        self.seen.append(list(items))
+        gate = self.gates[items[0]] = trio.Event()
+        await gate.wait()
+        return [10 * item for item in items]
+
+
+async def test_as_many_flushes_are_in_flight_as_run_and_answers_keep_their_places() -> None:
+    flush = Gated()
+    batcher: Batcher[int, int] = Batcher(flush, max_items=2, max_bytes=100, max_waiting=100)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.run)
+        nursery.start_soon(batcher.run)
+        await trio.testing.wait_all_tasks_blocked()
+        many = batcher.enter([1, 2, 3, 4, 5], [0] * 5)
+        await trio.testing.wait_all_tasks_blocked()
+        assert flush.seen == [[1, 2], [3, 4]]
+        flush.gates[3].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert flush.seen[2:] == [[5]]
+        flush.gates[5].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not many.done.is_set()
+        flush.gates[1].set()
+        await many.done.wait()
+        assert many.answers() == [10, 20, 30, 40, 50]
+        both = [batcher.enter([one], [0]) for one in (6, 7)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert flush.seen[3:] == [[6, 7]], "who wakes first takes all that is there"
+        batcher.close()
+        flush.gates[6].set()
+    assert [ticket.answers() for ticket in both] == [[60], [70]]
+
+
+async def test_who_waits_too_long_hears_which_of_several_flushes_has_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    flush = Gated()
+    batcher: Batcher[int, int] = Batcher(flush, max_items=1, max_bytes=100, max_waiting=100)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.run)
+        nursery.start_soon(batcher.run)
+        many = batcher.enter([1, 2, 3, 4], [0] * 4)
+        await trio.testing.wait_all_tasks_blocked()
+        flush.gates[2].set()
+        first, second, third, fourth = await batcher.wait(many, within_s=1)
+        assert (second, flush.seen) == (20, [[1], [2], [3]])
+        assert [isinstance(one, TooLate) and one.in_flight for one in (first, third, fourth)] == [True, True, False]
+        for number in (1, 3):
+            flush.gates[number].set()
+        batcher.close()
+
+
+async def test_a_runner_that_is_cut_ends_the_line_and_what_the_other_has_in_hand_is_answered() -> None:
+    flush = Gated()
+    batcher: Batcher[int, int] = Batcher(flush, max_items=1, max_bytes=100, max_waiting=100)
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as cut:
+            cut.start_soon(batcher.run)
+            tickets = [batcher.enter([1], [0])]
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(batcher.run)
+            tickets += [batcher.enter([one], [0]) for one in (2, 3)]
+            await trio.testing.wait_all_tasks_blocked()
+            cut.cancel_scope.cancel()
+        assert [isinstance(ticket.answers()[0], Overloaded) for ticket in (tickets[0], tickets[2])] == [True, True]
+        assert not tickets[1].settled
+        flush.gates[2].set()
+    assert tickets[1].answers() == [20]
+
+
+async def test_runner_and_askers_that_are_cut_together_end_quietly() -> None:
+    for _ in range(20):  # who comes first is chance
+        batcher: Batcher[int, int] = Batcher(Gated(), max_items=1, max_bytes=100, max_waiting=100)
+        async with trio.open_nursery() as cut:
+            cut.start_soon(batcher.run)
+            for item in range(4):
+                cut.start_soon(batcher.submit, item)
+            await trio.testing.wait_all_tasks_blocked()
+            cut.cancel_scope.cancel()
+        assert len(batcher) == 0

@@ -1,4 +1,4 @@
-"""Natural batching: one flush in flight; what arrives meanwhile goes with the next.
+"""Natural batching: one flush in flight, or a few; what arrives meanwhile goes with the next.
 
 Idle, an item waits for nothing and costs one round trip; under load, batches grow by themselves to what one flush
 takes. No timer, nothing to tune. The waiting line is bounded in items, a batch in items and bytes. Many items may come
@@ -35,24 +35,29 @@ class Ticket(Generic[Item, Answer]):
     Attributes:
       items: those of ``taken`` and the rest, which is still in the line.
       taken: how many of the items flushes have begun with.
-      answers: of as many items as have one, in order; an error in the place of an answer is that item's.
       asked: somebody wants to hear the answers.
     """
 
-    __slots__ = ("_done", "answers", "asked", "items", "left_bytes", "sizes", "taken")
+    __slots__ = ("_answers", "_done", "asked", "items", "left_bytes", "sizes", "taken")
 
     def __init__(self, items: Sequence[Item], sizes: Sequence[int], *, asked: bool) -> None:
         self.items = items
         self.sizes = sizes
         self.left_bytes = sum(sizes)
         self.taken = 0
-        self.answers: list[Answer | Exception] = []
         self.asked = asked
+        self._answers: dict[int, Answer | Exception] = {}  # by place; those of a later flush may come first
         self._done: trio.Event | None = None
 
     @property
     def settled(self) -> bool:
-        return len(self.answers) == len(self.items)
+        return len(self._answers) == len(self.items)
+
+    def answers(self, missing: Exception | None = None) -> list[Answer | Exception]:
+        """Return the answer to each item, in order; an error is that item's. ``missing``: of those without."""
+        if missing is None:
+            return [self._answers[at] for at in range(len(self.items))]
+        return [self._answers.get(at, missing) for at in range(len(self.items))]
 
     @property
     def done(self) -> trio.Event:
@@ -76,9 +81,9 @@ class Ticket(Generic[Item, Answer]):
         self.left_bytes -= size
         return count, size
 
-    def settle(self, answers: Iterable[Answer | Exception]) -> None:
-        """Take the answers of the next items."""
-        self.answers.extend(answers)
+    def settle(self, start: int, answers: Sequence[Answer | Exception]) -> None:
+        """Take the answers of the items from ``start`` on."""
+        self._answers.update(enumerate(answers, start))
         if self._done is not None and self.settled:
             self._done.set()
 
@@ -92,7 +97,7 @@ class _Part(NamedTuple, Generic[Item, Answer]):
 
 
 class Batcher(Generic[Item, Answer]):
-    """Collects items and hands them to ``flush`` in batches, one batch at a time, in order of arrival.
+    """Collects items and hands them to ``flush`` in batches, in order of arrival: one batch at a time for each ``run``.
 
     Args:
       flush: takes 1..max_items items and returns as many answers in the same order. If it raises, every item of that
@@ -212,16 +217,16 @@ class Batcher(Generic[Item, Answer]):
                     waiting.deadline = trio.current_time() + within_s
                 await ticket.done.wait()
         if ticket.settled:
-            return ticket.answers
+            return ticket.answers()
         entered = len(ticket.items)
         self._withdraw(ticket)
-        late = [TooLate(in_flight=True)] * (ticket.taken - len(ticket.answers))
-        return [*ticket.answers, *late, *[TooLate(in_flight=False)] * (entered - ticket.taken)]
+        never = [TooLate(in_flight=False)] * (entered - ticket.taken)
+        return [*ticket.answers(missing=TooLate(in_flight=True)), *never]
 
     def _withdraw(self, ticket: Ticket[Item, Answer]) -> None:
         """Take out of the line what of ``ticket`` is still in it."""
         left = len(ticket.items) - ticket.taken
-        if left:
+        if left and not ticket.settled:
             self._waiting.remove(ticket)
             self._count -= left
             ticket.items = ticket.items[: ticket.taken]
@@ -241,23 +246,26 @@ class Batcher(Generic[Item, Answer]):
         self._room.unpark_all()
 
     async def run(self) -> None:
-        """Flush until closed and empty.
+        """Flush until closed and empty. May be running several times: then as many flushes are in flight.
 
         Raises: what a flush raised, if nobody else would hear of it; the items behind it are told ``Overloaded``.
         Cancellation: what is in flight has the outcome that ``flush`` leaves; everything not answered is told
-        ``Overloaded``, so that no asker waits for ever.
+        ``Overloaded``, so that no asker waits for ever. Both ends the line for all.
         """
         try:
             while True:
                 while not self._waiting:
                     if self._closed:
                         return
-                    self._arrived = trio.Event()
+                    if self._arrived.is_set():  # otherwise another ``run`` waits for it already
+                        self._arrived = trio.Event()
                     await self._arrived.wait()
                 await self._flush_one(self._take())
         finally:
             self.close()
             self._abandon(_Part(ticket, ticket.taken, len(ticket.items)) for ticket in self._waiting)
+            self._waiting.clear()
+            self._count = 0
 
     async def _flush_one(self, batch: list[_Part[Item, Answer]]) -> None:
         items = [item for part in batch for item in part.ticket.items[part.start : part.stop]]
@@ -265,7 +273,7 @@ class Batcher(Generic[Item, Answer]):
             answers = await self._flush(items)
         except Exception as error:
             for part in batch:
-                part.ticket.settle([error] * (part.stop - part.start))
+                part.ticket.settle(part.start, [error] * (part.stop - part.start))
             if not all(part.ticket.asked for part in batch):
                 raise
         except BaseException:
@@ -278,7 +286,7 @@ class Batcher(Generic[Item, Answer]):
             at = 0
             for part in batch:
                 count = part.stop - part.start
-                part.ticket.settle(answers[at : at + count])
+                part.ticket.settle(part.start, answers[at : at + count])
                 at += count
 
     def _take(self) -> list[_Part[Item, Answer]]:
@@ -303,4 +311,4 @@ class Batcher(Generic[Item, Answer]):
     def _abandon(self, parts: Iterable[_Part[Item, Answer]]) -> None:
         error = Overloaded("This process stopped before it got to it.")
         for ticket, start, stop in parts:
-            ticket.settle([error] * (stop - start))
+            ticket.settle(start, [error] * (stop - start))

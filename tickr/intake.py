@@ -81,7 +81,8 @@ class Intake:
         """Store what is submitted, batch by batch, until ``close``. Cancellation: see ``Batcher.run``."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wholes.run)
-            await self._line.run()
+            for _ in range(self._store.writers):
+                nursery.start_soon(self._line.run)
 
     def close(self) -> None:
         """Refuse what comes from now on; what has been taken is stored and answered, then ``run`` returns."""

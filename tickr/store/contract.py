@@ -115,6 +115,9 @@ class Store(Protocol):
     name: str
     """``memory``, ``sqlite`` or ``mysql``."""
 
+    writers: int
+    """How many inserts are worth having in flight at once."""
+
     def now_us(self) -> int:
         """Return the store's clock as last seen, carried forward by this process's monotonic clock. No I/O.
 

@@ -53,6 +53,7 @@ class MemoryStore:
     """``Store`` in plain dicts; see ``store/contract.py`` for what each method promises."""
 
     name = "memory"
+    writers = 1
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = clock or wall_clock

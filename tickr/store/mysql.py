@@ -125,6 +125,7 @@ class MysqlStore:
     """``Store`` on MySQL; see ``store/contract.py`` for what each method promises."""
 
     name = "mysql"
+    writers = 2  # one waits for the disk while the other is on its way
 
     def __init__(
         self,

@@ -88,6 +88,7 @@ class SqliteStore:
     """``Store`` over one file; see ``store/contract.py`` for what each method promises."""
 
     name = "sqlite"
+    writers = 1  # the file has one
 
     def __init__(self, file: SqliteFile, clock: Clock) -> None:
         self._file = file
