@@ -451,3 +451,30 @@ async def test_runner_and_askers_that_are_cut_together_end_quietly() -> None:
             await trio.testing.wait_all_tasks_blocked()
             cut.cancel_scope.cancel()
         assert len(batcher) == 0
+
+
+async def test_who_leaves_a_line_that_has_ended_under_it_hears_of_its_own_end_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    flush = Gated()
+    batcher: Batcher[int, int] = Batcher(flush, max_items=2, max_bytes=100, max_waiting=100)
+    cut = trio.CancelScope()
+
+    async def run_until_cut() -> None:
+        with cut:
+            await batcher.run()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_until_cut)
+        before = batcher.enter([0], [0])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(batcher.run)
+        split = batcher.enter([1, 2, 3], [0] * 3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert flush.seen == [[0], [1, 2]]
+        cut.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        answers = await batcher.wait(split, within_s=1)
+        assert [type(answer) for answer in answers] == [TooLate, TooLate, Overloaded]
+        assert [type(answer) for answer in before.answers()] == [Overloaded]
+        flush.gates[1].set()

@@ -226,7 +226,7 @@ class Batcher(Generic[Item, Answer]):
     def _withdraw(self, ticket: Ticket[Item, Answer]) -> None:
         """Take out of the line what of ``ticket`` is still in it."""
         left = len(ticket.items) - ticket.taken
-        if left and not ticket.settled:
+        if left:
             self._waiting.remove(ticket)
             self._count -= left
             ticket.items = ticket.items[: ticket.taken]
@@ -264,6 +264,8 @@ class Batcher(Generic[Item, Answer]):
         finally:
             self.close()
             self._abandon(_Part(ticket, ticket.taken, len(ticket.items)) for ticket in self._waiting)
+            for ticket in self._waiting:
+                ticket.taken = len(ticket.items)
             self._waiting.clear()
             self._count = 0
 

@@ -186,6 +186,7 @@ class Intake:
                     log.info("job.created", job=job.id, type=job.type, queue=job.queue)
             if self._starter and start:
                 self._starter.begin(start, [job for job in made if job.state is State.RUNNING])
+                await trio.lowlevel.cancel_shielded_checkpoint()  # they begin before anybody writes an answer
         waiting = [job.entry() for job in made if job.state is not State.RUNNING]
         await self._announcer.announce(waiting, at=made[0].created_at if made else 0)
         await reach("intake.after_announce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tickr.worker.outcomes import Outcomes
 from tickr.worker.pool import Pool
 
 EARLY_S = EARLY_US / 1e6
+OTHER = "22222222-2222-7222-8222-222222222222"
 
 
 class Node:
@@ -29,9 +31,15 @@ class Node:
         self.began: dict[str, float] = {}
         jobs = Jobs()
 
+        async def nothing() -> None:
+            await trio.lowlevel.checkpoint()
+
+        self.work: Callable[[], Awaitable[object]] = nothing
+
         @jobs.handler("noop")
         async def notes(job: Any) -> None:
             self.began[job.id] = self.now()
+            await self.work()
 
         self.since = trio.current_time()
         self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
@@ -120,7 +128,23 @@ async def test_a_node_that_stops_puts_it_back(stage: Stage, autojump_clock: Mock
     await trio.sleep(1 - EARLY_S / 2)  # virtual
     node.claimer.close()
     await wait_all_tasks_blocked()
-    assert (await stage.indexed(), node.pool.free, node.claims) == ((0, 1), 10, 0)
+    assert (await stage.indexed(), node.pool.free, node.claims) == ((1, 0), 10, 0)
+
+
+async def test_what_a_node_that_stops_puts_back_begins_in_time_at_another(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, node: Node
+) -> None:
+    (job,) = await stage.submit(delay_us=SECOND_US)
+    await trio.sleep(1 - EARLY_S / 2)  # virtual
+    other = Node(stage)
+    nursery.start_soon(other.outcomes.run)
+    nursery.start_soon(other.pool.run, nursery)
+    await stage.register(OTHER)
+    nursery.start_soon(other.claimer.run, OTHER)
+    node.claimer.close()
+    await trio.sleep(1)  # virtual
+    assert (node.began, list(other.began)) == ({}, [job.id])
+    assert other.began[job.id] == pytest.approx(EARLY_S / 2)
 
 
 async def test_a_session_that_is_cut_gives_the_slot_back(
@@ -147,3 +171,38 @@ async def test_a_store_that_is_away_just_then_costs_a_look_of_the_audit_and_no_s
     await stage.index.push([job.entry()], now=stage.store.now_us())  # as the audit does
     await trio.sleep(1)  # virtual
     assert list(node.began) == [job.id]
+
+
+async def test_an_outage_of_the_store_does_not_empty_the_index(
+    stage: Stage, autojump_clock: MockClock, node: Node
+) -> None:
+    jobs = [(await stage.submit(delay_us=SECOND_US + at_us))[0] for at_us in range(0, 5_000_000, 50_000)]
+    stage.store.failing["claim"] = stage.store.failing["ping"] = StoreUnavailable("away")
+    await trio.sleep(7)  # virtual
+    assert node.claims == 1
+    assert (await stage.indexed())[0] == len(jobs) - 1
+    stage.store.failing.clear()
+    await trio.sleep(2)  # virtual
+    assert len(node.began) == len(jobs) - 1, "and one that the audit would find"
+
+
+async def test_a_claim_past_the_index_leaves_the_slots_that_are_kept(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """What brings it about: the index gives a job that only another node handles, while the store has many."""
+    node = Node(stage, slots=10)
+    gate = trio.Event()
+    node.work = gate.wait
+    await node.start(nursery)
+    await stage.register(OTHER, types=("big",))
+    await stage.insert(30)
+    early = [entry for job in await stage.insert(9, delay_us=1_004_000) for entry in [job.entry()]]
+    await trio.sleep(1)  # virtual
+    (foreign,) = await stage.insert(type="big")
+    await stage.index.push([*early, foreign.entry()], now=stage.store.now_us() + EARLY_US)
+    most = 0
+    for _ in range(40):
+        await trio.sleep(EARLY_S / 20)  # virtual
+        most = max(most, len(node.pool.running))
+    assert most == 10
+    gate.set()

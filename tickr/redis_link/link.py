@@ -235,10 +235,13 @@ async def open_link(address: RedisAddress, *, role: str, means: str) -> AsyncIte
     Cancellation: returns at once; no thread is left but one that may still be connecting.
     """
     link = RedisLink(address, role=role, means=means)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(link.keep)
-        try:
-            yield link
-        finally:
-            link.close()
-            nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(link.keep)
+            try:
+                yield link
+            finally:
+                link.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        link.close()  # it may have come up in that very moment

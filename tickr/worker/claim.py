@@ -94,6 +94,7 @@ class Claimer:
         self._hints = Hints(store, index, bell, types=types)
         self._early = Early(slots)
         self._bringing_suspect = False
+        self._store_away = False
         self._queues: list[str] = [DEFAULT_QUEUE]
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
@@ -126,12 +127,20 @@ class Claimer:
 
     async def _claim_all(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
         while not self._closed:
+            if self._store_away:
+                await self._outlast_outage()
+                continue
             try:
                 await self._claim_some(node, work)
             except StoreUnavailable as error:
-                # What was popped is out of the index now; the audit brings it back.
-                log.warning("claim.waiting_for_store", error=str(error))
-                await self._outlast_outage()
+                self._lose_store(error)
+
+    def _lose_store(self, error: StoreUnavailable) -> None:
+        """Take nothing more out of the index for now. What was popped is out of it; the audit brings it back."""
+        if not self._store_away:
+            log.warning("claim.waiting_for_store", error=str(error))
+        self._store_away = True
+        self._waiting.cancel()
 
     def lose_lease(self) -> None:
         """Be nobody's from now on: what has been stored as started for the node meanwhile does not begin here."""
@@ -206,11 +215,11 @@ class Claimer:
         try:
             await self._give_back(ids, await self._start(node, self._store.claim, ids))
         except StoreUnavailable as error:
-            log.warning("claim.waiting_for_store", error=str(error))
+            self._lose_store(error)
 
     async def _claim_due(self, node: str, limit: int) -> bool:
         """Claim straight from the store, whatever the index says. Returns whether there was anything."""
-        return bool(await self._start(node, self._store.claim_due, limit))
+        return bool(await self._start(node, self._store.claim_due, min(limit, self._slots.room)))
 
     async def _start(self, node: str, claim: Claim, what: Sequence[str] | int) -> list[Job]:
         """Claim ``what`` (ids, or how many of those that are due) and start what the store gives."""
@@ -263,6 +272,7 @@ class Claimer:
                     await self._store.ping()
                 except StoreUnavailable:
                     continue
+                self._store_away = False
                 return
 
     async def _follow_queues(self, new_queue: trio.MemoryReceiveChannel[Ring]) -> None:

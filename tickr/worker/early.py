@@ -1,6 +1,6 @@
 """Early: ids that the index gave a moment before their jobs are due; they are claimed at that instant.
 
-So the way from promotion to here, through Redis and two threads, is over when a delayed job may start. A slot is kept
+So the way from promotion to here, through Redis, is over when a delayed job may start. A slot is kept
 for each id meanwhile. See docs/decisions/0023-early-hints.md.
 
 State: what is held, and until when (trio's clock, which no step of a wall clock moves), is written here only.
@@ -34,7 +34,7 @@ class Reservable(Protocol):
 
 
 class Early:
-    """Holds early ids of one claim loop, each for ``EARLY_US`` at most."""
+    """Holds early ids of one claim loop until they are due, for ``EARLY_US`` at most, and for a free claim."""
 
     def __init__(self, slots: Reservable) -> None:
         self._slots = slots

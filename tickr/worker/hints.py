@@ -17,7 +17,7 @@ import trio
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
-from tickr.index.contract import Index
+from tickr.index.contract import EARLY_US, Index
 from tickr.jobs import Entry, Job
 from tickr.store.contract import Store
 
@@ -56,13 +56,13 @@ class Hints:
             await self._index.push(await self._store.due(FRONT), now=self._store.now_us())
 
     async def put_back(self, ids: Sequence[str]) -> None:
-        """Put ``ids`` that there is no slot for any more where they were.
+        """Put ``ids`` that there is no slot for any more where they were: among what is ready, early ones too.
 
         Raises: StoreUnavailable: they are out of the index until the audit finds them.
         """
         entries = [job.entry() for job in await self._store.still_waiting(ids)]
         with suppress(IndexUnavailable):
-            await self._index.push(entries, now=self._store.now_us())
+            await self._index.push(entries, now=self._store.now_us() + EARLY_US)
 
     async def give_back(self, ids: Sequence[str]) -> bool:
         """Look at unclaimed ``ids`` and put back what still waits.
