@@ -9,47 +9,38 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import NODE, SECOND_US, Stage
+from tests.stages.nodes import Slots
 from tickr.errors import StoreUnavailable
 from tickr.intake import Intake
 from tickr.jobs import Job, NewJob, State
 from tickr.store.contract import Start
-from tickr.worker.claim import QUIET_S, Claimer
+from tickr.worker.claim import QUIET_S
 from tickr.worker.direct import Direct
-from tickr.worker.handlers import Jobs
-from tickr.worker.outcomes import Outcomes
-from tickr.worker.pool import PARTS, Pool
+from tickr.worker.pool import PARTS
 from tickr.worker.worker import Worker
 
 SLOTS = 2 * PARTS
 
 
-class Node:
+class Node(Slots):
     """One node's intake and worker. Its jobs run until ``gate`` opens; ``order`` is that of their starts."""
 
     def __init__(self, stage: Stage, slots: int = SLOTS) -> None:
-        self.stage = stage
-        self.gate = trio.Event()
-        self.holds_lease = True
-        self.order: list[str] = []
-        jobs = self.jobs = Jobs()
-
-        @jobs.handler("noop")
         async def waits(job: Any) -> None:
             self.order.append(job.id)
             await self.gate.wait()
 
-        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
-        self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
-        self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
-        self.direct = Direct(self.claimer, self.pool, types=jobs.types, holds_lease=lambda: self.holds_lease)
+        super().__init__(stage, waits, slots=slots)
+        self.gate = trio.Event()
+        self.holds_lease = True
+        self.order: list[str] = []
+        self.direct = Direct(self.claimer, self.pool, types=self.jobs.types, holds_lease=lambda: self.holds_lease)
         self.intake = Intake(stage.store, stage.index, stage.bell, stage.announcer, self.direct)
 
     async def start(self, nursery: trio.Nursery) -> None:
-        await self.stage.register()
-        nursery.start_soon(self.outcomes.run)
-        nursery.start_soon(self.pool.run, nursery)
-        nursery.start_soon(self.claimer.run, NODE)
+        await self.run(nursery)
         nursery.start_soon(self.intake.run)
+        await self.claim(nursery)
         await self.wait_quiet()
 
     async def wait_quiet(self) -> None:
@@ -61,10 +52,6 @@ class Node:
         job, created = await self.intake.submit(new(**fields))
         assert created
         return job
-
-    @property
-    def claims(self) -> int:
-        return self.stage.store.calls["claim"]
 
 
 def new(**fields: Any) -> NewJob:
@@ -139,9 +126,7 @@ async def test_a_claim_loop_that_has_only_begun_to_look_is_not_known_to_be_idle(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     node = Node(stage)
-    await stage.register()
-    nursery.start_soon(node.claimer.run, NODE)
-    await wait_all_tasks_blocked()
+    await node.claim(nursery)
     with node.direct.offer([new()]) as start:
         assert start is None
     await node.wait_quiet()

@@ -10,56 +10,33 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import NODE, SECOND_US, Stage
+from tests.stages.nodes import Slots
 from tickr.errors import StoreUnavailable
 from tickr.index.contract import EARLY_US
 from tickr.scheduler.promote import promote
-from tickr.worker.claim import Claimer
 from tickr.worker.early import AT_ONCE
-from tickr.worker.handlers import Jobs
-from tickr.worker.outcomes import Outcomes
-from tickr.worker.pool import Pool
 
 EARLY_S = EARLY_US / 1e6
 OTHER = "22222222-2222-7222-8222-222222222222"
 
 
-class Node:
-    """A promoter, a claim loop and a pool. ``began``: when each job began, in seconds since the node did."""
+class Node(Slots):
+    """``began``: when each job began, in seconds since the node did."""
 
-    def __init__(self, stage: Stage, slots: int = 10) -> None:
-        self.stage = stage
-        self.began: dict[str, float] = {}
-        jobs = Jobs()
-
-        async def nothing() -> None:
-            await trio.lowlevel.checkpoint()
-
-        self.work: Callable[[], Awaitable[object]] = nothing
-
-        @jobs.handler("noop")
+    def __init__(self, stage: Stage, *, slots: int = 10, work: Callable[[], Awaitable[object]] | None = None) -> None:
         async def notes(job: Any) -> None:
-            self.began[job.id] = self.now()
-            await self.work()
+            self.began[job.id] = round(trio.current_time() - self.since, 6)
+            if work is not None:
+                await work()
 
+        super().__init__(stage, notes, slots=slots)
+        self.began: dict[str, float] = {}
         self.since = trio.current_time()
-        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=100)
-        self.pool = Pool(jobs, self.outcomes, slots=slots, max_result_bytes=100)
-        self.claimer = Claimer(stage.store, stage.index, stage.bell, self.pool, types=jobs.types)
 
-    def now(self) -> float:
-        return round(trio.current_time() - self.since, 6)
-
-    async def start(self, nursery: trio.Nursery) -> None:
-        await self.stage.register()
-        nursery.start_soon(self.outcomes.run)
-        nursery.start_soon(self.pool.run, nursery)
+    async def start(self, nursery: trio.Nursery, node: str = NODE) -> None:
+        await self.run(nursery)
         nursery.start_soon(promote, self.stage.store, self.stage.index, self.stage.bell)
-        nursery.start_soon(self.claimer.run, NODE)
-        await wait_all_tasks_blocked()
-
-    @property
-    def claims(self) -> int:
-        return self.stage.store.calls["claim"]
+        await self.claim(nursery, node)
 
 
 @pytest.fixture
@@ -137,10 +114,7 @@ async def test_what_a_node_that_stops_puts_back_begins_in_time_at_another(
     (job,) = await stage.submit(delay_us=SECOND_US)
     await trio.sleep(1 - EARLY_S / 2)  # virtual
     other = Node(stage)
-    nursery.start_soon(other.outcomes.run)
-    nursery.start_soon(other.pool.run, nursery)
-    await stage.register(OTHER)
-    nursery.start_soon(other.claimer.run, OTHER)
+    await other.start(nursery, OTHER)
     node.claimer.close()
     await trio.sleep(1)  # virtual
     assert (node.began, list(other.began)) == ({}, [job.id])
@@ -190,9 +164,8 @@ async def test_a_claim_past_the_index_leaves_the_slots_that_are_kept(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     """What brings it about: the index gives a job that only another node handles, while the store has many."""
-    node = Node(stage, slots=10)
     gate = trio.Event()
-    node.work = gate.wait
+    node = Node(stage, work=gate.wait)
     await node.start(nursery)
     await stage.register(OTHER, types=("big",))
     await stage.insert(30)

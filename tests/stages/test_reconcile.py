@@ -6,35 +6,26 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import NODE, Stage
+from tests.stages.nodes import Slots
 from tickr.bell import Ring
 from tickr.jobs import Job, State
 from tickr.store.contract import Running
-from tickr.worker.handlers import Jobs
-from tickr.worker.outcomes import Outcomes
-from tickr.worker.pool import Pool
 from tickr.worker.reconcile import Reconciler
 
 
-class Node:
+class Node(Slots):
     """A pool with endless jobs, its outcomes and its reconciler."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        jobs = Jobs()
-
-        @jobs.handler("noop")
         async def endless() -> None:
             await trio.sleep_forever()
 
-        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
-        self.pool = Pool(jobs, self.outcomes, slots=10, max_result_bytes=100)
+        super().__init__(stage, endless)
         self.reconciler = Reconciler(stage.store, stage.bell, self.pool, self.outcomes)
 
     async def start(self, nursery: trio.Nursery) -> None:
-        nursery.start_soon(self.outcomes.run)
-        nursery.start_soon(self.pool.run, nursery)
         nursery.start_soon(self.reconciler.run)
-        await wait_all_tasks_blocked()
+        await self.run(nursery)
 
     async def run_one(self) -> Job:
         (job,) = await self.stage.insert()
