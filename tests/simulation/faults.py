@@ -41,7 +41,7 @@ class FaultyStore:
     """The shared store as one node reaches it. Its clock is known from the last answer, and carried on."""
 
     def __init__(self, process: Process, weather: Weather) -> None:
-        self.name = weather.store.name
+        self.name, self.writers = weather.store.name, weather.store.writers
         self.told: Callable[[], None] = nobody_listens
         self._process = process
         self._weather = weather
