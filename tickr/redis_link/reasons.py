@@ -13,6 +13,7 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
     (failures.BusyLoadingError, "the server is loading its data"),
     (failures.OutOfMemoryError, "the server has reached its maxmemory and takes no writes"),
     (failures.ReadOnlyError, "the server is a read-only replica"),
+    (failures.TimeoutError, "the server does not answer"),
 )
 
 
