@@ -72,8 +72,10 @@ async def test_a_value_larger_than_a_packet_is_refused_and_is_no_outage(mysql_pr
     async with open_mysql(mysql_private_server.url) as store:
         big, small = await start(store, *await put(store, new_job(), new_job()))
         too_big = Outcome(job=big, kind="succeeded", result=text_of(1_100_000))
-        for outcomes in ([too_big, Outcome(job=small, kind="succeeded")], [too_big]):
-            with pytest.raises(StoreError, match=r"[23]\d{6} bytes .* max_allowed_packet of 1048576 bytes") as caught:
+        # Written as JSON inside SQL where there are several, as it is where there is one.
+        for outcomes, digit in (([too_big, Outcome(job=small, kind="succeeded")], 3), ([too_big], 2)):
+            said = rf"{digit}\d{{6}} bytes .* max_allowed_packet of 1048576 bytes"
+            with pytest.raises(StoreError, match=said) as caught:
                 await store.finish(outcomes)
             assert not isinstance(caught.value, StoreUnavailable)
         assert [await store.get(job.id) for job in (big, small)] == [big, small]
