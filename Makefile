@@ -1,14 +1,14 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak bench bench-peers clean services style types
+.PHONY: help run test check long soak bench bench-peers clean services style types
 .SILENT:
 
 VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := tickr tests bench
 # Tests run in so many processes: most of them wait for servers most of the time.
-WORKERS := 3
+WORKERS := 4
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"
@@ -19,12 +19,16 @@ run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (mor
 
 test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
 	echo "all tests, side by side …"
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
-	$(if $(ARGS),,echo "three minutes of kills and faults …" && $(PY) -m pytest -m soak)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak and not long" $(ARGS)
+	$(if $(ARGS),,echo "a minute and a half of kills and faults …" && $(PY) -m pytest -m soak)
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
 	echo "fast tests …"
-	$(PY) -m pytest -q -m "not slow" $(ARGS)
+	$(PY) -m pytest -q -m "not slow and not long" $(ARGS)
+
+long: services  ## what takes too long for each time: more seeds and mutations, every bench, 10,000 disconnects
+	echo "the long tests, side by side …"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m long $(ARGS)
 
 soak: services  ## kill and break everything under load for MINUTES=60, and check every promise (one table at the end)
 	$(PY) -m tests.faults.soak --minutes $(or $(MINUTES),60) $(ARGS)

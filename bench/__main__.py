@@ -20,6 +20,7 @@ COMMANDS = (
     "end_to_end",
     "latency",
     "delay_accuracy",
+    "cancel",
     "feed",
     "growth",
     "memory",

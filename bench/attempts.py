@@ -19,7 +19,7 @@ from bench.report import figures
 from bench.report.report import Report
 from bench.stage.remote import Remote
 from tickr.jobs import Job as Record
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.worker.handlers import Job, Jobs
 from tickr.worker.pool import Pool
 

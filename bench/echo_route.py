@@ -31,12 +31,22 @@ from tickr.own_process import calm_collector
 GRACE_S = 1.0
 
 
+class Nobody:
+    """In the place of those who wait for jobs."""
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+    def end(self) -> None: ...
+
+
 class Echo(QuartTrio):
     """A plain Quart-Trio application, with what Tickr's accept loop keeps account in, and no call beside Quart."""
 
     def __init__(self) -> None:
         super().__init__("echo", static_folder=None)
         self.audience = Audience()
+        self.waits = Nobody()
         self.links = Links()
         self.direct: dict[str, Any] = {}
 

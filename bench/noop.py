@@ -1,4 +1,4 @@
-"""The handlers of the load tests: jobs that do nothing, and jobs that say when they were started.
+"""The handlers of the load tests: jobs that do nothing, jobs that say when they were started, and jobs without an end.
 
 ``tickr serve bench.noop:jobs``, from this folder's parent, is a node that commands with --url can be let loose on.
 """
@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import time
+
+import trio
 
 import tickr
 
@@ -22,3 +24,9 @@ async def noop(data: str = "") -> dict[str, bool]:
 async def stamp(sent_ns: int = 0, data: str = "") -> dict[str, int]:
     """Return when it was started: by the clock that all processes of this machine share, and by the wall clock."""
     return {"sent_ns": sent_ns, "started_ns": time.monotonic_ns(), "started_us": time.time_ns() // 1000}
+
+
+@jobs.handler("endless")
+async def endless() -> None:
+    """Ends when it is cancelled."""
+    await trio.sleep_forever()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from pathlib import Path
 
 import msgspec
@@ -61,6 +62,9 @@ def test_what_is_no_size_is_refused(given: object) -> None:
         values.size(given)
 
 
+MANY_KEYS = [b64encode(bytes([n] * 32)).decode() for n in range(17)]
+KEY, OLD, *_ = MANY_KEYS
+
 GOOD: list[tuple[str, object, object]] = [
     ("store", "memory:", "memory:"),
     ("store", " sqlite:////var/lib/t.db ", "sqlite:////var/lib/t.db"),
@@ -73,22 +77,37 @@ GOOD: list[tuple[str, object, object]] = [
     ("port", 65535, 65535),
     ("processes", "1", 1),
     ("workers", " 7 ", 7),
+    ("queues", "default", (("default", None),)),
+    (
+        "queues",
+        "default, mail:5,team:mail,team:mail2:10",
+        (("default", None), ("mail", 5), ("team:mail", None), ("team:mail2", 10)),
+    ),
+    ("queues", ["mail:1"], (("mail", 1),)),
+    ("queue_order", "urgent, default", (("urgent", None), ("default", None))),
+    ("queue_order", ["mail=3", "team:log=1"], (("mail", 3), ("team:log", 1))),
     ("roles", "worker, API", ("api", "worker")),
     ("roles", ["worker", "worker"], ("worker",)),
     ("grace", "1m", 60.0),
     ("lease", 2, 2.0),
     ("events_keep", "7d", 604_800.0),
+    ("idempotency_keep", "90m", 5400.0),
     ("keep_succeeded", "1h", 3600.0),
     ("keep_succeeded", " Forever ", math.inf),
     ("keep_failed", math.inf, math.inf),
     ("keep_failed", 90 * 86_400, 7_776_000.0),
     ("token", "s3cret!", "s3cret!"),
+    ("encryption_keys", f"new:{KEY}, old:{OLD}", (("new", KEY), ("old", OLD))),
+    ("encryption_keys", [f"new:{KEY}"], (("new", KEY),)),
     ("insecure", "yes", True),
     ("insecure", "off", False),
     ("http_allow_private", True, True),
+    ("inbox", "no", False),
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
     ("max_body", "2MiB", 2**21),
     ("max_result", 4096, 4096),
+    ("process_jobs", "100", 100),
+    ("process_memory", "256MiB", 2**28),
     ("log_level", "DEBUG", "debug"),
     ("log_format", "json", "json"),
 ]
@@ -111,14 +130,26 @@ BAD: list[tuple[str, object]] = [
     ("port", "80x"), ("port", -1), ("port", 65536), ("port", 80.5), ("port", True), ("port", "²"),
     ("processes", 0), ("processes", "1.5"), ("processes", 257),
     ("workers", 0), ("workers", "many"), ("workers", "99999999999999999999"),
+    ("queues", ""), ("queues", "a,a:3"), ("queues", "mail:0"), ("queues", "mail,"), ("queues", "ma il"), ("queues", []),
+    ("queues", 5), ("queues", [5.5]), ("queues", "mail:999999999"),
+    ("queue_order", ""), ("queue_order", "a,a"), ("queue_order", "a=3,b"), ("queue_order", "a=,b="),
+    ("queue_order", []), ("queue_order", "a=0"), ("queue_order", "a=1001"), ("queue_order", "a=x"),
+    ("queue_order", 5), ("queue_order", [5]),
+    ("queue_order", ",".join(f"q{n}" for n in range(101))),
     ("roles", ""), ("roles", "api,cook"), ("roles", []), ("roles", [1]), ("roles", 1),
     ("grace", -1), ("grace", "nan"), ("grace", 1e9), ("lease", 0), ("lease", "soon"),
     ("events_keep", 0.5), ("events_keep", "11y"), ("events_keep", "4000d"), ("events_keep", "forever"),
+    ("idempotency_keep", 0), ("idempotency_keep", "366d"), ("idempotency_keep", "forever"),
     ("keep_succeeded", 0), ("keep_succeeded", "0"), ("keep_succeeded", "for ever"), ("keep_succeeded", "11y"),
     ("keep_failed", 0.5), ("keep_failed", -1), ("keep_failed", "nan"), ("keep_failed", None),
+    ("encryption_keys", ""), ("encryption_keys", KEY), ("encryption_keys", f":{KEY}"), ("encryption_keys", "a:x"),
+    ("encryption_keys", f"a:{KEY},a:{OLD}"), ("encryption_keys", f"a:{KEY},b:{KEY}"), ("encryption_keys", f"a b:{KEY}"),
+    ("encryption_keys", "a:AAAA"), ("encryption_keys", [5]), ("encryption_keys", []), ("encryption_keys", 5),
+    ("encryption_keys", ",".join(f"k{n}:{key}" for n, key in enumerate(MANY_KEYS))),
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
-    ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""),
+    ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""), ("inbox", "sometimes"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
+    ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
     ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
 ]  # fmt: skip
 
@@ -152,7 +183,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_one() -> None:
     assert faults(zzz="x") == ["<zzz> is not a setting of Tickr's"]
 
 
-@pytest.mark.parametrize("name", ["store", "index", "smtp", "token"])
+@pytest.mark.parametrize("name", ["store", "index", "smtp", "token", "encryption_keys"])
 def test_what_may_hold_a_secret_is_not_repeated(name: str) -> None:
     (fault,) = faults(**{name: "ftp://user:canary canary@host"})
     assert "canary" not in fault
@@ -214,7 +245,7 @@ def test_every_field_has_a_setting_with_its_names() -> None:
 
 
 def test_a_secret_has_no_flag() -> None:
-    assert [name for name, setting in SETTINGS.items() if setting.flag is None] == ["token"]
+    assert [name for name, setting in SETTINGS.items() if setting.flag is None] == ["token", "encryption_keys"]
 
 
 def test_the_table_describes_every_setting() -> None:
@@ -222,6 +253,7 @@ def test_the_table_describes_every_setting() -> None:
     assert len(rows) == len(SETTINGS)
     assert "| `--grace` | `TICKR_GRACE` | `grace` | `30s` |" in describe()
     assert "| `--events-keep` | `TICKR_EVENTS_KEEP` | `events_keep` | `24h` |" in describe()
+    assert (Config().keep_succeeded, Config().keep_failed) == (7 * 86_400, 30 * 86_400)
     assert "| `--keep-succeeded` | `TICKR_KEEP_SUCCEEDED` | `keep_succeeded` | `7d` |" in describe()
     assert Setting(float, "", "DURATION", default=math.inf).shown_default == "forever"
     assert "| – | `TICKR_TOKEN` | `token` | – |" in describe()

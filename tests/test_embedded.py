@@ -12,7 +12,7 @@ import trio
 
 import tickr
 from tickr.config import Config
-from tickr.errors import ConfigError, SpecRejected
+from tickr.errors import ConfigError, IllegalTransition, JobNotFound, SpecRejected
 from tickr.handle import Handle
 
 
@@ -62,6 +62,18 @@ async def test_a_payload_that_holds_itself_and_options_that_are_no_json_are_reje
             await handle.submit("a", dely=1)
         job = await handle.submit("a", {"n": None, "null": 1.5}, delay=5)
         assert job.payload == '{"n":null,"null":1.5}'
+
+
+async def test_a_handle_cancels_and_retries() -> None:
+    async with running(roles="api") as handle:
+        job = await handle.submit("a", delay=60)
+        assert (await handle.cancel(job.id)).state == "cancelled"
+        again = await handle.retry(job.id)
+        assert (again.state, again.attempt) == ("ready", 0)
+        with pytest.raises(IllegalTransition):
+            await handle.retry(job.id)
+        with pytest.raises(JobNotFound):
+            await handle.cancel("01b8dac5-b400-7000-8000-0000000000ff")
 
 
 async def refused(**settings: Any) -> list[str]:

@@ -22,14 +22,18 @@ LAYERS = (
     "__main__",
     "cli",
     "__init__",
+    "testing",
     "service | processes",
-    "handle",
+    "start",
+    "handle | declared | otel | own_node",
     "api | client",
-    "intake | scheduler | worker | lease",
+    "intake | timetable | scheduler | worker | remote | lease | orders",
     "feed | announce",
     "store | index | bell",
-    "batching | redis_link | failpoints | own_process",
-    "errors | config | jobs | events | retry | values | instants | encoding",
+    "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
+    "attempts | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names | operations "
+    "| operation_moves | reasons | reports | queues | schedules | schedule_moves | missed | ticks | events | retry "
+    "| traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -25,6 +25,7 @@ from tickr.errors import (
     IllegalTransition,
     JobError,
     JobNotFound,
+    LifespanFailed,
     Overloaded,
     SchemaMismatch,
     SpecRejected,
@@ -34,31 +35,44 @@ from tickr.errors import (
     VersionMismatch,
 )
 from tickr.retry import Backoff
-from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
+from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
+from tickr.worker.handlers import Jobs
+from tickr.worker.kin import ChildrenFailed, JobEnd
+from tickr.worker.view import Job, Tick
+from tickr.worker.wishes import Unique
 
 if TYPE_CHECKING:
+    from tickr.api.program import inbox_row
     from tickr.handle import Handle
     from tickr.service import serve
 
 __all__ = [
     "Backoff",
+    "ChildrenFailed",
     "ConfigError",
+    "Drop",
     "DuplicateJob",
     "GiveUp",
     "Handle",
     "IllegalTransition",
     "Job",
+    "JobEnd",
     "JobError",
     "JobNotFound",
     "Jobs",
+    "LifespanFailed",
     "Overloaded",
     "RetryLater",
     "SchemaMismatch",
+    "Snooze",
     "SpecRejected",
     "StoreError",
     "StoreUnavailable",
+    "Tick",
     "TickrError",
+    "Unique",
     "VersionMismatch",
+    "inbox_row",
     "serve",
 ]
 
@@ -69,4 +83,8 @@ def __getattr__(name: str) -> Any:
         from tickr import service
 
         return getattr(service, name)
+    if name == "inbox_row":
+        from tickr.api import program
+
+        return program.inbox_row
     raise AttributeError(f"module 'tickr' has no attribute {name!r}")

@@ -105,6 +105,8 @@ class Batcher(Generic[Item, Answer]):
         that the error would be heard by nobody: then it ends ``run``.
       max_items, max_bytes: bounds of one batch; a single item over ``max_bytes`` goes alone.
       max_waiting: bound of the line, in items.
+    Attributes:
+      max_waiting: as given; its owner may raise it.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class Batcher(Generic[Item, Answer]):
         self._flush = flush
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._max_waiting = max_waiting
+        self.max_waiting = max_waiting
         self._waiting: deque[Ticket[Item, Answer]] = deque()
         self._count = 0
         self._arrived = trio.Event()
@@ -165,7 +167,7 @@ class Batcher(Generic[Item, Answer]):
         Raises: Overloaded: none was taken.
         Cancellation: as for ``submit``.
         """
-        room = max(1, self._max_waiting - self._count)  # if there is none, ``enter`` says why
+        room = max(1, self.max_waiting - self._count)  # if there is none, ``enter`` says why
         ticket = self.enter(items[:room], sizes[:room])
         answers = await self._wait_or_leave(ticket, within_s)
         if len(items) > room:
@@ -193,7 +195,7 @@ class Batcher(Generic[Item, Answer]):
     def _put(self, ticket: Ticket[Item, Answer]) -> Ticket[Item, Answer]:
         if self._closed:
             raise Overloaded("This process is stopping and takes nothing new.")
-        if self._count + len(ticket.items) > self._max_waiting:
+        if self._count + len(ticket.items) > self.max_waiting:
             raise self._full()
         if ticket.items:
             self._waiting.append(ticket)
@@ -202,7 +204,7 @@ class Batcher(Generic[Item, Answer]):
         return ticket
 
     def _full(self) -> Overloaded:
-        return Overloaded(f"{self._max_waiting} items are waiting already.")
+        return Overloaded(f"{self.max_waiting} items are waiting already.")
 
     async def wait(self, ticket: Ticket[Item, Answer], *, within_s: float | None = None) -> list[Answer | Exception]:
         """Return the answers of what was entered, in order; in the place of one that is missing, the error.
@@ -234,7 +236,7 @@ class Batcher(Generic[Item, Answer]):
 
     async def wait_room(self, count: int) -> None:
         """Return when the line has room for ``count`` items, or nothing more is taken. No place is kept for them."""
-        while not self._closed and self._count and self._count + count > self._max_waiting:
+        while not self._closed and self._count and self._count + count > self.max_waiting:
             await self._room.park()
 
     # -- who flushes --------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 import msgspec
 
 from tickr import values
+from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
+from tickr.queues import Order
 
 ROLES = ("api", "scheduler", "worker")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -125,6 +127,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[
         int, Setting(values.whole(1, 10_000), "How many jobs run at once in each process.", "NUMBER")
     ] = 50
+    queues: Annotated[
+        tuple[tuple[str, int | None], ...] | None,
+        Setting(
+            values.queues,
+            "Which queues the workers take jobs from, and how many jobs of one each process runs at once: "
+            "default,mail:5. All of them if not given.",
+            "LIST",
+        ),
+    ] = None
+    queue_order: Annotated[
+        Order | None,
+        Setting(
+            values.queue_order,
+            "Which queues come before others: urgent,default is strict, mail=3,log=1 by weight. In turns if not given.",
+            "LIST",
+        ),
+    ] = None
     roles: Annotated[
         tuple[str, ...],
         Setting(
@@ -174,11 +193,39 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "DURATION",
         ),
     ] = 30 * 86_400.0
+    idempotency_keep: Annotated[
+        float,
+        Setting(
+            values.seconds_between(1, 365 * 86_400),
+            "How long an Idempotency-Key is kept after its first use. Whoever sends it again later than that submits "
+            "another job.",
+            "DURATION",
+        ),
+    ] = 86_400.0
+    inbox: Annotated[
+        bool,
+        Setting(
+            values.yes_or_no,
+            "Take jobs that other programs have inserted into the table inbox (SQLite, MySQL), by nodes with the role "
+            "api; --no-inbox does not.",
+            "",
+        ),
+    ] = True
     token: Annotated[
         str | None,
         Setting(
             values.token,
             "Bearer token that allows everything. No flag sets it: anybody on the machine could read it with ps.",
+            secret=True,
+        ),
+    ] = None
+    encryption_keys: Annotated[
+        tuple[tuple[str, str], ...] | None,
+        Setting(
+            read_keys,
+            "Keys that payloads and results are encrypted with: name:base64 of 32 bytes, separated by commas. The "
+            "first encrypts, all decrypt; `tickr keys new` makes one. Without any, everything is stored as it is.",
+            "LIST",
             secret=True,
         ),
     ] = None
@@ -201,6 +248,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         1024 * 1024
     )
     max_result: Annotated[int, Setting(values.size, "Largest result of a handler, in bytes.", "SIZE")] = 1024 * 1024
+    process_jobs: Annotated[
+        int | None,
+        Setting(
+            values.whole(1, 1_000_000),
+            'After how many jobs a process of run_in="process" is replaced; never if not given.',
+            "NUMBER",
+        ),
+    ] = None
+    process_memory: Annotated[
+        int | None,
+        Setting(
+            values.memory,
+            'With how much memory after a job a process of run_in="process" is replaced; never if not given.',
+            "SIZE",
+        ),
+    ] = None
     log_level: Annotated[
         str, Setting(values.one_of(*LOG_LEVELS), f"Least level that is logged: {', '.join(LOG_LEVELS)}.", "LEVEL")
     ] = "info"
@@ -274,6 +337,9 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
     if _PROCESSES & good.keys() and not _PROCESSES & (raw.keys() - good.keys()) and (why := _why_one_process(config)):
         origin = raw["processes"].origin if "processes" in raw else "processes"
         faults.append(f"{origin} is {config.processes}, but {why}")
+    if _QUEUES & good.keys() and not _QUEUES & (raw.keys() - good.keys()) and (names := _queues_of_others(config)):
+        origin = raw["queue_order"].origin if "queue_order" in raw else "queue_order"
+        faults.append(f"{origin} names {', '.join(names)}, of which this node takes no jobs; add it to --queues")
     if faults:
         raise ConfigError(faults)
     return config
@@ -285,6 +351,14 @@ _ACCESS = {"host", "token", "insecure", "roles"}
 
 _PROCESSES = {"processes", "store"}
 """The settings that tell together whether there can be so many processes."""
+
+
+_QUEUES = {"queues", "queue_order"}
+"""The settings that must name the same queues."""
+
+
+def _queues_of_others(config: Config) -> list[str]:
+    return [name for name, _ in config.queue_order or () if config.queues and name not in dict(config.queues)]
 
 
 def _why_one_process(config: Config) -> str | None:

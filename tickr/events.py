@@ -1,16 +1,20 @@
 """Lifecycle events: what is written with every change of a job, in the same transaction, and what running jobs say.
 
 A commit that changes jobs inserts one row into ``events`` whose body is a JSON array of these records, in their compact
-array form; the feed expands them to CloudEvents when somebody reads. Pure: no trio, no I/O, no clock.
+array form; the feed expands them to CloudEvents when somebody reads. What happens to other things than jobs, a schedule
+say, is told in the same rows by another record, ``ThingEvent``. Pure: no trio, no I/O, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tickr.jobs import FINAL, Attempt, Failure, Job, Note, State
+from tickr.envelopes import is_sealed, key_of
+from tickr.jobs import FINAL, Attempt, Failure, Job, State
+from tickr.reports import Note
 
 CHANGES = (
     "created",
@@ -26,6 +30,15 @@ CHANGES = (
 """The events that tell a change of state: ``Event.what``."""
 NOTES = ("progress", "log")
 """Those that tell what a running job says."""
+THINGS = {
+    "schedule": ("created", "changed", "paused", "resumed", "deleted", "skipped", "ended"),
+    "operation": ("started", "progress", "done", "stopped"),
+    "queue": ("paused", "resumed", "changed"),
+    "node": ("quieted", "resumed", "changed", "stopping"),
+}
+"""What else there are events of, and what happens to it: ``ThingEvent.what`` is ``schedule.paused``, say."""
+NAMES = (*CHANGES, *NOTES, *(f"{kind}.{what}" for kind, whats in THINGS.items() for what in whats))
+"""The names of all events."""
 
 MAX_RESULT_BYTES = 256 * 1024
 """A longer result (as UTF-8) is on the job but not in its event: a feed is read by many, and kept."""
@@ -40,10 +53,12 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
       state, previous_state: as the outside sees them (``scheduled`` is told from ``ready`` at ``time``). Text, as
         a newer Tickr on the same store may know more states.
       version: the job's version after the change; with ``job`` and ``note`` it is the event's identity.
-      labels, result: JSON text or None, as on the job.
+      labels, result: JSON text or None, as on the job. Of a note of an encrypted job, ``result`` is what it says: the
+        envelope (``sealing.py``), which is no JSON.
       result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
       note: number of the note within its attempt; 0 for a change.
-      fraction, message, dropped: as in ``jobs.Note``.
+      fraction, message, dropped: as in ``reports.Note``; but ``message`` of a redrive is what was changed with it, the
+        names with commas between, so that no other event is any longer for it (``changed``).
     """
 
     what: str
@@ -72,6 +87,58 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     def id(self) -> str:
         return f"{self.job}.{self.version}.{self.note}" if self.note else f"{self.job}.{self.version}"
 
+    @property
+    def changed(self) -> list[str]:
+        """The names of the fields that were changed with a redrive."""
+        return self.message.split(",") if self.message and self.what == "redriven" else []
+
+    @property
+    def sealed(self) -> str | None:
+        """The id of the key that what it tells is encrypted with; None: all of it is plain."""
+        envelope = self.error.sealed if self.error is not None else self.result
+        return key_of(envelope) if envelope is not None and is_sealed(envelope) else None
+
+
+class ThingEvent(msgspec.Struct, frozen=True, array_like=True):
+    """Something that happened to a thing that is no job. Shorter than any ``Event``, by which the two are told apart.
+
+    Attributes:
+      what: the kind of the thing, a dot, and one of its ``THINGS``.
+      name: which thing of its kind; the event's subject.
+      mark: tells the events of a thing apart, also of one that was deleted and made again under the same name.
+      data: what there is to tell, as it goes out.
+    """
+
+    what: str
+    time: int
+    name: str
+    mark: str
+    data: msgspec.Raw
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}/{self.name}/{self.mark}"
+
+    @property
+    def kind(self) -> str:
+        return self.what.partition(".")[0]
+
+    # What a subscriber may choose by: "" is the name of no job, no type and no queue.
+
+    @property
+    def job(self) -> str:
+        return ""
+
+    @property
+    def type(self) -> str:
+        return ""
+
+    @property
+    def queue(self) -> str:
+        return self.name if self.kind == "queue" else ""
+
+
+AnyEvent = Event | ThingEvent
 
 _ENDS_BADLY = frozenset({"retrying", "failed", "cancelled", "released"})
 """Events that tell why an attempt, or the job, did not succeed. A later start still has the old error on the job."""
@@ -96,10 +163,12 @@ class Change(msgspec.Struct, frozen=True):
         before, after = self.before, self.after
         if before is None:
             return "created"
-        if after.state is State.READY:
-            if before.state in FINAL:
-                return "redriven"
-            return "unblocked" if before.state is State.BLOCKED else "released"
+        if before.state in FINAL:
+            return "redriven"
+        if after.state is State.READY and before.state is State.BLOCKED:
+            return "unblocked"
+        if after.state in (State.READY, State.BLOCKED):
+            return "released"
         return "started" if after.state is State.RUNNING else after.state.value
 
     def event(self, now: int) -> Event:
@@ -124,19 +193,21 @@ class Change(msgspec.Struct, frozen=True):
             None if untold else result,
             (self.why or after.error) if what in _ENDS_BADLY else None,
             untold,
+            message=",".join(after.extras.redrives[-1].changed) or None if what == "redriven" else None,
         )
 
     def attempt(self, now: int) -> Attempt | None:
         """Return the row to keep of the attempt that this move ended, or None.
 
-        A success is on the job itself, so it becomes a row only when a redrive is about to wipe it.
+        A success is on the job itself, so it becomes a row only when a redrive is about to wipe it. That of a job with
+        children is a row from the beginning: the job itself succeeds later.
         """
         before, after = self.before, self.after
         if before is None:
             return None
         if before.state is State.RUNNING and after.state is not State.SUCCEEDED:
-            return _attempt(before, now, self.what, self.why or after.error)
-        if before.state is State.SUCCEEDED and after.state is State.READY:
+            return _attempt(before, now, after.closing or self.what, self.why or after.error)
+        if before.state is State.SUCCEEDED and before.extras.nursery is None:
             return _attempt(before, before.finished_at, State.SUCCEEDED.value, None)
         return None
 
@@ -152,6 +223,7 @@ def untold_bytes(result: str) -> int:
 def of_note(note: Note) -> Event:
     """Return what a note is on the feed: an event beside the versions of its job, which still runs."""
     job = note.job
+    sealed = note.message if job.extras.sealed is not None else None
     return Event(
         note.kind,
         note.at,
@@ -167,16 +239,17 @@ def of_note(note: Note) -> Event:
         job.run_at,
         job.labels,
         job.node,
+        result=sealed,
         note=note.number,
         fraction=note.fraction,
-        message=note.message,
+        message=None if sealed else note.message,
         dropped=note.dropped,
     )
 
 
 def current_attempt(job: Job) -> Attempt | None:
     """Return the attempt that is on the job itself: the one that runs or the one that succeeded; else None."""
-    if job.state not in (State.RUNNING, State.SUCCEEDED):
+    if job.state is not State.RUNNING and (job.state is not State.SUCCEEDED or job.extras.nursery is not None):
         return None
     return _attempt(job, job.finished_at, job.state.value, None)
 
@@ -194,13 +267,21 @@ def _attempt(job: Job, finished_at: int | None, outcome: str, error: Failure | N
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(list[Event])
+_decode_jobs = msgspec.json.Decoder(list[Event]).decode
+_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_job = msgspec.json.Decoder(Event).decode
+_decode_thing = msgspec.json.Decoder(ThingEvent).decode
+_is_of_thing = re.compile(rb'\["[a-z]+\.').match
 
 
-def encode(events: Iterable[Event]) -> str:
+def encode(events: Iterable[AnyEvent]) -> str:
     """Return the body of one ``events`` row."""
     return _encoder.encode(list(events)).decode()
 
 
-def decode(body: str) -> list[Event]:
-    return _decoder.decode(body)
+def decode(body: str) -> Sequence[AnyEvent]:
+    """Return the events of a row. Raises: msgspec.DecodeError: they are not what this program knows."""
+    try:
+        return _decode_jobs(body)
+    except msgspec.ValidationError:  # not of jobs alone
+        return [_decode_thing(part) if _is_of_thing(part) else _decode_job(part) for part in _parts(body)]

@@ -35,6 +35,7 @@ POINTS = {
     "intake.after_announce": "index and bell know; nobody was answered",
     "intake.after_cancel": "a cancellation is stored; neither worker nor index know",
     "api.before_answer": "a change is done; its answer has not left",
+    "inbox.after_submit": "rows of the inbox are stored as jobs; the rows are still there",
     "announce.after_index": "jobs that wait are in the index; no bell has rung for them",
     # the store's transactions, whatever they are for
     "store.before_commit": "a transaction has written everything; nothing of it stands",
@@ -56,8 +57,15 @@ POINTS = {
     # scheduler
     "promote.before": "what waits is about to be looked through for what is due",
     "promote.after": "it is among what is ready",
+    "schedule.before_fire": "ticks of schedules are due; nothing of them is stored",
+    "schedule.after_fire": "their jobs are stored, and the schedules moved on; the index does not know",
+    "operation.before_step": "the jobs of a step are known; nothing is changed about them",
+    "operation.after_step": "they are changed, and the operation moved on; neither workers nor index know",
     "reap.after_expire": "a silent node's row is gone; its jobs still count as running",
     "reap.after_commit": "its jobs are taken back; the index does not know",
+    "expire.after_commit": "jobs that had expired are cancelled; the index still has them",
+    "children.after_commit": "a handler's children are stored, the index does not know, and nor does their parent",
+    "links.after_commit": "jobs that waited for others go on, or have ended; the index does not know",
     "audit.before_put_back": "jobs are known to be missing in the index",
     "rebuild.after_mark": "an empty index carries the mark of a rebuild",
     "rebuild.after_page": "a page of what waits is in the index again",
@@ -182,8 +190,7 @@ def parse(text: str) -> dict[str, Action]:
             continue
         name, what, seconds, first, percent = match.groups()
         if name not in POINTS:
-            near = difflib.get_close_matches(name, POINTS, n=1)
-            faults.append(f'There is no failpoint "{name}".' + (f' Did you mean "{near[0]}"?' if near else ""))
+            faults.append(unknown(name))
         elif name in found:
             faults.append(f'"{name}" stands there twice.')
         elif first is not None and int(first) < 1:
@@ -196,6 +203,12 @@ def parse(text: str) -> dict[str, Action]:
     if faults:
         raise ConfigError([f"{VARIABLE}: {fault}" for fault in faults])
     return found
+
+
+def unknown(name: str) -> str:
+    """Say that ``name`` is no failpoint, and which one may be meant."""
+    near = difflib.get_close_matches(name, POINTS, n=1)
+    return f'There is no failpoint "{name}".' + (f' Did you mean "{near[0]}"?' if near else "")
 
 
 def arm(actions: dict[str, Action]) -> None:

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
-from tickr.api import strict, submission
+from tickr.api import operations, program
 from tickr.api.context import Context
-from tickr.api.problems import Fault, Problem
-from tickr.errors import SpecRejected
+from tickr.edits import NO_EDIT
 from tickr.jobs import Job
 from tickr.lease import Lease
+from tickr.operations import Operation
 
 
 class Stop:
-    """The wish that a node ends, in two phases. Anybody may ask; ``_Node`` listens."""
+    """The wish that a node ends, in two phases. Anybody may ask; ``Service`` listens."""
 
     def __init__(self) -> None:
         self.draining = trio.Event()
@@ -37,6 +37,13 @@ class Stop:
     def end_now(self) -> None:
         self.draining.set()
         self.now.set()
+
+    async def end_when_cancelled(self) -> None:
+        """Have the node end now when this is cancelled."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.end_now()
 
 
 def url_of(address: tuple[str, int] | None) -> str:
@@ -76,20 +83,47 @@ class Handle:
         Args:
           payload: anything JSON can say; None is an empty object.
           options: the other fields of ``POST /jobs`` (``queue``, ``priority``, ``delay``, ``id`` …).
-        Raises: SpecRejected, DuplicateJob, Overloaded, StoreUnavailable: see ``Intake.submit``.
+        Returns: the job; with ``unique`` it may be the one that holds the key.
+        Raises: SpecRejected, DuplicateJob, UniqueConflict, Overloaded, StoreUnavailable: see ``Intake.submit``.
         """
-        try:
-            body = submission.write({"type": type, "payload": {} if payload is None else payload, **options})
-            strict.check(body)
-            new = submission.read(body, now=self.store.now_us(), defaults=self._context.defaults)
-        except Problem as problem:
-            fault = problem.faults[0] if problem.faults else Fault("/payload", problem.detail)
-            raise SpecRejected(fault.pointer, fault.detail, code=problem.code) from None
+        said = {"type": type, "payload": {} if payload is None else payload, **options}
+        new = program.read(self.store, self._context.defaults, said)
         job, _ = await self._context.intake.submit(new)
         return job
 
-    async def get(self, job_id: str) -> Job | None:
-        return await self.store.get(job_id)
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job that waits, or have one that runs stopped by its worker. Raises: see ``Intake.cancel``."""
+        return await self._context.intake.cancel(job_id)
+
+    async def retry(self, job_id: str, **changes: Any) -> Job:
+        """Run a job that has ended again, with a fresh budget of attempts.
+
+        Args:
+          changes: what is to be different about it: the fields of ``POST /jobs/<id>/retry`` (``payload``, ``queue`` …).
+        Raises: SpecRejected, and see ``Intake.retry``.
+        """
+        edit = program.edit_of(changes, now=self.store.now_us()) if changes else NO_EDIT
+        return await self._context.intake.retry(job_id, edit=edit)
+
+    async def operate(self, action: Literal["retry", "cancel"], **wish: Any) -> Operation:
+        """Begin to retry or cancel all jobs that match, and return the operation once that is durable.
+
+        Args:
+          wish: the other fields of ``POST /operations`` (``filter``, ``all``, ``changes``, ``rate``, ``id`` …).
+        Raises: SpecRejected, and see ``Intake.begin``.
+        """
+        asked = program.operation_of({"action": action, **wish}, now=self.store.now_us())
+        operation, _ = await self._context.intake.begin(await operations.counted(self.store, asked))
+        return operation
+
+    async def get(self, job_id: str, *, decrypt: bool = False) -> Job | None:
+        """Return a job as it is stored, or None; its texts are envelopes where it is encrypted.
+
+        Args:
+          decrypt: open them. Raises: CannotOpen: this node does not have the key.
+        """
+        job = await self.store.get(job_id)
+        return self._context.vault.open_job(job) if decrypt and job is not None else job
 
     def stop(self) -> None:
         """Ask the node to stop gracefully; a second time, at once. ``serve`` returns when it has."""

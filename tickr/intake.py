@@ -1,20 +1,25 @@
-"""The one door for changes asked from outside: submit, cancel, retry.
+"""The one door for changes asked from outside: submit, cancel, retry, of one or many, and what is set on queues.
 
 Checked submissions come in from the API (or a program that embeds Tickr), are batched, stored in one transaction, put
 into the index, and answered; the answer leaves only after COMMIT. Truth first, then tell: store, index, bell. An index
 that is away is no reason to refuse: the audit will put in what is missing.
 
 One job, many, and what comes by a stream go through one line and share its transactions. Jobs that are to be stored as
-one whole have a transaction for themselves, so that what is wrong with one of them undoes nobody else's.
+one whole have a transaction for themselves, so that what is wrong with one of them undoes nobody else's. Jobs with keys
+have a line of their own: their transactions may have to wait for others with the same key, and plain jobs wait for no
+one. One of them is in flight at a time, so that a node's submissions with one key count in the order they came in. Jobs
+that depend on others go this way, too; and if some of those come in the same request, all of them in one transaction.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import msgspec
 import structlog
 import trio
 
@@ -22,12 +27,26 @@ from tickr import jobs
 from tickr.announce import Announcer
 from tickr.batching import Batcher, Ticket, TooLate
 from tickr.bell import Bell, Ring
-from tickr.errors import BatchTooLarge, DuplicateJob, IndexUnavailable, StoreUnavailable
+from tickr.edits import NO_EDIT, Edit
+from tickr.errors import (
+    BatchTooLarge,
+    DuplicateJob,
+    IndexUnavailable,
+    JobError,
+    Overloaded,
+    SpecRejected,
+    StoreUnavailable,
+)
 from tickr.failpoints import reach
 from tickr.index.contract import Index
-from tickr.jobs import Entry, Job, NewJob, State
+from tickr.jobs import WAITING, Entry, Job, NewJob, State
+from tickr.operation_moves import Begin, Stop
+from tickr.operations import Operation
+from tickr.queues import Controls, Limits
+from tickr.sealing import NO_VAULT, Vault
+from tickr.store import keys, links
 from tickr.store.changes import same_content
-from tickr.store.contract import MAX_BATCH, Start, Store
+from tickr.store.contract import MAX_BATCH, Fate, Keyed, Refused, Start, Store
 
 MAX_WAITING = 10_000
 """Submissions that may wait for their transaction, in jobs; beyond it they are refused as ``Overloaded``."""
@@ -35,10 +54,13 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 """About how much one transaction carries, in bytes; stays below every server's default packet limit."""
 
 MAX_WHOLES_WAITING = 10
-"""Batches to be stored as one whole that may wait for their transactions; beyond it they are ``Overloaded``."""
+"""Batches to be stored by a transaction each that may wait for it; beyond it they are ``Overloaded``."""
 
 Stored = tuple[Job, bool]
-"""A job, and whether it is new: False when it was stored already, under this id and with this content."""
+"""A job, and whether it is new: False when it was stored already, under this id and with this content.
+
+To a submission with keys it is a ``Keyed``, which says more; of its job then, see there.
+"""
 
 log = structlog.get_logger("tickr.intake")
 
@@ -55,16 +77,31 @@ class Starter(Protocol):
         ...
 
 
+class _Together(NamedTuple):
+    """Jobs for one transaction; ``whole``: all of them are stored or none."""
+
+    new: Sequence[NewJob]
+    whole: bool
+
+
 class Intake:
     """Takes changes from outside. ``run`` must be running for ``submit`` to be answered.
 
     Args:
       starter: None where no jobs run.
+      vault: seals what comes in; from here on nobody sees it in the clear but its handler, and who asks for it.
     """
 
     def __init__(
-        self, store: Store, index: Index, bell: Bell, announcer: Announcer, starter: Starter | None = None
+        self,
+        store: Store,
+        index: Index,
+        bell: Bell,
+        announcer: Announcer,
+        starter: Starter | None = None,
+        vault: Vault = NO_VAULT,
     ) -> None:
+        self._vault = vault
         self._starter = starter
         self._store = store
         self._index = index
@@ -73,42 +110,52 @@ class Intake:
         self._line: Batcher[NewJob, Stored] = Batcher(
             self._store_and_tell, max_items=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WAITING
         )
-        self._wholes: Batcher[Sequence[NewJob], list[Stored]] = Batcher(
-            self._store_whole, max_items=1, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WHOLES_WAITING
+        self._keyed: Batcher[NewJob, Stored] = Batcher(
+            self._store_keyed, max_items=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WAITING
+        )
+        self._wholes: Batcher[_Together, list[Stored]] = Batcher(
+            self._store_together, max_items=1, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WHOLES_WAITING
         )
 
     async def run(self) -> None:
         """Store what is submitted, batch by batch, until ``close``. Cancellation: see ``Batcher.run``."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wholes.run)
+            nursery.start_soon(self._keyed.run)
             for _ in range(self._store.writers):
                 nursery.start_soon(self._line.run)
 
     def close(self) -> None:
         """Refuse what comes from now on; what has been taken is stored and answered, then ``run`` returns."""
         self._line.close()
+        self._keyed.close()
         self._wholes.close()
 
     async def submit(self, new: NewJob, *, within_s: float | None = None) -> Stored:
         """Store one job and return ``(job, created)`` once it is durable.
 
-        ``created`` is False when a job with this id and this content is stored already: then it is that job.
+        ``created`` is False when a job with this id and this content is stored already: then it is that job; and for
+        what a ``Keyed`` tells.
 
         Args:
           within_s: how long to wait, the time in the line included, in seconds; None for as long as it takes.
         Raises:
           DuplicateJob: the id belongs to a job with another content.
+          UniqueConflict, KeyReused: it is refused for its keys.
+          DependencyMissing, DependencyCycle: it cannot wait for what it depends on.
           Overloaded, StoreUnavailable: nothing was stored, unless ``outcome_unknown`` says that this is not known;
-            submitting again with the same id is safe in every case.
+            submitting again with the same id, or idempotency key, is safe in every case.
         Cancellation: the job may have been stored or not; submitting again with the same id tells.
         """
+        new = self._vault.seal_new(new)
+        line = self._line if new.plain else self._keyed
         try:
-            job, created = await self._line.submit(new, new.size_bytes(), within_s=within_s)
+            answer = await line.submit(new, new.size_bytes(), within_s=within_s)
         except TooLate as late:
             raise _unavailable(late) from None
-        if not created and not same_content(job, new):
-            raise DuplicateJob(new.id)
-        return job, created
+        if not answer[1] and (refusal := _refusal(new, answer)):
+            raise refusal
+        return answer
 
     async def submit_many(
         self, new: Sequence[NewJob], *, atomic: bool = False, within_s: float | None = None
@@ -120,30 +167,89 @@ class Intake:
           atomic: all in one transaction or none; then there are no errors in the answer.
         Raises:
           Overloaded: none was taken.
-          BatchTooLarge, DuplicateJob, StoreUnavailable: only if ``atomic``; see ``submit``.
+          BatchTooLarge, and what else ``submit`` raises: only if ``atomic``.
         Cancellation: as for ``submit``, each by itself; if ``atomic``, all were stored or none.
         """
+        new = self._vault.seal_all(new)
         if atomic:
-            return list(await self._submit_whole(new, within_s))
+            return list(await self._submit_together(_Together(new, whole=True), within_s))
+        keyed = [at for at, one in enumerate(new) if not one.plain]
+        if keyed:
+            return await self._submit_mixed(new, keyed, within_s)
         sizes = [one.size_bytes() for one in new]
         return _told(new, await self._line.submit_many(new, sizes, within_s=within_s))
 
-    async def _submit_whole(self, new: Sequence[NewJob], within_s: float | None) -> list[Stored]:
-        size = sum(one.size_bytes() for one in new)
+    async def _submit_mixed(
+        self, new: Sequence[NewJob], keyed: Sequence[int], within_s: float | None
+    ) -> list[Stored | Exception]:
+        """``submit_many`` where those at ``keyed`` are not plain. What is told of one line is told of each."""
+        answers: dict[int, Stored | Exception] = {}
+        together = _linked(new)
+        keyed = [at for at in keyed if at not in together]
+
+        async def submit_linked() -> None:
+            places = sorted(together)
+            found: Sequence[Stored | Exception]
+            try:
+                found = await self._submit_together(_Together([new[at] for at in places], whole=False), within_s)
+            except (BatchTooLarge, Overloaded, StoreUnavailable) as error:
+                found = [error] * len(places)
+            answers.update(zip(places, found, strict=True))
+
+        async def submit(line: Batcher[NewJob, Stored], places: Sequence[int]) -> None:
+            some = [new[at] for at in places]
+            try:
+                found = await line.submit_many(some, [one.size_bytes() for one in some], within_s=within_s)
+            except Overloaded as error:
+                found = [error] * len(some)
+            answers.update(zip(places, found, strict=True))
+
+        async with trio.open_nursery() as nursery:
+            if together:
+                nursery.start_soon(submit_linked)
+            if keyed:
+                nursery.start_soon(submit, self._keyed, keyed)
+            if plain := sorted(set(range(len(new))).difference(keyed, together)):
+                nursery.start_soon(submit, self._line, plain)
+        return _told(new, [answers[at] for at in range(len(new))])
+
+    async def _submit_together(self, together: _Together, within_s: float | None) -> list[Stored]:
+        size = sum(one.size_bytes() for one in together.new)
         if size > MAX_BATCH_BYTES:
             raise BatchTooLarge(size, MAX_BATCH_BYTES)
         try:
-            return await self._wholes.submit(new, size, within_s=within_s)
+            return await self._wholes.submit(together, size, within_s=within_s)
         except TooLate as late:
             raise _unavailable(late) from None
 
-    async def wait_room(self, count: int) -> None:
-        """Return when the line has room for ``count`` jobs, or nothing more is taken. No place is kept for them."""
-        await self._line.wait_room(count)
+    async def submit_in_order(self, new: Sequence[NewJob]) -> list[Stored | Exception]:
+        """Store jobs in one transaction of their own, with keys or without, and return what ``submit_many`` returns.
+
+        They come into being in their order: each counts, and is told, before the next.
+
+        Args:
+          new: 1..MAX_BATCH.
+        Raises: StoreError: of all of them; see ``submit``.
+        Cancellation: all were stored, or none.
+        """
+        new = self._vault.seal_all(new)
+        return _told(new, await self._store_keyed(new))
+
+    async def wait_room(self, new: Sequence[NewJob]) -> None:
+        """Return when the line has room for ``new``, or nothing more is taken. No place is kept for them."""
+        await self._line_of(new).wait_room(len(new))
 
     def enter(self, new: Sequence[NewJob]) -> Ticket[NewJob, Stored]:
-        """Put jobs into the line and return at once; the caller goes on with ``answers``. Raises: Overloaded."""
-        return self._line.enter(new, [one.size_bytes() for one in new])
+        """Put jobs into the line and return at once; the caller goes on with ``answers``. Raises: Overloaded.
+
+        Args:
+          new: at least one; all of them are plain, or none.
+        """
+        new = self._vault.seal_all(new)
+        return self._line_of(new).enter(new, [one.size_bytes() for one in new])
+
+    def _line_of(self, new: Sequence[NewJob]) -> Batcher[NewJob, Stored]:
+        return self._line if new[0].plain else self._keyed
 
     async def answers(self, entered: Ticket[NewJob, Stored], *, within_s: float) -> list[Stored | Exception]:
         """Return what ``submit_many`` returns, of jobs that were entered. Of several tickets, the oldest is done first.
@@ -151,31 +257,78 @@ class Intake:
         Cancellation: they are stored, and nobody is told.
         """
         new = entered.items
-        return _told(new, await self._line.wait(entered, within_s=within_s))
+        return _told(new, await self._line_of(new).wait(entered, within_s=within_s))
 
-    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+    async def cancel(self, job_id: str, *, version: int | None = None, reason: str | None = None) -> Job:
         """Cancel a waiting job, or have a running one stopped by its worker; see ``Store.cancel``."""
-        job = await self._store.cancel(job_id, version=version)
+        job = await self._store.cancel(job_id, version=version, reason=reason)
         await reach("intake.after_cancel")
         if job.state is State.RUNNING:
             await self._bell.ring(Ring("cancel", job=job.id, fence=job.fence))
+        elif job.closing is not None:
+            log.info("job.closing", job=job.id, type=job.type, attempt=job.attempt)
         else:
             log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
-            await self._forget(job.entry())
+            await self._forget([job.entry()])
         return job
 
-    async def retry(self, job_id: str, *, version: int | None = None) -> Job:
-        """Run a final job again with a fresh budget of attempts; see ``Store.redrive``."""
-        job = await self._store.redrive(job_id, version=version)
-        log.info("job.redriven", job=job.id, type=job.type)
-        await self._announcer.announce([job.entry()], at=job.run_at)
+    async def retry(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
+        """Run a final job again with a fresh budget of attempts, changed by ``edit``; see ``Store.redrive``."""
+        edit = self._vault.seal_edit(edit, job_id)
+        job = await self._store.redrive(job_id, version=version, edit=edit)
+        redrive = job.extras.redrives[-1]
+        log.info("job.redriven", job=job.id, type=job.type, changed=redrive.changed)
+        await self._announcer.announce([job.entry()] if job.state in WAITING else [], at=redrive.at)
+        if job.state is State.BLOCKED:
+            await self._bell.ring(Ring("links"))
         return job
 
-    async def _store_whole(self, batches: Sequence[Sequence[NewJob]]) -> list[list[Stored]]:
-        (new,) = batches
-        return [await self._store_and_tell(new, whole=True)]
+    async def begin(self, operation: Operation) -> tuple[Operation, bool]:
+        """Have something done to many jobs; return it once that is durable, and whether it is new.
+
+        Raises: OperationExists, TooManyOperations. BatchTooLarge: a payload, sealed with very many keys, is that.
+        Cancellation: it may have begun; the same id again tells.
+        """
+        before, after, _ = await self._store.move_operation(Begin(self._vault.seal_operation(operation)))
+        assert after is not None, "what begins is there"
+        if before is None:
+            log.info("operation.started", operation=after.id, action=after.action, total=after.total, rate=after.rate)
+            await self._bell.ring(Ring("operation"))
+        return after, before is None
+
+    async def stop(self, operation_id: str) -> Operation:
+        """Have an operation go no further. Raises: OperationNotFound."""
+        before, after, _ = await self._store.move_operation(Stop(operation_id))
+        assert after is not None, "what is stopped is there"
+        if before != after:
+            log.info("operation.ended", operation=after.id, state=after.state, done=after.done, skipped=after.skipped)
+        return after
+
+    async def control(self, queue: str, *, paused: bool | None = None, limits: Limits | None = None) -> Controls:
+        """Pause a queue, resume it or limit it on all nodes; see ``Store.control``. Returns: what holds now."""
+        controls = await self._store.control(queue, paused=paused, limits=limits, mark=secrets.token_hex(4))
+        log.info("queue.changed", queue=queue, paused=controls.paused, **msgspec.to_builtins(controls.limits))
+        await self._bell.ring(Ring("queue"))
+        return controls
+
+    async def _store_together(self, batches: Sequence[_Together]) -> list[list[Stored]]:
+        ((new, whole),) = batches
+        return [await self._store_keyed(new, whole=whole)]
+
+    async def _store_keyed(self, new: Sequence[NewJob], *, whole: bool = False) -> list[Stored]:
+        """``_store_and_tell`` where jobs may wait for others, or be cancelled for others that have their keys now."""
+        answers = await self._store_and_tell(new, whole=whole)
+        if any(job.state is State.BLOCKED for job, created in answers if created):
+            await self._bell.ring(Ring("links"))
+        replaced = [job for answer in answers if isinstance(answer, Keyed) and (job := answer.replaced)]
+        for job in replaced:
+            log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
+        if replaced:
+            await self._forget([job.entry() for job in replaced])
+        return answers
 
     async def _store_and_tell(self, new: Sequence[NewJob], *, whole: bool = False) -> list[Stored]:
+        new = self._vault.seal_all(new)  # they are; a way that forgets it leaks nothing all the same
         await reach("intake.before_store")
         with self._starter.offer(new) if self._starter else nullcontext() as start:
             answers = await self._store.insert(new, whole=whole, start=start)
@@ -187,23 +340,45 @@ class Intake:
             if self._starter and start:
                 self._starter.begin(start, [job for job in made if job.state is State.RUNNING])
                 await trio.lowlevel.cancel_shielded_checkpoint()  # they begin before anybody writes an answer
-        waiting = [job.entry() for job in made if job.state is not State.RUNNING]
+        waiting = [job.entry() for job in made if job.state in WAITING]
         await self._announcer.announce(waiting, at=made[0].created_at if made else 0)
+        ends = [job.extras.expires_at for job in made if job.extras.expires_at is not None]
+        if ends:
+            await self._bell.ring(Ring("expiry", at=min(ends)))
         await reach("intake.after_announce")
-        return [_as_created(one, *answer) for one, answer in zip(new, answers, strict=True)] if start else answers
+        return [_as_created(one, answer) for one, answer in zip(new, answers, strict=True)] if start else answers
 
-    async def _forget(self, entry: Entry) -> None:
+    async def _forget(self, entries: Sequence[Entry]) -> None:
         # A cancelled job left in the index would only be a stale hint, so a failure here costs nothing.
         with trio.move_on_after(1):
             try:
-                await self._index.remove([entry])
+                await self._index.remove(entries)
             except IndexUnavailable:
                 return
 
 
-def _as_created(new: NewJob, job: Job, created: bool) -> Stored:
+def _as_created(new: NewJob, answer: Stored) -> Stored:
     """Return what to answer: the job as it was created, whether or not it has started with that very transaction."""
-    return (jobs.created(new, job.created_at) if created else job), created
+    job, created = answer
+    if not created or job.state is not State.RUNNING:
+        return answer
+    first = jobs.created(new, job.created_at)
+    return answer.with_job(first) if isinstance(answer, Keyed) else (first, created)
+
+
+def _linked(new: Sequence[NewJob]) -> set[int]:
+    """Return the places of those that depend on others of ``new``, and of these others."""
+    ids, needed = {one.id for one in new}, links.needed(new)
+    return {at for at, one in enumerate(new) if one.id in needed or not ids.isdisjoint(links.needed([one]))}
+
+
+def _refusal(new: NewJob, answer: Stored) -> JobError | SpecRejected | None:
+    """Return why ``new``, which was not stored, is refused; None if what it met is an answer."""
+    if isinstance(answer, Refused):
+        return answer.error
+    if isinstance(answer, Keyed) and (answer.replayed or answer.fate is not Fate.SAME):
+        return keys.refusal(new, answer)
+    return None if same_content(answer[0], new) else DuplicateJob(new.id)
 
 
 def _told(new: Sequence[NewJob], answers: Sequence[Stored | Exception]) -> list[Stored | Exception]:
@@ -213,8 +388,8 @@ def _told(new: Sequence[NewJob], answers: Sequence[Stored | Exception]) -> list[
         if isinstance(answer, TooLate):
             same = at and answers[at - 1] is answer
             told[at] = told[at - 1] if same else _unavailable(answer)
-        elif not isinstance(answer, Exception) and not answer[1] and not same_content(answer[0], one):
-            told[at] = DuplicateJob(one.id)
+        elif not isinstance(answer, Exception) and not answer[1] and (refusal := _refusal(one, answer)):
+            told[at] = refusal
     return told
 
 

@@ -11,45 +11,45 @@ is read off ``run_at`` (``Job.state_at``) and is never written.
 from __future__ import annotations
 
 import enum
-import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from tickr import retry
+from tickr import reasons, retry
+from tickr.attempts import Attempt as Attempt
+from tickr.attempts import Progress as Progress
+from tickr.edits import MAX_REDRIVES, NO_EDIT, Edit, Redrive
+from tickr.envelopes import Seal
 from tickr.errors import IllegalTransition
+from tickr.extras import NO_EXTRAS as NO_EXTRAS
+from tickr.extras import Extras as Extras
+from tickr.keys import Wish
+from tickr.links import End
+from tickr.names import LIMIT_KEY_PATTERN as LIMIT_KEY_PATTERN
+from tickr.names import QUEUE_PATTERN as QUEUE_PATTERN
+from tickr.names import TYPE_PATTERN as TYPE_PATTERN
+from tickr.names import is_queue as is_queue
+from tickr.names import is_type as is_type
+from tickr.reasons import CANCELLED_ON_REQUEST as CANCELLED_ON_REQUEST
+from tickr.reasons import LEASE_LOST, on_request
+from tickr.reasons import Failure as Failure
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_TIMEOUT_S = 3600.0
-MAX_ATTEMPTS = 100
+MAX_ATTEMPTS = 1_000_000
 MAX_TIMEOUT_S = 30 * 86_400.0
 """Longest time-out of one attempt, in seconds."""
 MAX_CRASHES = 3
 """A job whose node was lost this often is failed as ``crashed``: a poison job must not eat the fleet."""
+DEFAULT_MAX_CRASHES = MAX_CRASHES - 1  # so many lost nodes a job outlives that says nothing else; none outlives more
 SUSPECT_CRASHES = MAX_CRASHES - 1
 """A job whose node was lost this often is a *suspect*: the next time may be its last, so nodes start them singly.
 
 Jobs that ran beside a poison job are lost, taken back and started together with it. Were they still together the third
 time, all of them would fail for what one of them does.
 """
-
-TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}"
-"""What the name of a job type looks like, whole; ``is_type`` asks it."""
-QUEUE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
-"""What the name of a queue looks like, whole; ``is_queue`` asks it."""
-
-_is_type = re.compile(TYPE_PATTERN).fullmatch
-_is_queue = re.compile(QUEUE_PATTERN).fullmatch
-
-
-def is_type(name: str) -> bool:
-    return _is_type(name) is not None
-
-
-def is_queue(name: str) -> bool:
-    return _is_queue(name) is not None
 
 
 class State(enum.StrEnum):
@@ -66,41 +66,19 @@ class State(enum.StrEnum):
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 WAITING = frozenset({State.READY, State.RETRYING})
 """Stored states from which a due job may be claimed."""
+EXPIRING = WAITING | {State.BLOCKED}
+"""Stored states in which a job ends when its ``expires_at`` comes."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.SCHEDULED: frozenset({State.READY, State.RUNNING, State.CANCELLED}),
-    State.READY: frozenset({State.RUNNING, State.CANCELLED}),
-    State.BLOCKED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED}),
-    State.RUNNING: frozenset({State.SUCCEEDED, State.RETRYING, State.FAILED, State.CANCELLED, State.READY}),
-    State.RETRYING: frozenset({State.RUNNING, State.CANCELLED}),
-    State.SUCCEEDED: frozenset({State.READY}),
-    State.FAILED: frozenset({State.READY}),
-    State.CANCELLED: frozenset({State.READY}),
+    State.SCHEDULED: frozenset({State.READY, State.RUNNING, State.CANCELLED, State.BLOCKED}),
+    State.READY: frozenset({State.RUNNING, State.CANCELLED, State.BLOCKED}),
+    State.BLOCKED: frozenset({State.READY, State.SCHEDULED, *FINAL, State.BLOCKED}),
+    State.RUNNING: frozenset({*FINAL, State.RETRYING, State.READY, State.SCHEDULED, State.BLOCKED}),
+    State.RETRYING: frozenset({State.RUNNING, State.CANCELLED, State.BLOCKED}),
+    **dict.fromkeys(FINAL, frozenset({State.READY, State.SCHEDULED, State.BLOCKED})),
 }
-"""The state machine (docs/state-machine.md draws it). READY after a final state is a redrive."""
-
-
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an attempt did not succeed; ``error`` in the job's document.
-
-    Attributes:
-      kind: stable name of the cause: ``exception``, ``timeout``, ``give_up``, ``bad_payload``, ``bad_result``,
-        ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``lost_claim``, ``not_started``, ``unresponsive``,
-        ``blocked``, ``retry_later``.
-      message: one line for a person, at most 4 KiB.
-      traceback: of the handler's exception, at most 16 KiB; never holds Tickr's own secrets.
-    """
-
-    kind: str
-    message: str
-    traceback: str | None = None
-
-
-class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a running attempt says it is: ``fraction`` from 0 to 1, and a few words for a person, or None."""
-
-    fraction: float
-    message: str | None = None
+"""The state machine (docs/state-machine.md draws it). READY, SCHEDULED or BLOCKED after a final state is a redrive.
+BLOCKED after any other state: a job with children waits for them, to be run again or to end (``Nursery``)."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       id: UUID in its canonical text form, lower case.
       state: the stored state; READY covers ``scheduled`` too (see ``state_at``).
-      payload: JSON text exactly as it was submitted.
-      result: JSON text as the handler's value was encoded, or None.
+      payload, result: JSON text exactly as it was submitted, and returned; envelopes where the job is sealed.
       labels: JSON text of an object of strings, or None for none.
       attempt: number of the current or last start that counts; crashes and hand-backs do not.
       crashes: how often the node that ran it was lost.
@@ -120,6 +97,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
       cancel_requested: somebody asked its worker to stop it; the state follows once it has stopped.
       progress: what its current or last attempt said last; None again when the next one starts. Not raised in version,
         and not known to the worker that runs it.
+      limit_key: whose job it is, for limits by key and fair turns; None for nobody's in particular.
     """
 
     id: str
@@ -145,6 +123,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     cancel_requested: bool = False
     progress: Progress | None = None
+    limit_key: str | None = None
+    extras: Extras = NO_EXTRAS
 
     def state_at(self, now: int) -> State:
         """Return the state as everybody outside sees it at ``now``: READY before ``run_at`` is ``scheduled``."""
@@ -155,15 +135,38 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it would be failed if its node were lost once more."""
         return self.crashes >= SUSPECT_CRASHES
 
+    @property
+    def closing(self) -> End | None:
+        """How it will have ended once its children have, if that is all that it waits for."""
+        nursery = self.extras.nursery
+        return None if nursery is None or self.state is not State.BLOCKED else nursery.end
+
+    @property
+    def expires(self) -> bool:
+        """Whether it ends when its ``expires_at`` comes."""
+        return self.state in EXPIRING and self.closing is None
+
+    @property
+    def max_crashes(self) -> int:
+        """How many lost nodes it outlives."""
+        return DEFAULT_MAX_CRASHES if self.extras.max_crashes is None else self.extras.max_crashes
+
+    def expired_at(self, now: int) -> bool:
+        """Whether it may not be started any more at ``now``."""
+        at = self.extras.expires_at
+        return at is not None and at <= now
+
     def entry(self) -> Entry:
-        return Entry(self.id, self.queue, self.priority, self.run_at)
+        return Entry(self.id, self.queue, self.priority, self.run_at, self.limit_key)
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A checked submission, before the store's clock has given it its instants.
 
     ``run_at`` (microseconds UTC) counts when it is not None, otherwise ``delay_us`` from the store's now (0: at once).
-    ``chosen_id`` tells whether the client picked the id, so that it may meet one that is stored.
+    So does ``expires_in_us``, from the store's now, before the ``expires_at`` of ``extras``.
+    ``chosen_id`` tells whether the client picked the id, so that it may meet one that is stored. ``wish``: what it asks
+    for by keys; a unique key is among the ``extras``, too. ``seal``: what a payload is known by that is sealed.
     """
 
     id: str
@@ -177,7 +180,17 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_us: int = int(DEFAULT_TIMEOUT_S * 1_000_000)
     backoff: retry.Backoff = retry.DEFAULT
     labels: str | None = None
+    limit_key: str | None = None
+    extras: Extras = NO_EXTRAS
+    expires_in_us: int | None = None
     chosen_id: bool = False
+    wish: Wish | None = None
+    seal: Seal | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it has to do with neither keys nor other jobs."""
+        return self.wish is None and self.extras.depends_on is None
 
     def size_bytes(self) -> int:
         """Return about how much this job adds to a batch."""
@@ -191,25 +204,7 @@ class Entry(NamedTuple):
     queue: str
     priority: int
     run_at: int
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of a job and how it ended. ``fence`` makes it unique within its job.
-
-    ``number`` is the job's ``attempt`` at the time, so a start that did not count (handed back, node lost) has the same
-    number as the one after it. ``outcome`` is ``running`` or the name of the event that ended it.
-    """
-
-    fence: int
-    number: int
-    node: str | None
-    started_at: int | None
-    finished_at: int | None
-    outcome: str
-    error: Failure | None = None
-
-
-CANCELLED_ON_REQUEST = Failure("cancelled", "Cancelled on request.")
+    limit_key: str | None = None
 
 
 # -- moves --------------------------------------------------------------------------------------------------------
@@ -217,12 +212,13 @@ CANCELLED_ON_REQUEST = Failure("cancelled", "Cancelled on request.")
 
 
 def created(new: NewJob, now: int) -> Job:
-    """Return the job that a submission becomes at ``now``: version 1, due at once or later."""
+    """Return the job that a submission becomes at ``now``: version 1, due at once or later, or BLOCKED."""
     return Job(
         id=new.id,
         type=new.type,
         queue=new.queue,
         priority=new.priority,
+        state=State.READY if new.extras.depends_on is None else State.BLOCKED,
         payload=new.payload,
         run_at=new.run_at if new.run_at is not None else now + new.delay_us,
         created_at=now,
@@ -230,6 +226,10 @@ def created(new: NewJob, now: int) -> Job:
         timeout_us=new.timeout_us,
         backoff=new.backoff,
         labels=new.labels,
+        limit_key=new.limit_key,
+        extras=new.extras
+        if new.expires_in_us is None
+        else msgspec.structs.replace(new.extras, expires_at=now + new.expires_in_us),
     )
 
 
@@ -252,6 +252,10 @@ def started(job: Job, node: str, now: int) -> Job:
 
 def succeeded(job: Job, result: str | None, now: int) -> Job:
     """The end with success; wins over a cancellation that was requested but did not take."""
+    if job.extras.nursery is not None:
+        if job.cancel_requested:  # which goes down to the children; nobody knows yet whether they have ended
+            return cancelled(job, on_request(job.extras.cancel_reason), now)
+        return _closing(job, End.SUCCEEDED, result=result, error=None)
     _check(job, State.SUCCEEDED)
     return msgspec.structs.replace(
         job,
@@ -271,43 +275,114 @@ def retried(job: Job, failure: Failure, run_at: int) -> Job:
 
 def failed(job: Job, failure: Failure, now: int) -> Job:
     """The end without success: the job is a dead letter."""
-    return _moved(job, State.FAILED, error=failure, finished_at=now, cancel_requested=False)
+    if job.extras.nursery is not None:
+        return _closing(job, End.FAILED, error=failure)
+    return _moved(
+        job, State.FAILED, error=failure, run_at=min(job.run_at, now), finished_at=now, cancel_requested=False
+    )
 
 
 def cancelled(job: Job, failure: Failure, now: int) -> Job:
+    if job.extras.nursery is not None:
+        return _closing(job, End.CANCELLED, error=failure)
     return _moved(job, State.CANCELLED, error=failure, finished_at=now, cancel_requested=False)
 
 
-def released(job: Job, now: int) -> Job:
-    """Handed back by a node that stops: runs again at once, and this start did not count."""
-    return _moved(job, State.READY, attempt=job.attempt - 1, run_at=min(job.run_at, now))
+def expired(job: Job, now: int, last: Failure | None = None) -> Job:
+    """The end of a job that was not started in time.
+
+    Args:
+      last: why its attempt ended that ran until now; None if none did.
+    """
+    at = job.extras.expires_at
+    assert at is not None, "a job that never expires has not expired"
+    return cancelled(job, reasons.expired(at, last, again=bool(job.attempt or last)), now)
+
+
+def released(job: Job, now: int, delay_us: int = 0) -> Job:
+    """Handed back: runs again at once, or not before ``delay_us`` from now, and this start did not count."""
+    run_at = now + delay_us if delay_us else min(job.run_at, now)
+    return _moved(job, State.READY, attempt=job.attempt - 1, run_at=run_at)
 
 
 def crashed(job: Job, now: int) -> Job:
-    """Its node was lost: ready again, or failed when that has happened ``MAX_CRASHES`` times."""
+    """Its node was lost: ready again, or failed when that has happened once more than its ``max_crashes``."""
     counted = msgspec.structs.replace(job, crashes=job.crashes + 1, attempt=job.attempt - 1)
     if job.cancel_requested:
-        return cancelled(counted, CANCELLED_ON_REQUEST, now)
-    if counted.crashes >= MAX_CRASHES:
-        return failed(counted, Failure("crashed", f"The node running it was lost {counted.crashes} times."), now)
+        return cancelled(counted, on_request(job.extras.cancel_reason), now)
+    if counted.crashes > job.max_crashes:
+        return failed(counted, reasons.crashed(counted.crashes), now)
+    if job.expired_at(now):
+        return expired(counted, now, LEASE_LOST)
     return _moved(counted, State.READY, run_at=min(job.run_at, now))
 
 
-def redriven(job: Job, now: int) -> Job:
-    """A final job started over at somebody's wish: fresh budget, same identity; its attempts stay on record."""
+def awaiting(job: Job) -> Job:
+    """Its handler waits for its children: it is run again when they have ended, and this start did not count."""
+    return _moved(job, State.BLOCKED, attempt=job.attempt - 1)
+
+
+def _closing(job: Job, end: End, *, result: str | None = None, error: Failure | None) -> Job:
+    """The end of a job with children that has come for itself: it has ended when they have (``closed``)."""
+    assert job.extras.nursery is not None, "a job without children ends at once"
+    extras = msgspec.structs.replace(job.extras, nursery=msgspec.structs.replace(job.extras.nursery, end=end))
+    return _moved(job, State.BLOCKED, result=result, error=error, cancel_requested=False, extras=extras)
+
+
+def closed(job: Job, now: int, failure: Failure | None = None) -> Job:
+    """All children have ended, and so it ends as it was to; or it fails for ``failure``."""
+    assert job.closing is not None, "it waits for its children to be run again"
+    if failure is not None:
+        return _moved(job, State.FAILED, error=failure, result=None, finished_at=now)
+    return _moved(job, State(job.closing), finished_at=now)
+
+
+def unblocked(job: Job, now: int) -> Job:
+    """All that it waited for has ended: due now, or at its ``run_at`` if that is still to come."""
+    extras, nursery = job.extras, job.extras.nursery
+    if nursery is not None and nursery.lenient:  # each attempt learns anew
+        extras = msgspec.structs.replace(extras, nursery=msgspec.structs.replace(nursery, lenient=False))
+    return _moved(job, State.READY, run_at=max(job.run_at, now), extras=extras)
+
+
+def redriven(job: Job, now: int, edit: Edit = NO_EDIT, operation: str | None = None) -> Job:
+    """A final job started over at somebody's wish: fresh budget, same identity; its attempts stay on record.
+
+    An ``expires_at`` that is over before the job is due is forgotten, as the wish is newer; a later one stays.
+
+    Args:
+      edit: what is to be different from now on. operation: the id of the operation that does it.
+    Raises: IllegalTransition, CannotOpen.
+    """
     if job.state not in FINAL:
         raise IllegalTransition(job.id, job.state_at(now), "retried")
+    job, edited = edit.given_to(job, now)
+    changed = tuple(name for name, field in edit.named() if field == "run_at" or edited[field] != getattr(job, field))
+    due, before = edited.get("run_at", now), job.extras.redrives
+    life = before[-1].life + 1 if before else 2
+    expires_at = job.extras.expires_at
+    fields: dict[str, object] = {
+        "run_at": now,
+        **edited,
+        "extras": msgspec.structs.replace(
+            job.extras,
+            expires_at=None if expires_at is None or expires_at <= due else expires_at,
+            cancel_reason=None,
+            nursery=None,
+            redrives=(*before, Redrive(life, now, job.fence, changed, operation))[-MAX_REDRIVES:],
+        ),
+    }
     return _moved(
         job,
         State.READY,
         attempt=0,
         crashes=0,
-        run_at=now,
         result=None,
         error=None,
         started_at=None,
         finished_at=None,
         cancel_requested=False,
+        **fields,
     )
 
 
@@ -319,76 +394,3 @@ def _check(job: Job, to: State) -> None:
 def _moved(job: Job, to: State, **changes: object) -> Job:
     _check(job, to)
     return msgspec.structs.replace(job, state=to, version=job.version + 1, **changes)
-
-
-# -- what a running job says -----------------------------------------------------------------------------------------
-
-
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt says while it runs: how far it is, or a line for its log. Counts only while the fence holds.
-
-    Attributes:
-      job: the record as it was claimed; its ``id``, ``fence`` and ``version`` name the attempt.
-      number: 1, 2, 3 … within the attempt; what was left out has none.
-      at: instant at which it was said, microseconds UTC by the store's clock as its worker knows it.
-      fraction: from 0 to 1, with ``progress``; None with ``log``.
-      message: one line or more; may be None with ``progress``.
-      dropped: how many lines of the log were left out before this one, because they came too fast.
-    """
-
-    job: Job
-    kind: Literal["progress", "log"]
-    number: int
-    at: int
-    fraction: float | None = None
-    message: str | None = None
-    dropped: int = 0
-
-    @property
-    def progress(self) -> Progress | None:
-        """What the job shows from now on; None for a line of the log, which changes nothing there."""
-        return None if self.fraction is None else Progress(self.fraction, self.message)
-
-    def size_bytes(self) -> int:
-        """Return about how much this note adds to a batch."""
-        return 512 + len(self.message or "") + len(self.job.labels or "")
-
-
-# -- how a running job ends ------------------------------------------------------------------------------------------
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has to say about one attempt. It is a wish: the store applies it if the fence still holds.
-
-    Attributes:
-      job: the record as it was claimed; its ``id`` and ``fence`` name the attempt.
-      kind: which move is wished.
-      result: JSON text, with ``succeeded``.
-      failure: why, with every other kind.
-      delay_us: microseconds from the store's now until the next attempt, with ``retried``.
-    """
-
-    job: Job
-    kind: Literal["succeeded", "retried", "failed", "cancelled", "released"]
-    result: str | None = None
-    failure: Failure | None = None
-    delay_us: int = 0
-
-    def apply(self, job: Job, now: int) -> Job:
-        """Return what ``job`` (this attempt, as it is stored now) becomes.
-
-        A cancellation that was requested meanwhile wins over running again.
-        """
-        if self.kind == "succeeded":
-            return succeeded(job, self.result, now)
-        assert self.failure is not None, "an attempt that did not succeed has a reason"
-        if self.kind == "cancelled" or (job.cancel_requested and self.kind in ("retried", "released")):
-            return cancelled(job, self.failure if self.kind == "cancelled" else CANCELLED_ON_REQUEST, now)
-        if self.kind == "retried":
-            return retried(job, self.failure, now + self.delay_us)
-        return failed(job, self.failure, now) if self.kind == "failed" else released(job, now)
-
-    def size_bytes(self) -> int:
-        """Return about how much this outcome adds to a batch."""
-        failure = self.failure
-        return 512 + len(self.result or "") + (len(failure.message) + len(failure.traceback or "") if failure else 0)

@@ -9,7 +9,9 @@ State: ``node_id`` is written here by ``register`` and read by whoever claims.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ import structlog
 import trio
 import uuid_utils
 
+from tickr.config import Config
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
 from tickr.store.contract import Node, Running, Store
@@ -47,6 +50,15 @@ class Lease:
     @property
     def node_id(self) -> str:
         return self._about.id
+
+    @property
+    def about(self) -> Node:
+        """What the others know of it."""
+        return self._about
+
+    def be(self, **fields: bool | int) -> None:
+        """Be so (fields of ``about``), and under the next id as well, should this one be lost."""
+        self._about = msgspec.structs.replace(self._about, **fields)
 
     @property
     def holds(self) -> bool:
@@ -128,6 +140,28 @@ async def forget_dead_neighbours(store: Store) -> None:
         if _is_dead(node.process):
             log.info("node.found_dead", node=node.id, pid=node.pid)
             await store.deregister(node.id)
+
+
+def describe_node(config: Config, types: Iterable[str], declared: Iterable[str], keys: tuple[str, ...] = ()) -> Node:
+    """Return what the others shall know of this process as a node; it has no id yet.
+
+    Args:
+      types: of its handlers. declared: the marks of the schedules in its code. keys: ids of its encryption keys.
+    """
+    works = "worker" in config.roles
+    return Node(
+        id="",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version("tickr"),
+        roles=config.roles,
+        types=tuple(types) if works else (),
+        slots=config.workers if works else 0,
+        queues=tuple(name for name, _ in config.queues or ()) if works else (),
+        declared=tuple(declared),
+        process=describe_process(),
+        keys=keys,
+    )
 
 
 def describe_process() -> str:

@@ -18,12 +18,15 @@ import structlog
 import trio
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""These end it."""
+TOLD = (signal.SIGTSTP, signal.SIGCONT, signal.SIGTTIN)
+"""These it only listens to: ``own_node.heed``."""
 
 log = structlog.get_logger("tickr.service")
 
 
 def take_signals(*, to_the_end: bool) -> AbstractContextManager[AsyncIterator[int]]:
-    """Receive SIGTERM and Ctrl-C while the block lasts.
+    """Receive SIGTERM, Ctrl-C and what does not end the process while the block lasts.
 
     Args:
       to_the_end: after it they do nothing, instead of ending the process. Whoever is told twice to stop, and has
@@ -32,12 +35,17 @@ def take_signals(*, to_the_end: bool) -> AbstractContextManager[AsyncIterator[in
     if to_the_end:
         for one in SIGNALS:
             signal.signal(one, signal.SIG_IGN)  # what trio puts back when it is done
-    return trio.open_signal_receiver(*SIGNALS)
+    return trio.open_signal_receiver(*SIGNALS, *TOLD)
 
 
-async def stop_on_signals(signals: AsyncIterator[int], stop: Callable[[], None], *, grace_s: float) -> None:
-    """Call ``stop`` at each signal, until cancelled. ``grace_s``: for the log."""
+async def obey_signals(
+    signals: AsyncIterator[int], stop: Callable[[], None], tell: Callable[[int], None], *, grace_s: float
+) -> None:
+    """Call ``stop`` or ``tell`` at each signal, until cancelled. ``grace_s``: for the log."""
     async for number in signals:
+        if number in TOLD:
+            tell(number)
+            continue
         log.info("node.stopping", signal=signal.Signals(number).name, grace_s=grace_s)
         stop()
 

@@ -1,9 +1,10 @@
 """The service: one node, from opening the store to closing it. The only file that knows all the others.
 
-``_Node.live`` holds the nursery tree. Nesting is dependency order, so it is also stop order: what is innermost needs
+``Service.live`` holds the nursery tree. Nesting is dependency order, so it is also stop order: what is innermost needs
 everything round it and stops first.
 
     store > index > bell            opened first, closed last
+      what handlers share           entered before the first claim (``lifespan.py``)
       lease                         renewed until the last outcome is stored
         outcomes                    stores what the workers say, to the last word
           pool                      runs jobs
@@ -18,42 +19,52 @@ Every wait after that has a deadline of its own.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import outcome
 import structlog
 import trio
 
 from tickr.announce import Announcer
+from tickr.api import program
 from tickr.api.app import create_app
 from tickr.api.context import Context
 from tickr.api.entrance import Listening
 from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config, Given, read
-from tickr.errors import ConfigError, TickrError
+from tickr.declared import keep
+from tickr.declared import read as read_declared
+from tickr.errors import ConfigError
 from tickr.failpoints import reach
 from tickr.feed.feed import Feed
 from tickr.handle import Handle, Stop
 from tickr.index.contract import Index
 from tickr.index.open import open_index
 from tickr.intake import Intake
-from tickr.lease import Lease, describe_process, forget_dead_neighbours
-from tickr.own_process import calm_collector, end_now, ending_within, stop_on_signals, take_signals
+from tickr.lease import Lease, describe_node, forget_dead_neighbours
+from tickr.orders import Orders
+from tickr.own_node import SIGNALS_KEPT, OwnNode, heed, tell_when_stopping
+from tickr.own_process import calm_collector, end_now, ending_within, obey_signals, take_signals
+from tickr.readiness import Notify, nobody_waits, notify_of_stop
+from tickr.remote.leases import leases_on
 from tickr.scheduler.audit import Audit
+from tickr.scheduler.duties import start_duties
+from tickr.scheduler.links import Links
 from tickr.scheduler.promote import promote
-from tickr.scheduler.reap import Reaper
-from tickr.scheduler.retention import JobRetention, Retention
-from tickr.store.contract import Clock, Node, Store
+from tickr.sealing import Vault
+from tickr.start import Announced, Started, Supervisor, unwrap
+from tickr.store.contract import Clock, Store
 from tickr.store.open import open_store
+from tickr.surroundings import USUAL, Surroundings
+from tickr.timetable import Timetable
 from tickr.worker import builtin
 from tickr.worker.handlers import Jobs
+from tickr.worker.living import living
+from tickr.worker.retirement import Bounds
 from tickr.worker.worker import Worker
 
 RELEASE_S = 2.0
@@ -64,12 +75,6 @@ ENDS_WITHIN_S = 8.0
 """How long a node that an error has ended waits for handlers that ignore their cancellation, in seconds."""
 
 log = structlog.get_logger("tickr.service")
-
-
-class Started(Protocol):
-    """Whom to tell that the node serves: a ``trio.TaskStatus``, or the command line."""
-
-    def started(self, value: Handle, /) -> None: ...
 
 
 async def serve(
@@ -88,7 +93,7 @@ async def serve(
         write them or as they are kept: ``workers=5``, ``grace="1m"``.
       clock: in place of the store's own clock, for tests.
       task_status: is given a ``Handle`` once the node serves.
-    Raises: ConfigError, StoreUnavailable, SchemaMismatch: it could not start. TypeError: ``jobs`` is something else.
+    Raises: ConfigError, StoreUnavailable, SchemaMismatch, LifespanFailed: it could not start. TypeError: no ``Jobs``.
     Cancellation: like a stop at once. Running jobs are cancelled and handed back, their outcomes stored, before
       ``Cancelled`` goes on; all of that has deadlines. Only a handler that ignores its cancellation for good holds up.
     """
@@ -98,77 +103,53 @@ async def serve(
     config = read(given, config) if given else config or Config()
     if config.processes > 1:
         raise ConfigError(["processes is for the command `tickr serve`: a program that embeds Tickr is one process"])
-    node = _Node(config, jobs, clock)
+    node = Service(config, jobs, clock)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_end_when_cancelled, node.stop)
+        nursery.start_soon(node.stop.end_when_cancelled)
         # The shield needs no deadline of its own: after ``stop.now`` each wait of the node has one.
         with trio.CancelScope(shield=True):
             ended = await outcome.acapture(node.live, task_status)
         nursery.cancel_scope.cancel()
-    _unwrap(ended)
-
-
-class Supervisor(Protocol):
-    """What started this process and watches it; see ``tickr.processes``. Its ``sock`` listens already."""
-
-    @property
-    def sock(self) -> Listening | None: ...
-    async def obey(self, stop: Stop) -> None: ...
+    unwrap(ended)
 
 
 async def run_until_signalled(
-    config: Config, jobs: Jobs, *, announce: Callable[[Handle], None], supervisor: Supervisor | None = None
+    config: Config,
+    jobs: Jobs,
+    *,
+    announce: Callable[[Handle], None],
+    notify: Notify = nobody_waits,
+    supervisor: Supervisor | None = None,
+    burst: bool = False,
 ) -> None:
     """Run a node until SIGTERM or Ctrl-C: the first drains, the second ends it at once. For a process of its own.
 
     Args:
       announce: called once, with the handle, when the node serves.
+      notify: tells whoever started the program that it serves, and that it stops.
+      burst: end by itself, too, once nothing is left that this node may start now.
       supervisor: has the last word. A signal only drains then, a second one is the same: whoever stops all processes
         of a group (systemd does) reaches this one twice, directly and through the supervisor.
     Raises: as ``serve``. Does not return if a handler is left that cannot be stopped: when everything is stored and
       closed, it ends the process. Nor if a handler blocks the event loop for a whole lease, past every interrupt: then
       the process ends where it stands.
     """
-    node = _Node(config, jobs, owns_process=True, sock=supervisor.sock if supervisor else None)
+    node = Service(config, jobs, owns_process=True, sock=supervisor.sock if supervisor else None, burst=burst)
     calm_collector()
     with take_signals(to_the_end=supervisor is not None) as signals:
         async with trio.open_nursery() as nursery:
             stop = node.stop.drain if supervisor else node.stop.ask
-            nursery.start_soon(partial(stop_on_signals, signals, stop, grace_s=config.grace))
+            nursery.start_soon(partial(obey_signals, signals, stop, node.tell, grace_s=config.grace))
             if supervisor:
                 nursery.start_soon(supervisor.obey, node.stop)
-            ended = await outcome.acapture(node.live, _Announced(announce))
+            nursery.start_soon(notify_of_stop, node.stop.draining, notify)
+            ended = await outcome.acapture(node.live, Announced(announce, notify))
             nursery.cancel_scope.cancel()
-    _unwrap(ended)
-
-
-class _Announced:
-    """Calls back where nobody waits in ``nursery.start``."""
-
-    def __init__(self, announce: Callable[[Handle], None]) -> None:
-        self.started = announce
-
-
-async def _end_when_cancelled(stop: Stop) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        stop.end_now()
-
-
-def _unwrap(ended: outcome.Outcome[None]) -> None:
-    """Raise what ended a node. The one Tickr error inside nested groups goes out bare: callers catch it by its name."""
-    try:
-        ended.unwrap()
-    except BaseExceptionGroup as group:
-        inner: BaseException = group
-        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-            inner = inner.exceptions[0]
-        raise inner if isinstance(inner, TickrError) else group from None
+    unwrap(ended)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ports:
+class Ports:
     """What a node works on, open."""
 
     store: Store
@@ -177,8 +158,13 @@ class _Ports:
     announcer: Announcer
 
 
-class _Node:
-    """One node's parts and their nursery tree."""
+class Service:
+    """One node's parts and their nursery tree.
+
+    Attributes:
+      worker: while it lives, for a node that has the role.
+      vault: the encryption keys, at work.
+    """
 
     def __init__(
         self,
@@ -188,14 +174,20 @@ class _Node:
         *,
         owns_process: bool = False,
         sock: Listening | None = None,
+        burst: bool = False,
+        surroundings: Surroundings = USUAL,
     ) -> None:
         self.config = config
         self.stop = Stop()
+        self.worker: Worker | None = None
+        self._tell, self._signals = trio.open_memory_channel[int](SIGNALS_KEPT)
+        self.vault = Vault(config.encryption_keys or ())
         self._clock = clock
+        self._surroundings = surroundings
         self._sock = sock  # listens already; None: one is made
+        self._burst = burst  # ends by itself when nothing is left to do
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
-        self._jobs = Jobs()
-        self._jobs.include(jobs or Jobs())
+        self._jobs = (jobs or Jobs()).copy()  # so that its middleware is round the built-in handlers, too
         builtin.register(self._jobs, http_allow_private=config.http_allow_private, smtp=config.smtp)
 
     async def live(self, started: Started) -> None:
@@ -224,13 +216,20 @@ class _Node:
                 if worker and worker.zombies:
                     self._leave_behind(worker.zombies)
 
-    def wired(self, store: Store, index: Index, bell: Bell) -> _Ports:
+    def wired(self, store: Store, index: Index, bell: Bell) -> Ports:
         """Return open ports as this node works on them."""
         store.on_events(partial(bell.ring_nowait, Ring("feed")))
-        return _Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
+        return Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
 
     async def live_on(
-        self, ports: _Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
+        self, ports: Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
+    ) -> Worker | None:
+        """Live within what the handlers share, if there are any to run."""
+        async with living(self._jobs if "worker" in self.config.roles else Jobs(), self.stop) as entered:
+            return await self._live_within(ports, tasks, sock, started) if entered else None
+
+    async def _live_within(
+        self, ports: Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
     ) -> Worker | None:
         """The nursery tree: going down the page everything starts, and it stops coming back up.
 
@@ -238,25 +237,40 @@ class _Node:
           tasks: where handlers live; outermost of the program, see ``Pool``.
           sock: where to serve HTTP; None: nowhere, submissions come through the handle alone.
         """
+        declared = read_declared(self._jobs, ports.store.now_us(), self.vault)
         await forget_dead_neighbours(ports.store)
-        lease = Lease(ports.store, self._about(), lease_s=self.config.lease)
+        about = describe_node(self.config, self._jobs, [one.mark for one in declared], self.vault.ordered)
+        lease = Lease(ports.store, about, lease_s=self.config.lease)
         await lease.register()
-        worker = self._worker(ports, lease) if "worker" in self.config.roles else None
+        worker = self.worker = self._worker(ports, lease) if "worker" in self.config.roles else None
+        own = OwnNode(lease, worker, self._obey_stop)
+        orders = Orders(ports.store, ports.bell, stretch=self._surroundings.stretch)
         async with trio.open_nursery() as leasing:
             leasing.start_soon(self._keep_lease, lease, worker)
+            leasing.start_soon(orders.obey, own)
+            leasing.start_soon(heed, self._signals, own, orders)
+            leasing.start_soon(tell_when_stopping, self.stop.draining, own, orders)
+            if self._burst and worker:
+                leasing.start_soon(self._end_burst, worker)
             async with trio.open_nursery() as working:
                 if worker:
                     working.start_soon(worker.run, tasks)
                 async with trio.open_nursery() as scheduling:
                     self._schedule(ports, scheduling)
+                    timetable = Timetable(ports.store, ports.bell, ports.announcer, self.vault)
+                    await scheduling.start(keep, declared, ports.store, timetable, self._surroundings.stretch)
                     async with trio.open_nursery() as taking:
                         starter = worker.direct if worker else None
-                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer, starter)
+                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer, starter, self.vault)
                         feed = Feed(ports.store, ports.bell)
                         taking.start_soon(intake.run)
                         async with trio.open_nursery() as telling:
                             telling.start_soon(feed.run)
-                            context = self._context(ports, intake, feed)
+                            if "scheduler" in self.config.roles:
+                                duty = Links(ports.store, feed, ports.announcer, ports.bell, self._surroundings.stretch)
+                                telling.start_soon(duty.run)
+                            context = self._context(ports, intake, timetable, feed, orders, own)
+                            telling.start_soon(context.leases.run)
                             await self._take_requests(context, lease, worker, sock, started)
                             telling.cancel_scope.cancel()
                         intake.close()
@@ -285,17 +299,15 @@ class _Node:
                 worker.lose_lease()  # what a claim brought that was in COMMIT just then
             await lease.register_patiently()
 
-    def _schedule(self, ports: _Ports, scheduling: trio.Nursery) -> None:
+    def _schedule(self, ports: Ports, scheduling: trio.Nursery) -> None:
         """Start the scheduler's duties. An index of this process alone is kept up by whoever works from it."""
         schedules = "scheduler" in self.config.roles
+        stretch = self._surroundings.stretch
         if schedules:
-            scheduling.start_soon(Reaper(ports.store, ports.announcer).run)
-            scheduling.start_soon(Retention(ports.store, events_keep_s=self.config.events_keep).run)
-            keep_s = {"keep_succeeded_s": self.config.keep_succeeded, "keep_failed_s": self.config.keep_failed}
-            scheduling.start_soon(JobRetention(ports.store, **keep_s).run)
+            start_duties(scheduling, ports.store, ports.index, ports.bell, ports.announcer, self.config, stretch)
         if schedules if ports.index.shared else self._serves(ports.index):
-            scheduling.start_soon(promote, ports.store, ports.index, ports.bell)
-            scheduling.start_soon(Audit(ports.store, ports.index, ports.bell).run)
+            scheduling.start_soon(promote, ports.store, ports.index, ports.bell, stretch)
+            scheduling.start_soon(Audit(ports.store, ports.index, ports.bell, stretch=stretch).run)
 
     def _serves(self, index: Index) -> bool:
         """Whether somebody takes out what this node puts into the index."""
@@ -309,6 +321,7 @@ class _Node:
         async with trio.open_nursery() as listening:
             if sock:
                 app = create_app(context)
+                listening.start_soon(app.inbox.run)
                 await listening.start(partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S))
             store, index = context.store.name, context.index.name
             log.info("node.serving", node=lease.node_id, url=handle.url, store=store, index=index)
@@ -318,18 +331,46 @@ class _Node:
             if worker:
                 worker.stop_claiming()
 
-    def _context(self, ports: _Ports, intake: Intake, feed: Feed) -> Context:
+    def tell(self, signal: int) -> None:
+        """Have the node do what a signal wants that does not end it; see ``own_node.heed``."""
+        with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+            self._tell.send_nowait(signal)
+
+    async def _end_burst(self, worker: Worker) -> None:
+        await worker.wait_nothing_left(schedules="scheduler" in self.config.roles)
+        self.stop.drain()
+
+    def _obey_stop(self) -> None:
+        if not self.stop.draining.is_set():
+            log.info("node.stopping", asked_by="order", grace_s=self.config.grace)
+        self.stop.drain()
+
+    def _context(
+        self, ports: Ports, intake: Intake, timetable: Timetable, feed: Feed, orders: Orders, own: OwnNode
+    ) -> Context:
         return Context(
             intake=intake,
+            orders=orders,
+            own=own,
+            timetable=timetable,
+            leases=leases_on(
+                *(ports.store, ports.index, ports.bell, feed, ports.announcer),
+                lease_s=self.config.lease,
+                max_result_bytes=self.config.max_result,
+                stopping=self.stop.draining,
+                chance=self._surroundings.chance,
+                vault=self.vault,
+            ),
             store=ports.store,
             index=ports.index,
             feed=feed,
             config=self.config,
+            vault=self.vault,
             stopping=self.stop.draining,
             defaults=self._jobs.get,
         )
 
-    def _worker(self, ports: _Ports, lease: Lease) -> Worker:
+    def _worker(self, ports: Ports, lease: Lease) -> Worker:
         return Worker(
             self._jobs,
             ports.store,
@@ -338,22 +379,16 @@ class _Node:
             ports.announcer,
             slots=self.config.workers,
             max_result_bytes=self.config.max_result,
-            lease_s=self.config.lease,
+            lease_s=self._surroundings.blocked_s or self.config.lease,
             holds_lease=lambda: lease.holds,
+            describe=partial(program.read, ports.store, self._jobs.get),
+            queues=dict(self.config.queues) if self.config.queues is not None else None,
+            queue_order=self.config.queue_order or (),
+            bounds=Bounds(self.config.process_jobs, self.config.process_memory),
             owns_process=self._owns_process,
-        )
-
-    def _about(self) -> Node:
-        works = "worker" in self.config.roles
-        return Node(
-            id="",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=version("tickr"),
-            roles=self.config.roles,
-            types=tuple(self._jobs) if works else (),
-            slots=self.config.workers if works else 0,
-            process=describe_process(),
+            vault=self.vault,
+            stretch=self._surroundings.stretch,
+            chance=self._surroundings.chance,
         )
 
     def _leave_behind(self, zombies: list[str]) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from tickr.jobs import is_queue
+from tickr.queues import MAX_ORDER, MAX_WEIGHT, Order
+
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII).fullmatch
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII).findall
@@ -91,9 +94,18 @@ def port(value: object) -> int:
 
 def size(value: object) -> int:
     wrong = ValueError("must be a number of bytes, like 65536, 64KiB or 1MiB, at least 1KiB and at most 1GiB")
+    return _bytes(value, 1024, 1024**3, wrong)
+
+
+def memory(value: object) -> int:
+    wrong = ValueError("must be a number of bytes, like 512MiB, at least 1MiB and at most 1024GiB")
+    return _bytes(value, 1024**2, 1024**4, wrong)
+
+
+def _bytes(value: object, low: int, high: int, wrong: ValueError) -> int:
     if isinstance(value, str) and (parts := _SIZE(value.strip())):
         value = int(parts[1]) * _UNITS_BYTES[parts[2].lower()]
-    if isinstance(value, bool) or not isinstance(value, int) or not 1024 <= value <= 1024**3:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise wrong
     return value
 
@@ -129,6 +141,46 @@ def some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
         return tuple(choice for choice in choices if choice in wanted)
 
     return read
+
+
+def queues(value: object) -> tuple[tuple[str, int | None], ...]:
+    """Return queues and how many jobs of each may run at once (None: any number): ``default,mail:5`` or an array."""
+    wrong = ValueError("must be names of queues, each with how many at once if it is bound: default,mail:5")
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not parts or not all(isinstance(part, str) for part in parts):
+        raise wrong
+    found: dict[str, int | None] = {}
+    for part in parts:
+        name, colon, most = part.strip().rpartition(":")
+        if not colon or not re.fullmatch(r"\d+", most, re.ASCII):  # names may have colons too
+            name, most = part.strip(), ""
+        if not is_queue(name) or name in found or (most and not 1 <= int(most[:9]) <= 10_000):
+            raise wrong
+        found[name] = int(most) if most else None
+    return tuple(found.items())
+
+
+def queue_order(value: object) -> Order:
+    """Return queues in the order of their ranks (``urgent,default``), or with their weights (``mail=3,log=1``)."""
+    wrong = ValueError(
+        f"must be up to {MAX_ORDER} names of queues, urgent,default; or all with a weight, mail=3,log=1, of at most "
+        f"{MAX_WEIGHT}"
+    )
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise wrong
+    found = dict(_ranked(part.strip()) for part in parts)
+    weighed = [weight for weight in found.values() if weight is not None]
+    if not all(map(is_queue, found)) or len(found) < len(parts) or not 1 <= len(found) <= MAX_ORDER:
+        raise wrong
+    if len(weighed) not in (0, len(found)) or not all(1 <= weight <= MAX_WEIGHT for weight in weighed):
+        raise wrong
+    return tuple(found.items())
+
+
+def _ranked(part: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(.*)=([0-9]{1,5})", part)
+    return (found[1], int(found[2])) if found else (part, None)
 
 
 def host(value: object) -> str:

@@ -29,7 +29,7 @@ LOOK_S = 0.02
 LOOK_OUTSIDE_S = 0.2
 """The same for a Tickr that is asked over HTTP, which costs the server more."""
 
-# States: 1 ready, 2 retrying, 4 running, 5 succeeded (tickr/store/contract.py).
+# States: 1 ready, 2 retrying, 4 running, 5 succeeded (tickr/store/contract).
 OPEN = (
     "SELECT EXISTS(SELECT 1 FROM jobs WHERE state = 4) "
     "OR EXISTS(SELECT 1 FROM jobs WHERE state = 1 AND queue = '{queue}' AND priority = 5 AND run_at <= {now}) "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import h11
@@ -83,13 +83,17 @@ class Socket:
         return got
 
     async def end(self) -> tuple[list[dict[str, Any]], Close]:
-        """Answer the server's close. Return what came before it, and what it said. Nothing may follow."""
+        """Answer the server's close. Return what came before it, and what it said. Nothing may follow.
+
+        A server that has waited for the answer long enough is gone, and that is an end as well.
+        """
         before: list[dict[str, Any]] = []
         while (frame := await self.frame()) is not None and frame.opcode != CLOSE:
             before.append(json.loads(frame.payload))
         assert frame is not None, f"closed without a word after {before}"
-        await self.stream.send_all(to_send(CLOSE, frame.payload[:2]))
-        assert await self.frame() is None
+        with suppress(trio.BrokenResourceError):
+            await self.stream.send_all(to_send(CLOSE, frame.payload[:2]))
+            assert await self.frame() is None
         return before, Close(frame.close_code, frame.payload[2:].decode())
 
 

@@ -13,7 +13,7 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.api.app import Edge, create_app
-from tickr.api.context import Context, HandlerDefaults
+from tickr.api.context import Context, HandlerDefaults, OwnNode
 from tickr.api.server import listen, serve_http
 from tickr.bell import LocalBell, Ring
 from tickr.config import Config
@@ -21,11 +21,23 @@ from tickr.feed.feed import Feed
 from tickr.index.heap import HeapIndex
 from tickr.intake import Intake
 from tickr.jobs import Job
-from tickr.store.contract import Filter
+from tickr.orders import Orders
+from tickr.remote.leases import leases_on
+from tickr.store.contract import Filter, Node, Store
 from tickr.store.memory import MemoryStore
+from tickr.timetable import Timetable
 
 LONG_S = 20
 """Longer than anything here takes; only a test that fails waits for it."""
+
+
+class Nobody:
+    """A node without a row and without jobs."""
+
+    about = Node(id="0190a5c3-0000-7000-8000-00000000000e", host="here", pid=1, version="0")
+
+    def stacks(self) -> list[tuple[Job, str]]:
+        return []
 
 
 @dataclass
@@ -93,12 +105,45 @@ async def read_answer(stream: trio.SocketStream) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
+def context_on(
+    store: Store,
+    index: HeapIndex,
+    bell: LocalBell,
+    *,
+    own: OwnNode | None = None,
+    defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None,
+    **settings: Any,
+) -> Context:
+    """Return what every route gets; nothing of it runs yet. ``settings`` are of ``Config``."""
+    announcer, feed = Announcer(store, index, bell), Feed(store, bell)
+    config, stopping = Config(**settings), trio.Event()
+    return Context(
+        intake=Intake(store, index, bell, announcer),
+        orders=Orders(store, bell),
+        own=own or Nobody(),
+        timetable=Timetable(store, bell, announcer),
+        leases=leases_on(
+            *(store, index, bell, feed, announcer),
+            lease_s=config.lease,
+            max_result_bytes=config.max_result,
+            stopping=stopping,
+        ),
+        store=store,
+        index=index,
+        feed=feed,
+        config=config,
+        stopping=stopping,
+        defaults=defaults,
+    )
+
+
 @asynccontextmanager
 async def open_site(
     *,
     store: MemoryStore | None = None,
     index: HeapIndex | None = None,
     defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None,
+    own: OwnNode | None = None,
     grace_s: float = LONG_S,
     keep_alive_s: float = LONG_S,
     body_timeout_s: float = LONG_S,
@@ -108,17 +153,7 @@ async def open_site(
     store = store or MemoryStore()
     index, bell = index or HeapIndex(), LocalBell()
     store.on_events(partial(bell.ring_nowait, Ring("feed")))
-    feed = Feed(store, bell)
-    intake = Intake(store, index, bell, Announcer(store, index, bell))
-    context = Context(
-        intake=intake,
-        store=store,
-        index=index,
-        feed=feed,
-        config=Config(**settings),
-        stopping=trio.Event(),
-        defaults=defaults,
-    )
+    context = context_on(store, index, bell, own=own, defaults=defaults, **settings)
     sock = listen("127.0.0.1", 0)
     port = sock.getsockname()[1]
     shutdown, stopped = trio.Event(), trio.Event()
@@ -133,8 +168,10 @@ async def open_site(
         stopped.set()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(intake.run)
-        nursery.start_soon(feed.run)
+        nursery.start_soon(context.intake.run)
+        nursery.start_soon(context.feed.run)
+        nursery.start_soon(context.leases.run)
+        nursery.start_soon(app.inbox.run)
         await nursery.start(serve)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LONG_S, verify=False) as http:
             yield Site(app, http, port, store, context, shutdown, stopped)

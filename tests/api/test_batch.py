@@ -201,11 +201,11 @@ async def test_unusual_spelling_of_known_names_is_understood(site: Site) -> None
 
 
 async def test_what_would_be_ignored_is_refused(site: Site) -> None:
-    keyed = await site.http.post(PATH, json={"jobs": [{"type": "a"}]}, headers={"idempotency-key": "k"})
+    keyed = await site.http.post(PATH, json={"jobs": [{"type": "a"}]}, headers={"idempotency-key": "a key"})
     asked = await site.http.post(f"{PATH}?atomic=true", json={"jobs": [{"type": "a"}]})
     typed = await site.http.post(PATH, content=b"{}", headers={"content-type": "text/plain"})
     assert [one.json()["code"] for one in (keyed, asked, typed)] == [
-        "not_supported",
+        "invalid_idempotency_key",
         "invalid_parameter",
         "unsupported_media_type",
     ]

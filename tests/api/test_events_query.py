@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.listening import BIG, ids, open_socket, open_stream, write
 from tests.api.site import Site, open_site
+from tests.docs.wire import fault
 from tests.ports import Observed
 from tickr.api.event_query import EVENTS, MAX_VALUES
 from tickr.errors import StoreUnavailable
@@ -125,14 +126,72 @@ async def test_filters_widen_within_and_narrow_together(site: Site, query: str, 
         assert ids(await stream.events(len(wanted))) == wanted
 
 
+async def test_what_happens_to_a_schedule_is_told_among_what_happens_to_jobs(site: Site) -> None:
+    (first,) = await write(site)
+    body = {"every": 60, "job": {"type": "mail"}}
+    for method, path, answered in (("PUT", "", 201), ("POST", "/pause", 200), ("DELETE", "", 204)):
+        answer = await site.http.request(method, f"/schedules/s{path}", json=body if method == "PUT" else None)
+        assert answer.status_code == answered
+    (last,) = await write(site)
+
+    async def told(query: str) -> list[str]:
+        events = (await site.http.get(f"/events?after=earliest&{query}")).json()["events"]
+        return [event["type"].removeprefix("tickr.") for event in events]
+
+    everything = ["job.created", "schedule.created", "schedule.paused", "schedule.deleted", "job.created"]
+    assert await told("") == everything
+    assert await told("event=schedule.paused&event=tickr.schedule.deleted") == everything[2:4]
+    assert await told("event=created") == ["job.created"] * 2
+    assert await told("queue=default") == await told("event=created")
+    assert await told("type=mail&event=schedule.paused") == []
+    async with open_socket(site, "?after=earliest&event=schedule.created") as socket:
+        (event,) = [event for message in await socket.until("caught_up") for event in message.get("events", [])]
+    assert (event["subject"], event["data"]["schedule"]["name"]) == ("s", "s")
+    async with open_stream(site, "?after=earliest") as stream:
+        assert ids(await stream.events(5))[::4] == [first, last]
+
+
+async def test_what_is_set_on_a_queue_is_told_to_who_listens_to_the_queue(site: Site) -> None:
+    for method, path, body in (("POST", "/pause", None), ("PUT", "", {"max_running": 2}), ("POST", "/resume", None)):
+        answer = await site.http.request(method, f"/queues/mail{path}", json=body)
+        assert answer.status_code == 200
+    await site.http.post("/queues/other/pause")
+
+    async def told(query: str) -> list[str]:
+        events = (await site.http.get(f"/events?after=earliest&{query}")).json()["events"]
+        assert [fault("Event", event) for event in events] == [None] * len(events)
+        return [f"{event['type']} {event['subject']}" for event in events]
+
+    of_mail = [f"tickr.queue.{what} mail" for what in ("paused", "changed", "resumed")]
+    assert await told("queue=mail") == of_mail
+    assert await told("") == [*of_mail, "tickr.queue.paused other"]
+    assert await told("event=queue.changed") == of_mail[1:2]
+    assert await told("type=mail") == []
+    async with open_stream(site, "?after=earliest&queue=mail") as stream:
+        assert [json.loads(event["data"])["data"]["queue"]["paused"] for event in await stream.events(3)] == [
+            True,
+            True,
+            False,
+        ]
+
+
 def test_every_event_can_be_asked_for() -> None:
-    everything = "created started succeeded retrying failed cancelled released redriven unblocked progress log"
-    assert set(everything.split()) == EVENTS
+    of_jobs = "created started succeeded retrying failed cancelled released redriven unblocked progress log"
+    of_schedules = "created changed paused resumed ended deleted skipped"
+    of_operations = "started progress done stopped"
+    named = {f"schedule.{what}" for what in of_schedules.split()}
+    named |= {f"queue.{what}" for what in ("paused", "resumed", "changed")}
+    named |= {f"operation.{what}" for what in of_operations.split()}
+    named |= {f"node.{what}" for what in ["quieted", "resumed", "changed", "stopping"]}
+    assert set(of_jobs.split()) | named == EVENTS
 
 
 # -- what cannot be asked ---------------------------------------------------------------------------------------------
 
 BAD = [
+    ("event=paused", "invalid_parameter", ["/event"]),
+    ("event=schedule.exploded", "invalid_parameter", ["/event"]),
+    ("schedule=s", "invalid_parameter", ["/schedule"]),
     ("foo=1", "invalid_parameter", ["/foo"]),
     ("After=earliest", "invalid_parameter", ["/After"]),
     ("job=17", "invalid_parameter", ["/job"]),

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from tests.api.site import Site, open_site
-from tickr.jobs import Failure, Job, Outcome, State
+from tickr.jobs import Failure, Job, State
+from tickr.reasons import CANCELLED_ON_REQUEST
+from tickr.reports import Outcome
 from tickr.store.contract import COUNT_TO, Filter, Node, Page, Place
 from tickr.store.memory import MemoryStore
 
@@ -230,7 +232,7 @@ async def test_retry_starts_a_final_job_over_and_keeps_its_attempts(site: Site) 
     assert (answer.status_code, answer.json()["state"], answer.json()["attempt"]) == (200, "ready", 0)
     attempts = (await site.http.get(f"/jobs/{job_id}/attempts")).json()["items"]
     assert [list(attempt) for attempt in attempts] == [
-        ["number", "fence", "node", "started_at", "finished_at", "outcome", "error"]
+        ["life", "number", "fence", "node", "started_at", "finished_at", "outcome", "error"]
     ]
     assert (attempts[0]["number"], attempts[0]["outcome"]) == (1, "failed")
     assert attempts[0]["error"] == {"kind": "exception", "message": "boom", "traceback": "Traceback …"}
@@ -261,6 +263,46 @@ async def test_a_change_is_made_to_the_version_that_was_seen_or_not_at_all(site:
     assert (good.status_code, good.json()["version"]) == (200, before.version + 1)
     if call == "cancel":
         assert (await site.http.post(f"/jobs/{job_id}/cancel", headers={"if-match": "*"})).status_code == 200
+
+
+async def test_a_cancellation_may_say_why(site: Site) -> None:
+    waiting, running = await create(site), await create(site)
+    (job,) = await start(site, running)
+    first = await site.http.post(f"/jobs/{waiting}/cancel", json={"reason": "no longer wanted"})
+    assert (first.status_code, first.json()["state"]) == (200, "cancelled")
+    assert first.json()["error"]["message"] == "Cancelled on request: no longer wanted"
+    told = await site.http.post(f"/jobs/{running}/cancel", json={"reason": "é" * 500})
+    assert (told.status_code, told.json()["state"], told.json()["error"]) == (202, "running", None)
+    await site.store.finish([Outcome(job=job, kind="cancelled", failure=CANCELLED_ON_REQUEST)])
+    after = (await site.http.get(f"/jobs/{running}")).json()
+    assert (after["state"], after["error"]["kind"]) == ("cancelled", "cancelled")
+    assert after["error"]["message"] == f"Cancelled on request: {'é' * 500}"
+    events = (await site.http.get(f"/events?after=earliest&job={running}&event=cancelled")).json()["events"]
+    assert [event["data"]["error"] for event in events] == [after["error"]]
+
+
+BAD_REASONS = ["", " ", "a\nb", "\u0007", "\u007f", "x" * 501, "a" * 100_000 + "\n"]
+
+
+@pytest.mark.parametrize("reason", [*BAD_REASONS, 17, ["a"], {"a": 1}], ids=lambda reason: str(reason)[:10])
+async def test_a_reason_is_a_line_of_text(site: Site, reason: object) -> None:
+    job_id = await create(site)
+    answer = await site.http.post(f"/jobs/{job_id}/cancel", json={"reason": reason})
+    rule = "must be a line of text, 1 to 500 characters"
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"pointer": "/reason", "detail": rule}]
+    assert (await site.rows())[0].state is State.READY
+
+
+async def test_a_reason_is_json_and_says_so(site: Site) -> None:
+    job_id = await create(site)
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        answer = await site.send('{"reason":"a"}', f"/jobs/{job_id}/cancel", **{"content-type": kind})
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert (await site.send('{"reason":null}', f"/jobs/{job_id}/cancel")).status_code == 200
+    assert (await site.rows())[0].error == CANCELLED_ON_REQUEST
+    again = await site.http.post(f"/jobs/{job_id}/retry", json={"reason": "a"})
+    assert (again.status_code, again.json()["errors"][0]["pointer"]) == (422, "/reason")
 
 
 @pytest.mark.parametrize(("body", "status"), [("[]", 422), ('{"a":1}', 422), ("{", 400), ("\xff", 400), (" {} ", 200)])
@@ -301,7 +343,7 @@ async def test_queues_at_a_glance(site: Site) -> None:
     await start(site, running)
     created = (await site.http.get(f"/jobs/{due}")).json()["run_at"]
     none = {"ready": 0, "scheduled": 0, "retrying": 0, "running": 0, "oldest_due_at": None}
-    none |= {"paused": False, "counted_to": COUNT_TO}
+    none |= {"paused": False, "max_running": None, "max_running_per_key": None, "rate": None, "counted_to": COUNT_TO}
     assert (await site.http.get("/queues")).json()["items"] == [
         {"name": "a", **none, "ready": 1, "oldest_due_at": created},
         {"name": "b", **none, "scheduled": 1, "running": 1},

@@ -35,6 +35,7 @@ TINY = {
     "end_to_end": ("end_to_end", *ONE_ROUND, "--jobs", "300", "--size", "100", "--by", "batch,stream"),
     "latency": ("latency", *SHORT, "--rates", "50", "--backlog", "300"),
     "delay_accuracy": ("delay_accuracy", *SHORT, "--rate", "100", "--delay", "0.05,0.2"),
+    "cancel": ("cancel", *ONE_ROUND, "--cancels", "3", "--nodes", "1"),
     "feed-latency": ("feed", "latency", "--rate", "50", "--seconds", "0.5", "--warm-up", "0.2"),
     "feed-fanout": ("feed", "fanout", "--rates", "100", "--seconds", "0.5", "--subscribers", "3"),
     "growth": ("growth", *ONE_ROUND, "--points", "0:0,300:500", "--jobs", "200", "--size", "100"),
@@ -84,6 +85,7 @@ def check(name: str, raw: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", TINY)
 def test_a_command_runs_and_keeps_what_is_documented(name: str, tmp_path: Path) -> None:
     rounds = check(name, run(name, tmp_path))
@@ -96,6 +98,7 @@ def test_a_command_runs_and_keeps_what_is_documented(name: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_reindex_takes_a_private_redis(tmp_path: Path) -> None:
     if missing := missing_for_redis():
         do_without(missing)
@@ -104,6 +107,7 @@ def test_reindex_takes_a_private_redis(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_processes_are_two_beside_one(tmp_path: Path) -> None:
     if missing := missing_for_mysql() or missing_for_redis():
         do_without(missing)
@@ -120,6 +124,7 @@ def test_processes_are_two_beside_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_drain_on_private_servers_goes_beside_a_bare_pipeline(tmp_path: Path) -> None:
     if missing := missing_for_mysql() or missing_for_redis():
         do_without(missing)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,7 +21,7 @@ from tests.children import free_port
 from tests.processes import TickrProcess
 from tests.servers import Redis
 from tickr.cli import main
-from tickr.store.migrate import migrations
+from tickr.store.migrate import VERSION_TABLE, migrations
 
 WANT = migrations("sqlite")[-1].version
 
@@ -94,9 +95,8 @@ def test_a_new_history_begins_only_when_asked_for(store: str) -> None:
 
 
 def test_an_old_store_is_migrated_and_gets_its_history(store: str) -> None:
-    tickr("migrate", "--store", store)
-    edit(store, "DELETE FROM schema_version WHERE version > 1", "ALTER TABLE jobs DROP COLUMN progress")
-    edit(store, "DELETE FROM meta")
+    first = migrations("sqlite")[0]
+    edit(store, VERSION_TABLE, *first.statements, f"INSERT INTO schema_version VALUES (1, '{first.name}', 0)")
     assert "at schema 1, this program needs" in tickr("migrate", "--check", "--store", store, code=1).stderr
     assert tickr("migrate", "--store", store).stdout.startswith(f"The store went from schema 1 to {WANT}: 2 (feed)")
     assert len(history(store)) == 12
@@ -237,6 +237,31 @@ def test_doctor_beside_a_running_node(node: TickrProcess, store: str) -> None:
     assert "a Tickr answers" in checks["port"]["finding"]
     assert checks["nodes"]["finding"] == "none has the role scheduler"
     assert "1 is running, with room for 3 jobs" in tickr("doctor", "--store", store, TICKR_PORT=str(node.port)).stdout
+    tickr("nodes", "quiet", "self", TICKR_URL=node.url)
+    told = tickr("doctor", "--store", store, TICKR_PORT=str(node.port)).stdout
+    assert "1 is running, with room for 0 jobs" in told
+    assert "1 quiet: no new jobs there" in told
+
+
+@pytest.fixture
+def scheduler(store: str) -> Iterator[TickrProcess]:
+    with TickrProcess(store=store, workers=3, roles="api,scheduler") as process:
+        yield process
+
+
+@pytest.mark.slow
+def test_doctor_knows_remote_workers(scheduler: TickrProcess, store: str) -> None:
+    def nodes() -> tuple[str, list[str]]:
+        checks = json.loads(tickr("doctor", "--json", "--store", store, TICKR_PORT=str(scheduler.port)).stdout)
+        found = [one for one in checks if one["name"] in ("nodes", "workers")]
+        return found[0]["finding"], [one["finding"] for one in found[1:]]
+
+    assert nodes() == ("1 is running, with room for 0 jobs at once", ["none has the role worker"])
+    for types in (["resize", "ocr"], ["resize"]):
+        asked = httpx2.post(f"{scheduler.url}/leases", json={"types": types, "max": 0, "wait": 0, "slots": 4})
+        assert asked.status_code == 201
+    told = "2 remote workers have leases, with room for 8 jobs at once, of the types: ocr, resize"
+    assert nodes() == ("1 is running, with room for 0 jobs at once", [told])
 
 
 @pytest.mark.slow
@@ -263,4 +288,6 @@ def test_doctor_takes_the_flags_of_serve(store: str) -> None:
     serve, look = main.get_command(context, "serve"), main.get_command(context, "doctor")
     assert serve is not None
     assert look is not None
-    assert {option.name for option in serve.params} - {"app"} <= {option.name for option in look.params}
+    assert {option.name for option in serve.params} - {"app", "burst", "reloads"} <= {
+        option.name for option in look.params
+    }

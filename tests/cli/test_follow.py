@@ -138,6 +138,24 @@ def test_a_job_that_runs_already_is_followed_to_its_end(follow: Follow, server: 
     assert out.splitlines()[-1] == '"done"'
 
 
+def test_the_holder_of_a_unique_key_is_followed_in_its_place(follow: Follow, server: TickrProcess) -> None:
+    with Remote(server.url) as remote:
+        body = f'{{"type":"work","payload":{{"seconds":1}},"id":"{ID}3","unique":{{"key":"k"}}}}'
+        remote.submit(body.encode(), ID + "3")
+    done = follow("broken", "--unique-key", "k")
+    assert done.stderr.startswith(f"Nothing was submitted: job {ID}3 holds this unique key")
+    assert done.stdout.startswith(f"{ID}3  work")
+    assert done.stdout.splitlines()[-1] == '"done"'
+
+
+def test_with_an_idempotency_key_the_job_of_the_first_time_is_followed(follow: Follow) -> None:
+    words = ("work", '{"seconds":0.5}', "--idempotency-key", "k")
+    first = follow(*words).stdout.splitlines()
+    assert (first[0].split()[1], first[-1]) == ("work", '"done"')
+    again = follow(*words).stdout.splitlines()
+    assert (again[0].split()[0], again[-1]) == (first[0].split()[0], '"done"')
+
+
 # -- when it cannot begin, or is left ---------------------------------------------------------------------------------
 
 

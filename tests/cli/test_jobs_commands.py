@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from tests.children import POLL_S, free_port
 from tests.processes import ROOT, TickrProcess
+from tests.test_traces import PARENT
 from tickr.cli import main
 from tickr.cli.remote import Remote
 
@@ -72,10 +73,13 @@ def test_submit_takes_every_field(tickr: Tickr) -> None:
     words = ["report", '{"title":"a","n":1.10}', "--queue", "q1", "--priority", "2", "--delay", "1h"]
     words += ["--max-attempts", "7", "--timeout", "1.5m"]
     words += ["--backoff", "constant:5s", "--label", "a=1", "--label", "b=x=y", "--id", ABSENT[:-1] + "0", "--json"]
+    words += ["--traceparent", PARENT]
     job = json.loads(tickr("submit", *words).stdout)
     assert (job["id"], job["type"], job["queue"], job["priority"]) == (ABSENT[:-1] + "0", "report", "q1", 2)
     assert (job["state"], job["max_attempts"], job["labels"]) == ("scheduled", 7, {"a": "1", "b": "x=y"})
+    assert job["traceparent"] == PARENT
     assert '"payload":{"title":"a","n":1.10}' in tickr("show", job["id"], "--json").stdout
+    assert re.search(rf"^trace +{PARENT}$", tickr("show", job["id"]).stdout, re.MULTILINE)
 
 
 def test_submit_from_stdin_and_pairs(tickr: Tickr) -> None:
@@ -99,9 +103,41 @@ def test_what_the_server_refuses_is_told_with_every_pointer(tickr: Tickr) -> Non
     assert "\n  /run_at cannot be given together with delay" in told.stderr
 
 
+def test_a_unique_key_is_held_by_one_job(tickr: Tickr) -> None:
+    words = ["later", "--delay", "1h", "--unique-key", "invoice 42"]
+    first = submitted(tickr, *words, "--unique-until", "90m")
+    job = json.loads(tickr("show", first, "--json").stdout)
+    assert job["unique"] == {"key": "invoice 42", "until": 5400}
+    assert re.search(r"unique +invoice 42, for 5400 s from its creation", tickr("show", first).stdout)
+    held = tickr("submit", *words)
+    assert held.stdout.split()[0] == first
+    assert held.stderr == f"Nothing was submitted: job {first} holds this unique key (scheduled).\n"
+    assert (
+        f"Job {first} holds this unique key; it waits."
+        in tickr("submit", *words, "--on-conflict", "reject", code=1).stderr
+    )
+    second = submitted(tickr, *words, "--on-conflict", "replace")
+    assert second != first
+    assert json.loads(tickr("show", first, "--json").stdout)["error"]["kind"] == "replaced"
+    assert re.search(r"unique +invoice 42, until it has ended", tickr("show", second).stdout)
+
+
+def test_the_same_idempotency_key_is_the_same_job(tickr: Tickr) -> None:
+    words = ["later", "--delay", "1h", "--idempotency-key", 'nightly "import" \\ 7']
+    first = submitted(tickr, *words)
+    assert submitted(tickr, *words) == first
+    told = tickr("submit", "later", "--delay", "2h", *words[3:], code=1)
+    assert "was used for another request" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["submit", "x", "--unique-until", "final"], "go with --unique-key"),
+        (["submit", "x", "--on-conflict", "reject"], "go with --unique-key"),
+        (["submit", "x", "--unique-key", "k", "--unique-until", "soon"], "must be final, started, or a duration"),
+        (["submit", "x", "--unique-key", "k", "--on-conflict", "soon"], "is not one of"),
+        (["submit", "x", "--idempotency-key", "ä"], "printable ASCII"),
         (["submit"], "Missing argument 'TYPE'"),
         (["submit", "x", "hello"], "'hello' is not JSON"),
         (["submit", "x", "--delay", "soon"], "must be a duration"),
@@ -109,7 +145,7 @@ def test_what_the_server_refuses_is_told_with_every_pointer(tickr: Tickr) -> Non
         (["submit", "x", "--backoff", "soon"], "must be like"),
         (["submit", "x", "--label", "a"], "is not like name=value"),
         (["list", "--limit", "0"], "--limit"),
-        (["cancel"], "Missing argument"),
+        (["cancel"], "Say which jobs"),
         (["sbumit"], "No such command"),
         (["show", ABSENT, "--url", "nowhere"], "--url must be like"),
     ],

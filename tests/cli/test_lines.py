@@ -55,6 +55,28 @@ def test_an_event_tells_what_matters_of_it(told: RemoteEvent, parts: list[str]) 
     assert "\n" not in text
 
 
+def thing(what: str, **data: Any) -> RemoteEvent:
+    document = {"id": "schedule/nightly/1.2", "type": f"tickr.{what}", "subject": "nightly"}
+    return msgspec.json.decode(
+        json.dumps({**document, "time": "2030-01-31T12:00:00Z", "data": {"schedule": {"name": "nightly"}, **data}}),
+        type=RemoteEvent,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (thing("schedule.paused"), ["paused", "schedule", "nightly"]),
+        (thing("schedule.skipped", reason="overlap", count=3), ["skipped", "schedule", "nightly", "3", "×", "overlap"]),
+        (thing("queue.paused"), ["paused", "queue", "nightly"]),
+        (thing("something.new"), ["new", "something", "nightly"]),
+    ],
+)
+def test_what_happens_to_something_else_tells_what_it_is(told: RemoteEvent, words: list[str]) -> None:
+    for width in (60, 140):
+        assert lines.line(told, width=width).plain.split()[1:] == words
+
+
 @pytest.mark.parametrize("width", [40, 80, 119, 120, 200])
 @pytest.mark.parametrize(
     "told",

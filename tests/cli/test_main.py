@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_commands_are_those_agreed_and_each_is_found() -> None:
-    agreed = ["serve", "submit", "show", "list", "cancel", "retry", "watch", "migrate", "doctor", "demo"]
+    agreed = ["serve", "submit", "show", "list", "cancel", "retry", "dead-letters", "operations", "explain", "tree"]
+    agreed += ["queue", "schedule", "nodes", "inbox", "watch", "migrate", "keys", "doctor", "demo"]
     context = click.Context(main)
     assert isinstance(main, click.Group)
     assert main.list_commands(context) == agreed
@@ -68,4 +69,4 @@ def test_python_m_tickr_and_completion() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tickr"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["plain,serve", "plain,submit", "plain,show"]
+    assert done.stdout.split() == ["plain,serve", "plain,submit", "plain,show", "plain,schedule"]

@@ -103,6 +103,25 @@ def test_every_setting_but_secrets_has_a_flag_that_load_understands() -> None:
     assert max(len(line) for line in help_.splitlines()) <= 80
 
 
+@pytest.mark.parametrize(
+    ("flags", "variable", "on"),
+    [
+        ([], None, True),
+        ([], "false", False),
+        ([], "true", True),
+        (["--no-inbox"], "true", False),
+        (["--inbox"], "false", True),
+    ],
+)
+def test_what_is_on_by_itself_can_be_turned_off(flags: list[str], variable: str | None, on: bool) -> None:
+    @click.command()
+    @setting_flags("inbox")
+    def command(**flags: Any) -> None:
+        click.echo(load(flags, {"TICKR_INBOX": variable} if variable else {}).inbox)
+
+    assert CliRunner().invoke(command, flags).output == f"{on}\n"
+
+
 def test_chosen_settings_alone_have_flags() -> None:
     @click.command()
     @setting_flags("store")

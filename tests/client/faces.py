@@ -39,14 +39,28 @@ class _Threads:
         return list(self.client.list(**filters))
 
 
-class _Tasks:
-    def __init__(self, portal: BlockingPortal, client: AsyncClient) -> None:
+class _Called:
+    """What has async methods, to be called from here."""
+
+    def __init__(self, portal: BlockingPortal, client: Any) -> None:
         self.portal = portal
         self.client = client
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.client, name)
         return lambda *args, **kwargs: self.portal.call(partial(method, *args, **kwargs))
+
+
+class _Tasks(_Called):
+    client: AsyncClient
+
+    @property
+    def schedules(self) -> _Called:
+        return _Called(self.portal, self.client.schedules)
+
+    @property
+    def operations(self) -> _Called:
+        return _Called(self.portal, self.client.operations)
 
     def listed(self, **filters: Any) -> list[Job]:
         async def read() -> list[Job]:

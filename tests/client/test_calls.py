@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.processes import TickrProcess
+from tests.test_traces import PARENT
 from tickr import Backoff
 from tickr.client import (
     Client,
@@ -21,9 +22,10 @@ from tickr.client import (
     NotFinal,
     NotFound,
     Submitted,
+    chunks,
 )
 
-from .faces import face
+from .faces import FACES, face
 
 pytestmark = pytest.mark.slow
 
@@ -57,10 +59,52 @@ def test_every_option_arrives(client: Any) -> None:
         timeout=timedelta(minutes=1.5),
         backoff=Backoff("linear", base=3.0),
         labels={"customer": "42"},
+        traceparent=PARENT,
+        tracestate="congo=t61rcWkgMzE",
     )
     job = client.get(job_id)
+    assert job.traceparent == PARENT
     assert (job.queue, job.priority, job.run_at, job.max_attempts) == ("nightly", 2, at, 7)
     assert (job.payload, job.labels, job.state) == ({"big": 2**70}, {"customer": "42"}, "scheduled")
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_code_of_yours_sees_every_job_first(name: str, shared_tickr: TickrProcess) -> None:
+    def prepare(job: dict[str, Any]) -> None:
+        if job["type"] == "forbidden":
+            raise PermissionError("not from here")
+        job["labels"] = {"app": "shop", **job.get("labels", {})}
+        job.setdefault("queue", f"{job['type']}s")
+
+    with face(name, shared_tickr.url, prepare=prepare, trace=lambda: {"traceparent": PARENT}) as client:
+        jobs = [NewJob(type="report", delay=60), {"type": "report", "queue": "mine", "delay": 60}]
+        one, two = client.submit_many(jobs)
+        three = client.submit("report", labels={"customer": "42"}, delay=timedelta(minutes=1))
+        with pytest.raises(PermissionError):
+            client.submit("forbidden")
+        found = [client.get(job) for job in (one, two, three)]
+        assert [job.queue for job in found] == ["reports", "mine", "reports"]
+        assert [job.labels for job in found] == [{"app": "shop"}, {"app": "shop"}, {"app": "shop", "customer": "42"}]
+        assert {job.traceparent for job in found} == {PARENT}
+
+
+def test_what_it_breaks_is_told() -> None:
+    with Client("http://127.0.0.1:1", prepare=lambda job: job.update(colour="red")) as client:
+        (result,) = client.submit_many([{"type": "report"}])
+    assert isinstance(result, Invalid)
+    assert [fault.pointer for fault in result.faults] == ["/colour"]
+
+
+def test_one_list_is_cut_over_jobs(client: Any) -> None:
+    read: list[int] = []
+    numbers = (read.append(n) or n for n in range(7))  # type: ignore[func-returns-value]
+    jobs = chunks("report", numbers, size=3)
+    assert read == []
+    found = [client.get(job) for job in client.submit_many(jobs)]
+    assert [job.payload for job in found] == [{"items": [0, 1, 2]}, {"items": [3, 4, 5]}, {"items": [6]}]
+    assert list(chunks("report", [], size=5)) == []
+    with pytest.raises(ValueError, match="size must be 1"):
+        chunks("report", [1], size=0)
 
 
 def test_delays_may_be_durations_and_payloads_json_to_the_letter(client: Any) -> None:

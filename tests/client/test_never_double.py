@@ -59,8 +59,9 @@ def test_retry_after_is_honoured(face_name: str) -> None:
 
 
 def test_when_the_time_is_over_it_says_whether_the_job_may_be_stored(face_name: str) -> None:
-    later = [say(503, "store_unavailable", outcome_unknown=False)] * 50
-    with Standin(*later) as server, face(face_name, server.url, total_s=0.6) as client:
+    later = say(503, "store_unavailable", outcome_unknown=False)
+    too_late = say(503, "store_unavailable", {"Retry-After": "60"}, outcome_unknown=False)  # no try is under way then
+    with Standin(later, too_late) as server, face(face_name, server.url, total_s=10) as client:
         with pytest.raises(Unavailable, match="was not stored") as told:
             client.submit("a")
         assert told.value.job_id == server.seen[0].jobs[0]["id"]
@@ -68,7 +69,7 @@ def test_when_the_time_is_over_it_says_whether_the_job_may_be_stored(face_name: 
         assert told.value.refusal.status == 503
         assert "(store_unavailable)" in str(told.value)
 
-    with Standin(store_and_cut, *later) as server, face(face_name, server.url, total_s=0.5) as client:
+    with Standin(store_and_cut, later, too_late) as server, face(face_name, server.url, total_s=10) as client:
         with pytest.raises(Unavailable, match="is not known: submit it again with this id") as told:
             client.submit("a")
         assert told.value.may_be_stored

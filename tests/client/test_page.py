@@ -25,6 +25,7 @@ def test_the_limits_are_those_of_the_program() -> None:
         "bytes of them": f"{line.MAX_BYTES // MIB} MiB",
         "jobs that one `submit_many` has in the line": f"{submission.SHARE:,}",
         "wait for one answer": f"{submission.ANSWER_S:g} s",
+        "requests that wait for a job": f"{calls.WAITS}",
         "wait for a connection": f"{connection.CONNECT_S:g} s",
         "connections": f"{connection.CONNECTIONS}",
         "an event": f"{subscription.MAX_EVENT_BYTES // MIB} MiB",
@@ -33,14 +34,17 @@ def test_the_limits_are_those_of_the_program() -> None:
 
 def test_the_pauses_are_those_of_the_program() -> None:
     assert f"from {pauses.FIRST_S:g} s to {pauses.LONGEST_S:g} s" in PAGE
-    assert f"after {calls.FIRST_LOOK_S:g} s, then more rarely, every {calls.LOOK_S:g} s at last" in PAGE
+    page = " ".join(PAGE.split())
+    assert f"after {calls.FIRST_LOOK_S:g} s, then more rarely, every {calls.LOOK_S:g} s at last" in page
+    assert f"for {calls.WAIT_S:g} s at a time" in page
+    assert f"{calls.WAITS} such requests of one client" in page
     for face in (tickr.client.Client, tickr.client.AsyncClient):
         assert f"{inspect.signature(face).parameters['total_s'].default:g} s (`total_s`)" in PAGE
 
 
 def test_the_errors_are_those_of_the_program() -> None:
     named = {cells[0].strip("`") for cells in table(PAGE, "error", "when", "what it has")}
-    errors = [getattr(tickr.client, name) for name in tickr.client.__all__]
+    errors = filter(inspect.isclass, (getattr(tickr.client, name) for name in tickr.client.__all__))
     kinds = {one.__name__ for one in errors if issubclass(one, tickr.client.ClientError)}
     assert named == kinds - {"ClientError"}
 
@@ -54,7 +58,7 @@ def test_the_methods_are_those_of_the_program(face: type) -> None:
     assert named <= methods | {"close", "aclose"}
     for name, arguments, _ in rows:
         if name in methods:
-            told = re.findall(r"\w+(?==|,|$)", arguments.replace("=None", ""))
+            told = re.findall(r"\w+(?==|,|$)", re.sub("=(None|False)", "", arguments))
             assert told == [one for one in inspect.signature(getattr(face, name)).parameters if one != "self"], name
 
 

@@ -120,6 +120,17 @@ def lose(steps: Steps[Submitted], step: Any, stage: Stage) -> float:
     return wait.within_s
 
 
+def test_what_was_lost_for_want_of_time_hides_nothing_that_was_learnt_before() -> None:
+    stage = Stage()
+    call = stage.submit()
+    next(call)
+    lose(call, call.send(None), stage)
+    call.send(None)
+    stage.now += TOTAL_S
+    with pytest.raises(Unavailable, match=r"within \S+ s: gone\."):
+        call.send(Lost("no answer within 0.001 s", sent=False, hurried=True))
+
+
 def test_pauses_grow_with_every_loss_and_begin_anew_after_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     monkeypatch.setattr(stage.submission._pauses, "_chance", lambda: 1.0)

@@ -21,7 +21,7 @@ class Edge(NamedTuple):
 
 def edges() -> set[Edge]:
     """Return every change that there can be, as the feed tells it."""
-    new = {Edge("created", None, _new(delay_us)) for delay_us in (0, 1)}
+    new = {Edge("created", None, state) for state in (_new(0), _new(1), State.BLOCKED)}
     moves = {
         Edge(event_of(before, after), before, after)
         for before, ends in TRANSITIONS.items()
@@ -45,7 +45,17 @@ def event_of(before: State, after: State) -> str:
 
 def names() -> set[str]:
     """Return the name of every event."""
-    return {*events.CHANGES, *events.NOTES}
+    return set(events.NAMES)
+
+
+def name_of(type_: str) -> str:
+    """Return the name of the event that has this type."""
+    return type_.removeprefix("tickr.job.").removeprefix("tickr.")
+
+
+def schema_of(name: str) -> str:
+    """Return the name of the schema of the event ``name``."""
+    return "".join(part.capitalize() for part in name.split("."))
 
 
 BEFORE_IT_OPENS = {"not_found"}

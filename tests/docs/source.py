@@ -67,6 +67,12 @@ def log_events() -> set[tuple[str, str]]:
     return found
 
 
+def named_by(called: str) -> set[str]:
+    """Return the texts that ``called`` is given, somewhere in the program."""
+    made = (call for call in calls() if isinstance(call.func, ast.Name) and call.func.id == called)
+    return {word for call in made for argument in call.args if (word := text(argument))}
+
+
 def test_names(path: Path) -> set[str]:
     """Return the names of the tests in a file."""
     found = (node for node in ast.walk(ast.parse(path.read_text())))

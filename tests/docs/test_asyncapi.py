@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.docs import feed, source, wire
-from tickr import events, jobs
+from tickr import events, jobs, missed, schedules
 from tickr.api import event_query, event_socket, event_stream, submission
 from tickr.api.problems import Problem
 from tickr.errors import CursorInvalid
@@ -23,7 +23,7 @@ from tickr.jobs import State
 EXAMPLES = [pytest.param(reference, payload, id=name) for name, reference, payload in wire.examples()]
 FREE = {"labels", "result", "payload"}
 """Members whose content is the user's."""
-MAY_BE_LEFT_OUT = {"result", "dropped", "node", "errors", "replayed"}
+MAY_BE_LEFT_OUT = {"changed", "result", "dropped", "node", "errors", "replayed", "held"}
 OF_THE_STREAM_OF_JOBS = {"job", "stored", "refused"}
 
 schemas: dict[str, Any] = wire.document()["components"]["schemas"]
@@ -120,7 +120,7 @@ def objects(payload: dict[str, Any], place: str = "") -> Iterator[tuple[str, dic
 
 def test_the_words_are_those_of_the_program() -> None:
     assert schemas["State"]["enum"] == list(State)
-    assert schemas["What"]["enum"] == [*events.CHANGES, *events.NOTES]
+    assert schemas["What"]["enum"] == list(events.NAMES)
     assert {edge.event for edge in feed.edges()} == set(events.CHANGES)
     assert set(schemas["Error"]["properties"]["kind"]["enum"]) == source.failure_kinds()
 
@@ -178,6 +178,9 @@ def test_the_limits_are_those_of_the_program() -> None:
     assert schemas["Job"]["properties"]["max_attempts"]["maximum"] == jobs.MAX_ATTEMPTS
     assert schemas["Labels"]["maxProperties"] == submission.MAX_LABELS
     assert schemas["Page"]["properties"]["events"]["maxItems"] == event_query.MAX_LIMIT
+    assert schemas["Schedule"]["properties"]["name"]["pattern"] == f"^{schedules.NAME_PATTERN}$"
+    skipped = schemas["ScheduleSkipped"]["allOf"][1]["properties"]["data"]["properties"]
+    assert skipped["count"]["maximum"] == missed.MOST_MISSED
 
 
 def test_the_parameters_are_those_of_the_program() -> None:

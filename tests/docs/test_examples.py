@@ -19,9 +19,11 @@ import click
 import pytest
 import trio
 
+from tests.conftest import do_without
 from tests.docs.comparing import Names
 from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, name_of
 from tests.docs.reader import SERVES, Reader, reading
+from tests.remote import javascript
 from tests.waiting import eventually
 from tickr import config
 from tickr.cli import main
@@ -31,6 +33,7 @@ WITHIN_S = 20.0
 
 NOT_RUN = {
     ("README.md", "needs Docker, or servers of your own; docs/operations.md runs the second one"),
+    ("docs/nodes.md", "it ends by itself, which a server on these pages does not"),
     ("docs/operations.md", "needs Docker"),
     ("docs/operations.md", "three processes that end with Ctrl-C, two of them without an API to ask"),
     ("docs/operations.md", "needs the client programs of MySQL"),
@@ -66,7 +69,10 @@ async def test_the_examples_of_a_page_do_what_it_shows(
         words[PAGES_MYSQL] = request.getfixturevalue("mysql_url")
     if PAGES_REDIS in text:
         words[PAGES_REDIS] = request.getfixturevalue("redis_url")
+    if re.search(r"^\$ node ", text, re.MULTILINE) and (missing := javascript.missing()):
+        do_without(missing)
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "clients").symlink_to(ROOT / "clients")
     (tmp_path / "page.py").write_text(program(found))
     names = Names()
     async with reading(tmp_path, words) as reader:
@@ -182,7 +188,11 @@ def command_exists(words: str) -> None:
     _, name, *rest = shlex.split(words.partition(" 2>")[0].partition(" |")[0])
     with click.Context(main) as context:
         command = main.get_command(context, name)
+        if isinstance(command, click.Group) and rest:
+            command, rest = command.get_command(context, rest[0]), rest[1:]
         assert command is not None, words
+        while isinstance(command, click.Group) and rest and (inner := command.get_command(context, rest[0])):
+            command, rest = inner, rest[1:]
         flags = {flag for one in command.params for flag in [*one.opts, *one.secondary_opts]} | {"--help", "-h"}
         assert {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)} <= flags, words
 

@@ -17,8 +17,6 @@ from tests.processes import TickrProcess
 
 pytestmark = pytest.mark.slow
 
-NEVER = {"unblocked"}
-"""Events that do not come yet: no job waits for others."""
 WITHIN_S = 20.0
 FINAL = {"succeeded", "failed", "cancelled"}
 
@@ -99,6 +97,9 @@ def make_events(node: TickrProcess, feed_of_all: ClientConnection) -> list[str]:
             ("chatty", {"lines": 99}),
         ):
             frames += until(feed_of_all, ended(submit(kind, **payload)))
+        wish: dict[str, Any] = {"type": "quick", "labels": {"test": "wire"}, "queue": "wire"}
+        wish["depends_on"] = [submit("quick", delay=0.2)]
+        frames += until(feed_of_all, ended(str(http.post("/jobs", json=wish).json()["id"])))
         broken = submit("broken")
         frames += until(feed_of_all, ended(broken))
         http.post(f"/jobs/{broken}/retry").raise_for_status()
@@ -106,14 +107,63 @@ def make_events(node: TickrProcess, feed_of_all: ClientConnection) -> list[str]:
         later = submit("quick", delay=60)
         http.post(f"/jobs/{later}/cancel").raise_for_status()
         frames += until(feed_of_all, ended(later))
+        frames += until(feed_of_all, deleted(keep_a_schedule(http, feed_of_all, frames)))
+        frames += until(feed_of_all, told("tickr.operation.done", operate(http, feed_of_all, frames, submit)))
+        for action in ("quiet", "resume"):
+            http.post(f"/nodes/self/{action}").raise_for_status()
+        http.patch("/nodes/self", json={"slots": 7}).raise_for_status()
         running = submit("waits", seconds=60)
         frames += until(feed_of_all, started(running))
     return frames
 
 
+def keep_a_schedule(http: httpx2.Client, feed_of_all: ClientConnection, frames: list[str]) -> str:
+    """Have everything happen to a schedule, and to a queue; return the schedule's name."""
+    path, job = "/schedules/wire", {"type": "quick", "queue": "wire", "labels": {"test": "wire"}}
+    body: dict[str, Any] = {"every": 1, "overlap": "skip", "job": job}
+    # A job that is never final, as nobody handles it: so the second tick is skipped.
+    http.put(path, json=body | {"job": job | {"type": "nobody"}}).raise_for_status()
+    frames += until(feed_of_all, told("tickr.schedule.skipped"))
+    last = http.get(path).json()["last_job"]
+    http.post(f"/jobs/{last}/cancel").raise_for_status()
+    http.put(path, json=body | {"every": 3600}).raise_for_status()
+    http.put("/schedules/over", json=body | {"every": 3600, "end_at": "2020-01-01T00:00:00Z"}).raise_for_status()
+    for action in ("pause", "resume"):
+        http.post(f"{path}/{action}").raise_for_status()
+        http.post(f"/queues/unused/{action}").raise_for_status()
+    http.put("/queues/unused", json={"rate": {"starts": 10, "period": 1.5}}).raise_for_status()
+    http.delete(path).raise_for_status()
+    return "wire"
+
+
+def operate(http: httpx2.Client, feed_of_all: ClientConnection, frames: list[str], submit: Callable[..., str]) -> str:
+    """Have everything happen to operations but the end of the last one, and return its id."""
+    for _ in range(4):
+        submit("quick", delay=3600)
+    wish = {"action": "cancel", "filter": {"queue": "wire", "state": "scheduled"}, "rate": 1.0}
+    slow = http.post("/operations", json=wish).raise_for_status().json()["id"]
+    frames += until(feed_of_all, told("tickr.operation.progress", slow))
+    http.delete(f"/operations/{slow}").raise_for_status()
+    frames += until(feed_of_all, told("tickr.operation.stopped", slow))
+    retry = {"action": "retry", "filter": {"queue": "wire", "state": "cancelled"}, "changes": {"delay": 3600}}
+    return str(http.post("/operations", json=retry).raise_for_status().json()["id"])
+
+
+def told(type_: str, subject: str | None = None) -> Callable[[Event], bool]:
+    return lambda frame: any(
+        event["type"] == type_ and subject in (None, event["subject"]) for event in frame.get("events", ())
+    )
+
+
+def deleted(schedule: str) -> Callable[[Event], bool]:
+    return lambda frame: any(
+        (event["type"], event["subject"]) == ("tickr.schedule.deleted", schedule) for event in frame.get("events", ())
+    )
+
+
 def restart(node: TickrProcess, feed_of_all: ClientConnection) -> list[str]:
     """Stop the node while it runs a job, and start it again; return the frames."""
-    node.terminate()
+    httpx2.post(f"{node.url}/nodes/self/stop").raise_for_status()
     frames = until(feed_of_all, lambda frame: frame["kind"] == "error")
     with pytest.raises(ConnectionClosed) as closed:
         feed_of_all.recv(WITHIN_S)
@@ -144,7 +194,7 @@ def test_every_frame_is_as_the_document_says(life: Life) -> None:
 
 def test_every_event_is_as_the_document_says(life: Life) -> None:
     events = life.events()
-    assert {event["type"].removeprefix("tickr.job.") for event in events} == feed.names() - NEVER
+    assert {feed.name_of(event["type"]) for event in events} == feed.names()
     assert [fault for event in events if (fault := wire.fault("Event", event))] == []
     data = [event["data"] for event in events]
     assert any("result_bytes" in one for one in data)
@@ -154,7 +204,9 @@ def test_every_event_is_as_the_document_says(life: Life) -> None:
 def test_an_event_with_anything_more_is_refused(life: Life) -> None:
     one_of_each = {event["type"]: event for event in life.events()}
     for event in one_of_each.values():
-        for part in (event, event["data"], event["data"]["job"]):
+        kinds = ("job", "schedule", "queue", "operation", "node")
+        thing = next(event["data"][name] for name in kinds if name in event["data"])
+        for part in (event, event["data"], thing):
             part["made_up"] = 1
             assert wire.fault("Event", event), part
             del part["made_up"]
@@ -168,12 +220,10 @@ def test_a_page_is_as_the_document_says(life: Life) -> None:
 
 
 def test_the_changes_are_edges_that_the_page_knows(life: Life) -> None:
+    changes = [event for event in life.events() if "previous_state" in event["data"]]
     told = {
-        feed.Edge(
-            event["type"].removeprefix("tickr.job."), event["data"]["previous_state"], event["data"]["job"]["state"]
-        )
-        for event in life.events()
-        if event["data"]["job"]["version"] is not None
+        feed.Edge(feed.name_of(event["type"]), event["data"]["previous_state"], event["data"]["job"]["state"])
+        for event in changes
     }
     assert told <= feed.edges()
 

@@ -40,19 +40,26 @@ def test_the_events_are_those_of_the_program() -> None:
             before = [None] if previous == "null" else code(previous)
             changes |= {feed.Edge(name, *move) for move in product(before, code(after))}
     assert changes == feed.edges()
-    assert [name for row in rows for name in code(row[0])] == schemas["What"]["enum"]
+    others = [name for row in table(TEXT, "event of something else") for name in code(row[0])]
+    assert [*dict.fromkeys(name for row in rows for name in code(row[0])), *others] == schemas["What"]["enum"]
 
 
 def test_the_fields_of_an_event_are_those_of_its_schema() -> None:
     shown = {name: set(code(row[4])) for row in table(TEXT, "event", "when") for name in code(row[0])}
+    shown |= {name: set(code(row[2])) for row in table(TEXT, "event of something else") for name in code(row[0])}
     for name, fields in shown.items():
-        data = schemas[name.capitalize()]["allOf"][1]["properties"]["data"]["properties"]
-        assert fields == set(data) - {"job", "previous_state"}, name
+        data = schemas[feed.schema_of(name)]["allOf"][1]["properties"]["data"]["properties"]
+        thing = {"node"} if name.startswith("node.") else {"schedule", "queue", "operation"}
+        beside = {"job", "previous_state", "encrypted", "encryption_key"}
+        assert fields == set(data) - beside - thing, name
 
 
 def test_the_members_of_an_event_are_those_of_its_schema() -> None:
     shown = {name for row in table(TEXT, "member", "what it holds") for name in code(row[0])}
-    data = {name for one in wire.at("#/components/schemas/Event")["oneOf"] for name in fields_of(one["$ref"])}
+    names = [one["$ref"].rpartition("/")[2] for one in wire.at("#/components/schemas/Event")["oneOf"]]
+    others = ("Schedule", "Queue", "Operation", "Node")
+    of_jobs = [f"#/components/schemas/{name}" for name in names if not name.startswith(others)]
+    data = {name for one in of_jobs for name in fields_of(one)}
     assert shown == set(schemas["Change"]["properties"]) - {"data"} | {f"data.{name}" for name in data}
 
 
@@ -92,9 +99,9 @@ def test_the_endings_are_those_of_the_program() -> None:
 
 
 def test_what_is_written_in_javascript_is_run() -> None:
-    """In ``test_feed_clients.py``, as the examples of other pages are by ``test_examples.py``."""
+    """In ``test_feed_clients.py``, but a worker, which a command of its page runs, by ``test_examples.py``."""
     shown = {block.file for page in PAGES for block in blocks(page.read_text()) if block.language == "javascript"}
-    assert shown == {JAVASCRIPT, BROWSER}
+    assert shown == {JAVASCRIPT, BROWSER, "greet.mjs"}
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ from tests.api.submitting import open_submitter
 from tests.docs import wire
 from tickr.api import event_socket, job_frames
 from tickr.api.job_frames import Sent
+from tickr.api.keys import UniqueWish
 from tickr.api.problems import Problem
 from tickr.errors import StoreUnavailable
 from tickr.jobs import Job
+from tickr.keys import MAX_KEY_LENGTH, MAX_UNIQUE_S, OnConflict
 from tickr.store.memory import MemoryStore
 
 
@@ -43,6 +45,9 @@ async def test_answers_are_as_the_document_says() -> None:
         {"type": "a"},
         {"ref": 3, "type": "a", "delay": 60},
         {"ref": 4, "type": "a", "payload": "\ud800"},
+        {"ref": 5, "type": "a", "unique": {"key": "k"}},
+        {"ref": 6, "type": "a", "unique": {"key": "k"}},
+        {"ref": 7, "type": "a", "unique": {"key": "k", "on_conflict": "reject"}},
         7,
     ]
     async with open_site() as site:
@@ -58,6 +63,11 @@ def test_the_fields_of_a_job_are_those_of_the_program() -> None:
     fields = msgspec.structs.fields(Sent)
     assert set(schema["properties"]) == {field.name for field in fields}
     assert set(schema["required"]) == {field.name for field in fields if field.required}
+    unique = wire.document()["components"]["schemas"]["Unique"]
+    assert set(unique["properties"]) == {field.name for field in msgspec.structs.fields(UniqueWish)}
+    assert unique["properties"]["key"]["maxLength"] == MAX_KEY_LENGTH
+    assert unique["properties"]["until"]["oneOf"][1]["maximum"] == MAX_UNIQUE_S
+    assert unique["properties"]["on_conflict"]["enum"] == list(OnConflict)
     shortest, longest = wire.document()["components"]["schemas"]["Ref"]["oneOf"]
     assert shortest["maxLength"] == job_frames.MAX_REF_LENGTH
     assert (longest["minimum"], longest["maximum"]) == (-(2**63), 2**63 - 1)

@@ -12,30 +12,38 @@ import pytest
 
 from tests.docs import feed, source
 from tests.docs.pages import ROOT, code, table
-from tickr import config, errors, intake, jobs, lease, retry
+from tickr import config, edits, errors, intake, jobs, keys, lease, operations, otel, retry
 from tickr.api import (
     app,
     batch,
     connection,
+    edit_request,
     job_frames,
     job_stream,
     listing,
     messages,
+    nodes,
+    operation_document,
+    operation_request,
     parts,
     problems,
     server,
     strict,
     submission,
     target,
+    waits,
     wire,
 )
+from tickr.api import jobs as job_calls
 from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
+from tickr.store.answers import MOST_TALLIED
 from tickr.worker import failures
 from tickr.worker.builtin import http as http_jobs
 from tickr.worker.builtin.email import Email
 from tickr.worker.builtin.http import Http
 from tickr.worker.builtin.report import report
+from tickr.worker.view import Job
 
 
 def page(name: str) -> str:
@@ -99,8 +107,14 @@ def test_every_test_that_is_named_exists() -> None:
 
 # -- http-api.md ------------------------------------------------------------------------------------------------------
 
-NEVER_OVER_HTTP = (errors.SpecRejected, errors.ConfigError, errors.IndexUnavailable)
+NEVER_OVER_HTTP = (
+    *(errors.AttemptOver, errors.SpecRejected, errors.ConfigError, errors.IndexUnavailable, errors.LifespanFailed),
+)
 """Errors for programs that embed Tickr, for its start and for its log."""
+FAMILIES = (
+    *(errors.JobError, errors.NodeError, errors.ScheduleError, errors.OperationError, errors.LeaseError),
+    errors.FeedError,
+)
 
 
 def known_problems() -> set[tuple[int, str]]:
@@ -108,9 +122,23 @@ def known_problems() -> set[tuple[int, str]]:
     found |= {(status, name) for status, (name, _) in problems._FRAMEWORK.items()}
     samples: list[Exception] = [
         errors.JobNotFound("j"),
+        errors.CannotOpen("It is not what it was.", key="main"),
         errors.IllegalTransition("j", "failed", "cancelled"),
         errors.DuplicateJob("j"),
+        errors.UniqueConflict("j", "runs", refused="k"),
+        errors.KeyReused("j"),
         errors.VersionMismatch("j", 1),
+        errors.NodeNotFound("n"),
+        errors.TakesNoOrders("n", "no"),
+        errors.ScheduleNotFound("s"),
+        errors.ScheduleExists("s"),
+        errors.ScheduleMismatch("s", 1),
+        errors.TooManySchedules("s", 1),
+        errors.LeaseLost("l"),
+        errors.LeaseMismatch("l"),
+        errors.OperationNotFound("o"),
+        errors.OperationExists("o"),
+        errors.TooManyOperations("o", 1),
         errors.CursorInvalid(),
         errors.CursorExpired(),
         errors.TooSlow("c"),
@@ -119,11 +147,13 @@ def known_problems() -> set[tuple[int, str]]:
         errors.StoreUnavailable("away"),
         errors.SchemaMismatch("old"),
         errors.StoreError("odd"),
+        errors.DependencyMissing("j", ["k"]),
+        errors.DependencyCycle("j", ["k"]),
         RuntimeError("nobody foresaw it"),
     ]
     made = {type(sample) for sample in samples}
     for kind in [kind for kind in every_kind(errors.TickrError) if kind.__module__ == errors.__name__]:
-        assert kind in made or kind in (*NEVER_OVER_HTTP, errors.JobError, errors.FeedError), f"{kind} is new here"
+        assert kind in made or kind in (*NEVER_OVER_HTTP, *FAMILIES), f"{kind} is new here"
     return found | {(problem.status, problem.code) for problem in map(problems.problem_of, samples)}
 
 
@@ -156,10 +186,12 @@ def test_the_fields_of_a_submission_are_those_of_the_program() -> None:
         ("field of a job", wire.JobDocument),
         ("field of an attempt", wire.AttemptDocument),
         ("field of a queue", wire.QueueDocument),
+        ("field of a node", nodes.NodeDocument),
     ],
 )
 def test_the_fields_of_a_document_are_those_of_the_program(column: str, record: type[msgspec.Struct]) -> None:
-    shown = [name for row in table(page("http-api.md"), column) for name in code(row[0])]
+    where = "nodes.md" if record is nodes.NodeDocument else "http-api.md"
+    shown = [name for row in table(page(where), column) for name in code(row[0])]
     assert shown == [field.name for field in msgspec.structs.fields(record)]
 
 
@@ -170,6 +202,7 @@ def size(number: float) -> str:
     raise ValueError(number)
 
 
+WAITING = f"{intake.MAX_WAITING:,}"
 LIMITS: dict[str, str] = {
     "request that submits a job": size(config.Config().max_body),
     "jobs in a batch, or in a frame of a stream": f"{parts.MAX_JOBS:,}",
@@ -178,10 +211,15 @@ LIMITS: dict[str, str] = {
     "jobs of a stream unanswered": f"{job_stream.MAX_UNANSWERED:,}, or {size(job_stream.MAX_UNANSWERED_BYTES)}",
     "`ref` of a job in a stream": f"{job_frames.MAX_REF_LENGTH} characters",
     "nesting of a body": f"{strict.MAX_DEPTH} levels",
-    "delay, and distance of `run_at`": f"{retry.MAX_DELAY_S / 86_400 / 365:g} years",
+    "delay, `expires_in`, and distance of `run_at` and `expires_at`": f"{retry.MAX_DELAY_S / 86_400 / 365:g} years",
     "`max_attempts`": f"{jobs.MAX_ATTEMPTS}",
+    "`max_crashes`": f"{jobs.DEFAULT_MAX_CRASHES}",
     "`timeout`": f"{jobs.MAX_TIMEOUT_S / 86_400:g} days",
     "`labels`": f"{submission.MAX_LABELS}, values of {submission.LABEL_VALUE_LENGTH} characters",
+    "`Idempotency-Key`, `unique.key`": f"{keys.MAX_KEY_LENGTH} characters",
+    "`unique.until`": f"{keys.MAX_UNIQUE_S / 86_400:g} days",
+    "`reason` of a cancellation": f"{job_calls.MAX_REASON_LENGTH} characters",
+    "`wait`": f"{waits.MAX_WAIT_S} s",
     "jobs on a page of a list": f"{listing.MAX_LIMIT}",
     "result of a handler": size(config.Config().max_result),
     "`error.message`": size(failures.MAX_MESSAGE_BYTES),
@@ -193,13 +231,48 @@ LIMITS: dict[str, str] = {
     "connections at once": f"{server.MAX_CONNECTIONS:,}",
     "requests worked on at once": f"{connection.MAX_IN_FLIGHT:,}",
     "bodies of these together": size(connection.MAX_BODY_BYTES),
-    "submissions waiting for their transaction": f"{intake.MAX_WAITING:,}",
+    "submissions waiting for their transaction": f"{WAITING} without keys, and {WAITING} with",
 }
 
 
 def test_the_limits_are_those_of_the_program() -> None:
     assert messages.MAX_MESSAGE_BYTES == batch.MAX_BODY_BYTES
     assert {row[0]: row[1] for row in table(page("http-api.md"), "what", "at most")} == LIMITS
+
+
+# -- dead-letters.md --------------------------------------------------------------------------------------------------
+
+
+def test_the_fields_of_an_operation_are_those_of_the_program() -> None:
+    text = page("dead-letters.md")
+    rows = {code(row[0])[0]: row for row in table(text, "field", "default", "rule")}
+    assert list(rows) == [field.name for field in msgspec.structs.fields(operation_request.Wish)]
+    for name, rule in operation_request.WISH_RULES.items():
+        assert rows[name][2].replace("`", "").startswith(rule), name
+    which = [name for row in table(text, "field of `filter`") for name in code(row[0])]
+    assert which == [field.name for field in msgspec.structs.fields(operation_request.Which)]
+    shown = {name for row in table(text, "field of an operation") for name in code(row[0])}
+    assert shown == {field.name for field in msgspec.structs.fields(operation_document.OperationDocument)}
+    for field in msgspec.structs.fields(edit_request.Changes):
+        assert f"`{field.name}`" in text.partition("The fields that a retry may change")[2].partition(".")[0], field
+
+
+KEPT_DAYS = operations.KEPT_US // (86_400 * 1_000_000)
+LIMITS_OF_OPERATIONS = {
+    "operations that run": f"{operations.MAX_RUNNING}",
+    "operations that have ended and are kept": f"{operations.MAX_KEPT:,}, for {KEPT_DAYS} days",
+    "jobs of a step": f"{operations.MOST_AT_ONCE}",
+    "jobs a second": f"{operations.MAX_RATE:,.0f}",
+    "`ids` of a filter": f"{operations.MAX_IDS:,}",
+    "values of another field of a filter": f"{operation_request.MAX_VALUES}",
+    "groups that are shown": f"{operation_document.MOST_GROUPS}",
+    "jobs of each state that are counted": f"{MOST_TALLIED:,}",
+    "retries that a job tells of": f"{edits.MAX_REDRIVES}, the last ones",
+}
+
+
+def test_the_limits_of_operations_are_those_of_the_program() -> None:
+    assert {row[0]: row[1] for row in table(page("dead-letters.md"), "what", "at most")} == LIMITS_OF_OPERATIONS
 
 
 # -- handlers.md ------------------------------------------------------------------------------------------------------
@@ -217,6 +290,18 @@ def test_the_keys_of_the_built_in_types_are_those_of_the_program(column: str, ha
         for one in parameters
         if one.name not in ("self", "job")
     }
+
+
+def test_what_a_handler_sees_is_what_the_job_has() -> None:
+    names = {name for row in table(page("handlers.md"), "attribute", "what it is") for name in code(row[0])}
+    elsewhere = {"progress", "log", "checkpoint", "resume", "result", "set_trace", "returned"}
+    assert {name.removesuffix("()") for name in names} == {n for n in vars(Job) if n[0] != "_"} - elsewhere
+
+
+def test_the_attributes_of_a_span_are_those_of_the_program() -> None:
+    told = first(table(page("tracing.md"), "attribute", "value")) - {"process", "tickr"}
+    made = otel._attributes(Job(jobs.Job(id="j", type="t", run_at=0, created_at=0)))
+    assert told == {*made, otel.OUTCOME, "error.type"}
 
 
 def default(value: object) -> str:
@@ -246,17 +331,18 @@ def test_the_commands_are_those_of_the_program() -> None:
 
 
 ROLES_OF_A_LINK = ("index", "bell")
+DUTIES = source.named_by("Outage")
 
 
 def logged() -> set[tuple[str, str]]:
     found = {
         (name.replace("{…}", role), level)
         for name, level in source.log_events()
-        for role in (ROLES_OF_A_LINK if "{" in name else ("",))
+        for role in (DUTIES if name == "{…}.interrupted" else ROLES_OF_A_LINK if "{" in name else ("",))
     }
     # How an attempt ended is told by ``tell`` in run.py, by a table; lines lost on the way by the log itself.
     ends = re.findall(r'\("(job\.\w+)", logging\.(\w+)\)', (ROOT / "tickr/worker/run.py").read_text())
-    assert len(ends) == 5
+    assert len(ends) == 6
     return found | {(name, level.lower()) for name, level in ends} | {("log.dropped", "warning")}
 
 

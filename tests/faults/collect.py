@@ -6,6 +6,7 @@ as HEX, as the client writes tabs, line ends and backslashes in a way of its own
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.faults.history import StoredEvent, StoredJob
+from tests.faults.history import StoredEvent, StoredJob, Tick
 from tests.servers import mysql_execute
 
 JOBS_AT_ONCE = 20_000
@@ -56,7 +57,18 @@ class _Told(msgspec.Struct, array_like=True):
     note: int = 0
 
 
-_decode = msgspec.json.Decoder(list[_Told]).decode
+class _ToldOfThing(msgspec.Struct, array_like=True):
+    """One event of something that is no job."""
+
+    what: str
+    time: int
+    name: str
+
+
+_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode = msgspec.json.Decoder(_Told).decode
+_decode_of_thing = msgspec.json.Decoder(_ToldOfThing).decode
+_is_of_thing = re.compile(rb'\["[a-z]+\.').match
 
 
 class Unnumbered(Exception):
@@ -70,10 +82,10 @@ def from_sqlite(path: Path) -> tuple[list[StoredJob], list[StoredEvent]]:
     """
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
         db.execute("BEGIN")
-        jobs = db.execute(f"SELECT id, {_NUMBER}, type, {_NUMBERS} FROM jobs ORDER BY id")
+        jobs = db.execute(f"SELECT id, {_NUMBER}, type, extras, {_NUMBERS} FROM jobs ORDER BY id")
         rows = db.execute("SELECT seq, count, body FROM events ORDER BY seq")
         return (
-            [_job(id_.hex(), number, type_, *numbers) for id_, number, type_, *numbers in jobs],
+            [_job(id_.hex(), number, type_, extras, *numbers) for id_, number, type_, extras, *numbers in jobs],
             [event for seq, count, body in rows for event in _events(seq, count, body)],
         )
 
@@ -94,17 +106,19 @@ def _mysql_jobs(url: str) -> Iterator[StoredJob]:
     last = ""
     while True:
         after = f"WHERE id > UNHEX('{last}')" if last else ""
-        columns = f"HEX(id), {_NUMBER}, HEX(type), {_NUMBERS}"
+        columns = f"HEX(id), {_NUMBER}, HEX(type), HEX(COALESCE(extras, '')), {_NUMBERS}"
         rows = mysql_execute(url, f"SELECT {columns} FROM jobs {after} ORDER BY id LIMIT {JOBS_AT_ONCE}")
-        for id_, number, type_, *numbers in rows:
-            yield _job(id_, int(number), bytes.fromhex(type_).decode(), *map(int, numbers))
+        for id_, number, type_, extras, *numbers in rows:
+            yield _job(id_, int(number), bytes.fromhex(type_).decode(), bytes.fromhex(extras), *map(int, numbers))
         if len(rows) < JOBS_AT_ONCE:
             return
         last = rows[-1][0]
 
 
-def _job(id_: str, number: int, type_: str, state: int, *numbers: int) -> StoredJob:
-    return StoredJob(str(uuid.UUID(hex=id_)), number, type_, STATES[state], *numbers)
+def _job(id_: str, number: int, type_: str, extras: str | bytes | None, state: int, *numbers: int) -> StoredJob:
+    made_for = msgspec.json.decode(extras, type=Tick) if extras else None
+    made_for = made_for if made_for and made_for.schedule else None
+    return StoredJob(str(uuid.UUID(hex=id_)), number, type_, STATES[state], *numbers, made_for=made_for)
 
 
 def _mysql_events(url: str, all_numbered: bool) -> list[StoredEvent]:
@@ -138,21 +152,29 @@ def _mysql_rows(url: str) -> Iterator[tuple[int | None, int, bytes]]:
 
 
 def _events(seq: int, count: int, body: str | bytes) -> Iterable[StoredEvent]:
-    told = _decode(body)
+    told = _parts(body)
     if len(told) != count:
         raise ValueError(f"row {seq} of events says {count} and holds {len(told)}")
     for one in told:
-        yield StoredEvent(
-            seq=seq,
-            job=one.job,
-            what=one.what,
-            version=None if one.note else one.version,
-            previous_state=one.previous_state,
-            state=one.state,
-            attempt=one.attempt,
-            at=one.time,
-            run_at=one.run_at,
-            why=one.error.kind if one.error is not None else None,
-            node=one.node,
-            note=one.note,
-        )
+        yield _of_thing(seq, _decode_of_thing(one)) if _is_of_thing(one) else _of_job(seq, _decode(one))
+
+
+def _of_thing(seq: int, one: _ToldOfThing) -> StoredEvent:
+    return StoredEvent(seq, one.name, one.what, version=None, previous_state=None, state="", attempt=0, at=one.time)
+
+
+def _of_job(seq: int, one: _Told) -> StoredEvent:
+    return StoredEvent(
+        seq=seq,
+        job=one.job,
+        what=one.what,
+        version=None if one.note else one.version,
+        previous_state=one.previous_state,
+        state=one.state,
+        attempt=one.attempt,
+        at=one.time,
+        run_at=one.run_at,
+        why=one.error.kind if one.error is not None else None,
+        node=one.node,
+        note=one.note,
+    )

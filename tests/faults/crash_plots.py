@@ -15,12 +15,17 @@ from typing import NamedTuple
 import trio
 
 from tests.faults.crash_listener import Listener
-from tests.faults.crash_stage import LEASE_S, WAVE_S, WORKERS, Stage
+from tests.faults.crash_stage import FAR_S, LEASE_S, WAVE_S, WORKERS, Stage
+from tests.faults.inserting import inbox_of, insert_on
 from tests.processes import TickrProcess
 from tests.waiting import eventually
 
 ALL = "api,scheduler,worker"
 FREEZES = 4
+TICKS_AFTER = 3
+"""So many ticks of a schedule are waited for after a node has died."""
+OPERATED, PUT_OFF = 60, "put-off"
+"""So many jobs of this type, which nobody handles, are what an operation is about."""
 SILENT_S = 4 * LEASE_S
 """How long a node is kept frozen at most, in seconds."""
 
@@ -154,6 +159,61 @@ async def with_old_events(stage: Stage, point: str, scene: Scene) -> None:
     await stage.client.wave()
 
 
+async def while_schedules_tick(stage: Stage, point: str, scene: Scene) -> None:
+    """A schedule has a tick every second, before, while and after the victim dies; each makes one job."""
+    victim, heir = scene.victim(stage, point), stage.node()
+    async with trio.open_nursery() as nursery:
+        if stage.backend.shared:
+            nursery.start_soon(stage.start, heir)
+        await stage.start(victim)
+    await stage.client.tick()
+    await waves_until_struck(stage, victim, point)
+    if not stage.backend.shared:
+        await stage.start(heir)
+    await stage.client.ticks_on(TICKS_AFTER)
+    await stage.client.end_ticks()
+    await stage.drain()
+    ticks = [job.made_for.tick or 0 for job in (await stage.history()).jobs if job.made_for]
+    assert len(ticks) > TICKS_AFTER
+    assert sorted(ticks) == [*range(min(ticks), max(ticks) + 1, 1_000_000)], sorted(ticks)
+
+
+async def while_an_operation_runs(stage: Stage, point: str, scene: Scene) -> None:
+    """An operation cancels jobs, step by step, before, while and after the victim dies; each of them once."""
+    victim, heir = scene.victim(stage, point), stage.node()
+    async with trio.open_nursery() as nursery:
+        if stage.backend.shared:
+            nursery.start_soon(stage.start, heir)
+        await stage.start(victim)
+    jobs = [await stage.client.submit(PUT_OFF, delay=FAR_S, ends=("cancelled",)) for _ in range(OPERATED)]
+    await stage.client.settle()
+    operation = await stage.client.operate({"action": "cancel", "filter": {"type": PUT_OFF}, "rate": OPERATED / 3})
+    await stage.client.wave()
+    await stage.struck(victim, point)
+    if not stage.backend.shared:
+        await stage.start(heir)
+    ended = await stage.client.operated(operation)
+    assert (ended["done"], ended["skipped"], ended["total"]) == (len(jobs), 0, len(jobs)), ended
+
+
+async def with_rows_inserted(stage: Stage, point: str, scene: Scene) -> None:
+    """Another program inserts jobs, beside the load, which nobody submits again; not one of its rows is left."""
+    victim, heir = scene.victim(stage, point), stage.node()
+    async with trio.open_nursery() as nursery:
+        if stage.backend.shared:
+            nursery.start_soon(stage.start, heir)
+        await stage.start(victim)
+    await waves_until_struck(stage, victim, point, each=partial(insert_on, stage))
+    if not stage.backend.shared:
+        await stage.start(heir)
+    await stage.drain()
+
+    async def none_left() -> bool:
+        return not await trio.to_thread.run_sync(inbox_of, stage.backend.store)
+
+    await eventually(none_left, within_s=WAVE_S * 10)
+
+
 async def keep_busy(stage: Stage, node: TickrProcess, *seconds: float) -> None:
     """Submit more than one node has slots for, and return when ``node`` is at work.
 
@@ -211,6 +271,7 @@ SCENES = {
     "intake.after_announce": Scene(under_load, "api", passes=1),
     "intake.after_cancel": Scene(under_load, "api"),
     "api.before_answer": Scene(under_load, "api", passes=5),
+    "inbox.after_submit": Scene(with_rows_inserted, "api"),
     "announce.after_index": Scene(under_load, "api", passes=1),
     "store.before_commit": Scene(under_load, passes=9),
     "store.after_commit": Scene(under_load, passes=9),
@@ -227,8 +288,13 @@ SCENES = {
     "notes.before_store": Scene(under_load, "worker"),
     "promote.before": Scene(under_load, "scheduler", passes=3),
     "promote.after": Scene(under_load, "scheduler"),
+    "schedule.before_fire": Scene(while_schedules_tick, "scheduler", passes=2),
+    "schedule.after_fire": Scene(while_schedules_tick, "scheduler", passes=2),
+    "operation.before_step": Scene(while_an_operation_runs, "scheduler", passes=2),
+    "operation.after_step": Scene(while_an_operation_runs, "scheduler", passes=2),
     "reap.after_expire": Scene(beside_a_silent_node, "scheduler"),
     "reap.after_commit": Scene(beside_a_silent_node, "scheduler"),
+    "expire.after_commit": Scene(under_load, "scheduler"),
     "audit.before_put_back": Scene(with_entries_lost, "scheduler"),
     "rebuild.after_mark": Scene(without_index, "scheduler"),
     "rebuild.after_page": Scene(without_index, "scheduler"),
@@ -244,5 +310,7 @@ SCENES = {
     "stop.after_release": Scene(stopped),
 }
 
+IN_FAMILIES = {"children.after_commit", "links.after_commit"}
+"""Points on the way of jobs that wait for others: nodes are killed there in tests/features/test_20_children.py."""
 NUMBERED_AT_INSERT = {"feed.before_number", "feed.after_number"}
 """SQLite's one writer gives events their numbers as it writes them."""

@@ -14,6 +14,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -41,6 +42,10 @@ ASKED_WITHIN_S = 5.0
 WAVE_S = 0.7
 """Time between two waves of jobs while a node has not come to its point yet, in seconds."""
 FAR_S = 3600.0
+EXPIRES_S = 0.9
+"""When a job expires that waits for another try, in seconds."""
+SCHEDULE, TICKING = "ticker", 1_000_000
+"""The schedule of a stage, and the number in the payload of its jobs."""
 
 Kind = Literal["mysql+redis", "sqlite+heap"]
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -83,16 +88,31 @@ class Client:
         self.strange: list[str] = []
 
     async def submit(
-        self, type_: str, *, delay: float = 0.0, ends: tuple[str, ...] = ("succeeded",), **payload: Any
+        self,
+        type_: str,
+        *,
+        delay: float = 0.0,
+        expires_in: float | None = None,
+        ends: tuple[str, ...] = ("succeeded",),
+        **payload: Any,
     ) -> str:
-        """Ask once, and return the id; ``settle`` asks again where the answer was not a yes."""
+        """Ask once, and return the id; ``settle`` asks again where the answer was not a yes.
+
+        A job with ``expires_in`` would be tried again long after that.
+        """
         number, asked_at, job_id = len(self._bodies) + 1, now_us(), str(uuid.uuid4())
         body = {"id": job_id, "type": type_, "payload": {"number": number, **payload}}
-        self._bodies[job_id] = body | ({"delay": delay} if delay else way_of(number))
+        body |= {"delay": delay} if delay else way_of(number)
+        if expires_in is not None:
+            body |= {"expires_in": expires_in, "backoff": {"kind": "constant", "base": FAR_S}}
+        self._bodies[job_id] = body
         attempts = 2 if type_ == "broken" else 3
         run_at = asked_at + round(delay * 1e6) if delay else None
         self.answers[job_id] = Submission(
-            job_id, number, type_, asked_at, asked_at, "refused", run_at, max_attempts=attempts, ends=ends
+            *(job_id, number, type_, asked_at, asked_at, "refused", run_at),
+            max_attempts=attempts,
+            ends=ends,
+            expires_in=None if expires_in is None else round(expires_in * 1e6),
         )
         await self._ask(job_id)
         return job_id
@@ -117,12 +137,68 @@ class Client:
                 nursery.start_soon(self.submit, name)
             nursery.start_soon(partial(self.submit, "broken", ends=("failed",)))
             nursery.start_soon(partial(self.submit, "slow", seconds=0.5))
+            nursery.start_soon(partial(self.submit, "broken", expires_in=EXPIRES_S, ends=("cancelled",)))
             nursery.start_soon(self._submit_and_cancel, 0.0)
             nursery.start_soon(self._submit_and_cancel, FAR_S)
 
     async def _submit_and_cancel(self, delay: float) -> None:
         job_id = await self.submit("slow", delay=delay, seconds=1.5, ends=("cancelled", "succeeded"))
         await self.cancel(job_id)
+
+    async def tick(self) -> None:
+        """Have a schedule make a job each second, and make up for every tick that is missed."""
+        job = {"type": "quick", "payload": {"number": TICKING}, "labels": {"by": SCHEDULE}}
+        await self._on_schedule("PUT", "", {"every": 1, "missed": "all", "job": job})
+
+    async def ticks_on(self, ticks: int) -> None:
+        """Return when so many more ticks have been dealt with. Raises: TooSlowError."""
+        before = await self._last_tick()
+
+        async def gone_on() -> bool:
+            return await self._last_tick() >= before + timedelta(seconds=ticks)
+
+        await eventually(gone_on, within_s=DRAINED_WITHIN_S)
+
+    async def end_ticks(self) -> None:
+        """Have no more, and return when the jobs of all that were are final. Raises: TooSlowError."""
+        await self._on_schedule("POST", "/pause")
+
+        async def none_left() -> bool:
+            answer = await self._send("GET", f"/jobs?label=by={SCHEDULE}&limit=200")
+            return isinstance(answer, httpx2.Response) and all(job["state"] in FINAL for job in answer.json()["items"])
+
+        await eventually(none_left, within_s=DRAINED_WITHIN_S)
+
+    async def _last_tick(self) -> datetime:
+        document = await self._on_schedule("GET", "")
+        return datetime.fromisoformat(document["last_tick"] or document["created_at"])
+
+    async def _on_schedule(self, method: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return await self._insist(method, f"/schedules/{SCHEDULE}{action}", body)
+
+    async def operate(self, wish: dict[str, Any]) -> str:
+        """Begin an operation, and return its id. Raises: TooSlowError."""
+        begun = await self._insist("POST", "/operations", {"id": str(uuid.uuid4()), **wish})
+        return str(begun["id"])
+
+    async def operated(self, operation: str) -> dict[str, Any]:
+        """Return the operation when it is done. Raises: TooSlowError."""
+
+        async def done() -> dict[str, Any] | None:
+            found = await self._insist("GET", f"/operations/{operation}")
+            return found if found["state"] == "done" else None
+
+        return await eventually(done, within_s=DRAINED_WITHIN_S)
+
+    async def _insist(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask until somebody answers that it is done. Raises: TooSlowError."""
+
+        async def done() -> dict[str, Any] | None:
+            answer = await self._send(method, path, body)
+            good = isinstance(answer, httpx2.Response) and answer.status_code in (200, 201, 202)
+            return dict(answer.json()) if isinstance(answer, httpx2.Response) and good else None
+
+        return await eventually(done, within_s=DRAINED_WITHIN_S)
 
     async def settle(self) -> None:
         """Ask again, with the same ids, until everything is known. Raises: TooSlowError."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tests.faults.history import Fault, History, StoredEvent
+from tests.faults.history import Fault, History, StoredEvent, Tick
 from tests.faults.invented import MS, Plan, S, history
 
 PLAIN, FLAKY, KILLED, DELAYED, CANCELLED, TWICE, QUARANTINED, POISON, UNKNOWN, REFUSED, STOPPED, DEAD = range(12)
@@ -65,6 +65,11 @@ def asked(index: int, **changes: Any) -> Doctor:
 
 def nobody_asked(index: int) -> Doctor:
     return lambda h: replace(h, submissions=[one for one in h.submissions if one.id != id_of(index)])
+
+
+def made_by_a_schedule(index: int, tick: int | None) -> Doctor:
+    """Have a job be made by a schedule, for that tick or at somebody's wish, rather than submitted."""
+    return both(nobody_asked(index), job(index, made_for=Tick("s", tick)))
 
 
 def mark(index: int, place: int, **changes: Any) -> Doctor:

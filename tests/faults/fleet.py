@@ -23,6 +23,7 @@ import httpx2
 import trio
 import uuid_utils
 
+from tests.children import Child
 from tests.faults import collect, ledger
 from tests.faults.checker import Verdict, check
 from tests.faults.history import Fault, History, Mark, Submission
@@ -101,8 +102,8 @@ class Fleet:
             await until_ended(node)
             await self.restart(node)
 
-    def kill(self, node: TickrProcess) -> int:
-        """SIGKILL. Returns when, in microseconds."""
+    def kill(self, node: Child) -> int:
+        """SIGKILL to a node, or to a remote worker. Returns when, in microseconds."""
         self._note("kill", "node", at := now_us(), node.pid)
         node.kill()
         return at

@@ -24,6 +24,7 @@ class Submission(msgspec.Struct, frozen=True):
       run_at: not before this instant; None at once.
       ends: the only final states in which this job may end, by what its handler does.
       crashes_it: its handler kills its worker, so that 3 crashes are what it must end with.
+      expires_in: microseconds after its creation from which on it may not be started; None: never.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Submission(msgspec.Struct, frozen=True):
     max_attempts: int = 3
     ends: tuple[str, ...] = ("succeeded",)
     crashes_it: bool = False
+    expires_in: int | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -57,8 +59,15 @@ class Mark(msgspec.Struct, frozen=True):
     pid: int
 
 
+class Tick(msgspec.Struct, frozen=True):
+    """What a schedule made a job for; ``tick`` is None where somebody asked for the job."""
+
+    schedule: str | None = None
+    tick: int | None = None
+
+
 class StoredJob(msgspec.Struct, frozen=True):
-    """A row of ``jobs``, read without Tickr."""
+    """A row of ``jobs``, read without Tickr. ``made_for``: which tick of which schedule, if a schedule made it."""
 
     id: str
     number: int
@@ -71,6 +80,7 @@ class StoredJob(msgspec.Struct, frozen=True):
     crashes: int
     run_at: int
     created_at: int
+    made_for: Tick | None = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -78,7 +88,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
     Attributes:
       seq: number of its row.
-      what: "created", "started", …
+      what: "created", "started", …; with a dot in it ("schedule.paused") of what is no job, and ``job`` is its name.
       version: None for ``progress`` and ``log``.
       run_at: of the job after the change; None if not known.
       why: kind of the error that is told with a change for the worse, like "crashed" or "shutdown".

@@ -30,6 +30,7 @@ from tests.faults.doctors import (
     job,
     late_note,
     later_by,
+    made_by_a_schedule,
     mark,
     mark_again,
     more_events,
@@ -43,6 +44,7 @@ from tests.faults.doctors import (
     swapped,
     told_twice,
 )  # fmt: skip
+from tests.faults.history import StoredEvent
 from tests.faults.invented import MS, Plan, S, history
 
 STEPS = st.sampled_from(
@@ -108,11 +110,16 @@ BROKEN: list[tuple[str, str, Doctor]] = [
     ("I4", "claimed and started", both(event(DELAYED, 2, at=-20 * MS), mark(DELAYED, 0, at=-15 * MS))),
     ("I4", "a retry before its time", both(event(FLAKY, 4, at=-20 * MS), mark(FLAKY, 2, at=-15 * MS))),
     ("I4", "before the time that was asked for", asked(PLAIN, run_at=history([]).ended + 60 * S)),
+    ("I4", "claimed after it had expired", asked(PLAIN, expires_in=1)),
+    ("I4", "ended as expired before its time", both(event(CANCELLED, 2, why="expired"),
+                                                    asked(CANCELLED, expires_in=60 * S))),
     ("I5", "from ready to succeeded", event(PLAIN, 3, previous_state="ready")),
     ("I5", "started while scheduled", event(DELAYED, 2, previous_state="scheduled")),
     ("I5", "from retrying to ready", both(event(FLAKY, 3, what="released", state="ready", attempt=0, why="shutdown"),
                                           event(FLAKY, 4, attempt=1), mark(FLAKY, 2, attempt=1),
                                           job(FLAKY, attempt=1), event(FLAKY, 5, attempt=1))),
+    ("I5", "a hand-back that has to wait", both(event(STOPPED, 3, state="scheduled"),
+                                                event(STOPPED, 4, previous_state="scheduled"))),
     ("I5", "an event of another name", event(STOPPED, 3, what="redriven")),
     ("I5", "from where it was not", event(PLAIN, 2, previous_state="retrying")),
     ("I5", "two moves from one version", more_events(PLAIN, {"what": "failed", "state": "failed"})),
@@ -138,6 +145,7 @@ BROKEN: list[tuple[str, str, Doctor]] = [
                                           mark(UNKNOWN, 1, number=1))),
     ("I8", "under an id that nobody submitted", both(nobody_asked(UNKNOWN), job(UNKNOWN, number=1),
                                                      mark(UNKNOWN, 0, number=1), mark(UNKNOWN, 1, number=1))),
+    ("I8", "two jobs of one tick", both(made_by_a_schedule(PLAIN, 7), made_by_a_schedule(UNKNOWN, 7))),
     ("I8", "two rows of one id", lambda h: replace(h, jobs=[*h.jobs, h.jobs[0]])),
     ("I9", "still ready", both(job(PLAIN, state="ready", version=1, fence=0, attempt=0), no_event(PLAIN, 2, 3),
                                no_mark(PLAIN, 0), no_mark(PLAIN, 0))),
@@ -204,6 +212,17 @@ def test_recovery_counts_from_the_return_of_mysql() -> None:
     assert check(both(late, mysql_away(2, 12, kind="cut"))(good())).broken == {"I9"}
     # Or gone only when it was too late already:
     assert check(both(late, mysql_away(27, 29))(good())).broken == {"I9"}
+
+
+def test_a_schedule_makes_jobs_that_nobody_submits_and_is_told_of_itself() -> None:
+    made = both(made_by_a_schedule(PLAIN, 7), made_by_a_schedule(UNKNOWN, 8))(good())
+    assert not check(made).violations
+    asked_for = both(made_by_a_schedule(PLAIN, None), made_by_a_schedule(UNKNOWN, None))(good())
+    assert not check(asked_for).violations
+    last = made.events[-1]
+    told = StoredEvent(last.seq + 1, "s", "schedule.paused", None, None, "", 0, last.at)
+    assert not check(replace(made, events=[*made.events, told])).violations
+    assert check(replace(made, events=[*made.events, replace(told, seq=last.seq + 2)])).broken == {"I6"}
 
 
 def test_a_longer_lease_may_take_longer() -> None:

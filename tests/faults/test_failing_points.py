@@ -7,9 +7,11 @@ is the error, and the node goes on.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -26,7 +28,10 @@ from tickr.errors import Overloaded, StoreError
 from tickr.failpoints import POINTS, FailpointError, armed
 from tickr.feed.selection import Selection
 from tickr.handle import Handle
+from tickr.jobs import NewJob
+from tickr.schedule_moves import Put
 from tickr.service import serve
+from tickr.ticks import Timing
 
 START_US = 1_700_000_000_000_000
 LEASE_S = 15.0
@@ -45,6 +50,13 @@ async def quick(job: tickr.Job) -> None:
 async def flaky(job: tickr.Job) -> None:
     if job.attempt == 1:
         raise ValueError("not yet")
+
+
+@jobs.handler("parent")
+async def parent(job: tickr.Job) -> str:
+    await job.submit("quick")
+    await job.children()
+    return f"at attempt {job.attempt}"
 
 
 @jobs.handler("slow")
@@ -98,6 +110,24 @@ async def lose_lease(handle: Handle) -> None:
     await handle.store.deregister(handle.node_id)
 
 
+async def have_a_schedule(handle: Handle) -> None:
+    timing, job = Timing(every_us=1_000_000), NewJob(id="", type="quick")
+    await handle.store.move_schedules([Put(name="s", timing=timing, job=job, given="{}")])
+
+
+async def have_an_operation(handle: Handle) -> None:
+    await handle.operate("cancel", all=True)
+
+
+async def have_what_expires(handle: Handle) -> None:
+    await handle.submit("unknown", expires_in=1)
+
+
+async def have_who_waits(handle: Handle) -> None:
+    first = await handle.submit("quick", delay=0.5)
+    await handle.submit("quick", depends_on=[first.id])
+
+
 async def have_a_silent_neighbour(handle: Handle) -> None:
     await handle.store.register(a_node(), lease_s=LEASE_S)
 
@@ -140,8 +170,14 @@ ENDS: dict[str, Callable[[Handle], Awaitable[None]]] = {
     "notes.before_store": work,
     "promote.before": nothing,
     "promote.after": work,
+    "schedule.before_fire": have_a_schedule,
+    "schedule.after_fire": have_a_schedule,
+    "operation.before_step": have_an_operation,
+    "operation.after_step": have_an_operation,
     "reap.after_expire": have_a_silent_neighbour,
     "reap.after_commit": have_a_dead_neighbour,
+    "expire.after_commit": have_what_expires,
+    "links.after_commit": have_who_waits,
     "audit.before_put_back": have_no_entry,
     "rebuild.after_mark": nothing,
     "rebuild.after_page": nothing,
@@ -158,11 +194,13 @@ ENDS: dict[str, Callable[[Handle], Awaitable[None]]] = {
 ANSWERED = ["intake.before_store", "intake.after_commit", "intake.after_announce", "announce.after_index"]
 """Passed on the way of a submission, which is answered with the error."""
 ANSWERED_OVER_HTTP = ["intake.after_cancel", "api.before_answer"]
+IN_A_HANDLER = ["children.after_commit"]
+ON_A_DATABASE = ["inbox.after_submit"]
 ON_MYSQL = ["store.before_commit", "store.after_commit", "feed.before_number", "feed.after_number"]
 
 
 def test_every_point_is_tried() -> None:
-    assert {*ENDS, *ANSWERED, *ANSWERED_OVER_HTTP, *ON_MYSQL} == set(POINTS)
+    assert {*ENDS, *ANSWERED, *ANSWERED_OVER_HTTP, *IN_A_HANDLER, *ON_A_DATABASE, *ON_MYSQL} == set(POINTS)
 
 
 @asynccontextmanager
@@ -183,6 +221,36 @@ async def virtual_node(**settings: Any) -> AsyncIterator[Handle]:
 async def test_an_error_in_a_duty_ends_the_node_with_it(point: str, autojump_clock: trio.testing.MockClock) -> None:
     ended = await end_of(virtual_node(events_keep=1), point, ENDS[point])
     assert [(type(leaf), *leaf.args) for leaf in ended] == [(FailpointError, point)]
+
+
+@pytest.mark.parametrize("point", IN_A_HANDLER)
+async def test_an_error_in_a_handler_is_the_error_of_its_attempt(
+    point: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with virtual_node() as handle:
+        with fails_once(point) as struck:
+            job = await handle.submit("parent", backoff={"kind": "constant", "base": 0.1})
+
+            async def has_ended() -> bool:
+                found = await handle.get(job.id)
+                return found is not None and found.state == "succeeded"
+
+            await eventually(has_ended)
+        assert struck.is_set()
+        ended = await handle.get(job.id)
+        assert ended is not None
+        assert ended.result == '"at attempt 2"'
+        assert len(await handle.store.children([job.id])) == 1
+
+
+async def test_an_error_with_the_inbox_ends_the_node_with_it(tmp_path: Path) -> None:
+    async def insert_a_row(client: Client) -> None:
+        await client.handle.submit("quick")  # so that the file is there
+        with closing(sqlite3.connect(tmp_path / "tickr.db")) as db, db:
+            db.execute("INSERT INTO inbox (job) VALUES (?)", [tickr.inbox_row("quick")])
+
+    ended = await end_of(node(jobs, store=f"sqlite:///{tmp_path}/tickr.db"), "inbox.after_submit", insert_a_row)
+    assert [(type(leaf), *leaf.args) for leaf in ended] == [(FailpointError, "inbox.after_submit")]
 
 
 @pytest.mark.parametrize("point", ["feed.before_number", "feed.after_number"])

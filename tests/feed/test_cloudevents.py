@@ -8,14 +8,17 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tickr import events, jobs
-from tickr.events import Change, of_note
+from tickr.events import Change, ThingEvent, of_note
 from tickr.feed import cursor
-from tickr.feed.cloudevents import expand
+from tickr.feed.cloudevents import expand, name_of, type_of
 from tickr.feed.cursor import Place
 from tickr.feed.delivery import Delivery, row
-from tickr.jobs import Failure, Job, NewJob, Note
+from tickr.feed.selection import EVERYTHING, Selection
+from tickr.jobs import Failure, Job, NewJob
+from tickr.reports import Note
 
 NOW = 1_700_000_000_123_456
 JOB_ID = "0190a6b0-0000-7000-8000-000000000001"
@@ -128,6 +131,74 @@ def test_an_event_is_one_line_whatever_its_labels_look_like() -> None:
     assert read(event)["data"]["job"]["labels"] == {"a": "b"}
 
 
+# -- what is no job ---------------------------------------------------------------------------------------------------
+
+PAUSED = ThingEvent("schedule.paused", NOW, "nightly", f"{NOW}.3", Raw(b'{"schedule":{"name":"nightly","big":1.10}}'))
+
+
+def test_something_that_is_no_job() -> None:
+    assert expand(PAUSED) == (
+        b'{"specversion":"1.0","id":"schedule/nightly/1700000000123456.3","source":"/tickr",'
+        b'"type":"tickr.schedule.paused","subject":"nightly","time":"2023-11-14T22:13:20.123456Z",'
+        b'"data":{"schedule":{"name":"nightly","big":1.10}}}'
+    )
+
+
+@pytest.mark.parametrize("mixed", [[PAUSED], ["job", PAUSED], [PAUSED, "job", PAUSED, "note"], ["job"], []])
+def test_a_row_may_tell_of_both(mixed: list[Any]) -> None:
+    note = Note(job=a_running(), kind="log", number=1, at=NOW, message='["schedule.x", {}]')
+    named = {"job": Change(None, a_job()).event(NOW), "note": of_note(note)}
+    told = [named[one] if isinstance(one, str) else one for one in mixed]
+    assert list(events.decode(events.encode(told))) == told
+    assert [one.event for one in row("0123456789ab", 5, events.encode(told))[1]] == told
+
+
+@pytest.mark.parametrize("body", ["[1]", '["schedule.paused"]', '[["schedule.paused"]]', '[["what",1,"x"]]', "[", "{}"])
+def test_a_row_of_something_else_is_not_understood(body: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        events.decode(body)
+
+
+def test_no_event_of_a_thing_is_taken_for_one_of_a_job_and_none_the_other_way_round() -> None:
+    assert all("." in name for name in events.NAMES if name not in events.CHANGES + events.NOTES)
+    assert not any("." in name for name in events.CHANGES + events.NOTES)
+    assert len(set(events.NAMES)) == len(events.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("created", "created"),
+        ("tickr.job.created", "created"),
+        ("schedule.paused", "schedule.paused"),
+        ("tickr.schedule.paused", "schedule.paused"),
+        ("tickr.created", "tickr.created"),
+        ("tickr.job.schedule.paused", "tickr.job.schedule.paused"),
+        ("paused", "paused"),
+    ],
+)
+def test_an_event_is_asked_for_by_its_name_or_its_type(given: str, name: str) -> None:
+    assert name_of(given) == name
+    if name in events.NAMES:
+        what = ThingEvent(name, NOW, "x", "1", Raw(b"{}")) if "." in name else Change(None, a_job()).event(NOW)
+        assert name_of(type_of(what)) == name
+
+
+def test_who_chooses_by_job_type_or_queue_hears_of_no_schedule() -> None:
+    assert EVERYTHING.takes(PAUSED)
+    assert Selection(events=frozenset({"schedule.paused"})).takes(PAUSED)
+    assert not Selection(events=frozenset({"created"})).takes(PAUSED)
+    for choice in ({"jobs": {"nightly"}}, {"types": {"nightly"}}, {"queues": {"nightly"}}):
+        assert not Selection(**{name: frozenset(values) for name, values in choice.items()}).takes(PAUSED)
+    of_a_queue = ThingEvent("queue.paused", NOW, "mail", "1", Raw(b"{}"))
+    assert Selection(queues=frozenset({"mail"})).takes(of_a_queue)
+    assert not Selection(queues=frozenset({"other"})).takes(of_a_queue)
+    assert not Selection(queues=frozenset({"mail"}), types=frozenset({"mail"})).takes(of_a_queue)
+
+
+# -- on the wire ------------------------------------------------------------------------------------------------------
+
+
 def test_texts_of_a_delivery() -> None:
     _, told = row("0123456789ab", 5, events.encode([Change(None, a_job()).event(NOW)] * 2))
     delivery = Delivery("events", "0123456789ab.5", told)
@@ -138,6 +209,10 @@ def test_texts_of_a_delivery() -> None:
     assert first.split("\n")[:2] == ["id: 0123456789ab.4.1", "event: tickr.job.created"]
     assert second.split("\n")[0] == "id: 0123456789ab.5"
     assert msgspec.json.decode(first.split("\n")[2].removeprefix("data: ")) == frame["events"][0]
+    _, (of_thing,) = row("0123456789ab", 5, events.encode([PAUSED]))
+    assert Delivery("events", "0123456789ab.5", [of_thing]).sse.startswith(
+        b"id: 0123456789ab.5\nevent: tickr.schedule.paused\ndata: {"
+    )
     bookmark = Delivery("bookmark", "0123456789ab.6")
     assert msgspec.json.decode(bookmark.frame) == {"kind": "bookmark", "cursor": "0123456789ab.6"}
     assert bookmark.sse == b"id: 0123456789ab.6\n\n"

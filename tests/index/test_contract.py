@@ -88,7 +88,7 @@ async def test_instants_come_out_as_they_went_in_or_a_little_later(index: Index)
     await index.park([entry("parked")], until=NOW + 7)
     await index.promote(NOW + 7, 1_000)
     hints = await index.pop(["default"], MAX_POP)
-    assert all(0 <= run_at - instants.get(one, NOW + 7) < 17 for one, run_at in hints)
+    assert all(0 <= hint.run_at - instants.get(hint.id, NOW + 7) < 17 for hint in hints)
     assert len(hints) == 201
 
 

@@ -20,7 +20,7 @@ import structlog
 import trio
 import uuid_utils
 
-from tickr import service
+from tickr import lease
 from tickr.store import memory_feed
 from tickr.worker import builtin, worker
 
@@ -44,10 +44,10 @@ def seeded(seed: int) -> Iterator[None]:
         (memory_feed, "fresh_history", lambda: f"{next(numbers):012x}"),
         (worker, "watch", lambda *_args, **_options: nullcontext()),
         (builtin, "register", lambda *_args, **_options: None),
-        (service, "version", lambda _name: VERSION),
+        (lease, "version", lambda _name: VERSION),
         (os, "getpid", lambda: 1),
         (socket, "gethostname", lambda: "here"),
-        (service, "describe_process", lambda: ""),
+        (lease, "describe_process", lambda: ""),
     ]
     with ExitStack() as undo:
         undo.callback(random.setstate, state)

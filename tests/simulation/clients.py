@@ -15,7 +15,7 @@ from tests.faults.history import Answer, Submission
 from tests.simulation.faults import shown
 from tests.simulation.plan import JobPlan
 from tests.simulation.process import Process
-from tests.simulation.weather import RUNNING_IN
+from tests.simulation.weather import RUNNING_IN, SECOND_US
 from tickr.errors import Overloaded, StoreUnavailable
 from tickr.feed.selection import EVERYTHING
 from tickr.handle import Handle
@@ -53,6 +53,12 @@ class Submitter:
         self.cancelled = False
         self.cancelled_version: int | None = None
         self.done = False
+
+    @property
+    def lives_us(self) -> int | None:
+        """After how long its job expires, microseconds; None: never."""
+        lives_s = self._plan.options.get("expires_in")
+        return None if lives_s is None else round(lives_s * SECOND_US)
 
     async def run(self) -> None:
         await trio.sleep_until(self._plan.at)
@@ -112,7 +118,8 @@ class Submitter:
             answered_at=self._world.weather.true_now_us(),
             answer=answer,
             max_attempts=plan.options.get("max_attempts", 3),
-            ends=ENDS.get(plan.type, ("succeeded",)),
+            ends=(*ENDS.get(plan.type, ("succeeded",)), *(("cancelled",) if self.lives_us is not None else ())),
+            expires_in=None if self._world.stepped else self.lives_us,
             crashes_it=plan.type == "poison",
         )
 

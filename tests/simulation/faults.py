@@ -32,8 +32,10 @@ BACK_S = 0.3
 LATE_S = 3.0
 """A ring, or the effect of a call that was given up, may be so many seconds late."""
 READS = frozenset(
-    {"ping", "get", "attempts", "queue_names", "due", "waiting_after", "still_waiting", "epoch", "nodes"}
-    | {"event_rows", "number_events", "feed_state"}
+    {"ping", "get", "get_many", "attempts", "queue_names", "due", "waiting_after", "still_waiting", "epoch", "nodes"}
+    | {"schedule", "schedules", "due_schedules", "standings", "ahead", "inbox_rows", "inbox_refused", "key_uses"}
+    | {"event_rows", "number_events", "feed_state", "tally", "operation", "operations", "due_operations"}
+    | {"node", "at_work", "open_links", "children", "checkpoint"}
 )
 
 
@@ -149,11 +151,11 @@ class FaultyIndex:
         setattr(self, name, call)
         return call
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
+    async def pop(self, queues: Sequence[str], limit: int, **bounds: Any) -> list[Hint]:
         with trio.CancelScope() as popping:
             self._pops[popping] = None
             try:
-                hints: list[Hint] = await self._call("pop", self._weather.index.pop, (queues, limit), {})
+                hints: list[Hint] = await self._call("pop", self._weather.index.pop, (queues, limit), bounds)
                 return hints
             finally:
                 del self._pops[popping]

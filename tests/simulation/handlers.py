@@ -130,6 +130,8 @@ async def broken(job: tickr.Job, number: int) -> int:
 @jobs.handler("later")
 async def later(job: tickr.Job, number: int) -> int:
     with marked(job, number):
+        if job.fence == 1:
+            raise tickr.Snooze(0.3)
         if job.attempt == 1:
             raise tickr.RetryLater(0.7)
         return number

@@ -13,18 +13,25 @@ import pytest
 import trio
 
 from tests.simulation.plan import Plan
-from tickr import events, jobs, lease
+from tickr import events, jobs, lease, missed
 from tickr.announce import Announcer
 from tickr.errors import StoreUnavailable
 from tickr.feed.subscription import Reader, Subscription
 from tickr.index.contract import Hint
 from tickr.index.heap import HeapIndex
 from tickr.intake import Intake
-from tickr.jobs import Job, NewJob, Outcome, State
+from tickr.jobs import Job, NewJob, State
+from tickr.reports import Outcome
+from tickr.schedule_moves import Fire, Moved, Seen
+from tickr.scheduler import schedules as ticking
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.reap import Reaper
+from tickr.schedules import Schedule
 from tickr.store import changes
+from tickr.store.contract import Expired
 from tickr.store.memory import MemoryStore
+from tickr.store.memory_queues import QueueControls
+from tickr.worker.gates import Gates
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.reconcile import Reconciler
 from tickr.worker.worker import Worker
@@ -83,6 +90,50 @@ def claim_ignores_run_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(changes, "claim", lambda found, *, now, **rest: claim(found, now=now + 10_000_000, **rest))
 
 
+@mutation()
+def claims_pass_no_gate(patch: pytest.MonkeyPatch) -> None:
+    """I10: what is set on queues is only looked at by who pops."""
+    claim = changes.claim
+    patch.setattr(changes, "claim", lambda found, *, gates=(), **rest: claim(found, **rest))
+
+
+@mutation()
+def direct_starts_pass_no_gate(patch: pytest.MonkeyPatch) -> None:
+    """I10: a node that does not know of a limit yet starts what comes in."""
+    patch.setattr(changes, "past_gates", lambda start, new, controlled: start)
+    patch.setattr(Gates, "plain", lambda gates, queues: frozenset(queues))
+
+
+@mutation()
+def rates_forget_what_was_started(patch: pytest.MonkeyPatch) -> None:
+    """I10: each claim has the whole rate to itself."""
+    patch.setattr(QueueControls, "keep_starts", lambda controls, passed: None)
+
+
+@mutation()
+def freed_places_are_not_told(patch: pytest.MonkeyPatch) -> None:
+    """I9: nobody looks again where a queue was full."""
+    patch.setattr(Gates, "ended", nothing)
+    patch.setattr(Gates, "follow", nothing)
+
+
+@mutation()
+def claim_ignores_expiry(patch: pytest.MonkeyPatch) -> None:
+    """What has expired is started all the same."""
+    patch.setattr(Job, "expired_at", lambda _job, _now: False)
+
+
+@mutation()
+def nobody_ends_what_expires(patch: pytest.MonkeyPatch) -> None:
+    """What waits and has expired waits on, until somebody would have started it."""
+    patch.setattr(MemoryStore, "end_expired", lambda _store, _limit: _none_expired())
+
+
+async def _none_expired() -> Expired:
+    await trio.lowlevel.checkpoint()
+    return Expired([], None)
+
+
 # -- what a job goes through ------------------------------------------------------------------------------------------
 
 
@@ -90,7 +141,9 @@ def claim_ignores_run_at(patch: pytest.MonkeyPatch) -> None:
 def hand_back_spends_an_attempt(patch: pytest.MonkeyPatch) -> None:
     """I3: a stop costs the jobs that it hands back."""
     released = jobs.released
-    patch.setattr(jobs, "released", lambda job, now: msgspec.structs.replace(released(job, now), attempt=job.attempt))
+    patch.setattr(
+        jobs, "released", lambda job, *args: msgspec.structs.replace(released(job, *args), attempt=job.attempt)
+    )
 
 
 @mutation()
@@ -167,8 +220,8 @@ def pop_drops_what_it_took(patch: pytest.MonkeyPatch) -> None:
     """I9, with nobody to look: a cancelled pop has taken something."""
     pop = HeapIndex.pop
 
-    async def drop(index: HeapIndex, queues: Sequence[str], limit: int) -> list[Hint]:
-        hints = await pop(index, queues, limit)
+    async def drop(index: HeapIndex, queues: Sequence[str], limit: int, **bounds: Any) -> list[Hint]:
+        hints = await pop(index, queues, limit, **bounds)
         await trio.lowlevel.checkpoint()
         return hints
 
@@ -274,3 +327,32 @@ def live_before_the_replay_has_got_there(patch: pytest.MonkeyPatch) -> None:
         return Delivery("events" if found else "caught_up", subscription._tail.cursor, tuple(found))
 
     patch.setattr(Subscription, "_replay", replay)
+
+
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+@mutation()
+def whoever_has_planned_a_tick_fires_it(patch: pytest.MonkeyPatch) -> None:
+    """I8: nobody looks whether somebody else was first."""
+    fire = Fire.apply
+
+    def apply(wish: Fire, seen: Seen) -> Moved:
+        if seen.schedule is not None and not seen.schedule.paused:
+            found = msgspec.structs.replace(seen.schedule, version=wish.version, next_at=wish.due)
+            seen = seen._replace(schedule=found)
+        return fire(wish, seen)
+
+    patch.setattr(Fire, "apply", apply)
+
+
+@mutation()
+def a_tick_that_could_not_be_fired_is_passed_over(patch: pytest.MonkeyPatch) -> None:
+    """Each tick once: after an outage it goes on from now."""
+
+    def plan(schedule: Schedule, now: int, new_id: Callable[[], str]) -> Fire:
+        fire = missed.due(schedule, now, new_id)
+        late = now - schedule.next_at > 500_000 if schedule.next_at is not None else False
+        return msgspec.structs.replace(fire, fired=fire.fired[-1:]) if late else fire
+
+    patch.setattr(ticking, "due", plan)

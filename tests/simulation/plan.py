@@ -10,7 +10,10 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
+from tests.simulation import schedules
+from tests.simulation.schedules import SchedulePlan
 from tickr.failpoints import POINTS
+from tickr.queues import Limits, Rate
 
 LEASE_S = 3.0
 """Of every node, in seconds: a fifth of the default, as are the time-outs of ``faults.py``."""
@@ -33,6 +36,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "late": {"max_attempts": 2, "timeout": 0.5, "backoff": SOON},
 }
 """Said with each submission, as the node that takes it may have no handler to ask."""
+LIMITS = (
+    Limits(),
+    Limits(max_running=1),
+    Limits(max_running=2, max_running_per_key=1),
+    Limits(max_running_per_key=1),
+    Limits(rate=Rate(2, 1_000_000)),
+    Limits(max_running=3, rate=Rate(4, 2_000_000)),
+)
+KEYS = (None, "a", "a", "b")
 QUEUES = ("default", "default", "default", "mail", "night")
 FAMILIES = ("kills", "stops", "freezes", "calls", "cuts", "outages", "index", "bell", "steps", "points")
 REACHED = tuple(name for name in POINTS if not name.startswith(("api.", "store.")))
@@ -83,8 +95,19 @@ class PointPlan(NamedTuple):
     lasts: float
 
 
+class Pause(NamedTuple):
+    """A queue is paused at an instant, for so many seconds."""
+
+    at: float
+    queue: str
+    lasts: float
+
+
 class Plan(NamedTuple):
-    """``chances``: of each fault of single calls (``faults.py``), 0 to 1. ``families``: which of them are in it."""
+    """``chances``: of each fault of single calls (``faults.py``), 0 to 1. ``families``: which of them are in it.
+
+    ``limits``: what is set on queues from the beginning.
+    """
 
     seed: int
     families: tuple[str, ...]
@@ -95,10 +118,14 @@ class Plan(NamedTuple):
     chances: dict[str, float]
     listeners: int
     restart_s: float
+    limits: dict[str, Limits]
+    pauses: tuple[Pause, ...]
+    schedules: tuple[SchedulePlan, ...]
 
     @property
     def heals_at(self) -> float:
-        return max([TROUBLE_S, *(strike.at + strike.lasts for strike in self.strikes)])
+        ends = [one.at + one.lasts for one in (*self.strikes, *self.pauses)]
+        return max([TROUBLE_S, *ends])
 
 
 def draw(seed: int) -> Plan:
@@ -108,12 +135,14 @@ def draw(seed: int) -> Plan:
     families = tuple(name for name in FAMILIES if dice.random() < 0.3 and not calm)
     count = dice.choice((1, 2, 2, 2, 3, 3))
     nodes = tuple(_node(dice, first=i == 0, calm=not families) for i in range(count))
+    late = random.Random(f"{seed} expires")  # apart, so that all else of a seed is as it would be without
     poison = "kills" in families and dice.random() < 0.15
     jobs = [_job(dice, number) for number in range(1, dice.randint(5, 12))]
     if poison:
         jobs[0] = jobs[0]._replace(type="poison", payload={"number": 1}, at=0.5, cancel_s=None, redrive_s=None)
+    jobs = [_expiring(late, job) if late.random() < 0.15 and job.type != "poison" else job for job in jobs]
     strikes = [strike for name in families for strike in _strikes(dice, name, count)]
-    return Plan(
+    plan = Plan(
         seed=seed,
         families=families,
         nodes=nodes,
@@ -123,7 +152,29 @@ def draw(seed: int) -> Plan:
         chances=_chances(dice, families),
         listeners=dice.choice((0, 0, 1, 1, 2)),
         restart_s=dice.choice((0.0, 0.3, 2.0)),
+        limits={},
+        pauses=(),
+        schedules=schedules.draw(dice, families),
     )
+    return _with_limits(plan, random.Random(~seed)) if families else plan
+
+
+def _with_limits(plan: Plan, dice: random.Random) -> Plan:
+    """Return ``plan``, of three in ten with limits and pauses; drawn apart, so that the rest is as it was."""
+    if dice.random() >= 0.3:
+        return plan
+    limits = {queue: dice.choice(LIMITS) for queue in sorted(set(QUEUES))}
+    jobs = [job._replace(options=job.options | _key(dice)) for job in plan.jobs]
+    pauses = [
+        Pause(round(dice.uniform(0.1, TROUBLE_S), 3), dice.choice(QUEUES), round(dice.uniform(0.1, 2.0), 3))
+        for _ in range(dice.randint(0, 2))
+    ]
+    return plan._replace(limits=limits, jobs=tuple(jobs), pauses=tuple(sorted(pauses)))
+
+
+def _key(dice: random.Random) -> dict[str, Any]:
+    key = dice.choice(KEYS)
+    return {} if key is None else {"limit_key": key}
 
 
 def _node(dice: random.Random, *, first: bool, calm: bool) -> NodePlan:
@@ -161,6 +212,18 @@ def _job(dice: random.Random, number: int) -> JobPlan:
         cancel_s=round(dice.uniform(0.0, 2.0), 3) if dice.random() < 0.12 else None,
         redrive_s=round(dice.uniform(0.5, 4.0), 3) if dice.random() < 0.1 else None,
     )
+
+
+def _expiring(dice: random.Random, job: JobPlan) -> JobPlan:
+    """The same job, not to be started from soon after its first chance on.
+
+    If it fails, it may have to wait for its next one until long after everything must be done.
+    """
+    lives_s = round(job.options.get("delay", 0.0) + dice.uniform(0.02, 3.0), 3)
+    options = {**job.options, "expires_in": lives_s}
+    if "backoff" in options and job.redrive_s is None and dice.random() < 0.5:
+        options["backoff"] = {"kind": "constant", "base": HOUR_S}
+    return job._replace(options=options)
 
 
 def _strikes(dice: random.Random, family: str, count: int) -> list[Strike]:

@@ -23,7 +23,7 @@ from tests.simulation.weather import RUNNING_IN
 from tickr.config import Config
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.handle import Handle
-from tickr.service import _Node
+from tickr.service import Service
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -82,7 +82,7 @@ class Process:
             grace=self.plan.grace_s,
             lease=LEASE_S,
         )
-        node = _Node(config, handlers.some(types))
+        node = Service(config, handlers.some(types))
         with self._scope:
             try:
                 async with trio.open_nursery() as self._requests:

@@ -15,6 +15,7 @@ SEEDS = 1_500
 """Those that run every day (``test_seeds.py``): one of them must fail."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation = MUTATIONS[name]

@@ -15,11 +15,16 @@ from tests.simulation.run import command, run
 
 ROOT = Path(__file__).parents[2]
 SEEDS, CHUNK = 1_500, 50
+EACH_TIME = 500
+"""Of them so many are run each time, the others by `make long`."""
 BUSY = 7
 """A seed with many faults in it."""
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param(first, marks=pytest.mark.long if first >= EACH_TIME else ()) for first in range(0, SEEDS, CHUNK)],
+)
 def test_no_promise_is_broken(first: int) -> None:
     for seed in range(first, first + CHUNK):
         wrong = run(seed).wrong

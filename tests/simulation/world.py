@@ -11,17 +11,21 @@ from contextlib import ExitStack
 
 import trio
 
+from tests.simulation import schedules
 from tests.simulation.clients import Listener, Submitter
 from tests.simulation.handlers import Ledger
-from tests.simulation.plan import BUSIEST, LEASE_S, Plan, PointPlan, Strike
+from tests.simulation.plan import BUSIEST, LEASE_S, Pause, Plan, PointPlan, Strike
 from tests.simulation.process import Process
 from tests.simulation.weather import RUNNING_IN, STEPS_S, Outage, Weather
 from tickr import failpoints
+from tickr.bell import Ring
 from tickr.jobs import FINAL
 
 DRAINED_S = 30.0
 """In so many virtual seconds after everything has healed every job must be done. The longest chain is a poison job's:
 three leases and sweeps."""
+LIMITED = 2
+"""So many times longer it may take where queues are limited."""
 STOPPED_S = 30.0
 """In so many a node must have ended that was asked to stop, after everything has healed."""
 START_AGAIN_S = 0.5
@@ -33,6 +37,7 @@ class World:
     """Attributes:
     asked: how many requests nodes work on, given up by who asked or not.
     wrong: what was found to be wrong already during the run.
+    pauses: when (true microseconds) which queue was paused or resumed.
     last: the nodes that were there at the end, and were stopped in peace.
     """
 
@@ -48,7 +53,13 @@ class World:
         self._trace = trace
         self._dice = random.Random(plan.seed)
         self.asked = 0
+        self.pauses: list[tuple[int, str, bool]] = []
         self.closing = False
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the store's clock is set now and then: then only that clock knows when what is due."""
+        return "steps" in self.plan.families
 
     async def run(self) -> None:
         try:
@@ -63,6 +74,11 @@ class World:
             with ExitStack() as points:
                 for point in self.plan.points:
                     points.enter_context(failpoints.armed(point.name, self._strikes_at(point)))
+                for queue, limits in self.plan.limits.items():
+                    await self.weather.store.control(queue, limits=limits)
+                for pause in self.plan.pauses:
+                    nursery.start_soon(self._pause, pause)
+                await schedules.put(self.weather.store, self.plan.schedules)
                 for place in range(len(self.plan.nodes)):
                     nursery.start_soon(self._keep_up, place)
                 for submitter in self.submitters:
@@ -74,7 +90,10 @@ class World:
                     nursery.start_soon(self._strike, strike)
                 await trio.sleep_until(self.plan.heals_at)
             self._heal()
-            await self._until("done", DRAINED_S, self._is_done)
+            await self._until("caught up", DRAINED_S, lambda: schedules.caught_up(self.weather.store))
+            await schedules.pause(self.weather.store)
+            full = LIMITED if self.plan.limits else 1  # one after the other, behind a lost one for a lease
+            await self._until("done", full * DRAINED_S, self._is_done)
             await self._until("told", DRAINED_S, self._is_told)
             self.closing = True
             self.last = [one for one in self.processes if one.serves]
@@ -121,6 +140,19 @@ class World:
                 self.weather.spoil(strike.what)
             case _:
                 await self._outage(strike, process.place if process else 0)
+
+    async def _pause(self, pause: Pause) -> None:
+        """Pause a queue for its time. Whoever does it rings, as long as there is a node to do it at."""
+        await trio.sleep_until(pause.at)
+        for paused in (True, False):
+            self.weather.say(f"-- {pause.queue} {'paused' if paused else 'resumed'}")
+            await self.weather.store.control(pause.queue, paused=paused)
+            self.pauses.append((self.weather.true_now_us(), pause.queue, paused))
+            for process in self.processes:
+                if process.serves:
+                    process.bell.ring_nowait(Ring("queue"))
+                    break
+            await trio.sleep(pause.lasts)
 
     def _struck(self, place: int) -> Process | None:
         """Return the node that is in ``place`` now, if there is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -11,11 +11,16 @@ import trio
 
 from tests.ports import Observed
 from tickr.announce import Announcer
+from tickr.api import program
 from tickr.bell import LocalBell
 from tickr.index.heap import open_heap
 from tickr.jobs import Job, NewJob
+from tickr.queues import Order
 from tickr.store.contract import Node
 from tickr.store.memory import MemoryStore
+from tickr.worker.claim import Claimer, Slots
+from tickr.worker.family import Family
+from tickr.worker.gates import Gates
 
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
@@ -35,6 +40,20 @@ class Stage:
         self.index = Observed(index)
         self.bell = LocalBell()
         self.announcer = Announcer(self.store, self.index, self.bell)
+
+    @property
+    def family(self) -> Family:
+        return Family(self.store, self.announcer, self.bell, self.describe)
+
+    def describe(self, fields: Mapping[str, Any]) -> NewJob:
+        return program.read(self.store, lambda type: None, fields)
+
+    def gates(self, here: Mapping[str, int | None] | None = None, order: Order = ()) -> Gates:
+        return Gates(self.store, self.index, self.bell, here=here, order=order)
+
+    def claimer(self, slots: Slots, types: Collection[str], gates: Gates | None = None) -> Claimer:
+        """Return a claim loop of this stage; it is for all queues unless ``gates`` say otherwise."""
+        return Claimer(self.store, self.index, self.bell, slots, gates or self.gates(), types=frozenset(types))
 
     def wall_clock(self) -> int:
         return START_US + self.step_us + round(trio.current_time() * SECOND_US)

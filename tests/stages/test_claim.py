@@ -28,6 +28,7 @@ class Slots:
         self.free = free
         self.reserved = 0
         self.started: list[Job] = []
+        self.running = self.started
         self.freed = trio.Event()
 
     async def wait_free(self) -> int:
@@ -71,7 +72,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 def claimer_of(stage: Stage, slots: Slots, types: Sequence[str] = ("noop",)) -> Claimer:
-    return Claimer(stage.store, stage.index, stage.bell, slots, types=frozenset(types))
+    return stage.claimer(slots, types)
 
 
 async def test_it_claims_no_more_than_it_has_slots(

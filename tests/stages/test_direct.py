@@ -168,6 +168,7 @@ async def test_what_was_stored_under_a_lost_lease_is_left_to_whoever_finds_it(
     node = Node(stage)
     await stage.register()
     options = {"slots": SLOTS, "max_result_bytes": 100, "lease_s": 15.0, "holds_lease": lambda: True}
+    options["describe"] = stage.describe
     worker = Worker(node.jobs, stage.store, stage.index, stage.bell, stage.announcer, **options)  # type: ignore[arg-type]
     nursery.start_soon(worker.run, nursery)
     async with trio.open_nursery() as session:

@@ -13,7 +13,8 @@ from trio.testing import MockClock
 from tests.ports import Observed
 from tests.stages.conftest import NODE, Stage
 from tickr.errors import StoreUnavailable
-from tickr.jobs import FINAL, Failure, Job, Outcome, State
+from tickr.jobs import FINAL, Failure, Job, State
+from tickr.reports import Outcome
 from tickr.scheduler.retention import (
     BATCH_PAUSE_S,
     BEHIND_S,

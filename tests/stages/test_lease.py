@@ -27,11 +27,11 @@ async def test_it_is_renewed_three_times_a_lease_and_hears_what_runs(
     lease = lease_of(stage)
     await lease.register()
     (job,) = await stage.insert()
-    await stage.store.claim([job.id], node=lease.node_id, types={"noop"})
+    (job,) = await stage.store.claim([job.id], node=lease.node_id, types={"noop"})
     heard: list[list[Running]] = []
     nursery.start_soon(lease.keep, heard.append)
     await trio.sleep(4 * LEASE_S + 1)  # virtual
-    assert heard == [[Running(job.id, 1, False)]] * 12
+    assert heard == [[Running.of(job)]] * 12
     assert [node.id for node in await stage.store.nodes()] == [lease.node_id]
 
 

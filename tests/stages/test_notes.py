@@ -19,7 +19,8 @@ from tests.worker.attempts import claimed
 from tickr import events
 from tickr.errors import StoreError, StoreUnavailable
 from tickr.events import Event
-from tickr.jobs import Job, Note, Outcome, Progress, State
+from tickr.jobs import Job, Progress, State
+from tickr.reports import Note, Outcome
 from tickr.worker import handlers, outcomes
 from tickr.worker.attempt import StopReason
 from tickr.worker.handlers import Jobs
@@ -38,7 +39,7 @@ class Node:
         self.stage = stage
         jobs = Jobs()
         jobs.handler("noop")(handler)
-        self.outcomes = Outcomes(stage.store, stage.announcer, in_flight=SLOTS)
+        self.outcomes = Outcomes(stage.store, stage.announcer, stage.family, in_flight=SLOTS)
         self.pool = Pool(jobs, self.outcomes, slots=SLOTS, max_result_bytes=100)
 
     async def start(self, nursery: trio.Nursery, jobs: int = 1) -> list[Job]:
@@ -274,7 +275,7 @@ async def test_a_clock_that_is_set_back_silences_nobody(
 async def test_claims_have_no_room_while_too_many_notes_wait(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    line = Outcomes(stage.store, stage.announcer, in_flight=MAX_PENDING)
+    line = Outcomes(stage.store, stage.announcer, stage.family, in_flight=MAX_PENDING)
     for _ in range(MAX_PENDING // 5):
         pad = line.open_notepad(claimed("noop"))
         for number in range(5):
@@ -291,7 +292,7 @@ async def test_claims_have_no_room_while_too_many_notes_wait(
 
 
 async def test_a_node_that_stops_stores_what_was_said_last(stage: Stage, autojump_clock: MockClock) -> None:
-    line = Outcomes(stage.store, stage.announcer, in_flight=1)
+    line = Outcomes(stage.store, stage.announcer, stage.family, in_flight=1)
     (job,) = [await stage.run_elsewhere(job) for job in await stage.insert()]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(line.run)

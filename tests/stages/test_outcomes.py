@@ -8,7 +8,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import SECOND_US, Stage
 from tickr.errors import StoreError, StoreUnavailable
-from tickr.jobs import Failure, Job, Outcome, State
+from tickr.jobs import Failure, Job, State
+from tickr.reports import Outcome
 from tickr.worker.outcomes import MAX_PENDING, Outcomes
 
 WHY = Failure("exception", "it broke")
@@ -21,7 +22,7 @@ async def running(stage: Stage, count: int) -> list[Job]:
 async def test_outcomes_are_stored_and_what_waits_again_is_indexed(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
+    outcomes = Outcomes(stage.store, stage.announcer, stage.family, in_flight=10)
     nursery.start_soon(outcomes.run)
     done, retried, released, failed = await running(stage, 4)
     outcomes.put(Outcome(job=done, kind="succeeded", result="1"))
@@ -38,7 +39,7 @@ async def test_outcomes_are_stored_and_what_waits_again_is_indexed(
 async def test_an_outage_is_outlasted_and_nothing_is_dropped(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
+    outcomes = Outcomes(stage.store, stage.announcer, stage.family, in_flight=10)
     nursery.start_soon(outcomes.run)
     (job,) = await running(stage, 1)
     stage.store.failing["finish"] = StoreUnavailable("away")
@@ -55,7 +56,7 @@ async def test_an_outage_is_outlasted_and_nothing_is_dropped(
 async def test_one_that_cannot_be_stored_fails_its_own_job_only(
     stage: Stage, autojump_clock: MockClock, error: Exception
 ) -> None:
-    outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
+    outcomes = Outcomes(stage.store, stage.announcer, stage.family, in_flight=10)
     jobs = await running(stage, 5)
     poisoned = jobs[3].id
     finish = stage.store.port.finish
@@ -81,7 +82,7 @@ async def test_one_that_cannot_be_stored_fails_its_own_job_only(
 async def test_claims_have_no_room_while_too_many_wait(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    outcomes = Outcomes(stage.store, stage.announcer, in_flight=10)
+    outcomes = Outcomes(stage.store, stage.announcer, stage.family, in_flight=10)
     await outcomes.wait_room()
     for job in await running(stage, MAX_PENDING // 2) + await running(stage, MAX_PENDING // 2):
         outcomes.put(Outcome(job=job, kind="succeeded"))

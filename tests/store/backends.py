@@ -17,7 +17,9 @@ import trio
 
 from tickr import events
 from tickr.events import Event
-from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, Note, Outcome, State
+from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, State
+from tickr.reports import Note, Outcome
+from tickr.store import rows
 from tickr.store.contract import Node, Store
 from tickr.store.mysql_address import parse
 from tickr.store.mysql_pool import Pool
@@ -60,6 +62,14 @@ class Backend:
         """Run one statement on the tables, past the store."""
         raise NotImplementedError
 
+    def expiries(self, store: Any) -> list[tuple[int, str]]:
+        """Return the rows of when jobs that wait expire."""
+        return sorted(store._expiries)
+
+    def bytes(self, store: Any) -> bytes:
+        """Return everything that is kept, as it is kept."""
+        return repr(vars(store) | vars(store._log) | {"keys": vars(store._keys)}).encode()
+
 
 class SqliteBackend(Backend):
     durable = True
@@ -76,14 +86,43 @@ class SqliteBackend(Backend):
         finally:
             db.close()
 
+    def bytes(self, store: Any) -> bytes:
+        """Return the file, and what is still beside it."""
+        return b"".join(part.read_bytes() for part in self.path.parent.glob(f"{self.path.name}*"))
+
+    def expiries(self, store: Any) -> list[tuple[int, str]]:
+        db = sqlite3.connect(self.path)
+        try:
+            found = db.execute("SELECT expires_at, job_id FROM expiries ORDER BY expires_at, job_id")
+            return [(at, rows.id_text(key)) for at, key in found]
+        finally:
+            db.close()
+
 
 class MysqlBackend(Backend):
     durable = True
+
+    def bytes(self, store: Any) -> bytes:
+        """Return all rows of all tables."""
+        from tests.servers import mysql_execute
+
+        columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+        found = b""
+        for table, column in mysql_execute(self.url, columns):
+            values = mysql_execute(self.url, f"SELECT HEX(CAST(`{column}` AS BINARY)) FROM `{table}`")
+            found += b"|".join(bytes.fromhex(value) for (value,) in values if value not in ("NULL", ""))
+        return found
 
     def execute(self, sql: str) -> None:
         from tests.servers import mysql_execute
 
         mysql_execute(self.url, sql)
+
+    def expiries(self, store: Any) -> list[tuple[int, str]]:
+        from tests.servers import mysql_execute
+
+        found = mysql_execute(self.url, "SELECT expires_at, HEX(job_id) FROM expiries ORDER BY expires_at, job_id")
+        return [(int(at), rows.id_text(bytes.fromhex(key))) for at, key in found]
 
 
 @asynccontextmanager
@@ -204,3 +243,9 @@ def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
             if event.previous_state != before.state:  # the clock's own move is not told
                 assert (before.state, event.previous_state) == (State.SCHEDULED, State.READY), event
         last[event.job] = event
+
+
+def methods() -> set[str]:
+    """Return the names of the store's async methods: all that its contract has."""
+    names = {name for part in Store.__mro__ for name in vars(part) if not name.startswith("_")}
+    return names - {"name", "writers", "now_us", "on_events"}

@@ -20,7 +20,8 @@ from tests.store.backends import (
     start,
     told,
 )
-from tickr.jobs import Outcome, State
+from tickr.jobs import State
+from tickr.reports import Outcome
 from tickr.store.contract import MAX_BATCH, Filter, Store
 
 MOMENTS = [0, 1, 2, 3, 5, 8, 13, 30]

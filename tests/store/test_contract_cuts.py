@@ -9,160 +9,152 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 
 from tests.faults.cutting import cut_at
 from tests.faults.mysql_checks import assert_clean, connections_to, pools_of
-from tests.store.backends import MANY_BYTES, OOPS, START, Backend, a_node, noted, put
+from tests.store.backends import MANY_BYTES, START, Backend, a_node, methods
+from tests.store.inboxed import rows_of
+from tests.store.keyed import unique_of
+from tests.store.linked import child_of
+from tests.store.scenes import (
+    MANY,
+    Case,
+    Scene,
+    begin_operation,
+    claim_all,
+    end_operation,
+    end_unique,
+    few,
+    fire_and_pause,
+    have_an_old_operation,
+    insert_and_start,
+    insert_some_again,
+    insert_with_keys,
+    keep_something,
+    kept_some,
+    put_family,
+    put_unique,
+    reseal_all,
+    rows,
+    running,
+    say_something,
+    scheduled,
+    settle,
+    spawn_more,
+    step,
+    unique,
+)
 from tests.waiting import eventually
-from tickr.jobs import Job, NewJob, Outcome, State
-from tickr.store.contract import MAX_BATCH, Filter, Start, Store
+from tickr.jobs import NewJob, State
+from tickr.operation_moves import Stop
+from tickr.store.contract import MAX_BATCH, Filter, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
-
-MANY = 12
-"""With so many, some of the successes are written together."""
-
-
-class Scene:
-    """One call's own jobs and node, by the same names in every store.
-
-    Attributes:
-      jobs: the jobs of this scene as they are in its store when the call is made.
-    """
-
-    def __init__(self, store: Store, name: str) -> None:
-        self.store = store
-        self.type = name
-        self.node = f"node of {name}"
-        self.jobs: list[Job] = []
-        self.seen = 0
-
-    def ids(self) -> list[str]:
-        return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.type} {n}")) for n in range(MANY)]
-
-    def new(self, count: int) -> list[NewJob]:
-        return [NewJob(id=job_id, type=self.type) for job_id in self.ids()[:count]]
-
-    async def put(self, count: int) -> None:
-        self.jobs = await put(self.store, *self.new(count))
-
-    async def join(self, count: int) -> None:
-        await self.put(count)
-        await self.store.register(a_node(id=self.node), lease_s=15)
-
-    async def run(self, count: int) -> None:
-        await self.join(count)
-        claimed = await self.store.claim([job.id for job in self.jobs], node=self.node, types={self.type})
-        self.jobs = sorted(claimed, key=lambda job: self.ids().index(job.id))
-
-    async def fail(self, count: int) -> None:
-        await self.run(count)
-        await self.store.finish(self.outcomes("failed"))
-
-    async def lose(self, count: int) -> None:
-        await self.run(count)
-        await self.store.deregister(self.node)
-
-    async def ask_to_stop(self, count: int) -> None:
-        await self.run(count)
-        await self.store.cancel(self.jobs[0].id)
-
-    def outcomes(self, *kinds: str) -> list[Outcome]:
-        kinds += kinds[-1:] * (len(self.jobs) - len(kinds))
-        return [
-            Outcome(job=job, kind=kind, failure=None if kind == "succeeded" else OOPS)  # type: ignore[arg-type]
-            for job, kind in zip(self.jobs, kinds, strict=True)
-        ]
-
-    async def view(self) -> tuple[object, ...]:
-        """Return what can be seen of the scene; of a crowd of jobs the attempts of some."""
-        jobs = (await self.store.list_jobs(Filter(types=(self.type,)), limit=100)).jobs
-        attempts = [
-            await self.store.attempts(job_id) for job_id in self.ids()[:4] if job_id in {job.id for job in jobs}
-        ]
-        nodes = [node for node in await self.store.nodes() if node.id == self.node]
-        pages = await self.store.event_rows(self.seen, 1000, MANY_BYTES)
-        assert [seq for seq, _ in pages] == list(range(self.seen + 1, self.seen + 1 + len(pages)))
-        return jobs, attempts, nodes, [body for _, body in pages]
-
-
-Step = Callable[[Scene], Awaitable[object]]
-
-
-class Case(NamedTuple):
-    """A method: what there is before, and the call."""
-
-    name: str
-    prepare: Step
-    call: Step
-
-
-def insert_some_again(scene: Scene) -> Awaitable[object]:
-    return scene.store.insert(scene.new(MANY))
-
-
-def insert_and_start(scene: Scene) -> Awaitable[object]:
-    return scene.store.insert(scene.new(3), start=Start(scene.node, frozenset(scene.ids()[1:3])))
-
-
-def say_something(scene: Scene) -> Awaitable[object]:
-    return scene.store.note([noted(scene.jobs[0], 1), noted(scene.jobs[1], 1, fraction=0.5), noted(scene.jobs[0], 2)])
-
-
-few, running = partial(Scene.put, count=3), partial(Scene.run, count=MANY)
+from tickr.store.orders import Order
 
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
     Case("insert again", few, insert_some_again),
     Case("insert and start", partial(Scene.join, count=0), insert_and_start),
+    Case("insert with keys", partial(Scene.put, count=0), insert_with_keys),
+    Case("insert and replace", put_unique, lambda s: s.store.insert([unique(s, 1, "replace")])),
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
-    Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id)),
+    Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id, reason="why")),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
-    Case("claim", partial(Scene.join, count=3), lambda s: s.store.claim(s.ids(), node=s.node, types={s.type})),
+    Case("redrive with a key", end_unique, lambda s: s.store.redrive(s.ids()[0])),
+    Case("claim", partial(Scene.join, count=3), claim_all),
     Case("claim_due", partial(Scene.join, count=3), lambda s: s.store.claim_due(3, node=s.node, types={s.type})),
+    Case("claim limited", partial(Scene.limit, count=3), lambda s: s.store.claim(s.ids(), node=s.node, types={s.type})),
+    Case("control", few, lambda s: s.store.control(s.type, paused=True)),
     Case("finish", running, lambda s: s.store.finish(s.outcomes("retried", "failed", "released", "succeeded"))),
     Case("finish cancelled", partial(Scene.ask_to_stop, count=MANY), lambda s: s.store.finish(s.outcomes("retried"))),
     Case("note", running, say_something),
+    Case("keep_checkpoints", running, keep_something),
+    Case("prune_checkpoints", kept_some, lambda s: s.store.prune_checkpoints(MAX_BATCH)),
     Case("register", few, lambda s: s.store.register(a_node(id=s.node), lease_s=15)),
     Case("heartbeat", running, lambda s: s.store.heartbeat(s.node, lease_s=30)),
     Case("deregister", running, lambda s: s.store.deregister(s.node)),
     Case("expire", running, lambda s: s.store.expire(s.node, lease_until=START + 15_000_000)),
+    Case("order_node", running, lambda s: s.store.order_node(s.node, Order(stop=True))),
+    Case("claim what has expired", partial(Scene.let_expire, count=3), claim_all),
+    Case("end_expired", partial(Scene.let_expire, count=3), lambda s: s.store.end_expired(100)),
     Case("reap", partial(Scene.lose, count=3), lambda s: s.store.reap(100)),
+    Case("prune_keys", put_unique, lambda s: s.store.prune_keys(MAX_BATCH)),
     Case("prune_jobs", partial(Scene.fail, count=3), lambda s: s.store.prune_jobs(State.FAILED, 2 * START, MAX_BATCH)),
+    Case("reseal", few, reseal_all),
+    Case(
+        "spawn",
+        running,
+        lambda s: s.store.spawn(
+            s.jobs[0], [child_of(s.jobs[0], NewJob(id=str(uuid.uuid5(uuid.NAMESPACE_OID, s.type)), type="x"))]
+        ),
+    ),
+    Case("spawn more", put_family, spawn_more),
+    Case("settle_links", put_family, lambda s: s.store.settle_links(s.ids())),
+    Case("move_schedules new", scheduled, lambda s: s.store.move_schedules([s.schedule("new")])),
+    Case("move_schedules fire", scheduled, fire_and_pause),
+    Case("settle_inbox", rows, settle),
+    Case("settle_inbox taken", rows, lambda s: s.store.settle_inbox(s.rows[:2], {})),
+    Case("retry_inbox", rows, lambda s: s.store.retry_inbox(s.rows[-1])),
+    Case("drop_inbox", rows, lambda s: s.store.drop_inbox(s.rows[-1])),
+    Case("prune_inbox", rows, lambda s: s.store.prune_inbox(2 * START, MAX_BATCH)),
 ]
 READS = [
     Case("get", few, lambda s: s.store.get(s.jobs[0].id)),
+    Case("checkpoint", kept_some, lambda s: s.store.checkpoint(s.jobs[0])),
+    Case("holder", put_unique, lambda s: s.store.holder(unique_of(s.type))),
+    Case("get_many", few, lambda s: s.store.get_many(s.ids())),
     Case("attempts", running, lambda s: s.store.attempts(s.jobs[0].id)),
     Case("list_jobs", few, lambda s: s.store.list_jobs(Filter(types=(s.type,)), limit=2)),
     Case("queues", few, lambda s: s.store.queues()),
+    Case("standings", partial(Scene.limit, count=3), lambda s: s.store.standings()),
     Case("queue_names", few, lambda s: s.store.queue_names()),
     Case("due", few, lambda s: s.store.due(2)),
     Case("waiting_after", few, lambda s: s.store.waiting_after(None, 2)),
     Case("still_waiting", few, lambda s: s.store.still_waiting(s.ids())),
+    Case("ahead", few, lambda s: s.store.ahead(s.jobs[0], count_to=10)),
     Case("epoch", few, lambda s: s.store.epoch("mine")),
     Case("nodes", running, lambda s: s.store.nodes()),
+    Case("node", running, lambda s: s.store.node(s.node)),
+    Case("at_work", running, lambda s: s.store.at_work(5, node=s.node)),
     Case("event_rows", few, lambda s: s.store.event_rows(s.seen, 10, MANY_BYTES)),
     Case("number_events", few, lambda s: s.store.number_events()),
     Case("feed_state", few, lambda s: s.store.feed_state()),
     Case("prune_events", few, lambda s: s.store.prune_events(START, 10)),
     Case("new_history", few, lambda s: s.store.new_history("another")),
     Case("diagnose", few, lambda s: s.store.diagnose()),
+    Case("open_links", put_family, lambda s: s.store.open_links(10)),
+    Case("children", put_family, lambda s: s.store.children(s.ids())),
+    Case("schedule", scheduled, lambda s: s.store.schedule(f"{s.type}.0")),
+    Case("schedules", scheduled, lambda s: s.store.schedules(1)),
+    Case("due_schedules", scheduled, lambda s: s.store.due_schedules(1)),
+    Case("key_uses", few, lambda s: s.store.key_uses(2)),
+    Case("inbox_rows", rows, lambda s: rows_of(s.store)),
+    Case("inbox_refused", rows, lambda s: s.store.inbox_refused(2)),
     Case("ping", few, lambda s: s.store.ping()),
+]
+OPERATIONS = [
+    Case("move_operation begin", partial(Scene.fail, count=3), lambda s: s.store.move_operation(s.begin())),
+    Case("move_operation step", begin_operation, step),
+    Case("move_operation stop", begin_operation, lambda s: s.store.move_operation(Stop(s.operation))),
+    Case("prune_operations", have_an_old_operation, lambda s: s.store.prune_operations(2 * START, 1, MAX_BATCH)),
+    Case("tally", few, lambda s: s.store.tally(Filter(states=(State.READY,), types=(s.type,)))),
+    Case("operation", begin_operation, lambda s: s.store.operation(s.operation)),
+    Case("operations", begin_operation, lambda s: s.store.operations(1)),
+    Case("due_operations", begin_operation, lambda s: s.store.due_operations(1)),
 ]
 
 
 def test_every_method_has_its_case() -> None:
-    named = {case.name.split()[0] for case in WRITES + READS}
-    methods = {name for name in vars(Store) if not name.startswith("_")} - {"name", "now_us", "on_events"}
-    assert named == methods
+    named = {case.name.split()[0] for case in WRITES + READS + OPERATIONS}
+    assert named == methods()
 
 
-@pytest.mark.parametrize("cases", [WRITES, READS], ids=["writes", "reads"])
+@pytest.mark.parametrize("cases", [WRITES, READS, OPERATIONS], ids=["writes", "reads", "operations"])
 async def test_a_cut_at_any_checkpoint_is_as_if_it_were_not_or_were_done(
     backend: Backend, cases: Sequence[Case]
 ) -> None:
@@ -196,6 +188,8 @@ async def cut_once(case: Case, checkpoint: int, store: Store, twin: Store) -> bo
         await case.call(scene)
         assert await scene.view() == after, name
     for one in (scene, undisturbed):
+        if await one.store.operation(one.operation):
+            await end_operation(one)
         await one.store.deregister(one.node)
         await one.store.reap(100)
     return too_late

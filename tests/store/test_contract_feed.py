@@ -27,7 +27,7 @@ from tests.store.backends import (
 from tests.store.test_contract_cancellation import MOMENTS, cut
 from tickr import events
 from tickr.errors import IllegalTransition, SchemaMismatch
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.store import mysql_feed, sqlite_feed
 from tickr.store.contract import FeedState, Filter, Store
 

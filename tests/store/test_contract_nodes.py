@@ -51,7 +51,7 @@ async def test_a_step_of_the_clock_costs_nobody_his_lease(store: Store, clock: S
     clock.advance(step_s)
     assert await store.reap(10) == []
     assert [one.id for one in await store.nodes()] == [node.id]
-    assert await store.heartbeat(node.id, lease_s=20) == [Running(job.id, 1, False)]
+    assert await store.heartbeat(node.id, lease_s=20) == [Running.of(job)]
     (known,) = await store.nodes()
     assert (known.lease_until, known.lease_s) == (clock() + 20 * SECOND, 15.0)
     assert await store.get(job.id) == job
@@ -123,7 +123,9 @@ async def test_a_heartbeat_tells_what_the_store_thinks_runs(store: Store) -> Non
     await end(store, over, "succeeded")
     found = await store.heartbeat(node.id, lease_s=15)
     assert found is not None
-    assert sorted(found) == sorted([Running(first.id, 1, False), Running(second.id, 1, True)])
+    asked = Running.of(second)._replace(cancel_requested=True)
+    assert sorted(found) == sorted([Running.of(first), asked])
+    assert asked[3:] == (START, second.timeout_us, 0)
 
 
 async def test_only_the_jobs_of_a_node_without_a_row_are_taken_back(store: Store) -> None:

@@ -20,8 +20,9 @@ from tests.store.backends import (
 )
 from tests.store.test_contract_cancellation import MOMENTS, cut
 from tickr import events
-from tickr.jobs import Job, Outcome, Progress, State
-from tickr.store.contract import MAX_BATCH, Filter, Store
+from tickr.jobs import Job, Progress, State
+from tickr.reports import Outcome
+from tickr.store.contract import MAX_BATCH, Filter, Running, Store
 
 
 async def progress_of(store: Store, job: Job) -> Progress | None:
@@ -58,7 +59,7 @@ async def test_a_note_changes_nothing_else(store: Store, clock: SteppedClock) ->
     ((listed,),) = [(await store.list_jobs(Filter(), limit=10)).jobs]
     assert listed == await store.get(job.id) != before
     assert (listed.version, listed.fence, listed.state) == (job.version, job.fence, State.RUNNING)
-    assert await store.heartbeat("n1", lease_s=15) == [(job.id, job.fence, False)]
+    assert await store.heartbeat("n1", lease_s=15) == [Running.of(job)]
 
 
 async def test_what_is_over_says_nothing(store: Store) -> None:

@@ -252,6 +252,14 @@ async def test_an_empty_store_scans_to_its_end_at_once(store: Store) -> None:
     assert await store.due(10) == []
 
 
+async def test_get_many_gives_those_that_are_stored_in_whatever_state(store: Store, zoo: list[Job]) -> None:
+    ids = [job.id for job in zoo]
+    found = await store.get_many([*ids, new_id(), ids[0], "nonsense", ""])
+    assert {job.id: job for job in found} == {job.id: await store.get(job.id) for job in zoo}
+    assert len(found) == len(zoo)
+    assert await store.get_many([]) == []
+
+
 async def test_still_waiting_keeps_what_waits(store: Store, zoo: list[Job]) -> None:
     ids = [job.id for job in zoo] + [new_id(), "nonsense", zoo[0].id]
     found = await store.still_waiting(ids)

@@ -20,7 +20,8 @@ from tests.store.backends import (
     told,
 )
 from tickr.errors import JobNotFound
-from tickr.jobs import FINAL, Job, Outcome, State
+from tickr.jobs import FINAL, Job, State
+from tickr.reports import Outcome
 from tickr.store.contract import Filter, ScanPosition, Store
 
 

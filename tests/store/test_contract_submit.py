@@ -21,11 +21,12 @@ from tests.store.backends import (
     put_final,
     put_one,
     put_running,
+    start,
     told,
     told_of,
 )
 from tickr.errors import IllegalTransition, JobNotFound, StoreError, VersionMismatch
-from tickr.jobs import FINAL, Failure, State
+from tickr.jobs import FINAL, NO_EXTRAS, Extras, Failure, State
 from tickr.retry import Backoff
 from tickr.store.contract import MAX_BATCH, Filter, Store
 
@@ -49,6 +50,29 @@ async def test_a_new_job_is_stored_as_it_was_described(store: Store) -> None:
     assert (job.max_attempts, job.timeout_us, job.backoff, job.labels) == (7, 1_500_000, new.backoff, new.labels)
     assert (job.node, job.started_at, job.finished_at, job.result, job.error) == (None,) * 5
     assert await store.get(job.id) == job
+
+
+async def test_what_few_jobs_have_comes_back_and_long_ones_too(store: Store) -> None:
+    long = "k" * 128
+    some = [
+        new_job(limit_key="acme", extras=Extras(expires_at=START + SECOND)),
+        new_job(limit_key=long, extras=Extras(tracestate="t" * 3_000)),
+        new_job(),
+    ]
+    jobs = await put(store, *some)
+    jobs += await put(store, new_job(limit_key="alone", extras=Extras(traceparent="00-1-2-01")))
+    found = [await store.get(job.id) for job in jobs]
+    assert found == jobs
+    assert [(job.limit_key, job.extras) for job in jobs] == [
+        ("acme", Extras(expires_at=START + SECOND)),
+        (long, Extras(tracestate="t" * 3_000)),
+        (None, NO_EXTRAS),
+        ("alone", Extras(traceparent="00-1-2-01")),
+    ]
+    claimed = {job.id: job for job in await start(store, *jobs)}
+    assert [(claimed[job.id].limit_key, claimed[job.id].extras) for job in jobs] == [
+        (job.limit_key, job.extras) for job in jobs
+    ]
 
 
 async def test_delay_counts_from_the_stores_clock_and_run_at_wins_over_it(store: Store, clock: SteppedClock) -> None:

@@ -23,7 +23,9 @@ from tests.store.backends import (
     told,
     told_of,
 )
-from tickr.jobs import CANCELLED_ON_REQUEST, MAX_CRASHES, Failure, Job, Outcome, State
+from tickr.jobs import CANCELLED_ON_REQUEST, MAX_CRASHES, Failure, Job, State
+from tickr.reports import Outcome
+from tickr.store import changes
 from tickr.store.contract import MAX_BATCH, Store
 
 MAIL = frozenset({"mail"})
@@ -269,6 +271,18 @@ async def test_one_batch_may_hold_all_kinds_and_stale_ones(store: Store) -> None
     assert [job and await store.get(job.id) for job in after] == after
     (commit,) = (await told(store))[commits:]
     assert [event.job for event in commit] == [job.id for job in running]
+
+
+async def test_of_very_many_attempts_the_last_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "MAX_KEPT", 3)
+    job, other = await put_one(store, max_attempts=9), await put_one(store)
+    await join(store, "n")
+    for kind in ("retried", "released", "retried", "released", "failed"):
+        (running,) = await start(store, job, node="n")
+        await end(store, running, kind)
+    await end(store, (await start(store, other, node="n"))[0], "failed")
+    assert [one.fence for one in await store.attempts(job.id)] == [3, 4, 5]
+    assert [one.fence for one in await store.attempts(other.id)] == [1]
 
 
 async def test_every_attempt_stays_on_record(store: Store, clock: SteppedClock) -> None:

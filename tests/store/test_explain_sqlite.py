@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ import trio
 
 from tests.store import explained
 from tests.store.explained import Asking
-from tickr.store import sqlite_feed, sqlite_lists
+from tickr.store import sqlite_expiry, sqlite_feed, sqlite_lists, sqlite_schedules
 from tickr.store.sqlite import open_sqlite
 
-SCAN = re.compile(r"\bSCAN (jobs|attempts|events)\b(?! USING (COVERING )?INDEX jobs_newest)").search
-IN_ORDER = {sqlite_feed._ROWS, sqlite_feed._FRONT}
-"""The log from its front, in the order of its own numbers, as far as the limit goes."""
+SCAN = re.compile(
+    r"\bSCAN (jobs|attempts|events|unique_keys|expiries|schedules|inbox|checkpoints)\b"
+    r"(?! USING (COVERING )?INDEX jobs_newest)"
+).search
+IN_ORDER = {sqlite_feed._ROWS, sqlite_feed._FRONT, sqlite_expiry._FIRST, sqlite_schedules._IS_FULL}
+"""The log from its front, in the order of its own numbers, as far as the limit goes; what expires, likewise; the
+schedules by name, as far as there may be any."""
 
 
 @pytest.fixture
@@ -26,6 +31,7 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, li
     path = tmp_path / "tickr.db"
     now = await explained.fill(f"sqlite:///{path}")
     found: list[str] = []
+    await trio.to_thread.run_sync(fill_keys, path)
     async with open_sqlite(path) as store:
         db: sqlite3.Connection
         for db in store._file._all:
@@ -36,6 +42,11 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, li
             db.set_trace_callback(None)
     assert explained.unasked(asking.asked) == set()
     return path, found
+
+
+def fill_keys(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(explained.KEYS_OF_ALL.replace("CONCAT('i:', HEX(id))", "'i:' || hex(id)"))
 
 
 async def test_no_statement_scans_what_grows(run: tuple[Path, list[str]]) -> None:

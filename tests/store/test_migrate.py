@@ -49,9 +49,11 @@ def test_another_programs_tables_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "mysql"])
-def test_the_scripts_are_numbered_without_gap_and_not_empty(dialect: str) -> None:
+def test_the_scripts_have_rising_numbers_and_are_not_empty(dialect: str) -> None:
     steps = migrations(dialect)
-    assert [step.version for step in steps] == list(range(1, len(steps) + 1))
+    numbers = [step.version for step in steps]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers))
     assert all(step.name and step.statements for step in steps)
 
 

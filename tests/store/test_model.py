@@ -10,6 +10,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -30,7 +31,8 @@ from tests.store.backends import (
 from tickr import events
 from tickr.errors import IllegalTransition, JobNotFound
 from tickr.events import Event
-from tickr.jobs import Job, Outcome
+from tickr.jobs import Job
+from tickr.reports import Outcome
 from tickr.store.contract import Filter, Start, Store
 
 JOBS = 5
@@ -45,6 +47,7 @@ class Known:
     id: str
     priority: int
     run_at: int
+    expires_at: int | None = None
     state: str = "ready"
     attempt: int = 0
     crashes: int = 0
@@ -67,17 +70,20 @@ class Known:
         self.move("running")
         self.attempt, self.fence, self.node, self.progress = self.attempt + 1, self.fence + 1, node, None
 
+    def late(self, now: int) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
     def facts(self) -> tuple[object, ...]:
         return (
             self.id, self.priority, self.run_at, self.state, self.attempt, self.crashes, self.fence, self.version,
-            self.node, self.cancel_requested, self.progress,
+            self.node, self.cancel_requested, self.expires_at, self.progress,
         )  # fmt: skip
 
 
 def facts(job: Job) -> tuple[object, ...]:
     return (
         job.id, job.priority, job.run_at, job.state.value, job.attempt, job.crashes, job.fence, job.version, job.node,
-        job.cancel_requested, job.progress and job.progress.fraction,
+        job.cancel_requested, job.extras.expires_at, job.progress and job.progress.fraction,
     )  # fmt: skip
 
 
@@ -99,16 +105,23 @@ class Program:
     def id(number: int) -> str:
         return f"00000000-0000-7000-8000-{number:012d}"
 
-    async def insert(self, numbers: Sequence[int], delay_s: int, priority: int, node: str | None = None) -> None:
+    async def insert(
+        self, numbers: Sequence[int], delay_s: int, priority: int, node: str | None = None, lives_s: int | None = None
+    ) -> None:
         """``node``: starts half of them at once."""
-        new = [new_job(id=self.id(number), delay_us=delay_s * SECOND, priority=priority) for number in numbers]
+        wish: dict[str, Any] = {"delay_us": delay_s * SECOND, "priority": priority}
+        if lives_s is not None:
+            wish["expires_in_us"] = lives_s * SECOND
+        new = [new_job(id=self.id(number), **wish) for number in numbers]
         start = node and Start(node, frozenset([one.id for one in new[::2]]))
         answers = await self.store.insert(new, start=start or None)
         for one, (job, created) in zip(new, answers, strict=True):
             assert created == (one.id not in self.jobs)
             if created:
-                known = self.jobs[one.id] = Known(one.id, priority, self.clock() + delay_s * SECOND)
-                if start and one.id in start.ids and not delay_s and node in self.nodes:
+                now = self.clock()
+                ends = None if lives_s is None else now + lives_s * SECOND
+                known = self.jobs[one.id] = Known(one.id, priority, now + delay_s * SECOND, ends)
+                if start and one.id in start.ids and not delay_s and node in self.nodes and not known.late(now):
                     known.start(node)
                     self.handed_out.setdefault(job.id, []).append(job)
             assert facts(job) == self.jobs[one.id].facts()
@@ -132,9 +145,13 @@ class Program:
         self.claimed(await self.store.claim_due(limit, node=node, types=["mail"]), self.claimable()[:limit], node)
 
     def claimed(self, answer: list[Job], expected: list[Known], node: str) -> None:
-        expected = expected if node in self.nodes else []
-        for one in expected:
-            one.start(node)
+        found = expected if node in self.nodes else []
+        expected = [one for one in found if not one.late(self.clock())]
+        for one in found:
+            if one in expected:
+                one.start(node)
+            else:
+                one.move("cancelled")
         assert [facts(job) for job in answer] == [one.facts() for one in expected]
         for job in answer:
             self.handed_out.setdefault(job.id, []).append(job)
@@ -157,12 +174,12 @@ class Program:
     def finished(self, one: Known, fence: int, kind: str, delay_s: int) -> tuple[object, ...] | None:
         if one.state != "running" or one.fence != fence:
             return None
-        if one.cancel_requested and kind in ("retried", "released"):
+        if (one.cancel_requested or one.late(self.clock())) and kind in ("retried", "released"):
             kind = "cancelled"
         if kind == "released":
             one.move("ready", leaves_attempt="released")
             one.attempt -= 1
-            one.run_at = min(one.run_at, self.clock())
+            one.run_at = self.clock() + delay_s * SECOND if delay_s else min(one.run_at, self.clock())
         elif kind == "retried":
             one.move("retrying", leaves_attempt="retrying")
             one.run_at = self.clock() + delay_s * SECOND
@@ -231,6 +248,7 @@ class Program:
             assert one is not None
             one.move("ready", leaves_attempt="succeeded" if one.state == "succeeded" else None)
             one.attempt, one.crashes, one.run_at = 0, 0, self.clock()
+            one.expires_at = None if one.late(self.clock()) else one.expires_at
             assert facts(job) == one.facts()
 
     async def register(self, node: str) -> None:
@@ -244,7 +262,9 @@ class Program:
         else:
             assert running is not None
             held = [one for one in self.jobs.values() if one.state == "running" and one.node == node]
-            assert sorted(running) == sorted((one.id, one.fence, one.cancel_requested) for one in held)
+            assert sorted(one[:3] for one in running) == sorted(
+                (one.id, one.fence, one.cancel_requested) for one in held
+            )
             self.nodes[node] = self.clock() + LEASE_S * SECOND
 
     async def leave(self, node: str) -> None:
@@ -268,10 +288,24 @@ class Program:
                 one.move("cancelled", leaves_attempt="cancelled")
             elif one.crashes == 3:
                 one.move("failed", leaves_attempt="failed")
+            elif one.late(self.clock()):
+                one.move("cancelled", leaves_attempt="cancelled")
             else:
                 one.move("ready", leaves_attempt="released")
                 one.run_at = min(one.run_at, self.clock())
         assert sorted(facts(job) for job in await self.store.reap(100)) == sorted(one.facts() for one in lost)
+
+    def expiring(self) -> list[Known]:
+        waits = [one for one in self.jobs.values() if one.state in ("ready", "retrying") and one.expires_at is not None]
+        return sorted(waits, key=lambda one: (one.expires_at or 0, one.id))
+
+    async def end_expired(self, limit: int) -> None:
+        ended, next_at = await self.store.end_expired(limit)
+        expected = [one for one in self.expiring()[:limit] if one.late(self.clock())]
+        for one in expected:
+            one.move("cancelled")
+        assert sorted(facts(job) for job in ended) == sorted(one.facts() for one in expected)
+        assert next_at == next((one.expires_at for one in self.expiring()), None)
 
     async def check(self) -> None:
         """Compare everything that is stored, and what was told of it, with the model."""
@@ -297,11 +331,15 @@ class Program:
 number = st.integers(0, JOBS - 1)
 numbers = st.lists(number, min_size=1, max_size=JOBS)
 node = st.sampled_from(NODES)
+lives_s = st.integers(0, 4)
 kind = st.sampled_from(["succeeded", "retried", "failed", "cancelled", "released"])
 wish = st.tuples(number, st.sampled_from([0, 0, 0, 1]), kind, st.integers(0, 3))
 saying = st.tuples(number, st.sampled_from([0, 0, 0, 1]), st.sampled_from([None, 0.0, 0.5, 1.0]))
 step = st.one_of(
-    st.tuples(st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5]), st.none() | node),
+    st.tuples(
+        st.just("insert"), numbers, st.integers(0, 3), st.sampled_from([0, 5]), st.none() | node, st.none() | lives_s
+    ),
+    st.tuples(st.just("end_expired"), st.integers(1, 3)),
     st.tuples(st.just("claim"), numbers, node),
     st.tuples(st.just("claim_due"), st.integers(1, 3), node),
     st.tuples(st.just("note"), st.lists(saying, min_size=1, max_size=JOBS)),

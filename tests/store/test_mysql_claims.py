@@ -6,7 +6,7 @@ import uuid
 
 from tests.servers import mysql_execute
 from tests.store.backends import SECOND, join, new_job, put, start
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.store.mysql import open_mysql
 
 

@@ -25,7 +25,8 @@ from tests.store.backends import (
 )
 from tickr import events
 from tickr.events import Change, Event
-from tickr.jobs import Job, NewJob, Outcome, created
+from tickr.jobs import Job, NewJob, created
+from tickr.reports import Outcome
 from tickr.store import mysql_claims, mysql_feed, mysql_jobs
 from tickr.store.contract import Filter
 from tickr.store.mysql import MysqlStore, open_mysql

@@ -25,7 +25,7 @@ from tests.store.test_mysql_crossing import insert, of
 from tests.waiting import eventually
 from tickr import events
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.store import mysql_claims, mysql_feed
 from tickr.store.contract import wall_clock
 from tickr.store.mysql import MysqlStore, open_mysql

@@ -14,7 +14,8 @@ from tests.servers import mysql_execute
 from tests.store.backends import OOPS, a_node, join, new_job, put, put_one, put_running, start, told, transactions_on
 from tests.waiting import eventually
 from tickr.errors import JobNotFound, StoreError, StoreUnavailable
-from tickr.jobs import Job, Outcome, State
+from tickr.jobs import Job, State
+from tickr.reports import Outcome
 from tickr.store import mysql_claims
 from tickr.store.contract import Filter
 from tickr.store.mysql import MysqlStore, open_mysql

@@ -16,9 +16,10 @@ from tests.servers import MariaDB, mysql_execute
 from tests.store.backends import a_node, end, new_job, put, put_one, start, told, told_of
 from tests.waiting import eventually
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Outcome, State
+from tickr.jobs import State
+from tickr.reports import Outcome
 from tickr.store import mysql_pool
-from tickr.store.contract import Filter
+from tickr.store.contract import Filter, Running
 from tickr.store.mysql import open_mysql
 from tickr.store.mysql_address import parse
 from tickr.store.mysql_pool import Pool
@@ -62,7 +63,8 @@ async def test_every_other_write_whose_commit_is_cut_is_done_once(mysql_url: str
         assert await with_a_cut(lambda: store.redrive(third.id)) == await store.get(third.id)
         running = await start(store, third)
         assert (await with_a_cut(lambda: store.cancel(third.id))).cancel_requested  # type: ignore[attr-defined]
-        assert await with_a_cut(lambda: store.heartbeat("n1", lease_s=60)) == [(third.id, running[0].fence, True)]
+        held = Running.of(running[0])._replace(cancel_requested=True)
+        assert await with_a_cut(lambda: store.heartbeat("n1", lease_s=60)) == [held]
         await with_a_cut(lambda: store.deregister("n1"))
         (reaped,) = await with_a_cut(lambda: store.reap(10))  # type: ignore[misc]
         assert reaped == await store.get(third.id)

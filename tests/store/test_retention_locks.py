@@ -19,7 +19,8 @@ from tests.store.backends import (
     transactions_on,
 )
 from tickr.errors import JobNotFound
-from tickr.jobs import Job, Outcome, State
+from tickr.jobs import Job, State
+from tickr.reports import Outcome
 from tickr.store import mysql_claims, mysql_retention, sqlite_retention
 from tickr.store.contract import Filter, Pruned, Store
 from tickr.store.mysql import open_mysql

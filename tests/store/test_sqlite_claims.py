@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.backends import OOPS, join, new_job, put, start, told_of
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.store.sqlite import open_sqlite
 from tickr.store.sqlite_claims import INLINE, SHARED_SUCCESS_MIN
 

@@ -20,9 +20,11 @@ from tests.store.backends import (
     start,
     told,
 )
+from tests.store.keyed import put_held, put_one_keyed, requested, unique_job
 from tickr import events
 from tickr.errors import SchemaMismatch
-from tickr.jobs import Outcome, Progress, State
+from tickr.jobs import Extras, Progress, State
+from tickr.reports import Outcome
 from tickr.store.contract import Filter
 from tickr.store.migrate import VERSION_TABLE, migrations
 
@@ -81,10 +83,22 @@ async def test_its_jobs_and_its_log_go_on(old: Backend) -> None:
         shown = {job.id: job.progress for job in (await store.list_jobs(Filter(), limit=10)).jobs}
         assert shown == dict.fromkeys(IDS, Progress(0.5))
         await store.finish([Outcome(job=job, kind="failed", failure=OOPS) for job in (started, running)])
-        await put_one(store)
-        assert await store.number_events() == 7
-        assert (await store.feed_state())[1:] == (1, 7)
+        late = await put_one(store, extras=Extras(expires_at=START))
+        assert [job.id for job in (await store.end_expired(10)).jobs] == [late.id]
+        assert await store.number_events() == 8
+        assert (await store.feed_state())[1:] == (1, 8)
         assert_lawful(await told(store))
+
+
+async def test_its_jobs_have_no_keys_and_new_ones_may(old: Backend) -> None:
+    async with old.open(migrate=True) as store:
+        for id_ in IDS:
+            job = await store.get(id_)
+            assert job is not None
+            assert job.extras.unique is None
+        held = await put_held(store, "k")
+        assert (await put_one_keyed(store, unique_job("k")))[0] == held
+        assert (await put_one_keyed(store, requested("k")))[1]
 
 
 async def test_each_migrated_database_gets_a_history_of_its_own_and_keeps_it(old: Backend) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import trio
 
 from tickr import jobs as records
-from tickr.jobs import Note, Outcome
+from tickr.reports import Checkpoint, Note, Outcome
+from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import Notepad, Notes
 from tickr.worker.pool import Pool
 
+NONE: Mapping[str, Any] = {}
 _numbers = itertools.count(1)
 
 
@@ -31,7 +33,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.all: list[Outcome] = []
-        self.in_line: list[Outcome | Note] = []
+        self.in_line: list[Outcome | Note | Checkpoint] = []
         self.full = False
         self._notes = Notes(lambda: 0, self._put_notes)
         self._send, self._receive = trio.open_memory_channel[Outcome](10_000)
@@ -46,6 +48,16 @@ class Outcomes:
 
     def open_notepad(self, job: records.Job) -> Notepad:
         return self._notes.open(job)
+
+    def open_bookmark(self, job: records.Job) -> Bookmark:
+        return Bookmark(job, self, trio.lowlevel.current_trio_token())
+
+    def keep(self, checkpoint: Checkpoint) -> trio.Event:
+        self.in_line.append(checkpoint)
+        return trio.Event()
+
+    async def recall(self, job: records.Job) -> str | None:
+        raise AssertionError("nobody has kept anything here")
 
     def _put_notes(self, notes: Sequence[Note]) -> trio.Event:
         self.in_line.extend(notes)
@@ -85,9 +97,11 @@ async def running_pool(jobs: Jobs, *, slots: int = 2, **options: Any) -> AsyncIt
         pool.close()
 
 
-async def outcome_of(function: Any, payload: Any = None, **fields: Any) -> Outcome:
-    """Run one job whose handler is ``function``."""
+async def outcome_of(
+    function: Any, payload: Any = None, *, options: Mapping[str, Any] = NONE, **fields: Any
+) -> Outcome:
+    """Run one job whose handler is ``function``, registered with ``options``."""
     jobs = Jobs()
-    jobs.handler("t")(function)
+    jobs.handler("t", **options)(function)
     async with running_pool(jobs) as bench:
         return await bench.run(claimed("t", payload, **fields))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 import trio
 
+from tests.worker.attempts import claimed
 from tests.worker.internet import SERVED, open_internet
 from tests.worker.web import Server, reply
 from tickr.worker.builtin.addresses import refusal
 from tickr.worker.builtin.http import Http, HttpFailed
-from tickr.worker.handlers import GiveUp
+from tickr.worker.endings import GiveUp
+from tickr.worker.view import Job
 
+JOB = Job(claimed("http"))
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
 PRIVATE = [
     *("127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd12::1"),
@@ -156,7 +160,7 @@ WAYS = {
 async def test_a_job_gets_where_it_may_and_nowhere_else(way: Way) -> None:
     async with open_internet() as internet:
         internet.names = {"a.example": list(way.names), "localhost": [["127.0.0.1"]]}
-        http = Http(allow_private=False)
+        http = partial(Http(allow_private=False), JOB)
         if way.called:
             assert (await http(way.url))["body"] == SERVED.decode()
         else:
@@ -170,7 +174,7 @@ async def test_a_job_gets_where_it_may_and_nowhere_else(way: Way) -> None:
 async def test_each_attempt_checks_again() -> None:
     async with open_internet() as internet:
         internet.names = {"a.example": [[OUT], [IN]]}
-        http = Http(allow_private=False)
+        http = partial(Http(allow_private=False), JOB)
         assert (await http("http://a.example/"))["status"] == 200
         with pytest.raises(GiveUp, match=IN):
             await http("http://a.example/")
@@ -180,7 +184,7 @@ async def test_each_attempt_checks_again() -> None:
 async def test_where_private_addresses_are_allowed_the_clouds_are_not() -> None:
     async with open_internet() as internet:
         internet.names = {"a.example": [[IN], [IN, CLOUD], [CLOUD]]}
-        http = Http(allow_private=True)
+        http = partial(Http(allow_private=True), JOB)
         assert (await http("http://a.example/"))["status"] == 200
         for _ in range(2):
             with pytest.raises(GiveUp, match="metadata"):
@@ -214,7 +218,7 @@ async def test_a_redirect_gets_no_further_than_a_job(location: str, called: list
         internet.names = {"a.example": [[OUT]], "b.example": [[OUT, IN]], "localhost": [["127.0.0.1"]]}
         headers = {"Authorization": "Bearer CANARY", "Cookie": "CANARY"}
         with contextlib.nullcontext() if len(called) == 2 else pytest.raises(GiveUp):
-            await Http(allow_private=False)("http://a.example/", follow_redirects=True, headers=headers)
+            await Http(allow_private=False)(JOB, "http://a.example/", follow_redirects=True, headers=headers)
         assert internet.called == called
         told = [b"CANARY" in request for request in internet.server.requests]
         assert told == [True, location == "/there"][: len(called)], "another host is told no secret"

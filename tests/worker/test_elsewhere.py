@@ -18,7 +18,9 @@ from structlog.testing import capture_logs
 from tests.worker.attempts import claimed, outcome_of, running_pool
 from tickr.worker import elsewhere
 from tickr.worker.attempt import StopReason
-from tickr.worker.handlers import Job, Jobs
+from tickr.worker.handlers import Jobs
+from tickr.worker.retirement import Bounds, Retirement, memory_used
+from tickr.worker.view import Job
 
 
 async def a_coroutine() -> None: ...
@@ -32,6 +34,18 @@ async def test_plain_handlers_run_in_a_thread() -> None:
 
     outcome = await outcome_of(handler, {"a": 1})
     assert outcome.result == f'{{"a":1,"id":"{outcome.job.id}","elsewhere":true}}'
+
+
+async def test_more_slots_are_more_threads_at_once() -> None:
+    together = threading.Barrier(3, timeout=20)
+    jobs = Jobs()
+    jobs.handler("t")(together.wait)
+    async with running_pool(jobs, slots=1) as bench:
+        bench.pool.resize(3)
+        bench.pool.start([claimed("t") for _ in range(3)])
+        assert [(await bench.outcomes.next()).kind for _ in range(3)] == ["succeeded"] * 3
+        bench.pool.resize(1)
+        assert (bench.pool.free, bench.pool.room) == (1, 1)
 
 
 async def test_a_thread_can_ask_whether_it_shall_stop() -> None:
@@ -186,6 +200,36 @@ def process_never_ends() -> int:
 
 def returns_unpicklable() -> Any:
     return lambda: None
+
+
+def grown(megabytes: int, kept: list[bytearray] = []) -> int:  # noqa: B006 -- it leaks, as some do
+    kept.append(bytearray(megabytes * 1024 * 1024))
+    return os.getpid()
+
+
+def own_pid() -> int:
+    return os.getpid()
+
+
+@pytest.mark.slow
+async def test_a_process_is_replaced_after_so_many_jobs_or_with_so_much_memory() -> None:
+    jobs = Jobs()
+    for function in (own_pid, grown):
+        jobs.handler(function.__name__, run_in="process")(function)
+    async with running_pool(jobs, slots=1, bounds=Bounds(jobs=3)) as bench:
+        pids = [(await bench.run(claimed("own_pid"))).result for _ in range(7)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+    async with running_pool(jobs, slots=1, bounds=Bounds(memory_bytes=memory_used() + 200 * 2**20)) as bench:
+        sizes = (1, 1, 500, 1, 1)
+        pids = [(await bench.run(claimed("grown", {"megabytes": size}))).result for size in sizes]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 2]
+
+
+def test_without_bounds_nothing_is_ever_replaced_and_memory_is_what_there_is() -> None:
+    assert not any(Retirement(Bounds())() for _ in range(1000))
+    assert Retirement(Bounds(memory_bytes=1))()
+    assert not Retirement(Bounds(memory_bytes=2**40))()
+    assert 2**20 < memory_used() < 2**40
 
 
 @pytest.mark.slow

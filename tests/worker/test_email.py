@@ -19,10 +19,12 @@ from structlog.testing import capture_logs
 
 from tests.worker.attempts import Bench, claimed, running_pool
 from tickr.errors import ConfigError
-from tickr.jobs import Outcome
+from tickr.reports import Outcome
 from tickr.worker import builtin
 from tickr.worker.builtin.email import Email, read_server
-from tickr.worker.handlers import GiveUp, Job, Jobs
+from tickr.worker.endings import GiveUp
+from tickr.worker.handlers import Jobs
+from tickr.worker.view import Job
 
 ORIGINAL = {"to": "john@example.com", "from": "me@example.com", "body": "Works"}
 """The payload that clients of the original Tickr send."""

@@ -17,7 +17,9 @@ from tickr.api import submission
 from tickr.api.problems import Problem
 from tickr.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from tickr.worker.arguments import BadPayload
-from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
+from tickr.worker.endings import GiveUp, RetryLater, Snooze
+from tickr.worker.handlers import Jobs
+from tickr.worker.view import Job
 
 
 class Unknown:
@@ -167,6 +169,9 @@ async def generates() -> Any:
         (at_top, {"run_in": "cloud"}, "cloud"),
         (lambda: None, {"run_in": "process"}, "module"),
         ("no function", {}, "called"),
+        (at_top, {"backoff": 10}, "backoff takes"),
+        (at_top, {"give_up_on": (ValueError, "KeyError")}, "exception classes"),
+        (at_top, {"give_up_on": (KeyboardInterrupt,)}, "exception classes"),
     ],
 )
 def test_what_could_never_run_is_refused_when_registered(function: Any, options: dict[str, Any], said: str) -> None:
@@ -188,7 +193,7 @@ def test_what_could_never_run_is_refused_when_registered(function: Any, options:
         ("t", {"timeout": 30 * 86_400 + 1}),
         ("t", {"timeout": "30"}),
         ("t", {"max_attempts": 0}),
-        ("t", {"max_attempts": 101}),
+        ("t", {"max_attempts": 1_000_001}),
         ("t", {"max_attempts": 2.5}),
         ("t", {"max_attempts": True}),
         ("t", {"backoff": retry.Backoff(factor=0.5)}),
@@ -227,6 +232,25 @@ def test_a_type_has_one_handler() -> None:
     with pytest.raises(ValueError, match="'a' already has"):
         jobs.include(other)
     assert list(jobs) == ["a"], "nothing was taken over"
+
+
+def test_one_function_may_run_jobs_of_two_types() -> None:
+    jobs = Jobs()
+    jobs.handler("new-name", timeout=2)(jobs.handler("old-name", timeout=1)(at_top))
+    old, new = jobs.get("old-name"), jobs.get("new-name")
+    assert old
+    assert new
+    assert (old.function, new.function, old.timeout, new.timeout) == (at_top, at_top, 1, 2)
+
+
+def test_a_handler_stays_the_function_that_it_was() -> None:
+    jobs = Jobs()
+
+    @jobs.handler("double")
+    def double(n: int) -> int:
+        return 2 * n
+
+    assert double(21) == 42
 
 
 def test_registries_merge() -> None:
@@ -281,6 +305,13 @@ def test_job_view() -> None:
 def test_retry_later_takes_a_sane_delay(seconds: float) -> None:
     with pytest.raises(ValueError):
         RetryLater(seconds)
+    with pytest.raises(ValueError):
+        Snooze(seconds)
+
+
+def test_nothing_is_put_off_for_no_time_at_all() -> None:
+    with pytest.raises(ValueError, match=r"Snooze takes 0\.1 to "):
+        Snooze(0)
 
 
 def test_what_handlers_raise_says_why() -> None:

@@ -6,6 +6,7 @@ import json
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from tests.worker.attempts import claimed, running_pool
 from tests.worker.web import Names, Server, reply, serving
 from tickr.worker import builtin
 from tickr.worker.builtin.http import MAX_BODY_BYTES, Http, HttpFailed, check_url
-from tickr.worker.handlers import GiveUp, Jobs, RetryLater
+from tickr.worker.endings import GiveUp, RetryLater
+from tickr.worker.handlers import Jobs
+from tickr.worker.view import Job
 
-private = Http(allow_private=True)
-public = Http(allow_private=False)
+JOB = Job(claimed("http", attempt=2, fence=7))
+private = partial(Http(allow_private=True), JOB)
+public = partial(Http(allow_private=False), JOB)
 
 
 # -- what is sent and what comes back ---------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ async def test_one_bad_address_among_good_ones_is_enough() -> None:
     http = Http(allow_private=False, resolve=Names(mixed_example=[["93.184.216.34", "127.0.0.1"]]))
     async with serving(reply("200 OK")) as server:
         with pytest.raises(GiveUp, match=r"127\.0\.0\.1"):
-            await http(server.url("mixed.example"))
+            await http(JOB, server.url("mixed.example"))
     assert server.requests == []
 
 
@@ -224,7 +228,7 @@ async def test_the_checked_address_is_the_one_that_is_called() -> None:
     """A name that points elsewhere when it is asked again: it is not asked again."""
     names = Names(rebinding_example=[["127.0.0.1"], ["169.254.169.254"]])
     async with serving(reply("200 OK", b"here")) as server:
-        result = await Http(allow_private=True, resolve=names)(server.url("rebinding.example"))
+        result = await Http(allow_private=True, resolve=names)(JOB, server.url("rebinding.example"))
     assert result["body"] == "here"
     assert names.asked == ["rebinding.example"]
     assert b"rebinding.example" in server.requests[0], "the server is still asked by its name"
@@ -233,7 +237,7 @@ async def test_the_checked_address_is_the_one_that_is_called() -> None:
 async def test_next_address_is_tried() -> None:
     names = Names(two_example=[["127.0.0.2", "127.0.0.1"]])
     async with serving(reply("200 OK")) as server:
-        assert (await Http(allow_private=True, resolve=names)(server.url("two.example")))["status"] == 200
+        assert (await Http(allow_private=True, resolve=names)(JOB, server.url("two.example")))["status"] == 200
 
 
 async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +274,7 @@ async def test_every_hop_is_checked(to: str) -> None:
     names = Names(outside_example=[["127.0.0.1"]], inside_example=[["169.254.169.254"]])
     async with serving(reply("302 Found", b"", f"Location: {to}")) as server:
         with pytest.raises((GiveUp, HttpFailed)):
-            await Http(allow_private=True, resolve=names)(server.url("outside.example"), follow_redirects=True)
+            await Http(allow_private=True, resolve=names)(JOB, server.url("outside.example"), follow_redirects=True)
     assert len(server.requests) == 1
 
 
@@ -292,6 +296,8 @@ async def test_redirects_end() -> None:
         {"headers": {"Transfer-Encoding": "chunked"}},
         {"headers": {"Connection": "upgrade"}},
         {"headers": {"Proxy-Authorization": "x"}},
+        {"headers": {"Tickr-Fence": "999"}},
+        {"headers": {"tickr-job-id": "x"}},
         {"headers": {"X": "a\r\nY: b"}},
         {"headers": {"X": "a\nb"}},
         {"headers": {"X": "a\x00"}},
@@ -375,7 +381,7 @@ async def test_tls_asks_for_the_name_and_not_for_the_address() -> None:
     http = Http(allow_private=True, resolve=names, tls=of_client)
 
     async with serving(reply("200 OK", b"safe"), tls=of_server) as server:
-        assert (await http(server.url("secure.example", scheme="https")))["body"] == "safe"
+        assert (await http(JOB, server.url("secure.example", scheme="https")))["body"] == "safe"
         with pytest.raises(HttpFailed, match="certificate"):
-            await http(server.url("other.example", scheme="https"))
+            await http(JOB, server.url("other.example", scheme="https"))
     assert len(server.requests) == 1

@@ -20,10 +20,12 @@ import trio.testing
 
 from tests.worker.attempts import Outcomes, claimed, running_pool
 from tickr import jobs as records
-from tickr.jobs import Note
+from tickr.reports import Note
 from tickr.worker.attempt import RunningJob
-from tickr.worker.handlers import GiveUp, Job, Jobs
+from tickr.worker.endings import GiveUp
+from tickr.worker.handlers import Jobs
 from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, Notepad
+from tickr.worker.view import Job
 
 
 class Ear:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -246,6 +248,60 @@ async def test_zombies_are_bounded(autojump_clock: trio.testing.MockClock) -> No
         assert waiting.cancelled_caught
         deaf.release.set()
         assert await bench.pool.wait_free() == 1
+
+
+# -- looking after them ------------------------------------------------------------------------------------------------
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of the task that runs a pool."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.endswith("Pool.run")
+
+
+async def test_nobody_looks_while_there_is_nothing_to_look_for(autojump_clock: trio.testing.MockClock) -> None:
+    jobs = Jobs()
+    jobs.handler("t")(trio.sleep_forever)
+    async with running_pool(jobs) as bench:
+        await bench.run(claimed("t", timeout_us=1))
+        steps = Steps()
+        trio.lowlevel.add_instrument(steps)
+        await trio.sleep(86_400)  # virtual
+        assert steps.count < 5, "nothing runs"
+        bench.pool.start([claimed("t", timeout_us=86_400_000_000)])
+        await trio.sleep(86_000)  # virtual
+        assert steps.count < 15, "what runs has time"
+        began_at = trio.current_time()
+        await bench.outcomes.next()
+        assert trio.current_time() - began_at == pytest.approx(400)
+        trio.lowlevel.remove_instrument(steps)
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_who_is_asked_to_stop_is_looked_after_from_then_on(
+    all_of_them: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    release = trio.Event()
+
+    async def shielded() -> None:
+        with trio.CancelScope(shield=True):
+            await release.wait()
+
+    jobs = Jobs()
+    jobs.handler("t")(shielded)
+    async with running_pool(jobs, unresponsive_after_s=5) as bench:
+        job = claimed("t", timeout_us=86_400_000_000)
+        bench.pool.start([job])
+        await trio.sleep(1000)  # virtual
+        stop = bench.pool.stop_all if all_of_them else partial(bench.pool.stop, job.id)
+        stop(StopReason.SHUTDOWN)
+        await bench.outcomes.next()
+        assert 1005 <= trio.current_time() <= 1007
+        release.set()
 
 
 # -- slots ------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import trio.testing
 from tests.worker.attempts import claimed, running_pool
 from tickr.worker import builtin
 from tickr.worker.builtin.report import report
-from tickr.worker.handlers import GiveUp, Jobs
+from tickr.worker.endings import GiveUp
+from tickr.worker.handlers import Jobs
 
 
 async def test_report_takes_its_time(autojump_clock: trio.testing.MockClock) -> None:

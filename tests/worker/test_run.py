@@ -13,7 +13,10 @@ from structlog.testing import capture_logs
 
 from tests.worker.attempts import claimed, outcome_of, running_pool
 from tickr import retry
-from tickr.worker.handlers import GiveUp, Job, Jobs, RetryLater
+from tickr.reasons import Failure
+from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
+from tickr.worker.handlers import Jobs
+from tickr.worker.view import Job
 
 
 async def test_success_carries_the_value_as_json(autojump_clock: trio.testing.MockClock) -> None:
@@ -88,6 +91,91 @@ async def test_give_up_is_final_and_retry_later_takes_its_own_delay() -> None:
     assert outcome.failure is not None
     assert (outcome.failure.kind, outcome.failure.message) == ("retry_later", "rate limited")
     assert (await outcome_of(later, attempt=3)).kind == "failed"
+
+
+async def test_what_is_put_off_costs_no_attempt_be_it_the_last() -> None:
+    async def nothing_yet() -> NoReturn:
+        raise Snooze(90, "the file is not there yet")
+
+    outcome = await outcome_of(nothing_yet, attempt=3, max_attempts=3)
+    assert (outcome.kind, outcome.delay_us) == ("released", 90_000_000)
+    assert outcome.failure == Failure("snoozed", "the file is not there yet")
+    again = outcome.apply(outcome.job, 1_000)
+    assert (again.state, again.attempt, again.run_at) == ("ready", 2, 90_001_000)
+
+
+async def test_what_is_dropped_is_cancelled_and_no_failure() -> None:
+    async def paid() -> NoReturn:
+        raise Drop("it was paid meanwhile")
+
+    outcome = await outcome_of(paid)
+    assert (outcome.kind, outcome.failure) == ("cancelled", Failure("dropped", "it was paid meanwhile"))
+    assert outcome.apply(outcome.job, 1_000).state == "cancelled"
+
+
+@pytest.mark.parametrize("group", [False, True])
+async def test_an_error_to_give_up_on_is_final_with_its_traceback_and_others_are_not(group: bool) -> None:
+    async def looks(key: int) -> int:
+        if not group:
+            return {7: 7}[key] // 0
+        async with trio.open_nursery():
+            return {7: 7}[key] // 0
+
+    outcome = await outcome_of(looks, {"key": 8}, options={"give_up_on": (LookupError, TypeError)})
+    assert outcome.kind == "failed"
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.message) == ("give_up", "KeyError: 8")
+    assert "in looks" in str(outcome.failure.traceback)
+    outcome = await outcome_of(looks, {"key": 7}, options={"give_up_on": (LookupError, TypeError)})
+    assert (outcome.kind, outcome.delay_us) == ("retried", 10_000_000)
+
+
+async def test_a_function_says_how_long_to_wait() -> None:
+    asked: list[tuple[int, BaseException]] = []
+
+    def pause(attempt: int, error: BaseException) -> float:
+        asked.append((attempt, error))
+        return 2.5 * attempt
+
+    async def fails() -> NoReturn:
+        raise ConnectionError("away")
+
+    async def later() -> NoReturn:
+        raise RetryLater(12.5)
+
+    outcome = await outcome_of(fails, attempt=2, options={"backoff": pause})
+    assert (outcome.kind, outcome.delay_us) == ("retried", 5_000_000)
+    assert [(attempt, repr(error)) for attempt, error in asked] == [(2, "ConnectionError('away')")]
+    assert (await outcome_of(later, attempt=2, options={"backoff": pause})).delay_us == 12_500_000
+    assert (await outcome_of(fails, attempt=3, options={"backoff": pause})).kind == "failed"
+    assert len(asked) == 1
+
+
+async def test_a_function_is_asked_after_a_time_out(autojump_clock: trio.testing.MockClock) -> None:
+    def pause(attempt: int, error: BaseException) -> float | None:
+        return 7 if isinstance(error, TimeoutError) else None
+
+    async def sleeps() -> None:
+        await trio.sleep_forever()
+
+    outcome = await outcome_of(sleeps, options={"backoff": pause}, timeout_us=1_000_000)
+    assert (outcome.kind, outcome.delay_us) == ("retried", 7_000_000)
+
+
+@pytest.mark.parametrize("given", [None, -1, math.nan, math.inf, "soon", ZeroDivisionError])
+async def test_a_function_that_does_not_say_leaves_it_to_the_jobs_own_back_off(given: Any) -> None:
+    def pause(attempt: int, error: BaseException) -> float | None:
+        if given is ZeroDivisionError:
+            raise given
+        return given  # type: ignore[no-any-return]
+
+    async def fails() -> NoReturn:
+        raise ValueError
+
+    with capture_logs() as logs:
+        outcome = await outcome_of(fails, options={"backoff": pause})
+    assert (outcome.kind, outcome.delay_us) == ("retried", 10_000_000)
+    assert ("job.backoff_failed" in [line["event"] for line in logs]) == (given is not None)
 
 
 class Endless:

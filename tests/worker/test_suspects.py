@@ -15,7 +15,6 @@ from tickr.index.heap import open_heap
 from tickr.jobs import SUSPECT_CRASHES, Job
 from tickr.scheduler.promote import promote
 from tickr.worker.attempt import StopReason
-from tickr.worker.claim import Claimer
 from tickr.worker.handlers import Jobs
 from tickr.worker.pool import SUSPECT_S
 
@@ -64,7 +63,7 @@ async def test_of_jobs_that_crashed_together_one_at_a_time_is_started(
     await stage.register(NODE, types=("noop",))
     async with running_pool(jobs, slots=10) as bench:
         nursery.start_soon(promote, stage.store, stage.index, stage.bell)
-        claimer = Claimer(stage.store, stage.index, stage.bell, bench.pool, types=jobs.types)
+        claimer = stage.claimer(bench.pool, jobs.types)
         nursery.start_soon(claimer.run, NODE)
         for left in (3, 2, 1):
             await trio.sleep(SUSPECT_S / 2)  # virtual
@@ -96,7 +95,7 @@ async def test_of_several_claims_at_once_one_may_bring_a_suspect(
     await stage.register(NODE, types=("noop",))
     async with running_pool(jobs, slots=10) as bench:
         nursery.start_soon(promote, stage.store, stage.index, stage.bell)
-        claimer = Claimer(stage.store, stage.index, stage.bell, bench.pool, types=jobs.types)
+        claimer = stage.claimer(bench.pool, jobs.types)
         nursery.start_soon(claimer.run, NODE)
         await trio.sleep(0.5)  # virtual: what is due has been put to the front, and one of them runs
         bench.pool.stop_all(StopReason.CANCELLED)

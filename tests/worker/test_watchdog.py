@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from tests.worker.attempts import Bench, claimed, running_pool
 from tickr.jobs import Failure
 from tickr.worker.handlers import Jobs
+from tickr.worker.view import Job
 from tickr.worker.watchdog import watch
 
 AT_ONCE: dict[str, Any] = {"blocked_after_s": 0.1, "interrupt_after_s": 0.2}
@@ -95,6 +96,41 @@ async def test_a_blocking_handler_is_named_and_interrupted(function: Any) -> Non
     assert signal.getsignal(signal.SIGUSR2) is before
 
 
+@contextlib.asynccontextmanager
+async def blocks_in_the_beginning(job: Job) -> AsyncIterator[None]:
+    spin()
+    yield
+
+
+@contextlib.asynccontextmanager
+async def blocks_in_the_end(job: Job) -> AsyncIterator[None]:
+    yield
+    spin()
+
+
+@contextlib.asynccontextmanager
+async def does_nothing(job: Job) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("blocking", [blocks_in_the_beginning, blocks_in_the_end, None])
+async def test_middleware_that_blocks_is_interrupted_and_so_are_handlers_within(blocking: Any) -> None:
+    async def handler() -> None:
+        if blocking is None:
+            spin()
+
+    jobs = Jobs()
+    jobs.handler("t", middleware=[does_nothing, *([blocking] if blocking else []), does_nothing])(handler)
+    jobs.handler("tame")(trio.lowlevel.checkpoint)
+    async with running_pool(jobs, slots=1) as bench:
+        with watch(bench.pool.find, **AT_ONCE):
+            outcome = await bench.run(claimed("t"))
+            assert outcome.failure is not None
+            assert outcome.failure.kind == "blocked"
+            assert (blocking or handler).__name__ in (outcome.failure.traceback or "")
+            assert (await bench.run(claimed("tame"))).kind == "succeeded"
+
+
 async def test_a_handler_that_takes_the_interrupt_is_interrupted_again() -> None:
     async def handler() -> None:
         with contextlib.suppress(BaseException):
@@ -112,6 +148,19 @@ async def test_a_timeout_that_nobody_could_notice_does_not_hide_the_block() -> N
         outcome = await bench.run(claimed("t", timeout_us=50_000))
         assert outcome.failure is not None
         assert outcome.failure.kind == "blocked"
+
+
+async def test_nobody_is_disturbed_at_a_debuggers_prompt() -> None:
+    debugger: dict[str, Any] = {"__name__": "pdb", "spin": spin}
+    exec("def prompt():\n    spin(0.6)", debugger)
+
+    async def handler() -> None:
+        debugger["prompt"]()
+
+    with capture_logs() as lines:
+        async with watched(handler) as bench:
+            assert (await bench.run(claimed("t"))).kind == "succeeded"
+    assert not [line for line in lines if line["event"] == "loop.blocked"]
 
 
 async def test_nothing_is_torn_inside_trio() -> None:

@@ -6,6 +6,8 @@ problem. Routing needs no Host, errors are never HTML, no path is redirected, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from quart import Quart, Response, request
@@ -15,14 +17,34 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from werkzeug.routing import MapAdapter
 
-from tickr.api import batch, compat, events, health, incoming, job_stream, jobs, problems, queues, wire
+from tickr.api import (
+    batch,
+    compat,
+    events,
+    explain,
+    health,
+    inbox,
+    incoming,
+    job_stream,
+    jobs,
+    leases,
+    nodes,
+    operations,
+    problems,
+    queues,
+    schedules,
+    tree,
+    wire,
+)
 from tickr.api.access import Guard
 from tickr.api.call import Direct, Rule
 from tickr.api.connection import Connection, Reading
 from tickr.api.context import Context
 from tickr.api.handshake import Handshake
+from tickr.api.inbox import Inbox
 from tickr.api.listener import Audience
 from tickr.api.protocol import Links
+from tickr.api.waits import Waits
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -38,7 +60,9 @@ class Edge(QuartTrio):
       arriving: of these, the bodies that are not whole, the oldest first, and since when; written by the same.
       body_bytes: how large the bodies of the requests being worked on are together, as far as they have come.
       half_said: long messages to streams of jobs that are not whole, likewise; written by ``JobStream``.
-      audience: who listens to the feed.
+      audience: who listens to the feed, or waits for a job.
+      waits: those who wait for a job.
+      inbox: takes jobs out of a table; whoever serves the application runs it.
       links: the connections that are open; written by ``serve_connection``.
       direct: what is done with a POST beside Quart, by path; written by ``add_direct_rule``.
     """
@@ -52,6 +76,8 @@ class Edge(QuartTrio):
     body_bytes: int
     half_said: dict[Reading, float]
     audience: Audience
+    waits: Waits
+    inbox: Inbox
     links: Links
     direct: dict[str, Rule]
 
@@ -68,10 +94,22 @@ class Edge(QuartTrio):
         self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body)
         self.add_url_rule(path, name, view, methods=["POST"])
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Count the request that is being answered not as one at work while the block lasts: it only waits."""
+        self.in_flight -= 1
+        try:
+            yield
+        finally:
+            self.in_flight += 1
+
     def most_bytes(self, method: str, path: str) -> int:
         """Return how large the body of such a request may be."""
         rule = self.direct.get(path) if method == "POST" else None
-        return rule.most_bytes if rule else self.context.config.max_body
+        if rule:
+            return rule.most_bytes
+        config = self.context.config
+        return leases.most_bytes(path, config.max_result) or config.max_body
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
@@ -102,6 +140,8 @@ def create_app(context: Context) -> Edge:
     app.body_bytes = 0
     app.half_said = {}
     app.audience = Audience()
+    app.waits = Waits(context, app.audience)
+    app.inbox = Inbox(context)
     app.links = Links()
     app.direct = {}
     app.session_interface = _NoSessions()
@@ -110,7 +150,8 @@ def create_app(context: Context) -> Edge:
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     _guard(app)
     job_stream.add_routes(app)
-    for part in (jobs, batch, queues, events, health, compat):
+    inbox.add_routes(app, app.inbox)
+    for part in (jobs, explain, tree, batch, operations, queues, schedules, nodes, leases, events, health, compat):
         part.add_routes(app, context)
     return app
 

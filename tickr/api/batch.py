@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from tickr.api import incoming, parts, strict, submission, wire
+from tickr.api import incoming, keys, parts, strict, submission, wire
 from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.jobs import ANSWERED_WITHIN_S
 from tickr.api.parts import Pace
 from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.results import Refusals, too_large
+from tickr.errors import KeyReused
+from tickr.intake import Stored
 from tickr.jobs import NewJob
+from tickr.store.contract import Keyed
+from tickr.traces import Trace
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -31,12 +35,25 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one job: ``id`` if it is stored, ``error`` (a problem document) if not."""
+    """What became of one job: ``id`` if it is stored, ``error`` (a problem document) if not.
+
+    ``held``: the id is that of another job, which holds the unique key.
+    """
 
     index: int
     status: int
     id: str | UnsetType = UNSET
+    held: bool = False
     error: Raw | UnsetType = UNSET
+
+
+class _Results:
+    """What became of all of them. ``headers``: whether some were stored when this request was made before."""
+
+    def __init__(self, results: list[Result], answers: Sequence[Stored | Exception]) -> None:
+        replayed = any(isinstance(answer, Keyed) and answer.replayed for answer in answers)
+        self.results = results
+        self.headers = {"idempotent-replayed": "true"} if replayed else {}
 
 
 def add_routes(app: Edge, context: Context) -> None:
@@ -50,15 +67,17 @@ class _Batches:
         self._context = context
 
     async def submit(self, call: Call) -> Answer:
-        incoming.no_idempotency_key(call)
+        request_ = keys.request_of(call, self._context.config.idempotency_keep)
         incoming.check_media(call)
         batch = await parts.read_batch(call.body)
         call.body = b""  # its parts are views of a copy
-        read = await self._read(batch.jobs)
-        results = await (self._store_whole(read) if batch.atomic else self._store_each(read))
-        return wire.answer(wire.encode({"results": results}))
+        read = await self._read(batch.jobs, incoming.trace(call.headers))
+        if request_ is not None:
+            read = [one if isinstance(one, Problem) else keys.under(request_, one, at) for at, one in enumerate(read)]
+        stored = await (self._store_whole(read) if batch.atomic else self._store_each(read))
+        return wire.answer(wire.encode({"results": stored.results}), headers=stored.headers)
 
-    async def _read(self, jobs: Sequence[Raw]) -> list[NewJob | Problem]:
+    async def _read(self, jobs: Sequence[Raw], trace: Trace | None) -> list[NewJob | Problem]:
         """Return each job, or what is wrong with it. Raises: Problem (400): the body is no strict JSON."""
         now, defaults = self._context.store.now_us(), self._context.defaults
         most, pace = self._context.config.max_body, Pace()
@@ -74,18 +93,19 @@ class _Batches:
             except Problem as fault:
                 raise _inside(index, fault) from None
             try:
-                read.append(submission.read(body, now=now, defaults=defaults))
+                read.append(submission.read(body, now=now, defaults=defaults, trace=trace))
             except Problem as problem:
                 read.append(problem)
         return read
 
-    async def _store_each(self, read: Sequence[NewJob | Problem]) -> list[Result]:
+    async def _store_each(self, read: Sequence[NewJob | Problem]) -> _Results:
         refusals = Refusals()
         results: list[Result | None] = [
             Result(index, one.status, error=refusals.document(one)) if isinstance(one, Problem) else None
             for index, one in enumerate(read)
         ]
         good = [(index, one) for index, one in enumerate(read) if not isinstance(one, Problem)]
+        answers: Sequence[Stored | Exception] = ()
         if good:
             new = [one for _, one in good]
             try:
@@ -93,26 +113,32 @@ class _Batches:
             except Exception as error:  # of all of them
                 answers = [error] * len(new)
             for (index, one), answer in zip(good, answers, strict=True):
+                if isinstance(answer, KeyReused):
+                    raise answer  # so are all of them, as the key is of the whole request
                 if isinstance(answer, Exception):
-                    status, document = refusals.of(answer, one.id)
+                    status, document = refusals.of(answer, one)
                     results[index] = Result(index, status, error=document)
                 else:
-                    results[index] = Result(index, 201 if answer[1] else 200, answer[0].id)
-        return [result for result in results if result is not None]
+                    results[index] = _result(index, answer)
+        return _Results([result for result in results if result is not None], answers)
 
-    async def _store_whole(self, read: Sequence[NewJob | Problem]) -> list[Result]:
+    async def _store_whole(self, read: Sequence[NewJob | Problem]) -> _Results:
         new = [one for one in read if not isinstance(one, Problem)]
         if len(new) < len(read):
             raise _of_all(read)
         try:
             answers = await self._context.intake.submit_many(new, atomic=True, within_s=ANSWERED_WITHIN_S)
         except Exception as error:
-            raise Refusals.of_whole(error, [one.id for one in new]) from error
-        return [
-            Result(index, 201 if answer[1] else 200, answer[0].id)
-            for index, answer in enumerate(answers)
-            if not isinstance(answer, Exception)
-        ]
+            raise Refusals.of_whole(error, new) from error
+        results = [_result(index, answer) for index, answer in enumerate(answers) if not isinstance(answer, Exception)]
+        return _Results(results, answers)
+
+
+def _result(index: int, answer: Stored) -> Result:
+    if answer[1]:
+        return Result(index, 201, answer[0].id)
+    told = keys.outcome(answer)
+    return Result(index, told.status, answer[0].id, held=told.held)
 
 
 def _inside(index: int, problem: Problem) -> Problem:

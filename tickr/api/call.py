@@ -17,9 +17,10 @@ class Head:
       pairs: names in lower case, and values, as bytes.
     """
 
-    __slots__ = ("_given",)
+    __slots__ = ("_given", "_pairs")
 
     def __init__(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
         self._given = dict(reversed(pairs))
 
     @overload
@@ -29,6 +30,16 @@ class Head:
     def get(self, name: str, default: str | None = None) -> str | None:
         value = self._given.get(name.lower().encode())
         return default if value is None else value.decode("latin-1")
+
+    def every(self, name: str) -> list[str]:
+        """Return the values of a name that may be given several times, in their order."""
+        wanted = name.lower().encode()
+        return [value.decode("latin-1") for name, value in self._pairs if name == wanted]
+
+    def count(self, name: str) -> int:
+        """Return how often a name is given."""
+        wanted = name.lower().encode()
+        return sum(one == wanted for one, _ in self._pairs)
 
     def __contains__(self, name: str) -> bool:
         return name.lower().encode() in self._given

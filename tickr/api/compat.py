@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from quart import Response, request
 
-from tickr.api import incoming, wire
+from tickr.api import incoming, keys, wire
 from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.health import readiness
@@ -21,6 +21,7 @@ from tickr.api.problems import Fault, invalid
 from tickr.api.submission import RULES, JobType, Submission, new_job, read_record
 from tickr.jobs import NewJob
 from tickr.retry import MAX_DELAY_S
+from tickr.traces import Trace
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -42,15 +43,17 @@ _RULES = {
 
 def add_routes(app: Edge, context: Context) -> None:
     async def submit_original(call: Call) -> Answer:
-        incoming.no_idempotency_key(call)
-        new = _new_job(incoming.json_body(call), context)
-        job, _created = await submit(context, new)
+        request_ = keys.request_of(call, context.config.idempotency_keep)
+        new = _new_job(incoming.json_body(call), context, incoming.trace(call.headers))
+        answer = await submit(context, new if request_ is None else keys.under(request_, new))
+        job, created = answer
         data = {
             "jobID": job.id,
-            "status": job.state_at(context.store.now_us()),
+            "status": job.state_at(keys.shown_at(answer) or context.store.now_us()),
             "scheduledAt": wire.instant(job.run_at),
         }
-        return wire.answer(wire.envelope(201, "Job created", data), 201, {"location": f"/jobs/{job.id}"})
+        headers = {} if created else keys.outcome(answer).headers()
+        return wire.answer(wire.envelope(201, "Job created", data), 201, {"location": f"/jobs/{job.id}", **headers})
 
     async def health() -> Response:
         incoming.known_query(request)
@@ -62,11 +65,12 @@ def add_routes(app: Edge, context: Context) -> None:
     app.add_url_rule("/api/v2/health", "health", health, methods=["GET"])
 
 
-def _new_job(body: bytes, context: Context) -> NewJob:
+def _new_job(body: bytes, context: Context, trace: Trace | None) -> NewJob:
     said = read_record(body, OriginalJob, _RULES)
     if said.jobtype is not UNSET and said.jobType is not UNSET:
         raise invalid([Fault("/jobType", "cannot be given together with jobtype")])
     job_type = said.jobType if said.jobtype is UNSET else said.jobtype
     if job_type is UNSET:
         raise invalid([Fault("/jobtype", "is required")])
-    return new_job(Submission(type=job_type, payload=said.payload, delay=said.delay), context.defaults(job_type))
+    submitted = Submission(type=job_type, payload=said.payload, delay=said.delay)
+    return new_job(submitted, context.defaults(job_type), trace)

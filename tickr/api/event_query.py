@@ -13,12 +13,12 @@ from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES
 from tickr.errors import CursorInvalid
 from tickr.feed import cursor
-from tickr.feed.cloudevents import TYPE_PREFIX
+from tickr.feed.cloudevents import name_of
 from tickr.feed.feed import EARLIEST
 from tickr.feed.selection import Selection
 
 PATH = "/events"
-EVENTS = frozenset(events.CHANGES + events.NOTES)
+EVENTS = frozenset(events.NAMES)
 """Every event there is, by its short name (``events.Event.what``)."""
 FILTERS = ("job", "queue", "type", "event")
 MAX_VALUES = 200
@@ -48,13 +48,13 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
       last_event_id: the header of who comes back to a stream; goes before ``after``.
     Raises: Problem (400), with every fault found.
     """
-    known = (*FILTERS, "after", *(("limit",) if pages else ()))
+    known = (*FILTERS, "after", *(("limit", "decrypt") if pages else ()))
     faults = [Fault(f"/{name}", _unknown(name)) for name in args if name not in known]
     many = args.getlist
     faults += [Fault("/job", RULES["id"]) for job in many("job") if not incoming.is_job_id(job)]
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
-    names = [name.removeprefix(TYPE_PREFIX) for name in many("event")]
+    names = [name_of(name) for name in many("event")]
     faults += [Fault("/event", f"must be one of {', '.join(sorted(EVENTS))}") for name in names if name not in EVENTS]
     faults += [Fault(f"/{name}", f"may come {MAX_VALUES} times") for name in FILTERS if len(many(name)) > MAX_VALUES]
     if len(many("after")) > 1:
@@ -74,7 +74,7 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
 
 
 def _unknown(name: str) -> str:
-    if name == "limit":
+    if name in ("limit", "decrypt"):
         return "is for pages alone; here everything comes as it happens"
     return "is not a parameter of this call"
 

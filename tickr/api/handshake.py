@@ -12,6 +12,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketSco
 from quart_trio.asgi import TrioASGIWebsocketConnection
 from werkzeug.datastructures import Headers
 
+from tickr import traces
 from tickr.api import event_query, event_socket, incoming, job_stream
 from tickr.api.event_socket import SocketListener
 from tickr.api.job_stream import JobStream
@@ -45,7 +46,8 @@ class Handshake(TrioASGIWebsocketConnection):
             await send(accept)
             await SocketListener(self.app, self.scope, headers, send).listen(receive)
             return
-        stream = JobStream(self.app, self._reason_against(headers), send)
+        trace = traces.read(headers.getlist("traceparent"), headers.getlist("tracestate"))
+        stream = JobStream(self.app, self._reason_against(headers), send, trace)
         await send(accept | {"hearer": stream})
         await stream.serve(receive)
 

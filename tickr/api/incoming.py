@@ -6,16 +6,21 @@ Everything here answers with a Problem when the request is not in order, and lea
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import msgspec
 from quart import Request
 from werkzeug.http import parse_options_header
 
+from tickr import traces
 from tickr.api import strict
 from tickr.api.call import Call, Head
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES, UUID, read_record
+from tickr.traces import Trace
+
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 _is_uuid = re.compile(UUID).fullmatch
 _is_etag = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.due)?"').fullmatch
@@ -35,7 +40,7 @@ def json_body(call: Call) -> bytes:
     return call.body
 
 
-def check_media(call: Call) -> None:
+def check_media(call: Call | Request) -> None:
     """Return if the headers say that the body is JSON, and nothing else. Raises: Problem (415)."""
     kind = call.headers.get("content-type", "")
     if kind != "application/json":
@@ -61,11 +66,25 @@ async def call_of(request: Request) -> Call:
 
 async def no_body(request: Request) -> None:
     """Return if the body is empty or ``{}``. Raises: Problem."""
-    if request.content_length or "Transfer-Encoding" in request.headers:
-        body = await _body(request)
-        if body.strip() not in (b"", b"{}"):
-            strict.check(body)
-            read_record(body, Nothing, {})
+    await optional_body(request, Nothing, {})
+
+
+async def optional_body(request: Request, kind: type[Record], rules: dict[str, str]) -> Record:
+    """Return the record of ``kind`` that the body is, or all its defaults if there is none. Raises: Problem."""
+    body = await optional_json(request)
+    return kind() if body is None else read_record(body, kind, rules)
+
+
+async def optional_json(request: Request) -> bytes | None:
+    """Return the body, known to be strict JSON; None if it is empty or ``{}``. Raises: Problem."""
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return None
+    body = await _body(request)
+    if body.strip() in (b"", b"{}"):
+        return None
+    check_media(request)
+    strict.check(body)
+    return body
 
 
 async def _body(request: Request) -> bytes:
@@ -83,15 +102,37 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
         raise bad_query(faults)
 
 
-def no_idempotency_key(call: Call) -> None:
-    """Return if there is no Idempotency-Key: its sender relies on it, so it is not ignored. Raises: Problem (400)."""
-    if "idempotency-key" in call.headers:
-        detail = 'Idempotency-Key is not supported: give the job an "id", and submitting it again is safe.'
-        raise Problem(400, "not_supported", detail)
+def wishes_decrypted(request: Request) -> bool:
+    """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400)."""
+    given = request.args.getlist("decrypt")
+    if given not in ([], ["true"], ["false"]):
+        raise bad_query([Fault("/decrypt", "must be true or false, once")])
+    return given == ["true"]
+
+
+def trace(headers: Head) -> Trace | None:
+    """Return the trace that a request belongs to. One that can not be read is none, and no fault of the request."""
+    if "traceparent" not in headers:
+        return None
+    return traces.read(headers.every("traceparent"), headers.every("tracestate"))
 
 
 def bad_query(faults: list[Fault]) -> Problem:
     return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
+
+
+def page(request: Request, default: int, most: int, is_cursor: Callable[[str], bool]) -> tuple[int, str | None]:
+    """Return ``limit`` and ``cursor`` of a call with no other parameters. Raises: Problem (400), with all faults."""
+    known_query(request, ("limit", "cursor"))
+    wanted, cursors = limit(request.args.getlist("limit"), default, most), request.args.getlist("cursor")
+    faults = []
+    if wanted is None:
+        faults.append(Fault("/limit", f"must be a whole number from 1 to {most}, once"))
+    if len(cursors) > 1 or not all(map(is_cursor, cursors)):
+        faults.append(Fault("/cursor", "must be the next_cursor of a page, once"))
+    if faults or wanted is None:
+        raise bad_query(faults)
+    return wanted, cursors[0] if cursors else None
 
 
 def limit(given: list[str], default: int, most: int) -> int | None:

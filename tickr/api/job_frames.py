@@ -12,12 +12,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from tickr.api import strict, submission
+from tickr.api import keys, strict, submission
 from tickr.api.context import HandlerDefaults
 from tickr.api.problems import invalid
 from tickr.api.results import too_large
 from tickr.api.submission import RULES, Submission
-from tickr.jobs import Job, NewJob
+from tickr.intake import Stored
+from tickr.jobs import NewJob
+from tickr.traces import Trace
 
 MAX_ANSWERS = 1_000
 """Answers in one frame."""
@@ -52,6 +54,12 @@ class Replayed(Done, frozen=True):
     replayed: bool = True
 
 
+class Held(Done, frozen=True):
+    """The answer to one that is not stored: the job with its unique key is another."""
+
+    held: bool = True
+
+
 class Refused(msgspec.Struct, frozen=True):
     """The answer to one that is not stored, or of which that is not known; ``error`` is a problem document."""
 
@@ -69,7 +77,12 @@ is_array = re.compile(rb"[ \t\n\r]*+\[").match
 
 
 def read(
-    raw: bytes | Raw, *, most_bytes: int, now: int, defaults: Callable[[str], HandlerDefaults | None]
+    raw: bytes | Raw,
+    *,
+    most_bytes: int,
+    now: int,
+    defaults: Callable[[str], HandlerDefaults | None],
+    trace: Trace | None = None,
 ) -> tuple[Ref, NewJob]:
     """Return the job in ``raw``, and its ref. Raises: Problem (400, 413, 422)."""
     if len(raw) > most_bytes:
@@ -80,7 +93,7 @@ def read(
         said = _sent(body)
     except msgspec.ValidationError:
         raise invalid(submission.all_faults(body, Sent, _RULES, now)) from None
-    return said.ref, submission.checked(said, now=now, defaults=defaults)
+    return said.ref, submission.checked(said, now=now, defaults=defaults, trace=trace)
 
 
 def refused(ref: Ref | None, problem: Raw) -> bytes:
@@ -96,10 +109,11 @@ def ref_of(raw: bytes | Raw) -> Ref | None:
         return None
 
 
-def done(ref: Ref, answer: tuple[Job, bool], now: int) -> bytes:
-    """Return the answer to a job that is stored."""
+def done(ref: Ref, answer: Stored, now: int) -> bytes:
+    """Return the answer to a job that is stored, or for which another is."""
     job, created = answer
-    return _encode((Done if created else Replayed)(ref, job.id, job.state_at(now)))
+    kind = Done if created else Held if keys.outcome(answer).held else Replayed
+    return _encode(kind(ref, job.id, job.state_at(now)))
 
 
 def arrays(told: Sequence[bytes]) -> Iterator[bytes]:

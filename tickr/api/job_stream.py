@@ -33,6 +33,8 @@ from tickr.failpoints import reach
 from tickr.intake import MAX_BATCH_BYTES, Stored
 from tickr.jobs import NewJob
 from tickr.store.contract import MAX_BATCH
+from tickr.store.links import has_dependencies
+from tickr.traces import Trace
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -55,12 +57,17 @@ def add_routes(app: Edge) -> None:
 
 
 class _Load:
-    """Jobs that were read and go into the line together."""
+    """Jobs that were read and go into the line together: all are plain, or none, as these have a line of their own."""
 
     def __init__(self) -> None:
         self.refs: list[Ref] = []
         self.new: list[NewJob] = []
         self.size_bytes = 0
+
+    def add(self, ref: Ref, new: NewJob, size_bytes: int) -> None:
+        self.refs.append(ref)
+        self.new.append(new)
+        self.size_bytes += size_bytes
 
     @property
     def full(self) -> bool:
@@ -81,15 +88,17 @@ class JobStream:
     Args:
       refusal: why it is let in only to be told so; None: it is welcome.
       send: ASGI's.
+      trace: of the handshake; counts for every job that has none of its own.
     """
 
-    def __init__(self, app: Edge, refusal: Problem | None, send: Any) -> None:
+    def __init__(self, app: Edge, refusal: Problem | None, send: Any, trace: Trace | None = None) -> None:
         self._app = app
         self._intake = app.context.intake
         self._store = app.context.store
         self._defaults = app.context.defaults
         self._most_bytes = app.context.config.max_body
         self._send = send
+        self._trace = trace
         self._ending = refusal
         self._in_arrays = False
         self._entered: deque[_Entered] = deque()
@@ -147,7 +156,7 @@ class JobStream:
             self._end_with(problem_of(error))
 
     async def _hear(self, messages: Sequence[bytes | Problem]) -> None:
-        load, pace, most = _Load(), Pace(), self._most_bytes
+        loads, pace, most = {True: _Load(), False: _Load()}, Pace(), self._most_bytes
         for message in messages:
             if self._over():
                 return
@@ -163,18 +172,29 @@ class JobStream:
                 if self._over():
                     return
                 try:
-                    ref, new = job_frames.read(raw, most_bytes=most, now=self._store.now_us(), defaults=self._defaults)
+                    ref, new = self._read(raw, most)
                 except Problem as problem:
                     await self._refuse(job_frames.ref_of(raw), problem)
                     continue
-                load.refs.append(ref)
-                load.new.append(new)
-                load.size_bytes += len(raw) + parts.JOB_BYTES
+                load = loads[new.plain]
+                load.add(ref, new, len(raw) + parts.JOB_BYTES)
                 if load.full:
+                    if not new.plain:  # which may depend on plain ones that came before
+                        await self._enter_rest(loads[True])
+                        loads[True] = _Load()
+                    loads[new.plain] = _Load()
                     await self._enter(load)
-                    load = _Load()
+        for load in loads.values():
+            await self._enter_rest(load)
+
+    async def _enter_rest(self, load: _Load) -> None:
         if load.new:
             await self._enter(load)
+
+    def _read(self, raw: bytes | Raw, most_bytes: int) -> tuple[Ref, NewJob]:
+        return job_frames.read(
+            raw, most_bytes=most_bytes, now=self._store.now_us(), defaults=self._defaults, trace=self._trace
+        )
 
     async def _objects(self, message: bytes) -> Sequence[bytes | Raw]:
         """Return the jobs in ``message``. Raises: Problem."""
@@ -184,10 +204,16 @@ class JobStream:
         return await parts.split(message)
 
     async def _enter(self, load: _Load) -> None:
-        """Put ``load`` into the line once there is room in it, and for so much unanswered."""
+        """Put ``load`` into the line once there is room in it, and for so much unanswered.
+
+        Jobs that depend on others wait until all that came before them is answered.
+        """
+        if has_dependencies(load.new):
+            while not self._over() and self._unanswered:
+                await self._room.park()
         await self._wait_room(len(load.new), load.size_bytes)
         with trio.move_on_after(ANSWERED_WITHIN_S):
-            await self._intake.wait_room(len(load.new))
+            await self._intake.wait_room(load.new)
         if self._over():
             return
         self._unanswered += len(load.new)
@@ -303,7 +329,7 @@ class JobStream:
         self._refusals = Refusals()
 
     def _refused(self, ref: Ref, new: NewJob, error: Exception) -> bytes:
-        return job_frames.refused(ref, self._refusals.of(error, new.id)[1])
+        return job_frames.refused(ref, self._refusals.of(error, new)[1])
 
     async def _say(self) -> None:
         told, self._told = self._told, []

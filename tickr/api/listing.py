@@ -11,33 +11,46 @@ import base64
 import binascii
 import hashlib
 import re
-from typing import NamedTuple
+from datetime import datetime
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 from quart import Request
 
 from tickr import jobs
 from tickr.api import incoming
+from tickr.api.places import SURROGATE
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES
+from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, micros
 from tickr.jobs import State
+from tickr.keys import MAX_KEY_LENGTH, Unique
 from tickr.store.contract import Filter, Place
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-PARAMETERS = ("state", "type", "queue", "label", "limit", "cursor")
+INSTANTS = ("created_after", "created_before", "finished_after", "finished_before")
+FILTERS = ("type", "queue", "label", "error", *INSTANTS)
+"""The parameters that choose jobs, beside ``state``."""
+PARAMETERS = ("state", *FILTERS, "limit", "cursor", "unique_key")
 _CHECKSUM_BYTES = 6
 _STATES = frozenset(State)
 
+LABEL_RULE = "must be name or name=value"
+ERROR_RULE = "must be the kind of an error, like exception or timeout"
+Instant = Annotated[datetime, Meta(tz=True)]
+
+_is_kind = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
 _is_label_name = re.compile(LABEL_NAME).fullmatch
 
 
 class Query(NamedTuple):
-    """One question for a list; ``before`` as in ``Store.list_jobs``."""
+    """One question for a list; ``before`` as in ``Store.list_jobs``. ``unique``: for the job that holds it, alone."""
 
     which: Filter
     limit: int
     before: Place | None
+    unique: Unique | None = None
 
 
 class _Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -49,26 +62,53 @@ class _Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 def read_query(request: Request) -> Query:
     """Return what the query asks for. Raises: Problem (400) with every fault found."""
     incoming.known_query(request, PARAMETERS)
-    many, faults = request.args.getlist, []
-    faults += [Fault("/state", f"must be one of {', '.join(State)}") for s in many("state") if s not in _STATES]
-    faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
-    faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
-    faults += [Fault("/label", "must be name or name=value") for label in many("label") if not _is_label(label)]
+    many, faults = request.args.getlist, list[Fault]()
+    which = read_filter(request, faults)
     limit = incoming.limit(many("limit"), DEFAULT_LIMIT, MAX_LIMIT)
     if limit is None:
         faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}, once"))
     if len(many("cursor")) > 1:
         faults.append(Fault("/cursor", "must come once"))
-    if faults or limit is None:
+    keys = many("unique_key")
+    if keys and (len(keys) > 1 or len(request.args) > 1 or not _is_key(keys[0])):
+        faults.append(Fault("/unique_key", f"must be 1 to {MAX_KEY_LENGTH} characters, and the only parameter"))
+    if faults or limit is None or which is None:
         raise incoming.bad_query(faults)
-    which = Filter(
+    cursor = request.args.get("cursor")
+    before = None if cursor is None else place_of(cursor, which)
+    return Query(which, limit, before, Unique(keys[0]) if keys else None)
+
+
+def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
+    """Return which jobs the query asks for; what is wrong with that goes to ``faults``, and there is None."""
+    many, before = request.args.getlist, len(faults)
+    faults += [Fault("/state", f"must be one of {', '.join(State)}") for s in many("state") if s not in _STATES]
+    faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
+    faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
+    faults += [Fault("/label", LABEL_RULE) for label in many("label") if not is_label(label)]
+    faults += [Fault("/error", ERROR_RULE) for kind in many("error") if not is_kind(kind)]
+    instants = {name: _instant(name, many(name), faults) for name in INSTANTS}
+    if len(faults) > before:
+        return None
+    return Filter(
         states=tuple(sorted({State(state) for state in many("state")})),
         types=tuple(sorted(set(many("type")))),
         queues=tuple(sorted(set(many("queue")))),
-        labels=tuple(sorted({_label(label) for label in many("label")}, key=str)),
+        labels=tuple(sorted({label_of(label) for label in many("label")}, key=str)),
+        errors=tuple(sorted(set(many("error")))),
+        **instants,
     )
-    cursor = request.args.get("cursor")
-    return Query(which, limit, None if cursor is None else place_of(cursor, which))
+
+
+def _instant(name: str, given: list[str], faults: list[Fault]) -> int | None:
+    if not given:
+        return None
+    try:
+        (one,) = given
+        return micros(msgspec.convert(one, Instant))
+    except ValueError:
+        faults.append(Fault(f"/{name}", f"{RULES['run_at']}, once"))
+        return None
 
 
 def cursor_of(place: Place, which: Filter) -> str:
@@ -98,11 +138,19 @@ def _bad_cursor() -> Problem:
     return Problem(400, "invalid_cursor", "The cursor cannot be used.", faults=[Fault("/cursor", detail)])
 
 
-def _label(text: str) -> tuple[str, str | None]:
+def label_of(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     return name, value if equals else None
 
 
-def _is_label(text: str) -> bool:
-    name, value = _label(text)
+def is_kind(text: str) -> bool:
+    return _is_kind(text) is not None
+
+
+def _is_key(text: str) -> bool:
+    return 1 <= len(text) <= MAX_KEY_LENGTH and not SURROGATE.search(text)
+
+
+def is_label(text: str) -> bool:
+    name, value = label_of(text)
     return bool(_is_label_name(name)) and len(value or "") <= LABEL_VALUE_LENGTH and "\0" not in text

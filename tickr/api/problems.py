@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from tickr import errors
 from tickr.api import wire
 from tickr.api.call import Answer
+from tickr.jobs import NewJob
 
 log = structlog.get_logger("tickr.api")
 
@@ -121,6 +122,17 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, error.code, error.problem, faults=[Fault(error.pointer, error.problem)])
     if isinstance(error, errors.JobError) and (status := _JOB_STATUS.get(type(error))):
         return Problem(status, error.code, str(error), members={"job_id": error.job_id})
+    if isinstance(error, errors.CannotOpen):
+        return Problem(409, error.code, str(error), members={"key": error.key})
+    if isinstance(error, errors.ScheduleError) and (status := _SCHEDULE_STATUS.get(type(error))):
+        return Problem(status, error.code, str(error), members={"schedule": error.schedule})
+    if isinstance(error, errors.NodeError):
+        status = 404 if isinstance(error, errors.NodeNotFound) else 409
+        return Problem(status, error.code, str(error), members={"node": error.node_id})
+    if isinstance(error, errors.LeaseError) and (status := _LEASE_STATUS.get(type(error))):
+        return Problem(status, error.code, str(error), members={"lease": error.lease})
+    if isinstance(error, errors.OperationError) and (status := _OPERATION_STATUS.get(type(error))):
+        return Problem(status, error.code, str(error), members={"operation": error.operation})
     if isinstance(error, errors.FeedError) and (status := _FEED_STATUS.get(type(error))):
         place = {"cursor": error.cursor} if isinstance(error, errors.TooSlow) else {}
         return Problem(status, error.code, str(error), members=place)
@@ -142,7 +154,27 @@ _JOB_STATUS: dict[type[errors.JobError], int] = {
     errors.JobNotFound: 404,
     errors.IllegalTransition: 409,
     errors.DuplicateJob: 409,
+    errors.UniqueConflict: 409,
+    errors.KeyReused: 422,
     errors.VersionMismatch: 412,
+}
+
+_SCHEDULE_STATUS: dict[type[errors.ScheduleError], int] = {
+    errors.ScheduleNotFound: 404,
+    errors.ScheduleExists: 412,
+    errors.ScheduleMismatch: 412,
+    errors.TooManySchedules: 409,
+}
+
+_LEASE_STATUS: dict[type[errors.LeaseError], int] = {
+    errors.LeaseLost: 410,
+    errors.LeaseMismatch: 409,
+}
+
+_OPERATION_STATUS: dict[type[errors.OperationError], int] = {
+    errors.OperationNotFound: 404,
+    errors.OperationExists: 409,
+    errors.TooManyOperations: 409,
 }
 
 _FEED_STATUS: dict[type[errors.FeedError], int] = {
@@ -167,23 +199,30 @@ def _of_framework(error: HTTPException) -> Problem:
     return Problem(status, code, detail, headers={"Allow": ", ".join(sorted(allowed))} if allowed else None)
 
 
-def store_unavailable(error: errors.StoreUnavailable, *, submitted: str | None = None, quiet: bool = False) -> Problem:
+def store_unavailable(
+    error: errors.StoreUnavailable, *, submitted: NewJob | None = None, quiet: bool = False
+) -> Problem:
     """Return the 503 for ``error``, and log it unless ``quiet``.
 
     Args:
-      submitted: the id of the job that was to be stored, if any.
+      submitted: the job that was to be stored, if any.
     """
+    job_id = None if submitted is None else submitted.id
     if not quiet:
-        log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown, job=submitted)
+        log.warning("http.store_unavailable", error=str(error), outcome_unknown=error.outcome_unknown, job=job_id)
+    # Under a key that was used before, it is another job that counts.
+    by_key = submitted is not None and submitted.wish is not None and submitted.wish.idempotency is not None
     detail = f"The store cannot be used just now{f' ({error.reason})' if error.reason else ''}: "
     if not error.outcome_unknown:
         detail += "nothing was changed." if submitted is None else "the job was not stored."
     elif submitted is None:
         detail += "whether the change stands is not known. Look, or ask again."
+    elif by_key:
+        detail += "whether the job is stored is not known. Submit it again with the same Idempotency-Key and body."
     else:
-        detail += f"whether the job is stored is not known. Ask for /jobs/{submitted}, "
-        detail += f'or submit again with "id": "{submitted}".'
-    named = {} if submitted is None else {"job_id": submitted}
+        detail += f"whether the job is stored is not known. Ask for /jobs/{job_id}, "
+        detail += f'or submit again with "id": "{job_id}".'
+    named = {} if job_id is None or by_key else {"job_id": job_id}
     return Problem(
         503,
         error.code,

@@ -1,16 +1,116 @@
-"""``GET /queues``: every queue at a glance, counted by the store."""
+"""The calls about queues: look, pause, resume, set limits.
+
+Depths are counted by the store. What is set goes through the intake and holds on all nodes once it is answered.
+"""
 
 from __future__ import annotations
 
-from quart import Quart, Response, request
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+from msgspec import Meta
+from quart import Response, request
+
+from tickr import jobs
 from tickr.api import incoming, wire
 from tickr.api.context import Context
+from tickr.api.problems import Fault, Problem
+from tickr.api.submission import RULES, read_record
+from tickr.queues import MAX_LIMIT, MAX_PERIOD_S, Limits, Rate
+from tickr.store.contract import us_of
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+Number = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
+
+
+class RateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``starts`` in any ``period`` seconds."""
+
+    starts: Number
+    period: Annotated[float, Meta(ge=0.001, le=MAX_PERIOD_S)]
+
+
+class LimitsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``PUT /queues/<name>`` sets; what is left out or null is no limit."""
+
+    max_running: Number | None = None
+    max_running_per_key: Number | None = None
+    rate: RateBody | None = None
+
+
+ALL = "*"
+"""In the place of a name: all queues that there are."""
+
+LIMIT_RULES = {
+    "max_running": f"must be a whole number from 1 to {MAX_LIMIT}, or null",
+    "max_running_per_key": f"must be a whole number from 1 to {MAX_LIMIT}, or null",
+    "rate": f'must be an object like {{"starts": 100, "period": 60}}: 1 to {MAX_LIMIT} starts in 0.001 to '
+    f"{MAX_PERIOD_S:.0f} seconds, or null",
+}
 
 
 def add_routes(app: Quart, context: Context) -> None:
-    async def queues() -> Response:
-        incoming.known_query(request)
-        return wire.json_response(wire.items(map(wire.queue_document, await context.store.queues())))
+    routes = _Queues(context)
+    app.add_url_rule("/queues", "queues", routes.all, methods=["GET"])
+    app.add_url_rule("/queues/<name>", "queue", routes.one, methods=["GET"])
+    app.add_url_rule("/queues/<name>", "limit_queue", routes.limit, methods=["PUT"])
+    app.add_url_rule("/queues/<name>/pause", "pause_queue", routes.pause, methods=["POST"])
+    app.add_url_rule("/queues/<name>/resume", "resume_queue", routes.resume, methods=["POST"])
 
-    app.add_url_rule("/queues", "queues", queues, methods=["GET"])
+
+class _Queues:
+    def __init__(self, context: Context) -> None:
+        self._store = context.store
+        self._intake = context.intake
+
+    async def all(self) -> Response:
+        incoming.known_query(request)
+        return wire.json_response(wire.items(await self._documents()))
+
+    async def one(self, name: str) -> Response:
+        incoming.known_query(request)
+        return await self._shown(_queue(name))
+
+    async def limit(self, name: str) -> Response:
+        queue = _queue(name)
+        body = incoming.json_body(await incoming.call_of(request))
+        limits = _limits(read_record(body, LimitsBody, LIMIT_RULES))
+        await self._intake.control(queue, limits=limits)
+        return await self._shown(queue)
+
+    async def pause(self, name: str) -> Response:
+        return await self._set_paused(name, True)
+
+    async def resume(self, name: str) -> Response:
+        return await self._set_paused(name, False)
+
+    async def _set_paused(self, name: str, paused: bool) -> Response:
+        incoming.known_query(request)
+        queues = await self._store.queue_names() if name == ALL else [_queue(name)]
+        await incoming.no_body(request)
+        for queue in queues:
+            await self._intake.control(queue, paused=paused)
+        return wire.json_response(wire.items(await self._documents())) if name == ALL else await self._shown(name)
+
+    async def _shown(self, queue: str) -> Response:
+        for document in await self._documents():
+            if document.name == queue:
+                return wire.json_response(wire.encode(document))
+        raise Problem(404, "queue_not_found", f"No job was ever in a queue {queue}, and nothing is set on it.")
+
+    async def _documents(self) -> list[wire.QueueDocument]:
+        standings = {standing.name: standing.controls for standing in await self._store.standings()}
+        return [wire.queue_document(depth, standings.get(depth.name)) for depth in await self._store.queues()]
+
+
+def _queue(name: str) -> str:
+    if not jobs.is_queue(name):
+        raise Problem(400, "invalid_queue", "This is not the name of a queue.", faults=[Fault("/name", RULES["queue"])])
+    return name
+
+
+def _limits(body: LimitsBody) -> Limits:
+    rate = Rate(body.rate.starts, us_of(body.rate.period)) if body.rate else None
+    return Limits(max_running=body.max_running, max_running_per_key=body.max_running_per_key, rate=rate)

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from tickr import errors
 from tickr.api.problems import Fault, Problem, problem_of, store_unavailable
+from tickr.jobs import NewJob
 
 
 class Refusals:
@@ -20,11 +21,11 @@ class Refusals:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Exception, Problem, Raw]] = {}  # by identity; the error is kept alive with it
 
-    def of(self, error: Exception, job_id: str) -> tuple[int, Raw]:
-        """Return status and document of ``error``, with which job ``job_id`` was not stored."""
+    def of(self, error: Exception, new: NewJob) -> tuple[int, Raw]:
+        """Return status and document of ``error``, with which ``new`` was not stored."""
         seen = self._seen.get(id(error))
         if isinstance(error, errors.StoreUnavailable):
-            problem = store_unavailable(error, submitted=job_id, quiet=seen is not None)
+            problem = store_unavailable(error, submitted=new, quiet=seen is not None)
             document = self.document(problem)
         elif seen is not None:
             _, problem, document = seen
@@ -43,17 +44,21 @@ class Refusals:
         return Raw(problem.body())
 
     @staticmethod
-    def of_whole(error: Exception, ids: Sequence[str]) -> Problem:
+    def of_whole(error: Exception, new: Sequence[NewJob]) -> Problem:
         """Return the problem of jobs none of which was stored, or of all of which that is not known."""
         if isinstance(error, errors.StoreUnavailable):
-            return _whole_unavailable(error, ids[0])
-        problem = problem_of(error)
+            return _whole_unavailable(error, new[0])
+        problem, ids = problem_of(error), [one.id for one in new]
         if isinstance(error, errors.DuplicateJob):
             problem.faults = [Fault(f"/jobs/{ids.index(error.job_id)}/id", "belongs to a job with another content")]
+        if isinstance(error, errors.UniqueConflict):
+            problem.faults = [Fault(f"/jobs/{ids.index(error.refused)}/unique/key", "is held by another job")]
+        if isinstance(error, errors.DependencyMissing | errors.DependencyCycle):
+            problem.faults = [Fault(f"/jobs/{ids.index(error.job_id)}{error.pointer}", error.problem)]
         return problem
 
 
-def _whole_unavailable(error: errors.StoreUnavailable, first: str) -> Problem:
+def _whole_unavailable(error: errors.StoreUnavailable, first: NewJob) -> Problem:
     problem = store_unavailable(error, submitted=first if error.outcome_unknown else None)
     if error.outcome_unknown:
         problem.detail += " The others are stored if, and only if, this one is."

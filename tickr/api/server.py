@@ -120,6 +120,7 @@ async def serve_http(
 
     async with trio.open_nursery() as serving:
         serving.start_soon(_hurry_when_cancelled, links)
+        serving.start_soon(app.waits.run)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 door = entrance(sock)
@@ -130,6 +131,7 @@ async def serve_http(
                 await shutdown.wait()
                 accepting.cancel_scope.cancel()
             await context.terminated.set()
+            app.waits.end()
             for link in links:
                 link.close_if_idle()
             serving.cancel_scope.deadline = trio.current_time() + grace_s

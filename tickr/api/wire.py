@@ -15,7 +15,11 @@ from msgspec import Raw
 from quart import Response
 
 from tickr.api.call import Answer
+from tickr.envelopes import is_sealed, name_of
 from tickr.jobs import Attempt, Failure, Job, State
+from tickr.keys import Unique
+from tickr.links import OnFailure
+from tickr.queues import Controls
 from tickr.store.contract import QueueDepth
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,6 +48,20 @@ class ErrorDocument(msgspec.Struct, frozen=True):
     traceback: str | None
 
 
+class UniqueDocument(msgspec.Struct, frozen=True):
+    """The unique key of a job; ``until`` in seconds, or ``final``."""
+
+    key: str
+    until: float | int | str
+
+
+class DependenciesDocument(msgspec.Struct, frozen=True):
+    """The jobs that a job was submitted to wait for, as a submission says it."""
+
+    jobs: tuple[str, ...]
+    on_failure: OnFailure
+
+
 class JobDocument(msgspec.Struct, frozen=True):
     """A job as the outside sees it; the order of the fields is part of the contract."""
 
@@ -52,25 +70,45 @@ class JobDocument(msgspec.Struct, frozen=True):
     queue: str
     priority: int
     state: State
-    payload: Raw
+    payload: Raw | None
     result: Raw | None
     error: ErrorDocument | None
     attempt: int
     max_attempts: int
     crashes: int
+    max_crashes: int
     run_at: str | None
+    expires_at: str | None
     created_at: str | None
     started_at: str | None
     finished_at: str | None
     node: str | None
     version: int
     labels: Raw
+    limit_key: str | None
+    unique: UniqueDocument | None
     progress: float | None
     progress_message: str | None
+    traceparent: str | None
+    schedule: OriginDocument | None
+    depends_on: DependenciesDocument | None
+    parent: str | None
+    encrypted: bool
+    encryption_key: str | None
     notice: str | None
 
 
+class OriginDocument(msgspec.Struct, frozen=True):
+    """The schedule that made a job, and for which tick; null for one that was asked for at once."""
+
+    name: str
+    tick: str | None
+
+
 class AttemptDocument(msgspec.Struct, frozen=True):
+    """``life``: 1, and one more after each time that the job was started over."""
+
+    life: int
     number: int
     fence: int
     node: str | None
@@ -78,6 +116,13 @@ class AttemptDocument(msgspec.Struct, frozen=True):
     finished_at: str | None
     outcome: str
     error: ErrorDocument | None
+
+
+class RateDocument(msgspec.Struct, frozen=True):
+    """``starts`` in any ``period`` seconds."""
+
+    starts: int
+    period: float
 
 
 class QueueDocument(msgspec.Struct, frozen=True):
@@ -88,6 +133,9 @@ class QueueDocument(msgspec.Struct, frozen=True):
     running: int
     oldest_due_at: str | None
     paused: bool
+    max_running: int | None
+    max_running_per_key: int | None
+    rate: RateDocument | None
     counted_to: int
 
 
@@ -100,34 +148,63 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
-    """Return ``job`` as it is at ``now`` (microseconds UTC by the store's clock)."""
+    """Return ``job`` as it is at ``now`` (microseconds UTC by the store's clock).
+
+    What is encrypted and was not opened is left out.
+    """
+    message, sealed = None if job.progress is None else job.progress.message, job.extras.sealed
     return JobDocument(
         id=job.id,
         type=job.type,
         queue=job.queue,
         priority=job.priority,
         state=job.state_at(now),
-        payload=Raw(job.payload),
-        result=None if job.result is None else Raw(job.result),
+        payload=_readable(job.payload),
+        result=_readable(job.result),
         error=_error_document(job.error),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         crashes=job.crashes,
+        max_crashes=job.max_crashes,
         run_at=instant(job.run_at),
+        expires_at=instant(job.extras.expires_at),
         created_at=instant(job.created_at),
         started_at=instant(job.started_at),
         finished_at=instant(job.finished_at),
         node=job.node,
         version=job.version,
         labels=_NO_LABELS if job.labels is None else Raw(job.labels),
+        limit_key=job.limit_key,
+        unique=None if job.extras.unique is None else _unique_document(job.extras.unique),
         progress=None if job.progress is None else job.progress.fraction,
-        progress_message=None if job.progress is None else job.progress.message,
+        progress_message=None if sealed is not None and is_sealed(message) else message,
+        traceparent=job.extras.traceparent,
+        schedule=_origin(job),
+        depends_on=_dependencies(job),
+        parent=job.extras.parent,
+        encrypted=sealed is not None,
+        encryption_key=None if sealed is None else name_of(sealed),
         notice=notice,
     )
 
 
-def attempt_document(attempt: Attempt) -> AttemptDocument:
+def _readable(text: str | None) -> Raw | None:
+    return None if text is None or is_sealed(text) else Raw(text)
+
+
+def _origin(job: Job) -> OriginDocument | None:
+    made_by = job.extras.schedule
+    return None if made_by is None else OriginDocument(made_by, instant(job.extras.tick))
+
+
+def _dependencies(job: Job) -> DependenciesDocument | None:
+    after = job.extras.depends_on
+    return None if after is None else DependenciesDocument(after.jobs, after.on_failure)
+
+
+def attempt_document(attempt: Attempt, life: int) -> AttemptDocument:
     return AttemptDocument(
+        life=life,
         number=attempt.number,
         fence=attempt.fence,
         node=attempt.node,
@@ -138,7 +215,10 @@ def attempt_document(attempt: Attempt) -> AttemptDocument:
     )
 
 
-def queue_document(queue: QueueDepth) -> QueueDocument:
+def queue_document(queue: QueueDepth, controls: Controls | None) -> QueueDocument:
+    """Return how a queue stands. ``controls``: what is set on it; None: nothing."""
+    controls = controls or Controls()
+    limits, rate = controls.limits, controls.limits.rate
     return QueueDocument(
         name=queue.name,
         ready=queue.ready,
@@ -146,9 +226,19 @@ def queue_document(queue: QueueDepth) -> QueueDocument:
         retrying=queue.retrying,
         running=queue.running,
         oldest_due_at=instant(queue.oldest_due_at),
-        paused=False,
+        paused=controls.paused,
+        max_running=limits.max_running,
+        max_running_per_key=limits.max_running_per_key,
+        rate=RateDocument(rate.starts, rate.period_us / 1e6) if rate else None,
         counted_to=queue.counted_to,
     )
+
+
+def _unique_document(unique: Unique) -> UniqueDocument:
+    if unique.until_us is None:
+        return UniqueDocument(unique.key, "started" if unique.until_started else "final")
+    seconds, rest = divmod(unique.until_us, 1_000_000)
+    return UniqueDocument(unique.key, seconds + rest / 1_000_000 if rest else seconds)
 
 
 def _error_document(failure: Failure | None) -> ErrorDocument | None:

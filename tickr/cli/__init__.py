@@ -23,11 +23,20 @@ COMMANDS = {
     "submit": ("tickr.cli.jobs", "Hand in a job."),
     "show": ("tickr.cli.jobs", "Show a job and what happened each time it ran."),
     "list": ("tickr.cli.jobs", "List jobs, newest first."),
-    "cancel": ("tickr.cli.jobs", "Cancel jobs that wait, stop those that run."),
-    "retry": ("tickr.cli.jobs", "Run jobs again that have ended."),
+    "cancel": ("tickr.cli.changes", "Cancel jobs that wait, stop those that run."),
+    "retry": ("tickr.cli.changes", "Run jobs again that have ended, some or all that match."),
+    "dead-letters": ("tickr.cli.operations", "Show the failed jobs in groups."),
+    "operations": ("tickr.cli.operations", "Show what is being done to many jobs, stop it."),
+    "explain": ("tickr.cli.jobs", "Say why a job is not running."),
+    "tree": ("tickr.cli.tree", "Show a job with all that it has submitted."),
+    "queue": ("tickr.cli.queues", "Show queues, pause them, limit them."),
+    "schedule": ("tickr.cli.schedules", "Have jobs made by the clock, by cron or interval."),
+    "nodes": ("tickr.cli.nodes", "Show nodes and what they run; quiet them, stop them."),
+    "inbox": ("tickr.cli.inbox", "Look at what the inbox refused; retry or delete it."),
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
-    "doctor": ("tickr.cli.admin", "Look for what is wrong with the store, the index and this machine."),
+    "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
+    "doctor": ("tickr.cli.admin", "Look for what is wrong with store, index and machine."),
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
 }
 """Name of each command → the module whose function of that name (``list_`` for ``list``) it is, and its one line."""
@@ -49,7 +58,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        command = getattr(module, "list_" if cmd_name == "list" else cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command), cmd_name
         return command
 

@@ -154,6 +154,7 @@ async def _play(handle: Handle, stage: Stage) -> list[str]:
             async with handle.feed.subscribe(EVERYTHING, after=EARLIEST) as feed:
                 while len(ends) < len(SCENES):
                     for told in (await feed.receive()).events:
+                        assert isinstance(told.event, Event), "there is nothing here but jobs"
                         place = places[told.event.job]
                         stage.show(place, told.event)
                         if told.event.state in FINAL:

@@ -9,7 +9,7 @@ import platform
 import resource
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -22,7 +22,8 @@ from tickr.config import Config
 from tickr.errors import StoreError, told
 from tickr.redis_link.address import parse_redis_url
 from tickr.redis_link.reasons import reason_for
-from tickr.store.contract import Check, Filter, Store
+from tickr.remote.leases import ROLE
+from tickr.store.contract import Check, Filter, Node, Store
 from tickr.store.open import open_store
 from tickr.store.versions import schema_state
 from tickr.worker.builtin.email import read_server
@@ -35,6 +36,10 @@ FDS_FOR_ITSELF = 256
 """Descriptors for the program, the databases and some clients; each worker may need another."""
 SHORT_TOKEN = 16
 OLDEST_REDIS = (7, 0)
+MOST_NAMED = 8
+"""Types of remote workers that are named in a line."""
+MANY_ROWS = 100
+"""Refused rows of the inbox that are counted."""
 
 
 async def everything(config: Config) -> list[Check]:
@@ -144,6 +149,7 @@ async def _store_at(config: Config) -> list[Check]:
             *await store.diagnose(),
             await _clock(store),
             *await _nodes(store),
+            *await _inbox(store),
         ]
 
 
@@ -162,20 +168,56 @@ async def _clock(store: Store) -> Check:
 async def _nodes(store: Store) -> list[Check]:
     if store.name == "memory":
         return []
-    nodes = await store.nodes()
+    everybody = await store.nodes()
+    nodes = [node for node in everybody if ROLE not in node.roles]
+    leases = [node for node in everybody if ROLE in node.roles]
+    return [*_own(nodes, with_workers=bool(leases)), *_leases(leases)]
+
+
+def _own(nodes: Sequence[Node], *, with_workers: bool) -> list[Check]:
+    """Look at the nodes that are Tickr's own. ``with_workers``: there are remote ones, too."""
     if not nodes:
         return [Check("nodes", "ok", "none is running")]
     versions = {node.version for node in nodes}
     count = "1 is running" if len(nodes) == 1 else f"{len(nodes)} are running"
-    slots = sum(node.slots for node in nodes)
+    slots = sum(node.slots for node in nodes if node.takes_jobs)
     checks = [Check("nodes", "ok", f"{count}, with room for {slots} jobs at once")]
+    if quiet := [node.id for node in nodes if node.state == "quiet"]:
+        advice = f"tickr nodes resume {' '.join(quiet)}"
+        checks.append(Check("nodes", "warn", f"{len(quiet)} quiet: no new jobs there", advice))
     if len(versions) > 1:
         advice = "Fine while you are deploying; otherwise some were forgotten."
         checks.append(Check("nodes", "warn", f"of several versions: {', '.join(sorted(versions))}", advice))
     for role in ("scheduler", "worker"):
-        if not any(role in node.roles for node in nodes):
+        if not any(role in node.roles for node in nodes) and not (role == "worker" and with_workers):
             checks.append(Check("nodes", "warn", f"none has the role {role}", f"Start one with --roles {role}."))
     return checks
+
+
+def _leases(leases: Sequence[Node]) -> list[Check]:
+    """Look at the remote workers; where there are none there is nothing to say."""
+    if not leases:
+        return []
+    slots, types = sum(one.slots for one in leases), sorted({name for one in leases for name in one.types})
+    count = "1 remote worker has a lease" if len(leases) == 1 else f"{len(leases)} remote workers have leases"
+    named = ", ".join(types[:MOST_NAMED]) + (" …" if len(types) > MOST_NAMED else "")
+    return [Check("workers", "ok", f"{count}, with room for {slots} jobs at once, of the types: {named}")]
+
+
+async def _inbox(store: Store) -> list[Check]:
+    """Look at the jobs that others have inserted: whether some were refused, and whether anybody takes what waits."""
+    if store.name == "memory":
+        return []
+    refused = len(await store.inbox_refused(MANY_ROWS))
+    if refused:
+        many = f"{refused} or more" if refused == MANY_ROWS else str(refused)
+        advice = "tickr inbox says why; mend what inserts them, then retry or delete them."
+        return [Check("inbox", "warn", f"rows refused: {many}", advice)]
+    waiting = await store.inbox_rows(1, max_bytes=1, max_row_bytes=0)
+    if waiting and not any("api" in node.roles for node in await store.nodes()):
+        advice = "Start one with --roles api; it takes them."
+        return [Check("inbox", "warn", "rows wait, and no node has the role api", advice)]
+    return [Check("inbox", "ok", "nothing was refused")]
 
 
 def shown(url: str) -> str:

@@ -19,6 +19,8 @@ FAILED = 4
 """The job that was followed to its end failed."""
 CANCELLED = 5
 """The job that was followed to its end was cancelled."""
+NOT_ENDED = 6
+"""The job that was waited for has not ended in that time."""
 INTERRUPTED = 130
 """Ctrl-C ended what would have gone on: 128 + SIGINT, as shells count it."""
 PIPE_CLOSED = 141

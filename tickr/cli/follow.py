@@ -2,6 +2,7 @@
 
 Comes in: the body of the submission. Goes out: an exit code that says how the job ended. The subscription is opened
 first and the job's id was chosen by the client, so nothing that happens to the job is missed, however soon it ends.
+Where the answer is about another job, as the keys of a submission may have it, that one is followed from then on.
 """
 
 from __future__ import annotations
@@ -9,28 +10,37 @@ from __future__ import annotations
 import click
 import msgspec
 
+from tickr.cli import screen
 from tickr.cli.audience import Audience
-from tickr.cli.exits import CANCELLED, FAILED, INTERRUPTED, Exit
-from tickr.cli.remote import Refused, Remote, RemoteJob, Unanswered
+from tickr.cli.exits import INTERRUPTED, Exit
+from tickr.cli.patience import OUTCOMES
+from tickr.cli.remote import Answer, Refused, Remote, RemoteJob, Unanswered
 from tickr.cli.subscription import RemoteEvent, Sign, Subscription, Told
-
-OUTCOMES = {"succeeded": 0, "failed": FAILED, "cancelled": CANCELLED}
-"""Exit code of each state that a job ends in."""
 
 
 class Follower:
     """Follows one job, once.
 
     Args:
+      job_id: of the job that is to be submitted; None if the server makes it, under an ``idempotency_key``.
       where: flags that name the server, for what a person is told to type next.
+      idempotency_key: as its header has it.
     """
 
-    def __init__(self, remote: Remote, job_id: str, audience: Audience, where: str = "") -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        job_id: str | None,
+        audience: Audience,
+        where: str = "",
+        idempotency_key: str | None = None,
+    ) -> None:
         self._remote = remote
-        self._job_id = job_id
+        self._job_id = job_id or ""
         self._audience = audience
         self._where = where
-        self._feed = Subscription(remote, {"job": [job_id]}, if_expired=None)
+        self._key = idempotency_key
+        self._feed = self._of_job()
         self._submitting = self._submitted = False
         self._gap = False
         self._untold = False
@@ -51,11 +61,27 @@ class Follower:
         self._audience.end(job)
         return OUTCOMES[job.state]
 
-    def _to_its_end(self, body: bytes) -> RemoteJob:
-        self._feed.open()
+    def _of_job(self) -> Subscription:
+        return Subscription(self._remote, {"job": [self._job_id]}, if_expired=None)
+
+    def _submit(self, body: bytes) -> Answer:
+        """Hand the job in, and return the one to follow, to whose events the feed is open."""
+        if self._job_id:
+            self._feed.open()
         self._submitting = True
-        answer = self._remote.submit(body, self._job_id)
+        answer = self._remote.submit(body, self._job_id or None, self._key)
         self._submitted = True
+        if answer.job.id == self._job_id.lower():
+            return answer
+        if answer.held:
+            click.echo(screen.held(answer.job), err=True)
+        self._job_id = answer.job.id
+        self._feed = self._of_job()
+        self._feed.open()
+        return self._remote.job(self._job_id)  # as it is now: the answer may be older than the feed's beginning
+
+    def _to_its_end(self, body: bytes) -> RemoteJob:
+        answer = self._submit(body)
         self._audience.whole(answer)
         job, items = answer.job, iter(self._feed)
         while job.state not in OUTCOMES:
@@ -100,6 +126,8 @@ class Follower:
     def _farewell(self) -> str:
         if not self._submitting:
             return "Nothing was submitted."
+        if not self._submitted and self._key:
+            return "Whether the job is stored is not known; submit it again with the same --idempotency-key."
         if not self._submitted:
             return f"Whether the job is stored is not known; this tells: tickr show {self._job_id}{self._where}"
         place = f" --after {self._feed.cursor}" if self._feed.cursor else ""
@@ -109,6 +137,8 @@ class Follower:
 def after(job: RemoteJob, event: RemoteEvent) -> RemoteJob:
     """Return ``job`` as it is after ``event``; an event that is older than what is known changes nothing."""
     data = event.data
+    if data.job is None:
+        return job
     if data.job.version is None:
         if data.progress is None or data.job.attempt != job.attempt:
             return job

@@ -6,12 +6,13 @@ whole where there is room and otherwise cut to their end, which is what tells jo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich.text import Text
 
 from tickr.cli import screen
-from tickr.cli.subscription import RemoteEvent
+from tickr.cli.subscription import EventJob, RemoteEvent
 
 WHOLE_IDS = 120
 """From so many columns on there is room for whole job ids."""
@@ -36,6 +37,7 @@ COLOURS = {
     "unblocked": "blue",
     "progress": "cyan",
     "log": "dim",
+    "schedule.skipped": "yellow",
 }
 """Colour of each event's name."""
 
@@ -46,30 +48,46 @@ def line(event: RemoteEvent, *, width: int, ascii_only: bool = False, alone: boo
     Args:
       alone: there is only one job, and no need to say which.
     """
-    job = event.data.job
+    job, what = event.data.job, event.what.rpartition(".")[2]
     parts: list[str | Text] = [
         Text(f"{at(event).astimezone():%H:%M:%S}  ", "dim"),
-        Text(f"{one_line(event.what):{WHAT}} ", COLOURS.get(event.what, "")),
+        Text(f"{one_line(what):{WHAT}} ", COLOURS.get(event.what, "")),
     ]
-    if not alone:
-        job_id = job.id if width >= WHOLE_IDS else f"…{job.id[-SHORT_ID:]}"
-        parts.append(f"{one_line(job_id)}  ")
-    if event.what == "log":
-        parts.append(Text(_log(event), "dim"))
-    elif event.data.progress is not None:
-        parts.append(progress(event.data.progress, event.data.message, BAR, ascii_only=ascii_only))
+    if job is None:
+        parts.append(_thing(event))
     else:
-        tries = f"{job.attempt}/{job.max_attempts}" if job.attempt else ""
-        parts += [*(() if alone else (_place(event, width), "  ")), f"{tries:{TRIES}}  ", _about(event)]
+        parts += _job(event, job, width, ascii_only=ascii_only, alone=alone)
     whole = Text.assemble(*parts)
     whole.rstrip()
     whole.truncate(width, overflow="ellipsis")
     return whole
 
 
-def _place(event: RemoteEvent, width: int) -> Text:
+def _thing(event: RemoteEvent) -> str:
+    """Return to what it happened that is no job, and what more there is to say."""
+    about = f"{one_line(event.what.partition('.')[0])} {one_line(event.subject)}"
+    return f"{about}  {event.data.count} × {one_line(event.data.reason)}" if event.data.count else about
+
+
+def _job(event: RemoteEvent, job: EventJob, width: int, *, ascii_only: bool, alone: bool) -> Iterator[str | Text]:
+    if not alone:
+        job_id = job.id if width >= WHOLE_IDS else f"…{job.id[-SHORT_ID:]}"
+        yield f"{one_line(job_id)}  "
+    if event.what == "log":
+        yield Text(_log(event), "dim")
+    elif event.data.progress is not None:
+        yield progress(event.data.progress, event.data.message, BAR, ascii_only=ascii_only)
+    else:
+        tries = f"{job.attempt}/{job.max_attempts}" if job.attempt else ""
+        if not alone:
+            yield _place(job, width)
+            yield "  "
+        yield f"{tries:{TRIES}}  "
+        yield _about(event, job)
+
+
+def _place(job: EventJob, width: int) -> Text:
     """Return the job's type and, if it is not the usual one, its queue."""
-    job = event.data.job
     place = Text(one_line(job.type) + (f" @{one_line(job.queue)}" if job.queue != "default" else ""))
     if width < screen.PIPED_WIDTH:
         place.truncate(WIDE_TYPE if width >= WHOLE_IDS else TYPE, overflow="ellipsis", pad=True)
@@ -100,20 +118,23 @@ def one_line(text: str) -> str:
 
 def _log(event: RemoteEvent) -> str:
     dropped = f"({event.data.dropped} left out) " if event.data.dropped else ""
-    return dropped + one_line(event.data.message or "")
+    said = event.data.message or ("(encrypted)" if event.data.encrypted else "")
+    return dropped + one_line(said)
 
 
-def _about(event: RemoteEvent) -> Text:
+def _about(event: RemoteEvent, job: EventJob) -> Text:
     """Return what there is to say beside where and how often: until when it waits, its result, its error."""
     data = event.data
     due = ""
-    if data.job.state in ("scheduled", "retrying"):
-        due = f"in {screen.span((datetime.fromisoformat(data.job.run_at) - at(event)).total_seconds())}"
+    if job.state in ("scheduled", "retrying"):
+        due = f"in {screen.span((datetime.fromisoformat(job.run_at) - at(event)).total_seconds())}"
     if data.error:
         error = one_line(data.error.message) or one_line(data.error.kind)
         return Text.assemble(due, ": " if due else "", (error, "red" if event.what == "failed" else ""))
     if data.result_bytes:
         return Text(f"{data.result_bytes:,} bytes of result", "dim")
+    if data.encrypted:
+        return Text("(encrypted)", "dim")
     if bytes(data.result) != b"null":
         return Text(screen.cut(one_line(bytes(data.result).decode())), "dim")
     return Text(due)

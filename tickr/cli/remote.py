@@ -71,12 +71,27 @@ class RemoteError(msgspec.Struct, frozen=True):
 
 
 class RemoteAttempt(msgspec.Struct, frozen=True):
+    """``life``: how often it was started over before, and one; attempts are numbered anew in each."""
+
     number: int
     outcome: str
     node: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
     error: RemoteError | None = None
+    life: int = 1
+
+
+class RemoteUnique(msgspec.Struct, frozen=True):
+    key: str
+    until: float | str
+
+
+class RemoteOrigin(msgspec.Struct, frozen=True):
+    """The schedule that made a job, and for which tick."""
+
+    name: str
+    tick: str | None = None
 
 
 class RemoteJob(msgspec.Struct, frozen=True):
@@ -93,23 +108,74 @@ class RemoteJob(msgspec.Struct, frozen=True):
     max_attempts: int
     run_at: str
     created_at: str
+    expires_at: str | None = None
     result: Raw = Raw(b"null")
     error: RemoteError | None = None
     crashes: int = 0
+    max_crashes: int = 2
     version: int = 0
     started_at: str | None = None
     finished_at: str | None = None
     node: str | None = None
+    limit_key: str | None = None
     notice: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    traceparent: str | None = None
+    unique: RemoteUnique | None = None
+    schedule: RemoteOrigin | None = None
+    depends_on: RemoteDependencies | None = None
+    parent: str | None = None
+    encrypted: bool = False
+    encryption_key: str | None = None
+
+
+class RemoteDependencies(msgspec.Struct, frozen=True):
+    jobs: list[str]
+    on_failure: str = "fail"
+
+
+class RemoteRate(msgspec.Struct, frozen=True):
+    starts: int
+    period: float
+
+
+class RemoteQueue(msgspec.Struct, frozen=True):
+    """A queue as the API shows it."""
+
+    name: str
+    ready: int
+    scheduled: int
+    retrying: int
+    running: int
+    paused: bool
+    oldest_due_at: str | None = None
+    max_running: int | None = None
+    max_running_per_key: int | None = None
+    rate: RemoteRate | None = None
+
+
+class RemoteReason(msgspec.Struct, frozen=True):
+    code: str
+    detail: str
+
+
+class RemoteExplanation(msgspec.Struct, frozen=True):
+    """Why a job is not running, as the API says it."""
+
+    id: str
+    state: str
+    reasons: list[RemoteReason]
+    ahead: int | None = None
+    estimated_start: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A job and the bytes it came as."""
+    """A job and the bytes it came as. ``held``: it is another than was to be submitted, and holds the unique key."""
 
     job: RemoteJob
     raw: bytes
+    held: bool = False
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -138,23 +204,32 @@ class Remote:
     ) -> None:
         self._http.close()
 
-    def submit(self, body: bytes, job_id: str) -> Answer:
-        """Hand in the job that ``body`` describes, whose id is ``job_id``."""
-        unsure = (
-            f"whether job {job_id} is stored is not known. Submit it again with --id {job_id}: "
-            "the same id is never stored twice."
-        )
-        return _answer(self._ask("POST", "/jobs", body=body, unsure=unsure))
+    def submit(self, body: bytes, job_id: str | None, idempotency_key: str | None = None) -> Answer:
+        """Hand in the job that ``body`` describes.
 
-    def job(self, job_id: str) -> Answer:
-        return _answer(self._ask("GET", f"/jobs/{quote(job_id, safe='')}"))
+        Args:
+          job_id: its id, None if the server makes it; then there is a key.
+          idempotency_key: as its header has it.
+        """
+        again = f"--id {job_id}: the same id" if idempotency_key is None else "the same --idempotency-key: it"
+        named = f"job {job_id}" if job_id else "the job"
+        unsure = f"whether {named} is stored is not known. Submit it again with {again} is never stored twice."
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        answer = self._ask("POST", "/jobs", body=body, unsure=unsure, headers=headers)
+        return msgspec.structs.replace(_answer(answer), held="tickr-unique" in answer.headers)
 
-    def attempts(self, job_id: str) -> tuple[list[RemoteAttempt], bytes]:
+    def job(self, job_id: str, *, wait_s: float = 0.0, decrypt: bool = False) -> Answer:
+        """Return the job; once it has ended, or after ``wait_s`` seconds if that is sooner, below ``ANSWER_S``."""
+        query = ({"wait": f"{wait_s:.3f}"} if wait_s else {}) | ({"decrypt": "true"} if decrypt else {})
+        return _answer(self._ask("GET", f"/jobs/{quote(job_id, safe='')}", query=query))
+
+    def attempts(self, job_id: str, *, decrypt: bool = False) -> tuple[list[RemoteAttempt], bytes]:
         """Return every attempt, oldest first, and the JSON array they came as."""
-        page = _decode(self._ask("GET", f"/jobs/{quote(job_id, safe='')}/attempts"), _Page)
+        query = {"decrypt": "true"} if decrypt else {}
+        page = _decode(self._ask("GET", f"/jobs/{quote(job_id, safe='')}/attempts", query=query), _Page)
         return [_decoded(raw, RemoteAttempt, self.url) for raw in page.items], msgspec.json.encode(page.items)
 
-    def jobs(self, filters: Mapping[str, Sequence[str]], *, limit: int | None) -> Iterator[Answer]:
+    def jobs(self, filters: Mapping[str, str | Sequence[str]], *, limit: int | None) -> Iterator[Answer]:
         """Yield the jobs that pass ``filters``, newest first, ``limit`` at most (None: all), page by page."""
         cursor: str | None = None
         while limit is None or limit > 0:
@@ -167,11 +242,54 @@ class Remote:
                 return
             limit = None if limit is None else limit - len(page.items)
 
-    def cancel(self, job_id: str) -> Answer:
-        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/cancel"))
+    def explained(self, job_id: str) -> tuple[RemoteExplanation, bytes]:
+        answer = self._ask("GET", f"/jobs/{quote(job_id, safe='')}/explain")
+        return _decode(answer, RemoteExplanation), answer.content
 
-    def retry(self, job_id: str) -> Answer:
-        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/retry"))
+    def queues(self, action: str = "") -> list[tuple[RemoteQueue, bytes]]:
+        """Return all queues, each with the JSON it came as; ``action``, ``pause`` or ``resume``, comes first."""
+        page = _decode(self._ask("POST", f"/queues/*/{action}") if action else self._ask("GET", "/queues"), _Page)
+        return [(_decoded(raw, RemoteQueue, self.url), bytes(raw)) for raw in page.items]
+
+    def queue(self, name: str) -> tuple[RemoteQueue, bytes]:
+        return self._about_queue("GET", name)
+
+    def pause(self, name: str, *, paused: bool) -> tuple[RemoteQueue, bytes]:
+        return self._about_queue("POST", name, "/pause" if paused else "/resume")
+
+    def limit(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
+        return self._about_queue("PUT", name, body=body)
+
+    def _about_queue(
+        self, method: str, name: str, action: str = "", body: bytes | None = None
+    ) -> tuple[RemoteQueue, bytes]:
+        answer = self._ask(method, f"/queues/{quote(name, safe='')}{action}", body=body)
+        return _decode(answer, RemoteQueue), answer.content
+
+    def cancel(self, job_id: str, body: bytes | None = None) -> Answer:
+        """Cancel the job. ``body``: says why."""
+        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/cancel", body=body))
+
+    def retry(self, job_id: str, body: bytes | None = None) -> Answer:
+        """Start the job over. ``body``: what is to be different about it."""
+        return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/retry", body=body))
+
+    def asked(self, method: str, path: str, kind: type[Record], *, body: bytes | None = None) -> tuple[Record, bytes]:
+        """Return the record of ``kind`` that is the answer, and the bytes it came as."""
+        answer = self._ask(method, path, body=body)
+        return _decode(answer, kind), answer.content
+
+    def job_made(self, method: str, path: str) -> Answer:
+        """Return the job that was made by asking so."""
+        return _answer(self._ask(method, path, unsure="whether a job was made is not known."))
+
+    def done(self, method: str, path: str) -> None:
+        """Have something be done to which there is no more to say."""
+        self._ask(method, path)
+
+    def read(self, raw: Raw, kind: type[Record]) -> Record:
+        """Return the record of ``kind`` that a part of an answer is."""
+        return _decoded(raw, kind, self.url)
 
     def events(self, query: Mapping[str, str | Sequence[str]]) -> Generator[httpx2.ServerSentEvent]:
         """Yield what ``GET /events`` sends, as it comes, until the connection is lost.
@@ -201,11 +319,13 @@ class Remote:
         *,
         body: bytes | None = None,
         query: Mapping[str, str | Sequence[str]] | None = None,
+        headers: Mapping[str, str] | None = None,
         unsure: str = "whether it was done is not known.",
     ) -> httpx2.Response:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        told = {"Content-Type": "application/json"} if body is not None else {}
+        told |= headers or {}
         try:
-            answer = self._http.request(method, self.url + path, content=body, params=query, headers=headers)
+            answer = self._http.request(method, self.url + path, content=body, params=query, headers=told)
         except httpx2.TransportError as error:
             raise self._unanswered(error, "" if method == "GET" else f"; {unsure}") from None
         if answer.is_success:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteJob
+from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteExplanation, RemoteJob, RemoteQueue
 
 if TYPE_CHECKING:
     from tickr.store.contract import Check
@@ -35,6 +35,7 @@ MANY_LINES = 24
 COLOURS = {
     "scheduled": "magenta",
     "ready": "blue",
+    "blocked": "magenta",
     "running": "cyan",
     "retrying": "yellow",
     "succeeded": "green",
@@ -107,6 +108,8 @@ def when(job: RemoteJob, now: datetime) -> str:
     """Return the instant that matters most in the job's state."""
     if job.finished_at and job.state in ("succeeded", "failed", "cancelled"):
         return relative(job.finished_at, now)
+    if job.state == "blocked":
+        return "after others"
     if job.state == "running" and job.started_at:
         return f"for {span((now - _parsed(job.started_at)).total_seconds())}"
     return relative(job.run_at, now) if job.state in ("scheduled", "retrying") else f"due {relative(job.run_at, now)}"
@@ -121,29 +124,77 @@ def line(job: RemoteJob) -> Text:
     return Text.assemble(job.id, "  ", harmless(job.type), "  ", state(job.state), due)
 
 
+def _held_for(until: float | str) -> str:
+    """Return for how long a job holds its unique key."""
+    named = {"final": "until it has ended", "started": "until it has begun"}
+    return harmless(named.get(until, until)) if isinstance(until, str) else f"for {until:g} s from its creation"
+
+
+def held(job: RemoteJob) -> str:
+    """Return what to say of a submission for which ``job`` is the answer, as it holds the unique key."""
+    return f"Nothing was submitted: job {job.id} holds this unique key ({harmless(job.state)})."
+
+
 def job_list(jobs: Iterable[RemoteJob], *, width: int) -> Table:
     """Return a table of ``jobs``, ``width`` columns wide at most; if need be, long types are cut and nothing else."""
     now = _now()
     wide = width >= WIDE
-    table = _table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if wide else ()))
+    table = plain_table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if wide else ()))
     # The one column that gives way; a type is one word, so it is cut rather than folded.
     table.columns[1].no_wrap, table.columns[1].overflow = False, "ellipsis"
     for job in jobs:
         tries = f"{job.attempt}/{job.max_attempts}"
         more = (Text(harmless(job.queue)), str(job.priority)) if wide else ()
-        table.add_row(job.id, Text(harmless(job.type)), state(job.state), tries, when(job, now), *more)
+        shown = Text.assemble(state(job.state), (" encrypted" if job.encrypted else "", "dim"))
+        table.add_row(job.id, Text(harmless(job.type)), shown, tries, when(job, now), *more)
     return table
 
 
-def _table(*headers: str) -> Table:
+def plain_table(*headers: str) -> Table:
+    """Return a table without lines, each column as wide as what is in it."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for header in headers:
         table.add_column(header, no_wrap=header != "ERROR")
     return table
 
 
-def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt]) -> Iterable[Text | Table]:
-    """Yield the paragraphs that show everything about a job."""
+def queue_list(queues: Iterable[RemoteQueue]) -> Table:
+    """Return a table of queues."""
+    table = plain_table("QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "SET")
+    for one in queues:
+        counts = (str(count) for count in (one.ready, one.running, one.scheduled, one.retrying))
+        table.add_row(Text(harmless(one.name)), *counts, _set_on(one))
+    return table
+
+
+def queue_line(queue: RemoteQueue) -> Text:
+    """Return a queue in one line; its name is the first word."""
+    counts = f"{queue.ready} ready, {queue.running} running, {queue.scheduled + queue.retrying} later"
+    return Text.assemble(harmless(queue.name), "  ", counts, "  ", _set_on(queue))
+
+
+def _set_on(queue: RemoteQueue) -> Text:
+    said = ["paused"] if queue.paused else []
+    if queue.max_running is not None:
+        said.append(f"{queue.max_running} at once")
+    if queue.max_running_per_key is not None:
+        said.append(f"{queue.max_running_per_key} per key")
+    if queue.rate is not None:
+        said.append(f"{queue.rate.starts} in {queue.rate.period:g} s")
+    return Text(", ".join(said), "bold yellow" if queue.paused else "")
+
+
+def explanation(told: RemoteExplanation) -> Iterable[Text]:
+    """Yield why a job is not running, a line for each reason, and when it may start."""
+    yield Text.assemble(told.id, "  ", state(told.state))
+    for reason in told.reasons:
+        yield Text.assemble("  ", (reason.code, "bold"), "  ", harmless(reason.detail))
+    if told.estimated_start:
+        yield Text(f"  It may start at {absolute(told.estimated_start, _now())}.")
+
+
+def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool = False) -> Iterable[Text | Table]:
+    """Yield the paragraphs that show everything about a job. ``tracebacks``: those of its earlier attempts, too."""
     now = _now()
     yield Text.assemble((harmless(job.type), "bold"), "  ", job.id, "  ", state(job.state))
     if job.notice:
@@ -157,7 +208,9 @@ def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt]) -> Iterable[Text | 
     if attempts:
         yield Text()
         yield _attempt_list(attempts, now)
-    if job.error and job.error.traceback:
+    if tracebacks:
+        yield from _tracebacks(attempts)
+    elif job.error and job.error.traceback:
         yield Text()
         yield Text(harmless(job.error.traceback.rstrip()), "dim")
 
@@ -165,21 +218,43 @@ def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt]) -> Iterable[Text | 
 def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
     yield "queue", Text(f"{harmless(job.queue)}, priority {job.priority}")
     crashed = f", and lost with its node {job.crashes} times" if job.crashes else ""
-    yield "tries", Text(f"{job.attempt} of {job.max_attempts}{crashed}")
+    spared = "" if job.max_crashes else ", never again after a crash"
+    yield "tries", Text(f"{job.attempt} of {job.max_attempts}{crashed}{spared}")
     yield "created", Text(absolute(job.created_at, now))
     if job.state in ("scheduled", "ready", "retrying"):
         yield "due", Text(absolute(job.run_at, now))
+    if job.expires_at and job.state in ("scheduled", "ready", "blocked", "retrying"):
+        yield "expires", Text(absolute(job.expires_at, now))
     if job.started_at:
         yield "started", Text(absolute(job.started_at, now))
     if job.finished_at:
         yield "finished", Text(absolute(job.finished_at, now))
+    if job.schedule:
+        tick = f", tick {absolute(job.schedule.tick, now)}" if job.schedule.tick else ", on request"
+        yield "schedule", Text(harmless(job.schedule.name) + tick)
+    if job.depends_on:
+        how = "" if job.depends_on.on_failure == "fail" else f" (on failure: {harmless(job.depends_on.on_failure)})"
+        yield "depends on", Text(harmless(", ".join(job.depends_on.jobs)) + how)
+    if job.parent:
+        yield "parent", Text(harmless(job.parent))
     if job.node:
         yield "node", Text(harmless(job.node))
     if job.progress is not None:
         yield "progress", Text(harmless(f"{100 * job.progress:.0f} % {job.progress_message or ''}".rstrip()))
+    if job.limit_key is not None:
+        yield "limit key", Text(harmless(job.limit_key))
     if job.labels:
         yield "labels", Text(harmless(", ".join(f"{name}={value}" for name, value in job.labels.items())))
-    yield "payload", Text(pretty(bytes(job.payload)))
+    if job.traceparent:
+        yield "trace", Text(harmless(job.traceparent))
+    if job.unique:
+        yield "unique", Text(f"{harmless(job.unique.key)}, {_held_for(job.unique.until)}")
+    if job.encrypted:
+        yield "encrypted", Text(f"with the key {harmless(job.encryption_key or '')}")
+    if not job.encrypted or bytes(job.payload) != b"null":
+        yield "payload", Text(pretty(bytes(job.payload)))
+    else:
+        yield "payload", Text("encrypted; --decrypt shows it", "dim")
     if bytes(job.result) != b"null":
         yield "result", Text(pretty(bytes(job.result)))
     if job.error:
@@ -187,10 +262,12 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
 
 
 def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
-    table = _table("TRY", "OUTCOME", "STARTED", "TOOK", "ERROR")
+    lives = any(attempt.life > 1 for attempt in attempts)
+    table = plain_table(*(("LIFE",) if lives else ()), "TRY", "OUTCOME", "STARTED", "TOOK", "ERROR")
     for attempt in attempts:
         started = relative(attempt.started_at, now) if attempt.started_at else ""
         table.add_row(
+            *((str(attempt.life),) if lives else ()),
             str(attempt.number),
             state(attempt.outcome),
             started,
@@ -198,6 +275,14 @@ def _attempt_list(attempts: Sequence[RemoteAttempt], now: datetime) -> Table:
             Text(cut(error_line(attempt.error)) if attempt.error else ""),
         )
     return table
+
+
+def _tracebacks(attempts: Sequence[RemoteAttempt]) -> Iterable[Text]:
+    for attempt in attempts:
+        if attempt.error and attempt.error.traceback:
+            yield Text()
+            yield Text(f"life {attempt.life}, try {attempt.number}: {error_line(attempt.error)}", "bold")
+            yield Text(harmless(attempt.error.traceback.rstrip()), "dim")
 
 
 def error_line(error: RemoteError) -> str:

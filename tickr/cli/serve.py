@@ -8,14 +8,17 @@ from functools import partial
 from typing import Any
 
 import click
+import msgspec
 import structlog
 import trio
 
 from tickr.cli import exits, logs, settings
 from tickr.cli.application import find_jobs
 from tickr.config import Config
+from tickr.processes import reload
 from tickr.processes.supervised import Supervised, take_over
 from tickr.processes.supervisor import supervise
+from tickr.readiness import Notify, take_notify
 from tickr.service import run_until_signalled
 from tickr.worker.handlers import Jobs
 
@@ -25,8 +28,10 @@ EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'
 
 @click.command()
 @click.argument("app", required=False, metavar="[MODULE:APP]")
+@click.option("--burst", is_flag=True, help="Run what is due, without an API, and end with 0 when nothing is left.")
+@click.option("--reload", "reloads", is_flag=True, help="Start anew when Python files change; for development.")
 @settings.setting_flags()
-def serve(app: str | None, **flags: Any) -> None:
+def serve(app: str | None, burst: bool, reloads: bool, **flags: Any) -> None:
     """Run Tickr: API, scheduler and workers in one process, until Ctrl-C or SIGTERM.
 
     MODULE:APP names a tickr.Jobs with handlers of your own, beside the built-in http, email and report. The token that
@@ -39,8 +44,14 @@ def serve(app: str | None, **flags: Any) -> None:
     tickr serve myapp:jobs --workers 200
     tickr serve --store mysql://tickr:secret@db/tickr --index redis://cache/0
     tickr serve --config tickr.toml --processes 4
+    tickr serve myapp:jobs --burst
+    tickr serve myapp:jobs --reload
     """
+    if reloads and burst:
+        raise exits.Exit("--burst ends by itself, so there is nothing to --reload", exits.MISUSED)
+    reloads = reloads and not reload.is_child()
     supervised = take_over()
+    reloads = reloads and supervised is None
     config = supervised.config if supervised else settings.load_or_exit(flags)
     armed = settings.arm_failpoints_or_exit()
     number = supervised.number if supervised else None
@@ -51,13 +62,37 @@ def serve(app: str | None, **flags: Any) -> None:
             return _run_supervised(supervised, app)
         for sentence in settings.stray_variables():
             structlog.get_logger("tickr").warning("config.stray_variable", problem=sentence)
-        return _run(config, app) if config.processes == 1 else _supervise(config)
+        if reloads:
+            return _reload(app)
+        notify = take_notify()
+        if burst:
+            return _run(_for_burst(config), app, notify, burst=True)
+        return _run(config, app, notify) if config.processes == 1 else _supervise(config, notify)
 
 
-def _run(config: Config, app: str | None) -> None:
+def _reload(app: str | None) -> None:
+    """Have this program run anew after each change. ``argv`` is how this one was started."""
+    program = [sys.executable, *sys.orig_argv[1:]]
+    if code := trio.run(reload.reload, program, reload.roots_of(app)):
+        raise exits.Exit("", code)
+
+
+def _for_burst(config: Config) -> Config:
+    """Return ``config`` without the API: others may serve at its port, and nobody could rely on it."""
+    if config.processes > 1:
+        raise exits.Exit("--burst is for one process, which ends by itself; --processes are kept alive", exits.MISUSED)
+    if "worker" not in config.roles:
+        raise exits.Exit("--burst runs jobs, which takes the role worker", exits.MISUSED)
+    return msgspec.structs.replace(config, roles=tuple(role for role in config.roles if role != "api"))
+
+
+def _run(config: Config, app: str | None, notify: Notify, *, burst: bool = False) -> None:
     jobs = find_jobs(app) if app else Jobs()
+    told = partial(
+        run_until_signalled, announce=lambda handle: _announce(config, handle.url), notify=notify, burst=burst
+    )
     with exits.plainly():
-        trio.run(partial(run_until_signalled, config, jobs, announce=lambda handle: _announce(config, handle.url)))
+        trio.run(told, config, jobs)
 
 
 def _run_supervised(supervised: Supervised, app: str | None) -> None:
@@ -72,7 +107,7 @@ def _run_supervised(supervised: Supervised, app: str | None) -> None:
         raise exits.Exit("", refused.exit_code) from None
 
 
-def _supervise(config: Config) -> None:
+def _supervise(config: Config, notify: Notify) -> None:
     """Have several processes serve. ``argv`` is how this one was started: each of them is the same program again."""
     if config.index == HEAP:
         structlog.get_logger("tickr").warning(
@@ -80,7 +115,8 @@ def _supervise(config: Config) -> None:
         )
     program = [sys.executable, *sys.orig_argv[1:]]
     with exits.plainly():
-        verdict = trio.run(partial(supervise, config, program, announce=lambda url: _announce(config, url)))
+        told = partial(supervise, announce=lambda url: _announce(config, url), notify=notify)
+        verdict = trio.run(told, config, program)
     if verdict.code:
         raise exits.Exit(verdict.reason, verdict.code)
 

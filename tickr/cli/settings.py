@@ -56,6 +56,9 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
 def _flag(setting: Setting) -> Callable[[Command], Command]:
     note = setting.variable if setting.default in (None, False) else f"{setting.variable}; {setting.shown_default}"
     help_ = f"{setting.help} [{note}]"
+    if setting.default is True:
+        both = f"{setting.flag}/--no-{str(setting.flag).removeprefix('--')}"
+        return click.option(both, setting.name, default=None, help=help_)
     if isinstance(setting.default, bool):
         return click.option(str(setting.flag), setting.name, is_flag=True, default=None, help=help_)
     return click.option(str(setting.flag), setting.name, metavar=setting.metavar, default=None, help=help_)

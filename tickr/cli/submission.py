@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from tickr import values
 from tickr.jobs import State
+from tickr.keys import MAX_KEY_LENGTH
 
 _is_pair = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)(:?=)(.*)", re.DOTALL).fullmatch
 _encode = msgspec.json.encode
@@ -94,6 +95,40 @@ def labels(words: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(f"{word!r} is not like name=value.")
         found[name] = value
     return found
+
+
+def unique(key: str | None, until: object, on_conflict: str | None) -> dict[str, object]:
+    """Return the unique key that three flags describe; nothing if there is none. Raises: click.BadParameter."""
+    more = {name: value for name, value in (("until", until), ("on_conflict", on_conflict)) if value is not None}
+    if key is None and more:
+        raise click.BadParameter("--unique-until and --on-conflict go with --unique-key.")
+    return {} if key is None else {"key": key, **more}
+
+
+def depends_on(ids: Sequence[str], on_failure: str | None) -> dict[str, object]:
+    """Return the dependencies that two flags describe; nothing if there are none. Raises: click.BadParameter."""
+    if on_failure is not None and not ids:
+        raise click.BadParameter("--on-failure goes with --depends-on.")
+    how = {} if on_failure is None else {"on_failure": on_failure}
+    return {"jobs": [*ids], **how} if ids else {}
+
+
+def until(text: str) -> object:
+    """Return for how long a unique key is held: a word, or seconds. Raises: ValueError, with what would be right."""
+    if text in ("final", "started"):
+        return text
+    try:
+        return values.seconds(text)
+    except ValueError as wrong:
+        raise ValueError(f"must be final, started, or {str(wrong).removeprefix('must be ')}") from None
+
+
+def idempotency_key(text: str) -> str:
+    """Return ``text`` as the header has it. Raises: ValueError, with what would be right."""
+    if not 1 <= len(text) <= MAX_KEY_LENGTH or not text.isascii() or not text.isprintable():
+        raise ValueError(f"must be 1 to {MAX_KEY_LENGTH} printable ASCII characters")
+    escaped = re.sub(r'(["\\])', r"\\\1", text)
+    return f'"{escaped}"'
 
 
 def backoff(text: str) -> object:

@@ -31,7 +31,7 @@ REMEMBERED = 4096
 
 EXPIRED = 410
 BUSY = 429
-PREFIX = "tickr.job."
+PREFIX, JOB_PREFIX = "tickr.", "tickr.job."
 ERROR = "tickr.error"
 """What the server says last when the subscription cannot go on; who comes back is told the same in full."""
 
@@ -50,7 +50,11 @@ class EventJob(msgspec.Struct, frozen=True):
 
 
 class EventData(msgspec.Struct, frozen=True):
-    job: EventJob
+    """``job`` is None where it happened to something else; with ``schedule.skipped``, how many ticks and why."""
+
+    job: EventJob | None = None
+    reason: str = ""
+    count: int = 0
     node: str | None = None
     result: Raw = Raw(b"null")
     result_bytes: int = 0
@@ -58,6 +62,7 @@ class EventData(msgspec.Struct, frozen=True):
     progress: float | None = None
     message: str | None = None
     dropped: int = 0
+    encrypted: bool = False
 
 
 class RemoteEvent(msgspec.Struct, frozen=True):
@@ -67,10 +72,12 @@ class RemoteEvent(msgspec.Struct, frozen=True):
     type: str
     time: str
     data: EventData
+    subject: str = ""
 
     @property
     def what(self) -> str:
-        return self.type.removeprefix(PREFIX)
+        """``created`` of a job, ``schedule.paused`` of a schedule."""
+        return self.type.removeprefix(JOB_PREFIX).removeprefix(PREFIX)
 
 
 class Told(NamedTuple):

@@ -19,7 +19,10 @@ Record = TypeVar("Record")
 
 STORED_NOW = 201
 STORED_BEFORE = 200
-CONFLICT = 409
+HELD = "tickr-unique"
+"""The header of an answer that is about another job, which holds the unique key."""
+NO_CONTENT = 204
+CONFLICT, DUPLICATE = 409, "duplicate_job"
 LATER = frozenset({429, 503})
 """Not now; ask again."""
 UNSURE = frozenset({500, 502, 504})
@@ -36,6 +39,7 @@ class _Result(msgspec.Struct, frozen=True):
     index: int
     status: int
     id: str | None = None
+    held: bool = False
     error: Problem | None = None
 
 
@@ -48,12 +52,12 @@ _problem = msgspec.json.Decoder(Problem).decode
 
 
 def read(reply: Reply, kind: type[Record], url: str) -> Record:
-    """Return the record that a successful answer holds. Raises: Refused, Unexpected."""
+    """Return the record that a successful answer holds; None if it holds nothing. Raises: Refused, Unexpected."""
     if not 200 <= reply.status < 300:
         refusal = refusal_of(reply)
         raise not_tickr(reply, url) if refusal is None else refusal.error(may_be_stored=unsure(refusal))
     try:
-        return msgspec.json.decode(reply.body, type=kind)
+        return msgspec.json.decode(b"null" if reply.status == NO_CONTENT else reply.body, type=kind)
     except msgspec.MsgspecError:
         raise not_tickr(reply, url) from None
 
@@ -112,7 +116,8 @@ def _single(ticket: Ticket, reply: Reply, url: str) -> tuple[Ticket, Answer]:
         stored = msgspec.json.decode(reply.body, type=_Stored)
     except msgspec.MsgspecError:
         return ticket, _not_tickr(ticket, reply, url)
-    return ticket, Submitted(stored.id, ticket.body.type, reply.status == STORED_BEFORE)
+    held = HELD in reply.headers
+    return ticket, Submitted(stored.id, ticket.body.type, reply.status == STORED_BEFORE and not held, held)
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -129,7 +134,8 @@ def _each(batch: Sequence[Ticket], reply: Reply, url: str) -> list[tuple[Ticket,
     found: list[tuple[Ticket, Answer]] = []
     for ticket, result in zip(batch, results, strict=True):
         if result.id is not None and result.status in (STORED_NOW, STORED_BEFORE):
-            found.append((ticket, Submitted(result.id, ticket.body.type, result.status == STORED_BEFORE)))
+            before = result.status == STORED_BEFORE and not result.held
+            found.append((ticket, Submitted(result.id, ticket.body.type, before, result.held)))
         elif result.error is None:
             found.append((ticket, _not_tickr(ticket, reply, url)))
         elif answer := _refused(ticket, Refusal(result.status, result.error)):
@@ -140,7 +146,8 @@ def _each(batch: Sequence[Ticket], reply: Reply, url: str) -> list[tuple[Ticket,
 def _refused(ticket: Ticket, refusal: Refusal) -> tuple[Ticket, Answer] | None:
     """Return the answer to a ticket that was refused; None if it is to be tried again."""
     job_id = ticket.body.id
-    if refusal.status == CONFLICT and ticket.body.id_is_ours and ticket.unsure:
+    duplicate = refusal.status == CONFLICT and refusal.problem.code == DUPLICATE
+    if duplicate and ticket.body.id_is_ours and ticket.unsure:
         # Nobody else has this id, so the job is ours, stored by a try whose answer was lost; it differs only in what
         # the server adds (a handler's defaults, changed by a deploy in between).
         return ticket, Submitted(job_id, ticket.body.type, replayed=True)

@@ -19,16 +19,19 @@ import httpx2
 
 from tickr.client import connection
 from tickr.client.address import address
+from tickr.client.bodies import CurrentTrace, Prepare, preparation
 from tickr.client.calls import Calls
 from tickr.client.connection import Departure
 from tickr.client.errors import Closed
 from tickr.client.listing import Pages
-from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted
+from tickr.client.operation_records import Changes, Count, Filters, History, Names
+from tickr.client.operations import AsyncOperations
+from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
+from tickr.client.schedules import AsyncSchedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
 from tickr.client.subscription import SILENCE_S, Subscription
 
-Names = str | Iterable[str] | None
 CLOSE_S = 1.0
 """Longest time that the end of a connection may take once nobody needs it, in seconds."""
 
@@ -68,14 +71,36 @@ class AsyncClient:
       url: of the server; TICKR_URL or http://127.0.0.1:8080 if it is None.
       token: sent with every request; TICKR_TOKEN if it is None.
       total_s: how long a submission, or another call, is tried in seconds, pauses and all.
+      trace: returns what is handed in with each job that has no ``traceparent`` of its own: ``tickr.otel.current``.
+      prepare: called with the fields of each job while its caller hands it in, and may change them: labels for all of a
+        program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
+    Attributes:
+      schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, total_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        total_s: float = 30.0,
+        trace: CurrentTrace | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
         found = address(url, token)
         self.url = found.url
         self._http = httpx2.AsyncClient(**connection.options(found))
-        self._submission = Submission(self.url, total_s=total_s, now=anyio.current_time, signal=_Signal)
+        before = preparation(prepare, trace)
+        self._submission = Submission(
+            self.url,
+            total_s=total_s,
+            now=anyio.current_time,
+            signal=_Signal,
+            prepare=before,
+        )
         self._calls = Calls(self.url, total_s=total_s, now=anyio.current_time)
+        self.schedules = AsyncSchedules(self._run, self._calls)
+        self.operations = AsyncOperations(self._run, self._calls)
         self._total_s = total_s
 
     async def submit(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Submitted:
@@ -91,35 +116,39 @@ class AsyncClient:
         """Hand in all ``jobs`` and return what became of each, in order: what is stored, or an error."""
         return await self._run(self._submission.many(jobs))
 
-    async def get(self, job: JobRef) -> Job:
-        return await self._run(self._calls.get(job))
+    async def get(self, job: JobRef, *, decrypt: bool = False) -> Job:
+        """Return the job; ``decrypt``: with what is encrypted of it in the clear."""
+        return await self._run(self._calls.get(job, decrypt))
 
-    async def wait(self, job: JobRef, timeout_s: float | None = None) -> Job:
-        """Return the job once it has ended. Raises: NotFinal after ``timeout_s`` seconds."""
-        return await self._run(self._calls.wait(job, timeout_s))
+    async def tree(self, job: JobRef) -> Tree:
+        """Return the job with all that its handler, and theirs, have submitted."""
+        return await self._run(self._calls.tree(job))
 
-    async def cancel(self, job: JobRef, *, version: int | None = None) -> Job:
+    async def wait(self, job: JobRef, timeout_s: float | None = None, *, decrypt: bool = False) -> Job:
+        """Return the job once it has ended; ``decrypt`` as in ``get``. Raises: NotFinal after ``timeout_s`` seconds."""
+        return await self._run(self._calls.wait(job, timeout_s, decrypt))
+
+    async def cancel(self, job: JobRef, *, version: int | None = None, reason: str | None = None) -> Job:
         """Keep a waiting job from running, tell the worker of a running one to stop it.
 
-        ``version``: only if the job is still at this one.
+        ``version``: only if the job is still at this one. ``reason``: for the job's error.
         """
-        return await self._run(self._calls.cancel(job, version))
+        return await self._run(self._calls.cancel(job, version, reason))
 
-    async def retry(self, job: JobRef, *, version: int | None = None) -> Job:
-        """Start a job over that has ended. Not repeated where a first try may have done it."""
-        return await self._run(self._calls.retry(job, version))
+    async def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
+        """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
+        return await self._run(self._calls.retry(job, version, changes))
 
-    def list(
-        self,
-        *,
-        state: Names = None,
-        type: Names = None,
-        queue: Names = None,
-        label: Names | Mapping[str, str] = None,
-        limit: int | None = None,
-    ) -> AsyncJobList:
+    async def attempts(self, job: JobRef) -> History:
+        """Return every start of a job and how it ended, over all its retries."""
+        return await self._run(self._calls.attempts(job))
+
+    async def dead_letters(self, **filters: Unpack[Filters]) -> Count:
+        """Return how many failed jobs there are, in groups of the same type and kind of error."""
+        return await self._run(self._calls.dead_letters(filters))
+
+    def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> AsyncJobList:
         """Return an iterator over jobs, newest first, ``limit`` at most; read page by page."""
-        filters = {"state": state, "type": type, "queue": queue, "label": label}
         return AsyncJobList(self, Pages(self._calls, filters, limit))
 
     def events(

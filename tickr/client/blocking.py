@@ -17,16 +17,18 @@ import httpx2
 
 from tickr.client import connection
 from tickr.client.address import address
+from tickr.client.bodies import CurrentTrace, Prepare, preparation
 from tickr.client.calls import Calls
 from tickr.client.connection import Departure
 from tickr.client.errors import Closed
 from tickr.client.listing import Pages
-from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted
+from tickr.client.operation_records import Changes, Count, Filters, History, Names
+from tickr.client.operations import Operations
+from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
+from tickr.client.schedules import Schedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
 from tickr.client.subscription import SILENCE_S, Subscription
-
-Names = str | Iterable[str] | None
 
 
 class Client:
@@ -36,14 +38,36 @@ class Client:
       url: of the server; TICKR_URL or http://127.0.0.1:8080 if it is None.
       token: sent with every request; TICKR_TOKEN if it is None.
       total_s: how long a submission, or another call, is tried in seconds, pauses and all.
+      trace: returns what is handed in with each job that has no ``traceparent`` of its own: ``tickr.otel.current``.
+      prepare: called with the fields of each job while its caller hands it in, and may change them: labels for all of a
+        program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
+    Attributes:
+      schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, total_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        total_s: float = 30.0,
+        trace: CurrentTrace | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
         found = address(url, token)
         self.url = found.url
         self._http = httpx2.Client(**connection.options(found))
-        self._submission = Submission(self.url, total_s=total_s, now=time.monotonic, signal=threading.Event)
+        before = preparation(prepare, trace)
+        self._submission = Submission(
+            self.url,
+            total_s=total_s,
+            now=time.monotonic,
+            signal=threading.Event,
+            prepare=before,
+        )
         self._calls = Calls(self.url, total_s=total_s, now=time.monotonic)
+        self.schedules = Schedules(self._run, self._calls)
+        self.operations = Operations(self._run, self._calls)
         self._total_s = total_s
 
     def submit(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Submitted:
@@ -58,35 +82,39 @@ class Client:
         """Hand in all ``jobs`` and return what became of each, in order: what is stored, or an error."""
         return self._run(self._submission.many(jobs))
 
-    def get(self, job: JobRef) -> Job:
-        return self._run(self._calls.get(job))
+    def get(self, job: JobRef, *, decrypt: bool = False) -> Job:
+        """Return the job; ``decrypt``: with what is encrypted of it in the clear."""
+        return self._run(self._calls.get(job, decrypt))
 
-    def wait(self, job: JobRef, timeout_s: float | None = None) -> Job:
-        """Return the job once it has ended. Raises: NotFinal after ``timeout_s`` seconds."""
-        return self._run(self._calls.wait(job, timeout_s))
+    def tree(self, job: JobRef) -> Tree:
+        """Return the job with all that its handler, and theirs, have submitted."""
+        return self._run(self._calls.tree(job))
 
-    def cancel(self, job: JobRef, *, version: int | None = None) -> Job:
+    def wait(self, job: JobRef, timeout_s: float | None = None, *, decrypt: bool = False) -> Job:
+        """Return the job once it has ended; ``decrypt`` as in ``get``. Raises: NotFinal after ``timeout_s`` seconds."""
+        return self._run(self._calls.wait(job, timeout_s, decrypt))
+
+    def cancel(self, job: JobRef, *, version: int | None = None, reason: str | None = None) -> Job:
         """Keep a waiting job from running, tell the worker of a running one to stop it.
 
-        ``version``: only if the job is still at this one.
+        ``version``: only if the job is still at this one. ``reason``: for the job's error.
         """
-        return self._run(self._calls.cancel(job, version))
+        return self._run(self._calls.cancel(job, version, reason))
 
-    def retry(self, job: JobRef, *, version: int | None = None) -> Job:
-        """Start a job over that has ended. Not repeated where a first try may have done it."""
-        return self._run(self._calls.retry(job, version))
+    def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
+        """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
+        return self._run(self._calls.retry(job, version, changes))
 
-    def list(
-        self,
-        *,
-        state: Names = None,
-        type: Names = None,
-        queue: Names = None,
-        label: Names | Mapping[str, str] = None,
-        limit: int | None = None,
-    ) -> JobList:
+    def attempts(self, job: JobRef) -> History:
+        """Return every start of a job and how it ended, over all its retries."""
+        return self._run(self._calls.attempts(job))
+
+    def dead_letters(self, **filters: Unpack[Filters]) -> Count:
+        """Return how many failed jobs there are, in groups of the same type and kind of error."""
+        return self._run(self._calls.dead_letters(filters))
+
+    def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> JobList:
         """Return an iterator over jobs, newest first, ``limit`` at most; read page by page."""
-        filters = {"state": state, "type": type, "queue": queue, "label": label}
         return JobList(self, Pages(self._calls, filters, limit))
 
     def events(

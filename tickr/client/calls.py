@@ -7,21 +7,29 @@ only where it surely was not done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from tickr.client import answers
-from tickr.client.errors import NotFinal, Unavailable
+from tickr.client import answers, bodies
+from tickr.client.errors import NotFinal, Unavailable, found_here
+from tickr.client.operation_records import Count, History
 from tickr.client.pauses import Pauses, retry_after_s
-from tickr.client.records import Job, JobPage, JobRef, id_of
-from tickr.client.steps import Lost, Reply, Request, Steps, pause, send
+from tickr.client.records import Job, JobPage, JobRef, Tree, id_of
+from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
 from tickr.client.submission import ANSWER_S
 
 Record = TypeVar("Record")
 
+WAIT_S = 20.0
+"""How long one request has the server wait for a job, in seconds; what lies in between may end one that is longer."""
+WAITS = 50
+"""Requests that wait at once, of one client: half of its connections stay for everything else."""
 FIRST_LOOK_S = 0.05
-"""Pause after the first look at a job that is waited for, in seconds; each after it is half as long again …"""
+"""Beyond these a job is looked at: pause after the first look, in seconds; each after it is half as long again …"""
 LOOK_S = 3.0
 """… up to this."""
 PAGE = 200
@@ -34,51 +42,87 @@ class Calls:
     def __init__(self, url: str, *, total_s: float, now: Callable[[], float]) -> None:
         self._url = url
         self._total_s = total_s
-        self._now = now
+        self.now = now
+        self._places = BoundedSemaphore(WAITS)
 
-    def get(self, job: JobRef) -> Steps[Job]:
-        return self._asked(Request("GET", _path(job)), Job)
+    def get(self, job: JobRef, decrypt: bool = False) -> Steps[Job]:
+        return self.asked(_look(job, decrypt), Job)
 
-    def cancel(self, job: JobRef, version: int | None) -> Steps[Job]:
-        return self._asked(Request("POST", _path(job, "/cancel"), headers=_if_match(version)), Job)
+    def tree(self, job: JobRef) -> Steps[Tree]:
+        return self.asked(Request("GET", _path(job, "/tree")), Tree)
 
-    def retry(self, job: JobRef, version: int | None) -> Steps[Job]:
-        request = Request("POST", _path(job, "/retry"), headers=_if_match(version))
-        return self._asked(request, Job, repeatable=False)
+    def cancel(self, job: JobRef, version: int | None, reason: str | None) -> Steps[Job]:
+        headers = if_match(version)
+        if reason is None:
+            return self.asked(Request("POST", _path(job, "/cancel"), headers=headers), Job)
+        body = bodies.encoded({"reason": reason})
+        return self.asked(Request("POST", _path(job, "/cancel"), body, headers={**headers, **JSON}), Job)
+
+    def retry(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
+        body = bodies.encoded(bodies.changes(changes)) if changes else None
+        headers = if_match(version) if body is None else {**JSON, **if_match(version)}
+        return self.asked(Request("POST", _path(job, "/retry"), body, headers=headers), Job, repeatable=False)
+
+    def attempts(self, job: JobRef) -> Steps[History]:
+        return self.asked(Request("GET", _path(job, "/attempts")), History)
+
+    def dead_letters(self, filters: Mapping[str, Any]) -> Steps[Count]:
+        wanted = {name: texts(value) for name, value in filters.items() if value is not None}
+        return self.asked(Request("GET", "/dead-letters", query=wanted), Count)
 
     def page(self, filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> Steps[JobPage]:
         """Ask for one page of a list of which ``limit`` jobs are still wanted (None: all)."""
         wanted = {name: texts(value) for name, value in filters.items() if value is not None}
         query = {**wanted, "limit": str(PAGE if limit is None else min(limit, PAGE))}
-        return self._asked(Request("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), JobPage)
+        return self.asked(Request("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), JobPage)
 
-    def wait(self, job: JobRef, timeout_s: float | None) -> Steps[Job]:
-        """Look at the job, at first often and then more rarely, until it has ended. Raises: NotFinal, ClientError."""
-        over = None if timeout_s is None else self._now() + timeout_s
+    def wait(self, job: JobRef, timeout_s: float | None, decrypt: bool = False) -> Steps[Job]:
+        """Have the server answer when the job has ended, again and again. Raises: NotFinal, ClientError.
+
+        Where many wait already it is looked at from time to time instead, as every such request has a connection.
+        """
+        over = math.inf if timeout_s is None else self.now() + timeout_s
         look_s = FIRST_LOOK_S
         while True:
-            seen = yield from self.get(job)
+            asked_at, long = self.now(), self._places.acquire(blocking=False)
+            try:
+                seen = yield from self.asked(_look(job, decrypt), Job, until=over if long else None)
+            finally:
+                if long:
+                    self._places.release()
             if seen.final:
                 return seen
-            left_s = look_s if over is None else min(look_s, over - self._now())
-            if left_s <= 0:
+            if (now := self.now()) >= over:
                 raise NotFinal(seen)
-            yield from pause(left_s)
-            look_s = min(1.5 * look_s, LOOK_S)
+            if now - asked_at < min(WAIT_S, over - asked_at):  # it was not waited for: a look, or the server stops
+                yield from pause(min(look_s, over - now))
+                look_s = min(1.5 * look_s, LOOK_S)
 
-    def _asked(self, request: Request, kind: type[Record], *, repeatable: bool = True) -> Steps[Record]:
-        """Ask until there is an answer that is not "later". Raises: Refused, Unexpected, Unavailable."""
-        over, pauses = self._now() + self._total_s, Pauses()
+    def asked(
+        self, request: Request, kind: type[Record], *, repeatable: bool = True, until: float | None = None
+    ) -> Steps[Record]:
+        """Ask until there is an answer that is not "later".
+
+        Args:
+          until: have the server wait for the job, up to then and no longer than ``WAIT_S``; None: not at all.
+        Raises: Refused, Unexpected, Unavailable.
+        """
+        over, pauses = self.now() + self._total_s + self._wait_s(until), Pauses()
         while True:
-            reply = yield from send(request, min(ANSWER_S, max(0.0, over - self._now())))
+            wait_s = self._wait_s(until)
+            one = request._replace(query={**request.query, "wait": f"{wait_s:.3f}"}) if wait_s else request
+            reply = yield from send(one, min(ANSWER_S + wait_s, max(0.0, over - self.now())))
             if isinstance(reply, Reply) and reply.status not in answers.AGAIN:
                 return answers.read(reply, kind, self._url)
             refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
             unsure = reply.sent if isinstance(reply, Lost) else refusal is None or answers.unsure(refusal)
-            pauses.failed(self._now(), 0.0 if isinstance(reply, Lost) else retry_after_s(reply.headers))
+            pauses.failed(self.now(), 0.0 if isinstance(reply, Lost) else retry_after_s(reply.headers))
             if pauses.not_before >= over or (unsure and not repeatable):
                 raise self._no_answer(request, reply, unsure and request.method != "GET")
-            yield from pause(max(0.0, pauses.not_before - self._now()))
+            yield from pause(max(0.0, pauses.not_before - self.now()))
+
+    def _wait_s(self, until: float | None) -> float:
+        return 0.0 if until is None else min(WAIT_S, max(0.0, until - self.now()))
 
     def _no_answer(self, request: Request, reply: Reply | Lost, unsure: bool) -> Unavailable:
         refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
@@ -92,7 +136,11 @@ def _path(job: JobRef, action: str = "") -> str:
     return f"/jobs/{quote(id_of(job), safe='')}{action}"
 
 
-def _if_match(version: int | None) -> Mapping[str, str]:
+def _look(job: JobRef, decrypt: bool) -> Request:
+    return Request("GET", _path(job), query={"decrypt": "true"} if decrypt else {})
+
+
+def if_match(version: int | None) -> Mapping[str, str]:
     return {} if version is None else {"If-Match": f'"v{version}"'}
 
 
@@ -102,4 +150,10 @@ def texts(value: Any) -> str | list[str]:
         return id_of(value)
     if isinstance(value, Mapping):
         return [f"{name}={text}" for name, text in value.items()]
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise found_here(f"{value} has no time zone; take an aware datetime, like datetime.now(UTC).")
+        return value.isoformat()
+    if isinstance(value, str):
+        return value
     return [str(one) for one in value]

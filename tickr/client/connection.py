@@ -39,7 +39,11 @@ class Departure:
         return Lost(f"{str(error) or 'no answer'} ({type(error).__name__})", self.sent)
 
     def too_late(self, within_s: float) -> Lost:
-        return Lost(f"no answer within {within_s:.3g} s", self.sent)
+        return Lost(f"no answer within {within_s:.3g} s", self.sent, hurried=within_s < HURRY_S)
+
+
+HURRY_S = 0.1
+"""A try that had less time than this, in seconds, was cut off by the end of all tries."""
 
 
 def options(address: Address) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import msgspec
 from tickr.errors import TickrError
 
 if TYPE_CHECKING:
+    from tickr.client.operation_records import Operation
     from tickr.client.records import Job
 
 
@@ -111,11 +112,11 @@ class Denied(Refused):
 
 
 class NotFound(Refused):
-    """There is no such job."""
+    """There is no such job, schedule or operation."""
 
 
 class Conflict(Refused):
-    """The job's state, its version, or the job that has this id already does not allow it."""
+    """The job's state, its version, or what has this id, name or unique key already does not allow it."""
 
 
 class CursorExpired(Refused):
@@ -171,6 +172,16 @@ class NotFinal(ClientError):
     def __init__(self, job: Job) -> None:
         super().__init__(f"Job {job.id} is still {job.state}.")
         self.job = job
+
+
+class NotEnded(ClientError):
+    """The time for waiting is over before the operation has ended; ``operation`` is how it was last seen."""
+
+    code = "not_ended"
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(f"Operation {operation.id} is still {operation.state}.")
+        self.operation = operation
 
 
 class Closed(ClientError):

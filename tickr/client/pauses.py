@@ -25,6 +25,11 @@ class Pauses:
         self._failures = 0
         self.not_before = 0.0
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last try has."""
+        return self._failures > 0
+
     def failed(self, now: float, retry_after_s: float = 0.0) -> None:
         """A try got no answer, or was told to come again in ``retry_after_s`` seconds."""
         bound = min(LONGEST_S, FIRST_S * 2.0 ** min(self._failures, 16))

@@ -6,39 +6,56 @@ payloads and results become Python values, whole numbers of any size exactly. Al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 import msgspec
 
 from tickr.client.errors import ClientError
+from tickr.client.operation_records import Failure, Operation
 from tickr.jobs import FINAL
 from tickr.retry import Backoff
 
-PREFIX = "tickr.job."
+PREFIX, JOB_PREFIX = "tickr.", "tickr.job."
 _FINAL = frozenset(str(state) for state in FINAL)
 
 
-class Options(TypedDict, total=False):
-    """What may be said of a job beside its type and payload; docs/http-api.md has the rules of each."""
+class TemplateOptions(TypedDict, total=False):
+    """What may be said of all jobs of a schedule beside their type and payload."""
 
     queue: str
     priority: int
-    delay: float | timedelta
-    run_at: datetime
     max_attempts: int
+    max_crashes: int
     timeout: float | timedelta
     backoff: str | Backoff
     labels: Mapping[str, str]
+    limit_key: str
+
+
+class Options(TemplateOptions, total=False):
+    """What may be said of a job beside its type and payload; docs/http-api.md has the rules of each."""
+
+    delay: float | timedelta
+    run_at: datetime
+    expires_at: datetime
+    expires_in: float | timedelta
     id: str
+    traceparent: str
+    tracestate: str
+    unique: str | Mapping[str, Any]
+    depends_on: Sequence[str] | Mapping[str, Any]
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job to be submitted. ``delay`` and ``timeout`` in seconds or as ``timedelta``; None leaves it to the server.
+    """A job to be submitted. None leaves a field to the server.
 
+    ``delay``, ``expires_in`` and ``timeout`` in seconds or as ``timedelta``.
     ``payload``: anything with a form in JSON, ``msgspec.Raw`` for JSON text to be kept to the letter; None is ``{}``.
     ``id``: a UUID that makes the submission safe to repeat by another program; made by the client if it is None.
+    ``unique``: a unique key, or ``{"key": …, "until": …, "on_conflict": …}``, where ``until`` may be a ``timedelta``.
+    ``depends_on``: ids of jobs to wait for, or ``{"jobs": …, "on_failure": "fail" | "cancel" | "run"}``.
     """
 
     type: str
@@ -47,34 +64,60 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int | None = None
     delay: float | timedelta | None = None
     run_at: datetime | None = None
+    expires_at: datetime | None = None
+    expires_in: float | timedelta | None = None
     max_attempts: int | None = None
+    max_crashes: int | None = None
     timeout: float | timedelta | None = None
     backoff: str | Backoff | None = None
     labels: Mapping[str, str] | None = None
+    limit_key: str | None = None
     id: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    unique: str | Mapping[str, Any] | None = None
+    depends_on: Sequence[str] | Mapping[str, Any] | None = None
 
 
 class Submitted(msgspec.Struct, frozen=True):
     """A job that is durable. Goes wherever a method asks for a job.
 
     ``replayed``: it was stored before already, under this id, by somebody else or by an earlier try of this call.
+    ``held``: nothing was stored: the job with this ``id`` holds the unique key. (``type`` is what was asked for.)
     """
 
     id: str
     type: str
     replayed: bool = False
+    held: bool = False
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """Why an attempt did not succeed."""
+class Unique(msgspec.Struct, frozen=True):
+    """The unique key of a job. ``until``: ``final``, ``started``, or so many seconds from its creation."""
 
-    kind: str
-    message: str
-    traceback: str | None = None
+    key: str
+    until: float | str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The schedule that made a job, and for which of its ticks; None for one that was asked for at once."""
+
+    name: str
+    tick: datetime | None = None
+
+
+class Dependencies(msgspec.Struct, frozen=True):
+    """The jobs that a job was submitted to wait for, and what becomes of it when one of them does not succeed."""
+
+    jobs: list[str]
+    on_failure: str = "fail"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it was when the server answered; docs/http-api.md explains the fields."""
+    """A job as it was when the server answered; docs/http-api.md explains the fields.
+
+    Of one that is ``encrypted`` payload, result and messages are left out, unless it was asked for with ``decrypt``.
+    """
 
     id: str
     type: str
@@ -88,7 +131,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     version: int
     crashes: int = 0
+    max_crashes: int = 2
     labels: dict[str, str] = {}
+    limit_key: str | None = None
+    unique: Unique | None = None
+    expires_at: datetime | None = None
     result: Any = None
     error: Failure | None = None
     started_at: datetime | None = None
@@ -96,6 +143,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    traceparent: str | None = None
+    schedule: Origin | None = None
+    depends_on: Dependencies | None = None
+    parent: str | None = None
+    encrypted: bool = False
+    encryption_key: str | None = None
     notice: str | None = None
 
     @property
@@ -104,10 +157,115 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in _FINAL
 
 
+class TreeJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One job of a tree. ``name``: among its siblings; ``depends_on``: ids; ``children``: as they were submitted."""
+
+    id: str
+    type: str
+    state: str
+    attempt: int
+    run_at: datetime
+    name: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: Failure | None = None
+    depends_on: list[str] = []
+    children: list[TreeJob] = []
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A job and all that its handler, and theirs, have submitted. ``complete``: nothing is left out."""
+
+    tree: TreeJob
+    parent: str | None = None
+    complete: bool = True
+
+
 class JobPage(msgspec.Struct, frozen=True):
     items: list[Job]
     next_cursor: str | None
     feed_cursor: str
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """How many ticks of a schedule made no job: nobody was there in time; the last job was not final."""
+
+    missed: int = 0
+    overlap: int = 0
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as it was when the server answered; docs/schedules.md explains the fields.
+
+    ``job`` is the template as it was put; ``next`` is empty in lists. ``ended`` says why there are no more ticks.
+    """
+
+    name: str
+    job: dict[str, Any]
+    missed: str
+    overlap: str
+    paused: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    cron: str | None = None
+    timezone: str | None = None
+    every: float | None = None
+    start_at: datetime | None = None
+    start: str | None = None
+    end_at: datetime | None = None
+    times: int | None = None
+    next_at: datetime | None = None
+    next: list[datetime] = []
+    ended: str | None = None
+    declared: bool = False
+    last_tick: datetime | None = None
+    last_job: str | None = None
+    fired: int = 0
+    skipped: Skipped = Skipped()
+    encrypted: bool = False
+    encryption_key: str | None = None
+
+
+class EventSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedule as it was right after the event; ``job`` has the type and the queue of its jobs."""
+
+    name: str
+    paused: bool
+    version: int
+    job: dict[str, str]
+    missed: str
+    overlap: str
+    cron: str | None = None
+    timezone: str | None = None
+    every: float | None = None
+    start_at: datetime | None = None
+    start: str | None = None
+    end_at: datetime | None = None
+    times: int | None = None
+    next_at: datetime | None = None
+    ended: str | None = None
+    last_tick: datetime | None = None
+    last_job: str | None = None
+    fired: int = 0
+    skipped: Skipped = Skipped()
+
+
+class EventRate(msgspec.Struct, frozen=True):
+    """At most ``starts`` starts in any ``period`` seconds."""
+
+    starts: int
+    period: float
+
+
+class EventQueue(msgspec.Struct, frozen=True):
+    """What holds for the queue right after the event; None: no limit."""
+
+    name: str
+    paused: bool
+    max_running: int | None = None
+    max_running_per_key: int | None = None
+    rate: EventRate | None = None
 
 
 class EventJob(msgspec.Struct, frozen=True):
@@ -126,7 +284,14 @@ class EventJob(msgspec.Struct, frozen=True):
 
 
 class EventData(msgspec.Struct, frozen=True):
-    job: EventJob
+    """What there is to tell: of a job, ``job`` and what follows it; of a schedule, ``schedule`` and what follows that;
+    of a queue ``queue``, of an operation ``operation``.
+
+    ``changed``: the fields that a redrive changed. ``reason``, ``count``, ``first_tick`` and ``last_tick`` say which
+    ticks were skipped, and why.
+    """
+
+    job: EventJob | None = None
     previous_state: str | None = None
     node: str | None = None
     result: Any = None
@@ -135,10 +300,20 @@ class EventData(msgspec.Struct, frozen=True):
     progress: float | None = None
     message: str | None = None
     dropped: int = 0
+    encrypted: bool = False
+    encryption_key: str | None = None
+    schedule: EventSchedule | None = None
+    queue: EventQueue | None = None
+    reason: str | None = None
+    count: int | None = None
+    first_tick: datetime | None = None
+    last_tick: datetime | None = None
+    operation: Operation | None = None
+    changed: list[str] = []
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One thing that happened to a job; docs/event-feed.md explains the fields.
+    """One thing that happened, to a job unless ``what`` says otherwise; docs/event-feed.md explains the fields.
 
     ``cursor`` is the place after it: whoever has dealt with the event and notes it comes back right behind.
     """
@@ -147,15 +322,17 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     time: datetime
     data: EventData
+    subject: str = ""
     cursor: str = ""
 
     @property
     def what(self) -> str:
-        """``created``, ``started``, ``succeeded`` …"""
-        return self.type.removeprefix(PREFIX)
+        """``created``, ``started``, ``succeeded`` … of a job; ``schedule.paused``, ``operation.done`` … of others."""
+        return self.type.removeprefix(JOB_PREFIX).removeprefix(PREFIX)
 
     @property
-    def job(self) -> EventJob:
+    def job(self) -> EventJob | None:
+        """The job to which it happened; None if it happened to something else."""
         return self.data.job
 
 

@@ -34,10 +34,14 @@ class Reply(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """No answer came, or not all of it. ``sent``: the request may have arrived, so it may have been done."""
+    """No answer came, or not all of it. ``sent``: the request may have arrived, so it may have been done.
+
+    ``hurried``: it had hardly any time, so this says less about the server than what was lost before it.
+    """
 
     reason: str
     sent: bool
+    hurried: bool = False
 
 
 class Signal(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tickr.client import answers, bodies
+from tickr.client.bodies import Prepare
 from tickr.client.errors import ClientError, Closed, Unavailable
 from tickr.client.line import MAX_BATCH, Answer, Line, Party, Place, Ticket
 from tickr.client.pauses import Pauses, retry_after_s
@@ -35,6 +36,7 @@ class Submission:
       total_s: how long a job is tried, in seconds, from when it is handed in.
       now: seconds of a clock that never goes back.
       signal: makes a signal of the face's kind.
+      prepare: gets each job before it is written, while its caller hands it in.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Submission:
         total_s: float,
         now: Callable[[], float],
         signal: Callable[[], Signal],
+        prepare: Prepare | None = None,
         line: Line | None = None,
     ) -> None:
         self._url = url
         self._total_s = total_s
         self._now = now
         self._signal = signal
+        self._prepare = prepare
         self._line = Line() if line is None else line
         self._pauses = Pauses()
         self._trouble = "there was no time for a try"
@@ -100,7 +104,7 @@ class Submission:
 
     def _ticket(self, party: Party, job: Job) -> Ticket:
         try:
-            body = bodies.write(job)
+            body = bodies.write(job, self._prepare)
         except ClientError as error:
             return Ticket(party, bodies.NOTHING, 0, error)
         return Ticket(party, body, self._now() + self._total_s)
@@ -150,7 +154,8 @@ class Submission:
         settled = answers.sort(batch, reply, self._url)
         self._line.settle(settled)
         if isinstance(reply, Lost):
-            self._trouble = reply.reason
+            if not (reply.hurried and self._pauses.has_failed):
+                self._trouble = reply.reason
             self._pauses.failed(self._now())
             return
         put_off = next((one.refusal for one in batch if one.answer is None and one.refusal), None)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from tickr.events import Event
+from tickr import envelopes
+from tickr.events import AnyEvent, Event, ThingEvent
 from tickr.instants import rfc3339
 from tickr.jobs import Failure
 
 SOURCE = "/tickr"
-TYPE_PREFIX = "tickr.job."
+TYPE_PREFIX, JOB_PREFIX = "tickr.", "tickr.job."
+"""What the type of an event begins with, and that of one about a job; its name follows."""
 
 _NO_LABELS = Raw(b"{}")
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
@@ -42,6 +44,7 @@ class _Job(msgspec.Struct, frozen=True):
 class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     job: _Job
     previous_state: str | UnsetType | None = UNSET
+    changed: list[str] | UnsetType = UNSET
     node: str | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     result_bytes: int = 0
@@ -49,6 +52,8 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     progress: float | UnsetType = UNSET
     message: str | UnsetType | None = UNSET
     dropped: int = 0
+    encrypted: bool = False
+    encryption_key: str | UnsetType = UNSET
 
 
 class _CloudEvent(msgspec.Struct, frozen=True):
@@ -58,22 +63,35 @@ class _CloudEvent(msgspec.Struct, frozen=True):
     type: str
     subject: str
     time: str
-    data: _Data
+    data: _Data | Raw
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def expand(event: Event) -> bytes:
+def type_of(event: AnyEvent) -> str:
+    """Return the event's type, as ``tickr.job.created`` or ``tickr.schedule.paused``."""
+    return (TYPE_PREFIX if isinstance(event, ThingEvent) else JOB_PREFIX) + event.what
+
+
+def name_of(type_or_name: str) -> str:
+    """Return the name of an event as it is asked for (``events.NAMES``), whether that or its type is given."""
+    prefix = JOB_PREFIX if type_or_name.startswith(JOB_PREFIX) else TYPE_PREFIX
+    name = type_or_name.removeprefix(prefix)
+    # The names of what happens to jobs have no dot, all others one.
+    return name if ("." in name) == (prefix == TYPE_PREFIX) else type_or_name
+
+
+def expand(event: AnyEvent) -> bytes:
     """Return ``event`` as one line of JSON."""
-    body = _encode(
-        _CloudEvent("1.0", event.id, SOURCE, TYPE_PREFIX + event.what, event.job, rfc3339(event.time), _data(event))
-    )
+    subject, data = (event.name, event.data) if isinstance(event, ThingEvent) else (event.job, _data(event))
+    body = _encode(_CloudEvent("1.0", event.id, SOURCE, type_of(event), subject, rfc3339(event.time), data))
     return body.translate(_ONE_LINE) if b"\n" in body or b"\r" in body else body
 
 
 def _data(event: Event) -> _Data:
-    is_note = event.note > 0
+    is_note, sealed = event.note > 0, envelopes.is_sealed(event.result)
+    key = event.sealed
     job = _Job(
         event.job,
         event.type,
@@ -89,13 +107,16 @@ def _data(event: Event) -> _Data:
     return _Data(
         job,
         UNSET if is_note else event.previous_state,
+        event.changed or UNSET,
         UNSET if event.node is None else event.node,
-        UNSET if event.result is None else Raw(event.result),
+        UNSET if event.result is None or sealed else Raw(event.result),
         event.result_bytes,
         UNSET if event.error is None else _error(event.error),
         UNSET if event.fraction is None else event.fraction,
         event.message if is_note else UNSET,
         event.dropped,
+        key is not None,
+        UNSET if key is None else envelopes.name_of(key),
     )
 
 

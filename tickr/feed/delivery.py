@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from tickr import events
-from tickr.events import Event
+from tickr.events import AnyEvent
 from tickr.feed import cursor
-from tickr.feed.cloudevents import TYPE_PREFIX, expand
+from tickr.feed.cloudevents import expand, type_of
 from tickr.feed.cursor import Place
 from tickr.feed.selection import Selection
 
@@ -28,7 +28,7 @@ class Told:
 
     __slots__ = ("_body", "_history", "event", "place")
 
-    def __init__(self, event: Event, history: str, place: Place) -> None:
+    def __init__(self, event: AnyEvent, history: str, place: Place) -> None:
         self.event = event
         self.place = place
         self._history = history
@@ -42,7 +42,7 @@ class Told:
 
     @property
     def what(self) -> str:
-        return TYPE_PREFIX + self.event.what
+        return type_of(self.event)
 
     @property
     def cursor(self) -> str:
@@ -70,7 +70,7 @@ class Delivery:
     size_bytes: how long the events are together.
     """
 
-    __slots__ = ("_frame", "_sse", "cursor", "events", "kind", "size_bytes")
+    __slots__ = ("_frame", "_size_bytes", "_sse", "cursor", "events", "kind")
 
     def __init__(
         self, kind: Literal["events", "caught_up", "bookmark"], cursor: str, events: Sequence[Told] = ()
@@ -78,9 +78,15 @@ class Delivery:
         self.kind = kind
         self.cursor = cursor
         self.events = events
-        self.size_bytes = sum(len(told.body) for told in events)
+        self._size_bytes = -1
         self._frame: str | None = None
         self._sse: bytes | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        if self._size_bytes < 0:
+            self._size_bytes = sum(len(told.body) for told in self.events)
+        return self._size_bytes
 
     @property
     def frame(self) -> str:

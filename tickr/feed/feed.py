@@ -17,9 +17,11 @@ from tickr.errors import CursorExpired
 from tickr.feed import cursor
 from tickr.feed.cursor import Place
 from tickr.feed.delivery import Told
+from tickr.feed.ends import Ends
 from tickr.feed.selection import Selection
 from tickr.feed.subscription import Reader, Subscription
 from tickr.feed.tail import Tail, in_time
+from tickr.feed.watch import Watch, of_job
 from tickr.store.contract import FeedState, Store
 
 EARLIEST = "earliest"
@@ -76,6 +78,25 @@ class Feed:
                 reader = await self._reader(after)
             subscription.begin(reader)
             yield subscription
+
+    @asynccontextmanager
+    async def watch(self, what: str | Selection) -> AsyncIterator[Watch]:
+        """Open a watch on one job, or on a selection; it hears of what is committed after the block has begun.
+
+        It costs no reading of its own, so very many of them are cheap. Raises: StoreUnavailable.
+        """
+        watch = Watch(of_job(what) if isinstance(what, str) else what)
+        async with self._tail.attending(watch):
+            self._tail.join(watch)
+            yield watch
+
+    @asynccontextmanager
+    async def ends(self, jobs: frozenset[str] = frozenset()) -> AsyncIterator[Ends]:
+        """Gather which jobs end, of ``jobs`` or of all, from when the block has begun. Raises: StoreUnavailable."""
+        ends = Ends(jobs)
+        async with self._tail.attending(ends):
+            self._tail.join(ends)
+            yield ends
 
     async def page(self, selection: Selection, *, after: str | None, limit: int) -> Page:
         """Return the next ``limit`` events at most; see ``subscribe``. It may hold fewer though more are to come."""

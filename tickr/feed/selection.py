@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from tickr.events import Event
+from tickr.events import AnyEvent
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """All conditions together; within one, any of its values. Empty means no condition.
 
-    ``jobs`` are ids, ``types`` job types, ``events`` names as in ``Event.what``.
+    ``jobs`` are ids, ``types`` job types, ``events`` names as in ``Event.what``. What happens to other things than jobs
+    has no job, no type, and no queue unless it happens to one; so a choice by these leaves it out.
     """
 
     jobs: frozenset[str] = frozenset()
@@ -18,7 +19,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     types: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
 
-    def takes(self, event: Event) -> bool:
+    def takes(self, event: AnyEvent) -> bool:
         return (
             (not self.jobs or event.job in self.jobs)
             and (not self.queues or event.queue in self.queues)

@@ -82,6 +82,8 @@ class Subscription:
       selection: which events it gets.
     """
 
+    in_frames = True
+
     def __init__(self, selection: Selection, tail: Tail) -> None:
         self.selection = selection
         self._tail = tail

@@ -62,6 +62,8 @@ class Listener(Protocol):
     """A live subscriber; ``Subscription`` is the one there is."""
 
     selection: Selection
+    in_frames: bool
+    """Whether it passes on what it gets: then no delivery is too long for a frame."""
 
     def offer(self, page: Sequence[Delivery]) -> bool:
         """Take what a page has for it, without waiting; False when there is no more room: it gets nothing further."""
@@ -285,9 +287,10 @@ class Tail:
                     group.taken.append(told)
                     touched[group] = None
         for group in touched:
-            made = list(deliveries(group.taken, self.cursor))
-            group.taken = []
-            for listener in [one for one in group.listeners if not one.offer(made)]:
+            taken, group.taken = group.taken, []
+            framed = list(deliveries(taken, self.cursor)) if any(one.in_frames for one in group.listeners) else []
+            whole = [Delivery("events", self.cursor, taken)]
+            for listener in [one for one in group.listeners if not one.offer(framed if one.in_frames else whole)]:
                 self._leave(listener)
 
     def _leave(self, listener: Listener) -> None:

@@ -7,13 +7,17 @@ write here is idempotent, and no method needs to be exact about what another pro
 Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first. What is
 ready may be a moment early (``EARLY_US``).
 
+The ready entries of one limit key in one queue are a *lane*: it stands in the queue's line once, by its first entry;
+whoever comes to it takes some, and it goes to the end of what is as urgent. So keys have fair turns, however many
+entries each has. A lane can be held, and is not come to then.
+
 Errors common to all methods: ``IndexUnavailable``, at once while the index is known to be away, otherwise within a
 bounded time. Cancellation: either done or not done; ``pop`` never takes an id out and drops it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tickr.jobs import Entry
@@ -29,11 +33,22 @@ Whoever pops it waits for the rest.
 """
 
 
+NO_BOUNDS: Mapping[str, int] = {}
+
+
 class Hint(NamedTuple):
-    """What ``pop`` gives: a job that may wait to be run, and from when on (microseconds UTC)."""
+    """What ``pop`` gives: a job that may wait to be run, from when on (microseconds UTC), and out of which queue."""
 
     id: str
     run_at: int
+    queue: str
+
+
+class Lane(NamedTuple):
+    """The entries of one limit key in one queue."""
+
+    queue: str
+    limit_key: str
 
 
 class Promotion(NamedTuple):
@@ -87,7 +102,14 @@ class Index(Protocol):
         """
         ...
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
+    async def pop(
+        self,
+        queues: Sequence[str],
+        limit: int,
+        *,
+        most: Mapping[str, int] = NO_BOUNDS,
+        per_key: Mapping[str, int] = NO_BOUNDS,
+    ) -> list[Hint]:
         """Take up to ``limit`` ready entries of one queue, best first, waiting until there is at least one.
 
         An instant may come out up to 16 µs later than it went in, and is that of ``park`` after one.
@@ -95,8 +117,17 @@ class Index(Protocol):
         Args:
           queues: the queues to look in, 1 or more; the first in the list that has anything is taken from.
           limit: 1..MAX_POP.
+          most, per_key: fewer than that, by queue: how many in all, and of each lane; >= 1.
         Cancellation: nothing was taken, or what was taken has been put back.
         """
+        ...
+
+    async def hold(self, lanes: Sequence[Lane], *, until: int) -> None:
+        """Keep lanes back until then (microseconds UTC), or until they are freed. One without ready entries is not."""
+        ...
+
+    async def free(self, lanes: Sequence[Lane]) -> None:
+        """Let lanes that are held have their turns again; for others this does nothing."""
         ...
 
     async def remove(self, entries: Sequence[Entry]) -> None:
@@ -104,7 +135,7 @@ class Index(Protocol):
         ...
 
     async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of ``entries`` that are neither ready nor waiting."""
+        """Return those of ``entries`` that are neither ready nor waiting, or in a lane that would never be come to."""
         ...
 
     async def promote(self, now: int, limit: int) -> Promotion:

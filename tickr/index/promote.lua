@@ -1,17 +1,22 @@
--- Move what is due from waiting to ready, lowest score first.
--- KEYS[1] waiting. ARGV: now (µs), limit, what comes before the queue in a ready key, weight of one priority, unit of a ready score (µs).
+-- Move what is due from waiting to ready, lowest score first: jobs, and the turns of lanes that were held.
+-- ARGV from 5: now (µs), limit, unit of a ready score (µs).
 -- Returns how many were moved and the score (µs) of the first that still waits, or false.
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local adding = {}
+local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', ARGV[5], 'WITHSCORES', 'LIMIT', 0, ARGV[6])
+local adding, turns = {}, {}
 for i = 1, #due, 2 do
-  local queue, priority, id = string.match(due[i], '^(.*)|(%d+)|([^|]*)$')
-  if queue then
+  local queue, priority, id, key = string.match(due[i], '^([^\n]*)|(%d+)|([^|\n]*)\n?(.*)$')
+  local score = queue and priority * step + math.ceil(due[i + 1] / ARGV[7])
+  if queue and id == '' then
+    turns[#turns + 1] = {queue, key}
+  elseif queue and key ~= '' then
+    enter(queue, key, score, id)
+  elseif queue then
     local add = adding[queue]
     if not add then
-      add = {'ZADD', ARGV[3] .. queue}
+      add = {'ZADD', ready .. queue}
       adding[queue] = add
     end
-    add[#add + 1] = string.format('%.0f', priority * ARGV[4] + math.ceil(due[i + 1] / ARGV[5]))
+    add[#add + 1] = exact(score)
     add[#add + 1] = id
   end
 end
@@ -20,7 +25,10 @@ for _, add in pairs(adding) do
 end
 local moved = #due / 2
 if moved > 0 then
-  redis.call('ZREMRANGEBYRANK', KEYS[1], 0, moved - 1)
+  redis.call('ZREMRANGEBYRANK', waiting, 0, moved - 1)
 end
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+for _, turn in ipairs(turns) do
+  line_up(turn[1], turn[2])
+end
+local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
 return {moved, first[2] or false}

@@ -1,7 +1,11 @@
 """The index in Redis, shared by all processes of one namespace. Keys, all in one slot of a cluster:
 
-``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in µs
-``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^49 + run_at / 16 µs``: priority, then oldest due
+``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in µs, and a line ``key`` if it has one;
+                             without an id it is the turn of a lane that is held
+``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^49 + run_at / 16 µs``: priority, then oldest due;
+                             ``|key`` stands there for a lane
+``tickr:{t}:lane:<queue>\\n<key>``  the same, of the jobs of one limit key
+``tickr:{t}:lanes``          set of the lanes that are not empty
 ``tickr:{t}:queues``         set of the queues ever used, for counting
 ``tickr:{t}:epoch``          ``<epoch>@<run id of the server that was given it>``
 
@@ -10,15 +14,18 @@ Comes in: entries of jobs that wait. Goes out: ids, best first, by a blocking po
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
 import structlog
+import trio
 
 from tickr.errors import IndexUnavailable
-from tickr.index.contract import MAX_POP, Hint, Promotion, Sizes
+from tickr.index.contract import MAX_POP, NO_BOUNDS, Hint, Lane, Promotion, Sizes
 from tickr.jobs import Entry
 from tickr.redis_link.address import RedisAddress
 from tickr.redis_link.line import Command
@@ -33,12 +40,21 @@ PRIORITY_STEP, TICK_US = 2**49, 16
 PROMOTE_AT_ONCE = 1000
 """Entries moved by one run of the script; the server does nothing else meanwhile, for about a millisecond."""
 
-PROMOTE, GET_EPOCH, SET_EPOCH = (
-    files("tickr.index").joinpath(f"{name}.lua").read_text() for name in ("promote", "get_epoch", "set_epoch")
-)
 
-Popped = tuple[bytes, list[tuple[bytes, bytes]]]
-"""What BZMPOP returns: the key, and ids with their scores."""
+def _script(*names: str) -> str:
+    return "".join(files("tickr.index").joinpath(f"{name}.lua").read_text() for name in names)
+
+
+PROMOTE, ENTER, TAKE, HOLD, FREE = (_script("lanes", name) for name in ("promote", "enter", "take", "hold", "free"))
+GET_EPOCH, SET_EPOCH = _script("get_epoch"), _script("set_epoch")
+
+TAKEN_WITHIN_S = 2.0
+"""How long what a pop leads to may take, in seconds. It is not cut: what was popped would be lost to the index."""
+
+Scored = list[tuple[bytes, bytes]]
+"""Members with their scores."""
+Popped = tuple[bytes, Scored]
+"""What BZMPOP returns: the key, and what was popped."""
 
 log = structlog.get_logger()
 
@@ -48,8 +64,8 @@ def _ready_score(priority: int, instant: int) -> int:
     return priority * PRIORITY_STEP + min(max(-(-instant // TICK_US), 0), PRIORITY_STEP - 1)
 
 
-def _hint(member: bytes, score: bytes) -> Hint:
-    return Hint(member.decode(), int(float(score)) % PRIORITY_STEP * TICK_US)
+def _hint(queue: str, member: bytes, score: bytes) -> Hint:
+    return Hint(member.decode(), int(float(score)) % PRIORITY_STEP * TICK_US, queue)
 
 
 def _us(instant: int) -> int:
@@ -58,7 +74,12 @@ def _us(instant: int) -> int:
 
 
 def _member(entry: Entry) -> str:
-    return f"{entry.queue}|{entry.priority}|{entry.id}"
+    of_lane = f"\n{entry.limit_key}" if entry.limit_key is not None else ""
+    return f"{entry.queue}|{entry.priority}|{entry.id}{of_lane}"
+
+
+def _held(lane: Lane) -> str:
+    return f"{lane.queue}|0|\n{lane.limit_key}"
 
 
 class RedisIndex:
@@ -71,7 +92,7 @@ class RedisIndex:
         self._link = link
         key = link.address.key
         self._waiting, self._queues, self._epoch = key("waiting"), key("queues"), key("epoch")
-        self._ready = key("ready:")
+        self._ready, self._lane, self._lanes = key("ready:"), key("lane:"), key("lanes")
 
     @property
     def available(self) -> bool:
@@ -86,15 +107,20 @@ class RedisIndex:
     async def push(self, entries: Sequence[Entry], *, now: int) -> None:
         ready: defaultdict[str, list[str | int]] = defaultdict(list)
         waiting: list[str | int] = []
+        entering: list[str | int] = []
         for entry in entries:
-            job_id, queue, priority, run_at = entry
-            if run_at <= now:
+            job_id, queue, priority, run_at, limit_key = entry
+            if run_at <= now and limit_key is not None:
+                entering += (queue, limit_key, _ready_score(priority, run_at), job_id)
+            elif run_at <= now:
                 ready[queue] += (_ready_score(priority, run_at), job_id)
             else:
                 waiting += (_us(run_at), _member(entry))
         commands: list[Command] = [("ZADD", self._ready + queue, *scored) for queue, scored in ready.items()]
         if waiting:
             commands.append(("ZADD", self._waiting, *waiting))
+        if entering:
+            commands.append(self._run(ENTER, *entering))
         await self._write(entries, commands)
 
     async def park(self, entries: Sequence[Entry], *, until: int) -> None:
@@ -105,15 +131,59 @@ class RedisIndex:
         if entries:
             await self._link.send(("SADD", self._queues, *{entry.queue for entry in entries}), *commands)
 
-    async def pop(self, queues: Sequence[str], limit: int) -> list[Hint]:
+    def _run(self, script: str, *arguments: str | int) -> Command:
+        """Return the command for a script that begins as ``lanes.lua`` does."""
+        return ("EVAL", script, 1, self._waiting, self._ready, self._lane, self._lanes, PRIORITY_STEP, *arguments)
+
+    async def pop(
+        self,
+        queues: Sequence[str],
+        limit: int,
+        *,
+        most: Mapping[str, int] = NO_BOUNDS,
+        per_key: Mapping[str, int] = NO_BOUNDS,
+    ) -> list[Hint]:
         if not queues or not 1 <= limit <= MAX_POP:
             raise ValueError(f"pop takes at least one queue and a limit of 1 to {MAX_POP}")
         keys = [self._ready + queue for queue in queues]
-        command: tuple[str | int, ...] = ("BZMPOP", BLOCK_S, len(keys), *keys, "MIN", "COUNT", limit)
+        at_once = min([limit, *(most[queue] for queue in queues if queue in most)]) if most else limit
+        command: tuple[str | int, ...] = ("BZMPOP", BLOCK_S, len(keys), *keys, "MIN", "COUNT", at_once)
         while True:
             reply: Popped | None = await self._link.wait(*command, wait_s=BLOCK_S, undo=self._put_back)
-            if reply is not None:
-                return [_hint(*popped) for popped in reply[1]]
+            if reply is None:
+                continue
+            key, popped = reply
+            queue = key.decode().removeprefix(self._ready)
+            if len(popped) == at_once < limit or any(member.startswith(b"|") for member, _ in popped):
+                bound = min(limit, most.get(queue, limit))
+                more = bound - at_once if len(popped) == at_once else 0
+                popped = await self._follow_up(queue, popped, bound, more, per_key.get(queue))
+            if popped:
+                return [_hint(queue, *one) for one in popped]
+
+    async def _follow_up(self, queue: str, popped: Scored, limit: int, more: int, per_key: int | None) -> Scored:
+        """Return what ``popped`` amounts to: up to ``more`` with it, and jobs in the place of turns."""
+        with trio.CancelScope(deadline=trio.current_time() + TAKEN_WITHIN_S, shield=True):
+            try:
+                if more > 0:
+                    [rest] = await self._link.send(("ZPOPMIN", self._ready + queue, more))
+                    popped = [*popped, *_pairs(rest)]
+                if keys := [member[1:].decode() for member, _ in popped if member.startswith(b"|")]:
+                    popped = [one for one in popped if not one[0].startswith(b"|")]
+                    take = self._run(TAKE, queue, limit - len(popped), per_key or limit, *keys)
+                    [taken] = await self._link.send(take)
+                    popped += _pairs(taken)
+            except IndexUnavailable:
+                log.warning("index.turns_lost", queue=queue, means="the audit puts them back")
+        return [one for one in popped if not one[0].startswith(b"|")]
+
+    async def hold(self, lanes: Sequence[Lane], *, until: int) -> None:
+        if lanes:
+            await self._link.send(self._run(HOLD, _us(until), *itertools.chain(*lanes)))
+
+    async def free(self, lanes: Sequence[Lane]) -> None:
+        if lanes:
+            await self._link.send(self._run(FREE, *itertools.chain(*lanes)))
 
     async def _put_back(self, popped: Popped) -> None:
         key, scored = popped
@@ -125,30 +195,55 @@ class RedisIndex:
     async def remove(self, entries: Sequence[Entry]) -> None:
         if entries:
             commands: list[Command] = [("ZREM", self._waiting, *map(_member, entries))]
-            commands += [("ZREM", self._ready + queue, *ids) for queue, ids in _ids_by_queue(entries).items()]
+            commands += [("ZREM", line, *ids) for line, ids in self._ids_by_line(entries).items()]
             await self._link.send(*commands)
 
     async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
         if not entries:
             return []
-        by_queue = _ids_by_queue(entries)
-        commands: list[Command] = [("ZMSCORE", self._ready + queue, *ids) for queue, ids in by_queue.items()]
+        by_line = self._ids_by_line(entries)
+        commands: list[Command] = [("ZMSCORE", line, *ids) for line, ids in by_line.items()]
         *ready, waiting = await self._link.send(*commands, ("ZMSCORE", self._waiting, *map(_member, entries)))
         found = {entry for entry, score in zip(entries, waiting, strict=True) if score is not None}
         found_ready = {
-            (queue, job_id)
-            for (queue, ids), scores in zip(by_queue.items(), ready, strict=True)
+            (line, job_id)
+            for (line, ids), scores in zip(by_line.items(), ready, strict=True)
             for job_id, score in zip(ids, scores, strict=True)
             if score is not None
         }
-        return [entry for entry in entries if entry not in found and (entry.queue, entry.id) not in found_ready]
+        lost = await self._without_turn({Lane(e.queue, e.limit_key) for e in entries if e.limit_key is not None})
+        return [
+            entry
+            for entry in entries
+            if entry not in found
+            and ((self._line(entry), entry.id) not in found_ready or (entry.queue, entry.limit_key) in lost)
+        ]
+
+    async def _without_turn(self, lanes: Collection[Lane]) -> set[Lane]:
+        """Return those of ``lanes`` that nobody would come to."""
+        if not lanes:
+            return set()
+        stands: list[Command] = [("ZSCORE", self._ready + queue, "|" + key) for queue, key in lanes]
+        *scores, held = await self._link.send(*stands, ("ZMSCORE", self._waiting, *map(_held, lanes)))
+        return {lane for lane, *found in zip(lanes, scores, held, strict=True) if found == [None, None]}
+
+    def _line(self, entry: Entry) -> str:
+        """Return the key of the sorted set that holds an entry when it is ready."""
+        if entry.limit_key is None:
+            return self._ready + entry.queue
+        return f"{self._lane}{entry.queue}\n{entry.limit_key}"
+
+    def _ids_by_line(self, entries: Sequence[Entry]) -> dict[str, list[str]]:
+        ids: defaultdict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            ids[self._line(entry)].append(entry.id)
+        return ids
 
     async def promote(self, now: int, limit: int) -> Promotion:
         moved = 0
         while True:
             at_once = min(limit - moved, PROMOTE_AT_ONCE)
-            script: Command = ("EVAL", PROMOTE, 1, self._waiting, now, at_once, self._ready, PRIORITY_STEP, TICK_US)
-            [[count, next_us]] = await self._link.send(script)
+            [[count, next_us]] = await self._link.send(self._run(PROMOTE, now, at_once, TICK_US))
             moved += count
             if count < at_once or moved >= limit:
                 return Promotion(moved, int(float(next_us)) if next_us is not None else None)
@@ -162,16 +257,24 @@ class RedisIndex:
         return bool(was_set)
 
     async def sizes(self) -> Sizes:
-        waiting, queues = await self._link.send(("ZCARD", self._waiting), ("SMEMBERS", self._queues))
-        ready = await self._link.send(*(("ZCARD", self._ready + queue.decode()) for queue in queues))
-        return Sizes(sum(ready), waiting)
+        waiting, queues, lanes = await self._link.send(
+            ("ZCARD", self._waiting), ("SMEMBERS", self._queues), ("SMEMBERS", self._lanes)
+        )
+        named = [Lane(*name.decode().split("\n", 1)) for name in lanes]
+        lines = [self._ready + queue.decode() for queue in queues] + [self._lane + "\n".join(lane) for lane in named]
+        ready = await self._link.send(*(("ZCARD", line) for line in lines))
+        turns = await self._link.send(*(("ZSCORE", self._ready + queue, "|" + key) for queue, key in named))
+        held = await self._link.send(*(("ZSCORE", self._waiting, _held(lane)) for lane in named))
+        return Sizes(sum(ready) - _there(turns), waiting - _there(held))
 
 
-def _ids_by_queue(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    ids: defaultdict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        ids[entry.queue].append(entry.id)
-    return ids
+def _there(scores: Sequence[bytes | None]) -> int:
+    return sum(score is not None for score in scores)
+
+
+def _pairs(flat: Sequence[Any]) -> Scored:
+    """Return members with their scores out of a flat reply, as RESP2 has it."""
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 @asynccontextmanager

@@ -27,7 +27,9 @@ from tickr.api.entrance import AWAY, Tally, tally_file
 from tickr.api.server import listen
 from tickr.config import Config
 from tickr.handle import Stop, url_of
+from tickr.own_process import SIGNALS, TOLD
 from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, Task, pack, reason_of
+from tickr.readiness import READY, Notify, nobody_waits, notify_of_stop
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 10.0
 """Before a process is started again that did not last: none at first, then this, doubling, at most so long."""
@@ -57,36 +59,44 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-async def supervise(config: Config, command: Sequence[str], *, announce: Callable[[str], None]) -> Verdict:
+async def supervise(
+    config: Config, command: Sequence[str], *, announce: Callable[[str], None], notify: Notify = nobody_waits
+) -> Verdict:
     """Run the processes until SIGTERM or Ctrl-C: the first lets them drain, the second ends them at once.
 
     Args:
       command: starts this program once more; see ``tickr.processes.supervised`` for what it has to do then.
       announce: called once, with the API's URL ("" without one), when all of them serve.
+      notify: tells whoever started the program that all of them serve, and that they stop.
     Raises: ConfigError: the port cannot be listened on.
     Cancellation: the processes are left behind, without their lifeline: they drain and end.
     """
     sock = listen(config.host, config.port) if "api" in config.roles else None
-    with contextlib.ExitStack() as held, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with contextlib.ExitStack() as held, trio.open_signal_receiver(*SIGNALS, *TOLD) as signals:
         if sock:
             held.callback(sock.close)
         fleet = _Fleet(config, command, sock)
         held.callback(fleet.tally_file.close)
         async with trio.open_nursery() as watching:
-            watching.start_soon(_stop_on_signals, signals, fleet)
+            watching.start_soon(_obey_signals, signals, fleet)
             watching.start_soon(fleet.close_when_stopping)
+            watching.start_soon(notify_of_stop, fleet.stop.draining, notify)
             async with trio.open_nursery() as seats:
                 await fleet.start(seats)
                 if not fleet.stop.draining.is_set():
                     url = url_of(sock.getsockname()[:2] if sock else None)
                     log.info("supervisor.serving", url=url, processes=config.processes)
                     announce(url)
+                    notify(READY)
             watching.cancel_scope.cancel()
     return fleet.verdict
 
 
-async def _stop_on_signals(signals: AsyncIterator[int], fleet: _Fleet) -> None:
+async def _obey_signals(signals: AsyncIterator[int], fleet: _Fleet) -> None:
     async for number in signals:
+        if number in TOLD:
+            fleet.tell(number)
+            continue
         log.info("supervisor.stopping", signal=signal.Signals(number).name, grace_s=fleet.config.grace)
         fleet.stop.ask()
 
@@ -97,13 +107,17 @@ def pause_s(falls: int) -> float:
 
 
 class _Fleet:
-    """What the seats have in common. ``verdict`` is written by the seats: the first that is not good stands."""
+    """What the seats have in common. ``verdict`` is written by the seats: the first that is not good stands.
+
+    ``serving``: the processes that take work, written by their seats.
+    """
 
     def __init__(self, config: Config, command: Sequence[str], sock: socket.socket | None) -> None:
         self.config = config
         self.command = command
         self.stop = Stop()
         self.verdict = Verdict()
+        self.serving: set[trio.Process] = set()
         self.sock = sock
         self.tally_file = tally_file(config.processes)
         self.tally = Tally(self.tally_file, config.processes)
@@ -123,6 +137,11 @@ class _Fleet:
         await self.stop.draining.wait()
         if self.sock:
             self.sock.close()
+
+    def tell(self, number: int) -> None:
+        """Pass on a signal that ends nobody, to those that serve: before, they could not understand it."""
+        for process in self.serving:
+            process.send_signal(number)
 
     def give_up(self, verdict: Verdict) -> None:
         """Stop all of them for this reason."""
@@ -209,9 +228,10 @@ class _Seat:
             words: list[bytes] = []
             async with trio.open_nursery() as beside:
                 link = trio.socket.from_stdlib_socket(ours)
-                heard = await beside.start(self._hear, link, words, came_up)
+                heard = await beside.start(self._hear, process, link, words, came_up)
                 beside.start_soon(self._stop_process, process, link)
                 code = await process.wait()
+                self._fleet.serving.discard(process)
                 with trio.move_on_after(LAST_WORDS_S):
                     await heard.wait()
                 beside.cancel_scope.cancel()
@@ -243,6 +263,7 @@ class _Seat:
 
     async def _hear(
         self,
+        process: trio.Process,
         link: trio.socket.SocketType,
         words: list[bytes],
         came_up: trio.Event,
@@ -257,6 +278,7 @@ class _Seat:
                 words.append(said)
                 if self._served_at is None and SERVING in said:
                     self._served_at = trio.current_time()
+                    self._fleet.serving.add(process)
                     came_up.set()
         over.set()
 

@@ -38,13 +38,17 @@ log = structlog.get_logger("tickr.scheduler")
 class Audit:
     """One node's audit.
 
+    Args:
+      stretch: how many times longer than ``PERIOD_S`` the pause is.
+
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
     what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
     (trio's clock) the fronts have their next look.
     """
 
-    def __init__(self, store: Store, index: Index, bell: Bell) -> None:
+    def __init__(self, store: Store, index: Index, bell: Bell, *, stretch: float = 1.0) -> None:
         self._store = store
+        self._pause_s = PERIOD_S * stretch
         self._index = index
         self._bell = bell
         self._epoch: str | None = None
@@ -61,7 +65,7 @@ class Audit:
                 await self._check_presence()
             except (IndexUnavailable, StoreUnavailable) as error:
                 log.info("audit.interrupted", error=str(error))
-            await trio.sleep(PERIOD_S)
+            await trio.sleep(self._pause_s)
 
     async def _check_identity(self) -> None:
         found = await self._index.epoch()

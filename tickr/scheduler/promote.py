@@ -22,8 +22,12 @@ LONGEST_SLEEP_S = 5.0
 """Safety net for a ring that was lost: never sleep longer, in seconds."""
 
 
-async def promote(store: Store, index: Index, bell: Bell) -> None:
-    """Run until cancelled. Cancellation: an entry is either moved or not."""
+async def promote(store: Store, index: Index, bell: Bell, stretch: float = 1.0) -> None:
+    """Run until cancelled. Cancellation: an entry is either moved or not.
+
+    Args:
+      stretch: how many times longer than ``LONGEST_SLEEP_S`` the longest sleep is.
+    """
     async with bell.listen("due") as rings:
         while True:
             await index.wait_available()
@@ -31,7 +35,7 @@ async def promote(store: Store, index: Index, bell: Bell) -> None:
                 next_due_at = await _promote_all_due(store, index)
             except IndexUnavailable:
                 continue
-            await _sleep_until(store, next_due_at, rings)
+            await _sleep_until(store, next_due_at, rings, LONGEST_SLEEP_S * stretch)
 
 
 async def _promote_all_due(store: Store, index: Index) -> int | None:
@@ -44,9 +48,11 @@ async def _promote_all_due(store: Store, index: Index) -> int | None:
             return next_due_at
 
 
-async def _sleep_until(store: Store, due_at: int | None, rings: trio.MemoryReceiveChannel[Ring]) -> None:
+async def _sleep_until(
+    store: Store, due_at: int | None, rings: trio.MemoryReceiveChannel[Ring], longest_s: float
+) -> None:
     """Return just before ``due_at``, or at once on a ring that may bring an earlier one, or after the longest sleep."""
-    with trio.move_on_after(LONGEST_SLEEP_S) as nap:
+    with trio.move_on_after(longest_s) as nap:
         while True:
             if due_at is not None:
                 nap.deadline = min(nap.deadline, trio.current_time() + (due_at - EARLY_US - store.now_us()) / 1e6)

@@ -40,11 +40,16 @@ class Sighting(NamedTuple):
 
 
 class Reaper:
-    """One node's sweeps."""
+    """One node's sweeps.
 
-    def __init__(self, store: Store, announcer: Announcer) -> None:
+    Args:
+      stretch: how many times longer than ``SWEEP_S`` the pause is.
+    """
+
+    def __init__(self, store: Store, announcer: Announcer, *, stretch: float = 1.0) -> None:
         self._store = store
         self._announcer = announcer
+        self._pause_s = SWEEP_S * stretch
         self._seen: dict[str, Sighting] = {}
 
     async def run(self) -> None:
@@ -61,7 +66,7 @@ class Reaper:
 
     def _next_sweep_at(self) -> float:
         """Return when to look again: after a pause, or sooner if a lease may end before."""
-        return min([trio.current_time() + SWEEP_S, *(last.ends_at for last in self._seen.values())])
+        return min([trio.current_time() + self._pause_s, *(last.ends_at for last in self._seen.values())])
 
     async def _expire_silent_nodes(self) -> None:
         nodes, now = await self._store.nodes(), trio.current_time()

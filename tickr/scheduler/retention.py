@@ -1,10 +1,12 @@
-"""Retention: keeps the log of events, and the jobs that have ended, to what the operator wants kept.
+"""Retention: keeps the log of events, the jobs that have ended, and their keys, to what the operator wants kept.
 
 Events: rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows
 older than ``events_keep`` are deleted from the front. A subscriber whose cursor is older than that is told so. Jobs:
-those that ended longer ago than ``keep_succeeded`` or ``keep_failed`` are deleted with their attempts.
+those that ended longer ago than ``keep_succeeded`` or ``keep_failed`` are deleted with their attempts. Keys, and
+checkpoints: those that stand for nothing any more. Rows of the inbox: those that were refused longer ago than
+``keep_failed``.
 
-Both a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
+All a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
 it at once: each row is numbered once and deleted once.
 """
 
@@ -18,6 +20,7 @@ import trio
 from tickr.errors import StoreError
 from tickr.failpoints import reach
 from tickr.jobs import State
+from tickr.outage import Outage
 from tickr.store.contract import ScanPosition, Store, us_of
 
 LOOK_S = 5.0
@@ -42,37 +45,45 @@ BEHIND_S = 600.0
 """A walk that takes longer than that has more to delete than it gets done: it goes on at half of a processor."""
 BEHIND_REST, BEHIND_PAUSE_S = 1, 0.01
 
+KEYS_PAUSE_S = 60.0
+"""Pause between two looks for keys and checkpoints that stand for nothing any more, in seconds."""
+KEYS_BATCH, KEYS_BATCH_PAUSE_S = 500, 0.1
+"""How many one transaction looks at, and the pause after it in seconds: a node deletes at most 5,000 a second."""
+
+INBOX_PAUSE_S = 60.0
+"""Pause between two looks for refused rows that are too old, in seconds; not longer than they are kept."""
+INBOX_BATCH, INBOX_BATCH_PAUSE_S = 100, 0.1
+"""How many of them one transaction deletes, each of up to 16 MiB, and the pause after it in seconds."""
+
 log = structlog.get_logger("tickr.scheduler")
 
 
 class Retention:
     """One node's part in it.
 
-    State, its own: ``_prune_at``, when (trio's clock) it looks next for what is too old; ``_away``, whether the store
-    was when last asked.
+    Args:
+      stretch: how many times longer than ``LOOK_S`` the pause is.
+
+    State, its own: ``_prune_at``, when (trio's clock) it looks next for what is too old.
     """
 
-    def __init__(self, store: Store, *, events_keep_s: float) -> None:
+    def __init__(self, store: Store, *, events_keep_s: float, stretch: float = 1.0) -> None:
         self._store = store
+        self._look_s = LOOK_S * stretch
         self._keep_us = us_of(events_keep_s)
         self._prune_s = min(PRUNE_S, events_keep_s)
         self._prune_at = float("-inf")
-        self._away = False
+        self._outage = Outage(log, "retention")
 
     async def run(self) -> None:
         """Number and prune until cancelled. Cancellation: a batch is numbered or deleted whole, or not at all."""
         while True:
-            pause_s = LOOK_S
-            try:
+            pause_s = self._look_s
+            with self._outage.outlived(StoreError):
                 await self._store.number_events()
                 await reach("retention.after_number")
                 if trio.current_time() >= self._prune_at and await self._prune():
                     pause_s = BATCH_PAUSE_S
-                self._away = False
-            except StoreError as error:
-                if not self._away:
-                    log.info("retention.interrupted", error=str(error))
-                self._away = True
             await trio.sleep(pause_s)
 
     async def _prune(self) -> bool:
@@ -90,7 +101,7 @@ class JobRetention:
 
     A walk goes through the jobs of each state once, page by page, those that may be old first.
 
-    State, its own: ``_page``, how many jobs the next page has; ``_away``, whether the store was when last asked.
+    State, its own: ``_page``, how many jobs the next page has.
     """
 
     def __init__(self, store: Store, *, keep_succeeded_s: float, keep_failed_s: float) -> None:
@@ -101,7 +112,7 @@ class JobRetention:
         tenth_s = max(1.0, min(keep_s.values()) / 10)
         self._shortest_s, self._longest_s = min(WALK_S, tenth_s), min(LONGEST_WALK_S, tenth_s)
         self._page = SMALLEST_PAGE
-        self._away = False
+        self._outage = Outage(log, "retention")
 
     async def run(self) -> None:
         """Walk and rest until cancelled; return at once if all is kept for ever.
@@ -110,14 +121,9 @@ class JobRetention:
         """
         pause_s = self._shortest_s
         while self._keep_us:
-            try:
+            with self._outage.outlived(StoreError):
                 deleted = await self._walk()
-                self._away = False
                 pause_s = self._shortest_s if deleted else min(2 * pause_s, self._longest_s)
-            except StoreError as error:
-                if not self._away:
-                    log.info("retention.interrupted", error=str(error))
-                self._away = True
             await trio.sleep(pause_s)
 
     async def _walk(self) -> int:
@@ -151,3 +157,49 @@ class JobRetention:
             self._page = max(SMALLEST_PAGE, self._page // 2)
         elif took_s < QUICK_S:
             self._page = min(LARGEST_PAGE, self._page * 2)
+
+
+class KeyRetention:
+    """One node's part in deleting keys and checkpoints.
+
+    Args:
+      stretch: how many times longer than ``KEYS_PAUSE_S`` the pause is.
+    """
+
+    def __init__(self, store: Store, *, stretch: float = 1.0) -> None:
+        self._store = store
+        self._look_s = KEYS_PAUSE_S * stretch
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look and rest until cancelled. Cancellation: a batch is deleted whole, or not at all."""
+        while True:
+            pause_s = self._look_s
+            with self._outage.outlived(StoreError):
+                looked_at = [await self._store.prune_keys(KEYS_BATCH), await self._store.prune_checkpoints(KEYS_BATCH)]
+                if KEYS_BATCH in looked_at:
+                    pause_s = KEYS_BATCH_PAUSE_S
+            await trio.sleep(pause_s)
+
+
+class InboxRetention:
+    """One node's part in deleting rows of the inbox that were refused."""
+
+    def __init__(self, store: Store, *, keep_failed_s: float) -> None:
+        """Args: how long to keep them, in seconds; infinity is for ever."""
+        self._store = store
+        self._keep_s = keep_failed_s
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look and rest until cancelled; return at once if all are kept for ever.
+
+        Cancellation: a batch is deleted whole, or not at all.
+        """
+        while self._keep_s != math.inf:
+            pause_s = min(INBOX_PAUSE_S, self._keep_s)
+            with self._outage.outlived(StoreError):
+                before = self._store.now_us() - us_of(self._keep_s)
+                if await self._store.prune_inbox(before, INBOX_BATCH) == INBOX_BATCH:
+                    pause_s = INBOX_BATCH_PAUSE_S
+            await trio.sleep(pause_s)

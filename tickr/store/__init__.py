@@ -1,1 +1,1 @@
-"""The store: the truth about every job. ``contract.py`` says what each adapter promises."""
+"""The store: the truth about every job. ``contract`` says what each adapter promises."""

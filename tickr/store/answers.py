@@ -1,42 +1,37 @@
-"""What a store is asked for and what it answers, beside the jobs themselves: filters, pages, places, depths. Pure.
+"""What a store is asked for and what it answers, beside the jobs themselves: filters, pages, depths, nodes. Pure.
 
-``store/contract.py`` says which method takes and returns these records, and gives out their names. The functions at the
+``store/contract`` says which method takes and returns these records, and gives out their names. The functions at the
 end are what the adapters have in common in making them: how far to look, and how far to count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
 
 import msgspec
 
+from tickr.filters import Filter as Filter
 from tickr.jobs import Job, State
+from tickr.operations import Operation
+from tickr.schedules import Schedule
 
 FIRST_WINDOW = 100
 """A filtered list first looks at so many of the newest jobs, or at four times what is asked for if that is more."""
+LOOK_AT = 5_000
+"""How many jobs ``Store.list_jobs`` looks at for one page, in jobs: some 20 ms."""
+COUNT_TO = 100_000
+"""How far ``Store.queues`` counts, in jobs of one queue and state."""
 MOST_COUNTED = 100_000
 """How many jobs ``Store.queues`` counts at a time: some 25 ms. With many deep ranges each is counted less far."""
 
+MOST_TALLIED = 20_000
+"""How many jobs of one state ``Store.tally`` looks at: below a second, even with long errors."""
+
 Place = tuple[int, str]
 """The ``(created_at, id)`` of a job: where it stands in lists."""
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs a list holds: all conditions together; within one, any of its values. Empty means no condition.
-
-    ``states`` are states as the outside sees them. ``labels`` are ``(name, value)`` pairs, all of which must match;
-    a value of None asks only that the label is there.
-    """
-
-    states: tuple[State, ...] = ()
-    types: tuple[str, ...] = ()
-    queues: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str | None], ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not (self.states or self.types or self.queues or self.labels)
 
 
 class Page(NamedTuple):
@@ -48,6 +43,32 @@ class Page(NamedTuple):
 
     jobs: list[Job]
     after: Place | None
+
+
+class InboxRow(NamedTuple):
+    """A row of the inbox as it was found; nothing in it has been checked.
+
+    Attributes:
+      seq: its number.
+      id: what its column of that name holds, "" where the text was not read.
+      job: the text, as UTF-8 if the database held it to that; None: it is longer than was asked for.
+      size: of the text, in bytes.
+    """
+
+    seq: int
+    id: str
+    job: bytes | None
+    size: int
+
+
+class RefusedRow(NamedTuple):
+    """A row of the inbox that was refused. ``job``: how its text begins; ``refused_at`` in microseconds UTC."""
+
+    seq: int
+    id: str
+    job: str
+    refused_at: int
+    reason: str
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +87,135 @@ class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     oldest_due_at: int | None
     counted_to: int
+
+
+REMOTE = "remote"
+"""The role in the row of a lease, which is a remote worker's (``tickr/remote``)."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One running process as the others see it.
+
+    Attributes:
+      id: UUID text, never reused.
+      types: the job types it has handlers for; empty for a node that runs no jobs.
+      slots: how many jobs it runs at once; 0 for a node without workers.
+      queues: those it runs jobs of; empty: of all.
+      declared: marks of the schedules that its code declares, one for each.
+      keys: ids of the encryption keys it has, that it encrypts with first; it can run jobs that need one of them.
+      process: what tells on the same machine whether it still lives (boot, pid namespace, pid, start); "" if unknown.
+      lease_until: until when its last heartbeat was good for, by the store's clock. That it changes tells the others
+        that it was renewed; nobody may compare it with a clock. None before it is registered.
+      lease_s: how long the others shall wait for a renewal before they take the row away, in seconds.
+      quiet, stopping: whether it was told to take nothing new, or to end (``store/orders.py``).
+      changed, obeyed: how often it was told something, and up to where it has done so.
+    """
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    roles: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    slots: int = 0
+    queues: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+    process: str = ""
+    started_at: int | None = None
+    lease_until: int | None = None
+    lease_s: float = 0.0
+    keys: tuple[str, ...] = ()
+    quiet: bool = False
+    stopping: bool = False
+    changed: int = 0
+    obeyed: int = 0
+
+    @property
+    def state(self) -> str:
+        """``running``, ``quiet`` or ``stopping``; a node of the last two takes no more jobs."""
+        return "stopping" if self.stopping else "quiet" if self.quiet else "running"
+
+    @property
+    def takes_jobs(self) -> bool:
+        return not (self.quiet or self.stopping)
+
+
+class AtWork(NamedTuple):
+    """A running job as those see it who look at its node. ``started_at`` in microseconds UTC, of this attempt."""
+
+    id: str
+    type: str
+    queue: str
+    attempt: int
+    started_at: int | None
+    node: str | None
+    cancel_requested: bool
+
+
+class Running(NamedTuple):
+    """A running job as its node's heartbeat finds it.
+
+    Attributes:
+      started_at: of this attempt, microseconds UTC by the store's clock.
+      timeout_us: how long the attempt may take, microseconds.
+      crashes: how often a node that ran it was lost.
+    """
+
+    id: str
+    fence: int
+    cancel_requested: bool
+    started_at: int = 0
+    timeout_us: int = 0
+    crashes: int = 0
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return it of a job that runs."""
+        return cls(job.id, job.fence, job.cancel_requested, job.started_at or 0, job.timeout_us, job.crashes)
+
+
+class Start(NamedTuple):
+    """New jobs that a node starts in the transaction that stores them; see ``Store.insert``."""
+
+    node: str
+    ids: frozenset[str]
+
+
+class Fate(enum.Enum):
+    """What a submission with keys has come to, the first time it was made."""
+
+    CREATED = "created"
+    SAME = "same"
+    """A job with its id was stored already."""
+    HELD = "held"
+    """Another job holds its unique key, and nothing was stored."""
+    REUSED = "reused"
+    """Its idempotency key is that of another request, and nothing was stored."""
+
+
+class Keyed(tuple[Job, bool]):
+    """What ``Store.insert`` answers to a job with a ``Wish``: ``(job, created)`` as to any other, and why.
+
+    Attributes:
+      fate: CREATED: ``job`` is new, or was when the request was made first. SAME: it was stored before. HELD: it is the
+        one that holds the key. REUSED: it is the one that came of the other request.
+      replayed: the request was made before, and this is what was answered; ``created`` is False then, and a job that
+        was CREATED is as it was at that time.
+      replaced: the job that was cancelled for this one, as it is since then.
+    """
+
+    fate: Fate
+    replayed: bool
+    replaced: Job | None
+
+    def __new__(cls, job: Job, fate: Fate, *, replayed: bool = False, replaced: Job | None = None) -> Self:
+        made = super().__new__(cls, (job, fate is Fate.CREATED and not replayed))
+        made.fate, made.replayed, made.replaced = fate, replayed, replaced
+        return made
+
+    def with_job(self, job: Job) -> Keyed:
+        """Return the same with another view of the job."""
+        return Keyed(job, self.fate, replayed=self.replayed, replaced=self.replaced)
 
 
 class FeedState(NamedTuple):
@@ -102,6 +252,18 @@ class Pruned(NamedTuple):
     position: ScanPosition | None
 
 
+class Expired(NamedTuple):
+    """What ``Store.end_expired`` did.
+
+    Attributes:
+      jobs: those that it ended, as they are now.
+      next_at: when there is more to end, microseconds UTC; an instant that has passed if there is already. None: never.
+    """
+
+    jobs: list[Job]
+    next_at: int | None
+
+
 class Check(NamedTuple):
     """One finding of ``Store.diagnose``: ``level`` is ``ok``, ``warn`` or ``fail``; ``advice`` says what to do."""
 
@@ -111,8 +273,88 @@ class Check(NamedTuple):
     advice: str = ""
 
 
+class DuePlace(NamedTuple):
+    """Where a schedule stands among those that have a next tick."""
+
+    next_at: int
+    name: str
+
+
+class DueSchedules(NamedTuple):
+    """What ``Store.due_schedules`` finds.
+
+    Attributes:
+      now: the store's clock, by which they are due; microseconds UTC.
+      found: the schedules, each with a ``next_at`` up to ``now``.
+      next_at: the first tick of any schedule after ``now``, or None.
+    """
+
+    now: int
+    found: list[Schedule]
+    next_at: int | None
+
+
+class MovedSchedule(NamedTuple):
+    """What a move has done, once it is committed; see ``Store.move_schedules``. None: there is no such schedule."""
+
+    before: Schedule | None
+    after: Schedule | None
+    jobs: list[Job]
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Jobs that are alike.
+
+    Attributes:
+      state: as the outside sees it. error: the kind of the error that is on them, or None.
+      newest_at: when the last of them ended, or was created if it has not; microseconds UTC.
+      example: the id of one of them.
+    """
+
+    state: State
+    type: str
+    error: str | None
+    count: int
+    newest_at: int
+    example: str
+
+
+class Tally(NamedTuple):
+    """How many jobs pass a filter, in groups, the largest first. ``exact``: False: there may be more."""
+
+    groups: list[Group]
+    exact: bool
+
+    @property
+    def total(self) -> int:
+        return sum(group.count for group in self.groups)
+
+
+class DueOperations(NamedTuple):
+    """What ``Store.due_operations`` finds. ``now``: the store's clock; ``next_at``: when the next after it is due."""
+
+    now: int
+    found: list[Operation]
+    next_at: int | None
+
+
+class MovedOperation(NamedTuple):
+    """What a move has done, once it is committed; see ``Store.move_operation``."""
+
+    before: Operation | None
+    after: Operation | None
+    jobs: list[Job]
+
+
 def place_of(job: Job) -> Place:
     return job.created_at, job.id
+
+
+def start_of(which: Filter, before: Place | None) -> Place | None:
+    """Return where a list of ``which`` begins, or goes on, newest first: nothing before it can pass."""
+    if which.created_before is None:
+        return before
+    return min((which.created_before, ""), before or (which.created_before, ""))
 
 
 def page_of(found: list[Job], limit: int) -> Page:
@@ -131,3 +373,20 @@ def window_sizes(limit: int, look_at: int) -> Iterator[int]:
 def counted_to(count_to: int, ranges: int) -> int:
     """Return how far to count each of so many ranges, so that all of it is counted in bounded time."""
     return max(1, min(count_to, MOST_COUNTED // max(1, ranges)))
+
+
+def groups_of(jobs: Iterable[Job], now: int) -> list[Group]:
+    """Return ``jobs`` in groups, the largest first."""
+    alike = defaultdict[tuple[State, str, str | None], list[Job]](list)
+    for job in jobs:
+        alike[job.state_at(now), job.type, job.error.kind if job.error else None].append(job)
+    groups = [
+        Group(*what, len(some), max(job.finished_at or job.created_at for job in some), max(job.id for job in some))
+        for what, some in alike.items()
+    ]
+    return sorted(groups, key=largest_first)
+
+
+def largest_first(group: Group) -> tuple[int, str, str, str]:
+    """What groups are sorted by."""
+    return -group.count, group.state, group.type, group.error or ""

@@ -12,13 +12,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from tickr import events, jobs
+from tickr import events, jobs, schedule_moves
+from tickr.attempts import MAX_KEPT
+from tickr.edits import NO_EDIT, Edit
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
-from tickr.events import Change
-from tickr.jobs import WAITING, Attempt, Failure, Job, NewJob, Note, Outcome, Progress, State
-from tickr.store.contract import Start
+from tickr.events import AnyEvent, Change
+from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
+from tickr.links import End
+from tickr.queues import Gate
+from tickr.reasons import LEASE_LOST, Failure, on_request
+from tickr.reports import Checkpoint, Note, Outcome
+from tickr.schedule_moves import Move, Put, Seen
+from tickr.schedules import Schedule
+from tickr.store.contract import MovedSchedule, Start
 
-LEASE_LOST = Failure("lease_lost", "The node that ran it was lost.")
+NO_GATES: Mapping[str, Gate] = {}
 
 
 def insert(
@@ -37,7 +45,7 @@ def insert(
         if job is None:
             job, is_new = jobs.created(one, now), True
             changes.append(Change(None, job))
-            if start is not None and job.id in start.ids and job.run_at <= now:
+            if start is not None and job.id in start.ids and job.run_at <= now and not job.expired_at(now):
                 changes.append(Change(job, jobs.started(job, start.node, now)))
             job = known[job.id] = changes[-1].after
         elif whole and not same_content(job, one):
@@ -46,12 +54,21 @@ def insert(
     return answers, changes
 
 
+def past_gates(start: Start, new: Iterable[NewJob], controlled: Collection[str]) -> Start:
+    """Return ``start`` without the jobs of queues that are not plain: those go through a claim."""
+    held = {one.id for one in new if one.queue in controlled} if controlled else frozenset()
+    return start._replace(ids=start.ids - held) if held else start
+
+
 def inserted(changes: Iterable[Change]) -> tuple[list[Job], list[Change]]:
-    """Return the jobs that one commit with ``changes`` adds, as they are in the end, and the moves of all others."""
+    """Return the jobs that one commit with ``changes`` adds, waiting or just started, and the moves that are left.
+
+    A job that is added and cancelled in the same commit, for another with its key, is among both.
+    """
     added: dict[str, Job] = {}
     moves: list[Change] = []
     for change in changes:
-        if change.before is None or change.after.id in added:
+        if change.before is None or (change.after.state is State.RUNNING and change.after.id in added):
             added[change.after.id] = change.after
         else:
             moves.append(change)
@@ -67,24 +84,74 @@ def same_content(job: Job, new: NewJob) -> bool:
         job.type == new.type
         and job.queue == new.queue
         and job.priority == new.priority
-        and job.payload == new.payload
+        and (job.payload == new.payload or (new.seal is not None and new.seal.same(job.payload)))
         and job.max_attempts == new.max_attempts
         and job.timeout_us == new.timeout_us
         and job.backoff == new.backoff
         and job.labels == new.labels
+        and job.limit_key == new.limit_key
+        and job.extras.unique == new.extras.unique
+        and job.extras.depends_on == new.extras.depends_on
+        and job.extras.parent == new.extras.parent
+        and job.extras.max_crashes == new.extras.max_crashes
     )
 
 
 def claim(
-    found: Iterable[Job], *, node: str, types: Collection[str], now: int, suspects: int | None = None
+    found: Iterable[Job],
+    *,
+    node: str,
+    types: Collection[str],
+    now: int,
+    suspects: int | None = None,
+    gates: Mapping[str, Gate] = NO_GATES,
+    keys: Collection[str] = (),
 ) -> list[Change]:
-    """Start those of ``found`` that may be started, in the order in which they should run; see ``Store.claim``."""
-    able = [job for job in found if job.state in WAITING and job.run_at <= now and job.type in types]
+    """Start those of ``found`` that may be started, in the order in which they should run; see ``Store.claim``.
+
+    Those that have expired are ended instead; these changes come last.
+
+    Args:
+      gates: of the queues that are not plain, by name; they count whom they let in.
+    """
+    able = [
+        job
+        for job in found
+        if job.state in WAITING
+        and job.run_at <= now
+        and job.type in types
+        and (job.extras is NO_EXTRAS or readable(job, keys))
+    ]
+    late = [job for job in able if job.expired_at(now)]
+    if late:
+        able = [job for job in able if not job.expired_at(now)]
     able.sort(key=lambda job: (job.priority, job.run_at, job.id))
     if suspects is not None:
         too_many = {job.id for job in [job for job in able if job.suspect][suspects:]}
         able = [job for job in able if job.id not in too_many]
-    return [Change(job, jobs.started(job, node, now)) for job in able]
+    if gates:
+        able = [job for job in able if job.queue not in gates or gates[job.queue].admit(job)]
+    return [Change(job, jobs.started(job, node, now)) for job in able] + end_expired(late, now)
+
+
+def readable(job: Job, keys: Collection[str]) -> bool:
+    """Whether who has ``keys`` can read ``job``: it is not encrypted, or with one of them."""
+    return job.extras.sealed is None or job.extras.sealed in keys
+
+
+def started(made: Iterable[Change]) -> tuple[list[Change], list[Change]]:
+    """Return those of the changes of a claim that start jobs, and the others."""
+    starts, others = list[Change](), list[Change]()
+    for change in made:
+        (starts if change.after.state is State.RUNNING else others).append(change)
+    return starts, others
+
+
+def end_expired(found: Iterable[Job], now: int) -> list[Change]:
+    """End those of ``found`` that wait although they have expired, the first first; see ``Store.end_expired``."""
+    late = [job for job in found if job.expires and job.expired_at(now)]
+    late.sort(key=lambda job: (job.extras.expires_at or 0, job.id))
+    return [Change(job, jobs.expired(job, now)) for job in late]
 
 
 def finish(outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int) -> list[Change | None]:
@@ -96,32 +163,39 @@ def finish(outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int) -> 
             changes.append(None)
         else:
             after = outcome.apply(job, now)
-            changes.append(Change(job, after, outcome.failure if after.state is State.READY else None))
+            again = after.state is State.READY or (after.state is State.BLOCKED and after.closing is None)
+            changes.append(Change(job, after, outcome.failure if again else None))
     return changes
 
 
-def cancel(job: Job, version: int | None, now: int) -> Change | None:
+def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -> Change | None:
     """Return the change that a wish to cancel makes, or None when there is nothing to do.
 
-    A request to a running job is a change without a move: same state, same version, no event.
+    A request to a running job is a change without a move: same state, same version, no event. The first counts.
     Raises: IllegalTransition, VersionMismatch.
     """
     if version is not None and version != job.version:
         raise VersionMismatch(job.id, job.version)
-    if job.state is State.CANCELLED or job.cancel_requested:
+    if End.CANCELLED in (job.state, job.closing) or job.cancel_requested:
         return None
     if job.state is State.RUNNING:
-        return Change(job, msgspec.structs.replace(job, cancel_requested=True))
-    if job.state in (State.SUCCEEDED, State.FAILED):
-        raise IllegalTransition(job.id, job.state, "cancelled")
-    return Change(job, jobs.cancelled(job, jobs.CANCELLED_ON_REQUEST, now))
+        extras = msgspec.structs.replace(job.extras, cancel_reason=reason)
+        return Change(job, msgspec.structs.replace(job, cancel_requested=True, extras=extras))
+    if job.state in (State.SUCCEEDED, State.FAILED) or job.closing is End.FAILED:
+        raise IllegalTransition(job.id, job.closing or job.state, "cancelled")
+    return Change(job, jobs.cancelled(job, on_request(reason), now))
 
 
-def redrive(job: Job, version: int | None, now: int) -> Change:
-    """Raises: IllegalTransition, VersionMismatch."""
+def redrive(job: Job, version: int | None, now: int, edit: Edit = NO_EDIT, operation: str | None = None) -> Change:
+    """Raises: IllegalTransition, VersionMismatch, CannotOpen."""
     if version is not None and version != job.version:
         raise VersionMismatch(job.id, job.version)
-    return Change(job, jobs.redriven(job, now))
+    return Change(job, jobs.redriven(job, now, edit, operation))
+
+
+def edited(made: Iterable[Change]) -> list[Job]:
+    """Return the jobs of which more was changed than any move does: ``edits.EDITABLE`` are to be written, too."""
+    return [change.after for change in made if change.what == "redriven" and change.after.extras.redrives[-1].changed]
 
 
 def reap(lost: Iterable[Job], now: int) -> list[Change]:
@@ -143,20 +217,44 @@ def progress(notes: Iterable[Note]) -> dict[str, Progress]:
     return {note.job.id: note.progress for note in notes if note.progress is not None}
 
 
+CHECKPOINT_LOOK_US = 600 * 1_000_000
+"""So long after a checkpoint was kept, or looked at, it is looked at whether its job has ended, in microseconds."""
+
+
+def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, int]) -> dict[str, Checkpoint]:
+    """Return the last of ``kept`` of each job whose attempt still runs. ``running``: as for ``kept``."""
+    return {one.job.id: one for one in kept if running.get(one.job.id) == one.job.fence}
+
+
+Expiry = tuple[int, str]
+"""The ``expires_at`` and the id of a job that waits: a row of ``expiries``."""
+
+
 class Written(NamedTuple):
     """What goes into the tables besides the jobs: attempt rows, and one row of events, ``told`` of them in ``body``.
 
-    ``body`` is None when nothing moved: then there is no row.
+    ``body`` is None when nothing moved: then there is no row. ``expiries`` and ``spent`` are the rows that come and go
+    as jobs that expire begin and cease to wait: mostly none. ``restarted`` are the jobs that begin anew, and lose their
+    checkpoints.
     """
 
     attempts: list[tuple[str, Attempt]]
     told: int
     body: str | None
+    expiries: list[Expiry]
+    spent: list[Expiry]
+    restarted: list[str]
+
+    @property
+    def outdated(self) -> list[tuple[str, int]]:
+        """Up to which fence, itself included, the attempts of which jobs are not kept any more."""
+        return [(id_, one.fence - MAX_KEPT) for id_, one in self.attempts if one.fence > MAX_KEPT]
 
 
 def written(changes: Iterable[Change], now: int) -> Written:
     """Return the rows that one commit with ``changes`` adds."""
-    attempts, told = [], []
+    attempts, told, restarted = [], [], []
+    waits: dict[Expiry, bool] = {}
     for change in changes:
         before, after = change.before, change.after
         if before is not None and before.version == after.version:
@@ -164,4 +262,72 @@ def written(changes: Iterable[Change], now: int) -> Written:
         told.append(change.event(now))
         if (attempt := change.attempt(now)) is not None:
             attempts.append((after.id, attempt))
-    return Written(attempts, len(told), events.encode(told) if told else None)
+        if (at := after.extras.expires_at) is not None:
+            _note_expiry(waits, (at, after.id), before, after)
+        if before is not None and before.state in FINAL and after.state not in FINAL:
+            restarted.append(after.id)
+    expiries, spent = ([one for one, holds in waits.items() if holds is wanted] for wanted in (True, False))
+    return Written(attempts, len(told), events.encode(told) if told else None, expiries, spent, restarted)
+
+
+def _note_expiry(waits: dict[Expiry, bool], expiry: Expiry, before: Job | None, after: Job) -> None:
+    waited, now_waits = before is not None and before.expires, after.expires
+    if waited == now_waits:
+        return
+    if expiry in waits:  # stored and started in one commit
+        del waits[expiry]
+    else:
+        waits[expiry] = now_waits
+
+
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+class ScheduleChanges(NamedTuple):
+    """What one commit with moves of schedules writes.
+
+    Attributes:
+      answers: for each move, in order.
+      new, changed, gone: schedules to insert, to write over, and the names of those to delete.
+      jobs: to insert.
+      told: the events of all of them.
+    """
+
+    answers: list[MovedSchedule]
+    new: list[Schedule]
+    changed: list[Schedule]
+    gone: list[str]
+    jobs: list[Job]
+    told: list[AnyEvent]
+
+
+def watched(moves: Iterable[Move], found: Mapping[str, Schedule]) -> list[str]:
+    """Return the ids of the jobs that ``moves`` hang on: those of them that are not final are ``busy``."""
+    ids = (schedule_moves.watched(move, found.get(move.name)) for move in moves)
+    return [id_ for id_ in ids if id_ is not None]
+
+
+def may_add(moves: Iterable[Move], found: Mapping[str, Schedule]) -> bool:
+    """Whether one of ``moves`` would add a schedule: then it has to be known whether there are too many."""
+    return any(isinstance(move, Put) and move.name not in found for move in moves)
+
+
+def move_schedules(
+    moves: Sequence[Move], found: Mapping[str, Schedule], now: int, *, busy: Collection[str], full: bool
+) -> ScheduleChanges:
+    """Do ``moves`` to the schedules ``found``. Raises: what they raise."""
+    made = ScheduleChanges([], [], [], [], [], [])
+    for move in moves:
+        seen = Seen(found.get(move.name), now, schedule_moves.watched(move, found.get(move.name)) in busy, full)
+        before, after, new_jobs, told = move.apply(seen)
+        created = [Change(None, jobs.created(new, now)) for new in new_jobs]
+        made.answers.append(MovedSchedule(before, after, [change.after for change in created]))
+        made.jobs.extend(change.after for change in created)
+        made.told.extend([*(change.event(now) for change in created), *told])
+        if after is None:
+            made.gone.extend([move.name] if before else [])
+        elif before is None:
+            made.new.append(after)
+        elif after != before:
+            made.changed.append(after)
+    return made

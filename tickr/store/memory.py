@@ -8,7 +8,9 @@ has to do without another: that is its transaction. Records are immutable, so th
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -17,16 +19,20 @@ import trio
 from tickr import events
 from tickr.errors import JobNotFound
 from tickr.events import Change
-from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, Note, Outcome, State
+from tickr.filters import matcher
+from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, State
+from tickr.keys import Unique
+from tickr.reports import Note, Outcome
 from tickr.store import changes
 from tickr.store.answers import page_of, place_of
+from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
     LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
-    FeedState,
+    Expired,
     Filter,
     Node,
     Page,
@@ -40,7 +46,15 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_listens
-from tickr.store.memory_feed import EventLog
+from tickr.store.memory_encrypted import MemoryEncrypted
+from tickr.store.memory_feed import EventLog, MemoryFeed
+from tickr.store.memory_inbox import MemoryInbox
+from tickr.store.memory_keys import KeyTable
+from tickr.store.memory_links import MemoryLinks
+from tickr.store.memory_nodes import MemoryNodes
+from tickr.store.memory_operations import MemoryOperations
+from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
+from tickr.store.memory_schedules import MemorySchedules
 
 
 @asynccontextmanager
@@ -49,22 +63,28 @@ async def open_memory(*, clock: Clock | None = None) -> AsyncIterator[MemoryStor
     yield MemoryStore(clock=clock)
 
 
-class MemoryStore:
-    """``Store`` in plain dicts; see ``store/contract.py`` for what each method promises."""
+class MemoryStore(
+    MemoryQueues, MemoryFeed, MemoryNodes, MemoryInbox, MemorySchedules, MemoryLinks, MemoryOperations, MemoryEncrypted
+):
+    """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
 
     name = "memory"
     writers = 1
 
     def __init__(self, *, clock: Clock | None = None) -> None:
+        super().__init__()
         self._clock = clock or wall_clock
         self._jobs: dict[str, Job] = {}
         self._by_state: dict[State, dict[str, Job]] = {state: {} for state in STATE_CODES}
-        self._attempts: dict[str, list[Attempt]] = {}
+        self._attempts: dict[str, deque[Attempt]] = {}
+        self._keys = KeyTable(self._jobs)
         self._log = EventLog()
         self._on_events: Callable[[], None] = nobody_listens
         self._nodes: dict[str, Node] = {}
         self._queues: set[str] = set()
+        self._controls = QueueControls()
         self._epoch: str | None = None
+        self._expiries: set[changes.Expiry] = set()
 
     def now_us(self) -> int:
         return self._clock()
@@ -80,42 +100,46 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         start = start if start and start.node in self._nodes else None
-        answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole, start=start)
+        start = start and changes.past_gates(start, new, self._controls.controlled)
+        if not all(one.plain for one in new):
+            answers, made, _, opened = self._keys.admit(new, now, whole=whole, start=start)
+            self._links.put(opened)
+        else:
+            answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole, start=start)
         self._queues.update(change.after.queue for change in made)
         self._record(made, now)
         return answers
 
-    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+    async def cancel(self, job_id: str, *, version: int | None = None, reason: str | None = None) -> Job:
         await trio.lowlevel.checkpoint()
         now, job = self._clock(), self._existing(job_id)
-        change = changes.cancel(job, version, now)
+        change = changes.cancel(job, version, now, reason)
         if change is None:
             return job
         self._record([change], now)
         return change.after
 
-    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
+    async def holder(self, unique: Unique) -> Job | None:
         await trio.lowlevel.checkpoint()
-        now = self._clock()
-        change = changes.redrive(self._existing(job_id), version, now)
-        self._record([change], now)
-        return change.after
+        return self._keys.holder(unique, self._clock())
 
     async def get(self, job_id: str) -> Job | None:
         await trio.lowlevel.checkpoint()
         return self._jobs.get(job_id)
 
+    async def get_many(self, ids: Collection[str]) -> list[Job]:
+        await trio.lowlevel.checkpoint()
+        return [*self._found(ids).values()]
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         await trio.lowlevel.checkpoint()
-        current = events.current_attempt(self._existing(job_id))
-        ended = self._attempts.get(job_id, [])
-        return [*ended] if current is None else [*ended, current]
+        return self._attempts_of(self._existing(job_id))
 
     async def list_jobs(
         self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
     ) -> Page:
         await trio.lowlevel.checkpoint()
-        matches, now = _matcher(which), self._clock()
+        matches, now = matcher(which), self._clock()
         older = (job for job in self._jobs.values() if before is None or place_of(job) < before)
         if which.empty:
             return page_of(heapq.nlargest(limit + 1, older, key=place_of), limit)
@@ -127,21 +151,8 @@ class MemoryStore:
     async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        return [self._depth(name, now, count_to) for name in sorted(self._queues)]
-
-    def _depth(self, name: str, now: int, count_to: int) -> QueueDepth:
         held = [job for state in (*WAITING, State.RUNNING) for job in self._by_state[state].values()]
-        states = [job.state_at(now) for job in held if job.queue == name]
-        due = [job.run_at for job in held if job.queue == name and job.state in WAITING and job.run_at <= now]
-        return QueueDepth(
-            name=name,
-            ready=min(states.count(State.READY), count_to),
-            scheduled=min(states.count(State.SCHEDULED), count_to),
-            retrying=min(states.count(State.RETRYING), count_to),
-            running=min(states.count(State.RUNNING), count_to),
-            oldest_due_at=min(due, default=None),
-            counted_to=count_to,
-        )
+        return [depth(name, held, now, count_to) for name in sorted(self._queues)]
 
     # -- for the index --------------------------------------------------------------------------------------------
 
@@ -174,36 +185,66 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return [job for job in self._found(ids).values() if job.state in WAITING]
 
+    async def ahead(self, job: Job, *, count_to: int) -> int:
+        await trio.lowlevel.checkpoint()
+        now, place = self._clock(), urgency(job)
+        due = (one for one in self._waiting() if one.queue == job.queue and one.run_at <= now)
+        return sum(1 for _ in itertools.islice((one for one in due if urgency(one) < place), count_to))
+
     async def epoch(self, proposal: str) -> str:
         await trio.lowlevel.checkpoint()
         if self._epoch is None:
             self._epoch = proposal
         return self._epoch
 
+    async def end_expired(self, limit: int) -> Expired:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        due = [job_id for at, job_id in heapq.nsmallest(limit, self._expiries) if at <= now]
+        made = changes.end_expired(self._found(due).values(), now)
+        self._record(made, now)
+        return Expired([change.after for change in made], min((at for at, _ in self._expiries), default=None))
+
     # -- for workers ----------------------------------------------------------------------------------------------
 
     async def claim(
-        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
         await trio.lowlevel.checkpoint()
-        return self._claim(self._found(ids).values(), node, types, suspects, self._clock())
+        return self._claim(self._found(ids).values(), Claimant(node, types, suspects, keys), self._clock())
 
     async def claim_due(
-        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        limit: int,
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        queues: Mapping[str, int] | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        able = (job for job in self._waiting() if job.run_at <= now and job.type in types)
+        due = (job for job in self._waiting() if job.run_at <= now)
+        able = (job for job in due if job.type in types and changes.readable(job, keys))
         wanted = (job for job in able if not job.suspect) if suspects == 0 else able
-        return self._claim(heapq.nsmallest(limit, wanted, key=_urgency), node, types, suspects, now)
+        fitting = self._controls.fitting(sorted(wanted, key=urgency), limit, queues, self._running(), now)
+        return self._claim(fitting, Claimant(node, types, suspects, keys), now)
 
-    def _claim(
-        self, found: Iterable[Job], node: str, types: Collection[str], suspects: int | None, now: int
-    ) -> list[Job]:
-        known = found if node in self._nodes else ()
-        made = changes.claim(known, node=node, types=types, now=now, suspects=suspects)
+    def _claim(self, found: Iterable[Job], claimant: Claimant, now: int) -> list[Job]:
+        known = list(found) if claimant.node in self._nodes else []
+        held = {job.queue for job in known}.intersection(self._controls.controlled)
+        gates = self._controls.gates(held, self._running(), now) if held else {}
+        made = changes.claim(known, now=now, gates=gates, **claimant._asdict())
+        self._controls.keep_starts(gates)
         self._record(made, now)
-        return [change.after for change in made]
+        return [change.after for change in changes.started(made)[0]]
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
         await trio.lowlevel.checkpoint()
@@ -240,8 +281,7 @@ class MemoryStore:
         if node is None:
             return None
         self._nodes[node_id] = msgspec.structs.replace(node, lease_until=self._clock() + us_of(lease_s))
-        held = self._by_state[State.RUNNING].values()
-        return [Running(job.id, job.fence, job.cancel_requested) for job in held if job.node == node_id]
+        return [Running.of(job) for job in self._by_state[State.RUNNING].values() if job.node == node_id]
 
     async def deregister(self, node_id: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -267,40 +307,23 @@ class MemoryStore:
         self._record(made, now)
         return [change.after for change in made]
 
-    # -- for the feed and the operator ----------------------------------------------------------------------------
-
-    def on_events(self, call: Callable[[], None]) -> None:
-        self._on_events = call
-
-    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
-        await trio.lowlevel.checkpoint()
-        return self._log.rows(after, limit, max_bytes)
-
-    async def number_events(self) -> int:
-        await trio.lowlevel.checkpoint()
-        return self._log.state().head
-
-    async def feed_state(self) -> FeedState:
-        await trio.lowlevel.checkpoint()
-        return self._log.state()
-
-    async def prune_events(self, before: int, limit: int) -> int:
-        await trio.lowlevel.checkpoint()
-        return self._log.prune(before, limit)
-
-    async def new_history(self, old: str) -> str:
-        await trio.lowlevel.checkpoint()
-        return self._log.new_history(old)
+    # -- for the operator -----------------------------------------------------------------------------------------
 
     async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
         await trio.lowlevel.checkpoint()
         ahead = (job for job in self._by_state[state].values() if position is None or _place(job) > _sortable(position))
         page = heapq.nsmallest(limit, ahead, key=_place)
         old = [job for job in page if job.finished_at is not None and job.finished_at < before]
+        old = [job for job in old if not self._links.holds(job.id)]
         for job in old:
             del self._jobs[job.id], self._by_state[state][job.id]
             self._attempts.pop(job.id, None)
+            self._forget_children(job)
         return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
+
+    async def prune_keys(self, limit: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._keys.prune(limit, self._clock())
 
     async def diagnose(self) -> list[Check]:
         await trio.lowlevel.checkpoint()
@@ -317,7 +340,13 @@ class MemoryStore:
                 del self._by_state[before.state][before.id]
             self._put(after)
         for job_id, attempt in also.attempts:
-            self._attempts.setdefault(job_id, []).append(attempt)
+            self._attempts.setdefault(job_id, deque()).append(attempt)
+        for job_id, fence in also.outdated:
+            while self._attempts[job_id][0].fence <= fence:
+                self._attempts[job_id].popleft()
+        self._expiries.update(also.expiries)
+        self._expiries.difference_update(also.spent)
+        self._forget_checkpoints(also.restarted)
         if also.body is not None:
             self._tell(also.body, now)
 
@@ -337,12 +366,16 @@ class MemoryStore:
             raise JobNotFound(job_id)
         return job
 
+    def _running(self) -> Iterable[Job]:
+        return self._by_state[State.RUNNING].values()
+
+    def _attempts_of(self, job: Job) -> list[Attempt]:
+        current = events.current_attempt(job)
+        ended = self._attempts.get(job.id, ())
+        return [*ended] if current is None else [*ended, current]
+
     def _waiting(self) -> Iterable[Job]:
         return (job for state in WAITING for job in self._by_state[state].values())
-
-
-def _urgency(job: Job) -> tuple[int, int, str]:
-    return job.priority, job.run_at, job.id
 
 
 def _place(job: Job) -> tuple[int, str, int, int, str]:
@@ -355,20 +388,3 @@ def _position(job: Job) -> ScanPosition:
 
 def _sortable(position: ScanPosition) -> tuple[int, str, int, int, str]:
     return STATE_CODES[position.state], *position[1:]
-
-
-def _matcher(which: Filter) -> Callable[[Job, int], bool]:
-    def matches(job: Job, now: int) -> bool:
-        return (
-            (not which.states or job.state_at(now) in which.states)
-            and (not which.types or job.type in which.types)
-            and (not which.queues or job.queue in which.queues)
-            and (not which.labels or _has_labels(job, which.labels))
-        )
-
-    return matches
-
-
-def _has_labels(job: Job, wanted: tuple[tuple[str, str | None], ...]) -> bool:
-    labels = msgspec.json.decode(job.labels or "{}", type=dict[str, str])
-    return all(name in labels and value in (None, labels[name]) for name, value in wanted)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
+
+import trio
 
 from tickr.store.contract import FeedState
 from tickr.store.event_log import fresh_history, page
@@ -48,3 +51,33 @@ class EventLog:
         if self._history == old:
             self._history = fresh_history()
         return self._history
+
+
+class MemoryFeed:
+    """The part of ``MemoryStore`` that has to do with its log."""
+
+    _log: EventLog
+    _on_events: Callable[[], None]
+
+    def on_events(self, call: Callable[[], None]) -> None:
+        self._on_events = call
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        await trio.lowlevel.checkpoint()
+        return self._log.rows(after, limit, max_bytes)
+
+    async def number_events(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._log.state().head
+
+    async def feed_state(self) -> FeedState:
+        await trio.lowlevel.checkpoint()
+        return self._log.state()
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._log.prune(before, limit)
+
+    async def new_history(self, old: str) -> str:
+        await trio.lowlevel.checkpoint()
+        return self._log.new_history(old)

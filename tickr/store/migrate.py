@@ -7,7 +7,7 @@ connection runs the statements under a lock of its own (SQLite: one ``BEGIN IMME
 
 Order in an adapter: lock, create ``VERSION_TABLE``, read what was applied, ``pending``, then the statements of all
 migrations and then their rows. MySQL commits every DDL statement by itself, so its scripts must be safe to run again
-from the start (``IF NOT EXISTS``, or adding a column): the rows come last.
+from the start (``IF NOT EXISTS``, or adding a column or key): the rows come last.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ class Migration(NamedTuple):
 
 
 def migrations(dialect: str) -> list[Migration]:
-    """Return all steps of ``dialect`` (``sqlite`` or ``mysql``), by number: 1, 2, 3 … without a gap."""
+    """Return all steps of ``dialect`` (``sqlite`` or ``mysql``), by number, from 1 on."""
     folder = resources.files("tickr.store") / "schema" / dialect
     scripts = sorted((path for path in folder.iterdir() if path.name.endswith(".sql")), key=lambda path: path.name)
-    found = []
-    for expected, path in enumerate(scripts, start=1):
+    found: list[Migration] = []
+    for path in scripts:
         number, _, name = path.name.removesuffix(".sql").partition("_")
-        assert int(number) == expected, f"{dialect}/{path.name} should have number {expected}"
-        found.append(Migration(expected, name, tuple(split(path.read_text(encoding="utf-8")))))
+        version, before = int(number), found[-1].version if found else 0
+        # Steps that are written at the same time have their numbers from the start, so there may be a gap meanwhile.
+        assert version > before, f"{dialect}/{path.name} has the number of another"
+        found.append(Migration(version, name, tuple(split(path.read_text(encoding="utf-8")))))
     return found
 
 

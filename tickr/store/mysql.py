@@ -7,34 +7,43 @@ belongs to the open store: its pools, its clock, how long each method may take, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 from trio_mysql import err
 
-from tickr.jobs import Attempt, Entry, Job, NewJob, Note, Outcome, State
+from tickr.jobs import Attempt, Entry, Job, NewJob, State
+from tickr.keys import Unique
+from tickr.links import Link
+from tickr.queues import Controls, Limits, Standing
+from tickr.reports import Note, Outcome
 from tickr.store import (
     changes,
+    keys,
     mysql_claims,
     mysql_errors,
+    mysql_expiry,
     mysql_feed,
     mysql_health,
     mysql_jobs,
+    mysql_keys,
     mysql_lists,
     mysql_nodes,
+    mysql_queues,
     mysql_reads,
     mysql_retention,
     mysql_schema,
     mysql_waiting,
 )
+from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
     LOOK_AT,
     Check,
     Clock,
-    FeedState,
+    Expired,
     Filter,
     Node,
     Page,
@@ -45,9 +54,17 @@ from tickr.store.contract import (
     ScanPosition,
     Start,
 )
+from tickr.store.keys import Key
 from tickr.store.mysql_address import Address, parse
-from tickr.store.mysql_claims import Claimant
+from tickr.store.mysql_children import MysqlChildren
+from tickr.store.mysql_encrypted import MysqlEncrypted
+from tickr.store.mysql_feed import MysqlFeed
+from tickr.store.mysql_inbox import MysqlInbox
+from tickr.store.mysql_links import MysqlLinks
+from tickr.store.mysql_operations import MysqlOperations
+from tickr.store.mysql_orders import MysqlNodes
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
+from tickr.store.mysql_schedules import MysqlSchedules
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
 
@@ -121,8 +138,10 @@ async def open_mysql(
         raise failure
 
 
-class MysqlStore:
-    """``Store`` on MySQL; see ``store/contract.py`` for what each method promises."""
+class MysqlStore(
+    MysqlFeed, MysqlNodes, MysqlSchedules, MysqlOperations, MysqlInbox, MysqlLinks, MysqlChildren, MysqlEncrypted
+):
+    """``Store`` on MySQL; see ``store/contract`` for what each method promises."""
 
     name = "mysql"
     writers = 2  # one waits for the disk while the other is on its way
@@ -175,9 +194,15 @@ class MysqlStore:
     ) -> list[tuple[Job, bool]]:
         """Suppose that all are new, our clock right and the node there; look only when the server says otherwise."""
         stored: dict[str, Job] = {}
+        names, plain, written, opened = keys.names(new), all(one.plain for one in new), list[Key](), list[Link]()
         while True:
-            answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start)
-            jobs, _ = changes.inserted(made)
+            if not plain:
+                kept, held = await mysql_keys.lock(tx, new, names)
+                known = stored | {job.id: job for job in held}
+                answers, made, written, opened = keys.insert(new, known, kept, tx.now, whole=whole, start=start)
+            else:
+                answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start)
+            jobs, moves = changes.inserted(made)
             await self._register_queues(tx, jobs)
             try:
                 inserted = await mysql_jobs.insert(tx, jobs)
@@ -188,20 +213,22 @@ class MysqlStore:
                 stored = {job.id: job for job in await mysql_reads.by_ids(tx, [one.id for one in new])}
                 continue
             if inserted == len(jobs):
+                if not plain:
+                    await mysql_keys.write_with(tx, moves, written, opened)
                 await mysql_jobs.tell(tx, made)
                 return answers
             await tx.start_over()
-            start = start if await mysql_nodes.is_known(tx, start and start.node) else None
+            start = await mysql_nodes.may_start(tx, start, new)
 
     async def _register_queues(self, tx: Transaction, jobs: Sequence[Job]) -> None:
         unknown = sorted({job.queue for job in jobs} - self._queues)
         for document in mysql_jobs.documents([(name,) for name in unknown], tx.max_document_bytes):
             await tx.run(REGISTER_QUEUES, tx.now, document)
 
-    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+    async def cancel(self, job_id: str, *, version: int | None = None, reason: str | None = None) -> Job:
         async def work(tx: Transaction) -> Job:
             job = await mysql_reads.existing(tx, job_id, lock=True)
-            change = changes.cancel(job, version, tx.now)
+            change = changes.cancel(job, version, tx.now, reason)
             if change is None:
                 return job
             await mysql_jobs.write(tx, [change])
@@ -209,18 +236,17 @@ class MysqlStore:
 
         return await self._run(work, within_s=self._asked_s)
 
-    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
-        async def work(tx: Transaction) -> Job:
-            job = await mysql_reads.existing(tx, job_id, lock=True)
-            change = changes.redrive(job, version, tx.now)
-            await mysql_jobs.write(tx, [change])
-            return change.after
-
-        return await self._run(work, within_s=self._asked_s)
+    async def holder(self, unique: Unique) -> Job | None:
+        return await self._run(lambda tx: mysql_keys.holder(tx, unique), within_s=self._asked_s, atomic=False)
 
     async def get(self, job_id: str) -> Job | None:
         return await self._run(
             lambda tx: mysql_reads.job(tx, job_id), within_s=self._asked_s, exact_now=False, atomic=False
+        )
+
+    async def get_many(self, ids: Collection[str]) -> list[Job]:
+        return await self._run(
+            lambda tx: mysql_reads.by_ids(tx, ids), within_s=self._asked_s, exact_now=False, atomic=False
         )
 
     async def attempts(self, job_id: str) -> list[Attempt]:
@@ -233,6 +259,16 @@ class MysqlStore:
 
     async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
         return await self._read_long(lambda tx: mysql_reads.depths(tx, count_to))
+
+    async def control(
+        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+    ) -> Controls:
+        return await self._run(lambda tx: mysql_queues.control(tx, queue, paused, limits, mark), within_s=self._asked_s)
+
+    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
+        return await self._run(
+            lambda tx: mysql_queues.standings(tx, queues), within_s=self._asked_s, exact_now=False, atomic=False
+        )
 
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run what may look at very many rows: some at a time, so that there is always a connection for the others."""
@@ -260,6 +296,9 @@ class MysqlStore:
             lambda tx: mysql_reads.waiting_by_ids(tx, ids), within_s=self._worked_s, exact_now=False, atomic=False
         )
 
+    async def ahead(self, job: Job, *, count_to: int) -> int:
+        return await self._read_long(lambda tx: mysql_reads.ahead(tx, job, count_to))
+
     async def epoch(self, proposal: str) -> str:
         async def work(tx: Transaction) -> str:
             await tx.run(PROPOSE_EPOCH, proposal)
@@ -268,22 +307,46 @@ class MysqlStore:
 
         return await self._run(work, within_s=self._worked_s)
 
+    async def end_expired(self, limit: int) -> Expired:
+        """See the contract. While nothing has expired, by our own clock, that is one look."""
+        first = await self._run(
+            lambda tx: mysql_expiry.first(tx, 1), within_s=self._worked_s, exact_now=False, atomic=False
+        )
+        if not first or first[0][0] > self.now_us():
+            return Expired([], first[0][0] if first else None)
+        return await self._run(lambda tx: mysql_expiry.end(tx, limit), within_s=self._worked_s)
+
     # -- for workers ----------------------------------------------------------------------------------------------
 
     async def claim(
-        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
-        claimant = Claimant(node, types, suspects)
+        claimant = Claimant(node, types, suspects, keys)
         return await self._run(
             lambda tx: mysql_claims.claim(tx, ids, claimant), within_s=self._worked_s, exact_now=False
         )
 
     async def claim_due(
-        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        limit: int,
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        queues: Mapping[str, int] | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
         self._turn += 1
-        claimant, turn = Claimant(node, types, suspects), self._turn
-        return await self._run(lambda tx: mysql_claims.claim_due(tx, limit, claimant, turn), within_s=self._worked_s)
+        claimant, turn = Claimant(node, types, suspects, keys), self._turn
+        return await self._run(
+            lambda tx: mysql_claims.claim_due(tx, limit, claimant, turn, queues), within_s=self._worked_s
+        )
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
         return await self._run(lambda tx: mysql_claims.finish(tx, outcomes), within_s=self._worked_s, exact_now=False)
@@ -311,39 +374,16 @@ class MysqlStore:
     async def reap(self, limit: int) -> list[Job]:
         return await self._run(lambda tx: mysql_nodes.reap(tx, limit), within_s=self._worked_s)
 
-    # -- for the feed and the operator ----------------------------------------------------------------------------
-
-    def on_events(self, call: Callable[[], None]) -> None:
-        self._transactions.on_events = call
-
-    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
-        return await self._run(
-            lambda tx: mysql_feed.event_rows(tx, after, limit, max_bytes),
-            within_s=self._worked_s,
-            exact_now=False,
-            atomic=False,
-        )
-
-    async def number_events(self) -> int:
-        while True:
-            done = await self._run(mysql_feed.number_new, within_s=self._worked_s, exact_now=False, atomic=False)
-            if not done.more:
-                return done.head
-
-    async def feed_state(self) -> FeedState:
-        return await self._run(mysql_feed.state, within_s=self._asked_s, exact_now=False, atomic=False)
-
-    async def prune_events(self, before: int, limit: int) -> int:
-        return await self._run(lambda tx: mysql_feed.prune(tx, before, limit), within_s=self._worked_s, exact_now=False)
-
-    async def new_history(self, old: str) -> str:
-        return await self._run(lambda tx: mysql_feed.new_history(tx, old), within_s=self._worked_s, exact_now=False)
+    # -- for the operator -----------------------------------------------------------------------------------------
 
     async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
         async def work(tx: Transaction) -> Pruned:
             return await mysql_retention.prune(tx, state, before, limit, position)
 
         return await self._run(work, within_s=self._worked_s, exact_now=False)
+
+    async def prune_keys(self, limit: int) -> int:
+        return await self._run(lambda tx: mysql_keys.prune(tx, limit), within_s=self._worked_s)
 
     async def diagnose(self) -> list[Check]:
         return await self._run(lambda tx: mysql_health.findings(tx, self._address), within_s=self._worked_s)

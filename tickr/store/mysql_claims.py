@@ -7,13 +7,16 @@ row does not take is everything undone, locked, looked at and written again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
 
 from tickr.errors import StoreError
 from tickr.events import Change
-from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, Outcome, State
-from tickr.store import changes
+from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, State
+from tickr.queues import MAX_LIMIT
+from tickr.queues import gates as queue_gates
+from tickr.reports import Outcome
+from tickr.store import changes, mysql_queues
+from tickr.store.claimant import Claimant
 from tickr.store.mysql_jobs import AS_JSON, BY_IDS, jobs_of, keys_of, move, read, succeed, succeed_each, tell, write
 from tickr.store.mysql_transactions import NOW, Transaction
 from tickr.store.mysql_waiting import due_in, due_queues
@@ -25,8 +28,8 @@ SHARED_SUCCESS_MIN = 8
 """From how many alike successes on ``succeed`` is worth a statement of its own beside that for the others."""
 
 CLAIMABLE = (
-    f"SELECT {AS_JSON}, {NOW} FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state IN (1, 2) "  # noqa: S608
-    f"AND run_at <= COALESCE(%s, {NOW}) AND type IN %s AND crashes < %s "
+    f"SELECT {AS_JSON}, {mysql_queues.CONTROLLED}, {NOW} FROM jobs FORCE INDEX (PRIMARY) "  # noqa: S608
+    f"WHERE id IN %s AND state IN (1, 2) AND run_at <= COALESCE(%s, {NOW}) AND type IN %s AND crashes < %s "
     "AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) FOR UPDATE SKIP LOCKED"
 )
 """Tells the server's time along, which saves a round trip: a claim needs it, and has nothing to do before.
@@ -43,54 +46,72 @@ LOCK_BY_IDS = BY_IDS + " FOR UPDATE"
 # -- claim ----------------------------------------------------------------------------------------------------------
 
 
-class Claimant(NamedTuple):
-    """Who claims, and what it may have: see ``Store.claim``."""
-
-    node: str
-    types: Collection[str]
-    suspects: int | None
-
-
 async def claim(tx: Transaction, ids: Collection[str], claimant: Claimant) -> list[Job]:
     """See ``Store.claim``. ``tx.now`` may be an estimate; it is exact afterwards."""
-    return await _start(tx, await _lock_claimable(tx, ids, claimant), claimant)
+    found, controlled = await _lock_claimable(tx, ids, claimant)
+    return await _start(tx, found, claimant, controlled)
 
 
-async def _lock_claimable(tx: Transaction, ids: Collection[str], claimant: Claimant) -> list[Job]:
+async def _lock_claimable(
+    tx: Transaction, ids: Collection[str], claimant: Claimant
+) -> tuple[list[Job], Collection[str]]:
+    """Return those of ``ids`` that may be claimed, as far as nobody else is at them, and the queues with gates."""
     keys, types = keys_of(ids), tuple(claimant.types)
     if not keys or not types:
-        return []
+        return [], ()
     crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
-    ((document, _),) = (
+    ((document, controlled, _),) = (
         await tx.run_telling_now(CLAIMABLE, keys, tx.replacement_us, types, crashes_below, claimant.node)
     ).rows
-    return await jobs_of(tx, document)
+    return await jobs_of(tx, document), mysql_queues.names(controlled)
 
 
-async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant) -> list[Job]:
-    node = claimant.node
-    made = changes.claim(found, node=node, types=claimant.types, now=tx.now, suspects=claimant.suspects)
-    if made:
-        keys = keys_of([change.after.id for change in made])
+async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant, controlled: Collection[str]) -> list[Job]:
+    gates = await mysql_queues.lock_gates(tx, found, controlled) if controlled else {}
+    made = changes.claim(found, now=tx.now, gates=gates, **claimant._asdict())
+    starts, others = changes.started(made)
+    if starts:
+        keys = keys_of([change.after.id for change in starts])
         # What ``jobs.started`` does to a record, as SQL: half the work of writing every field.
-        started = await tx.run(START, node, tx.now, keys)
-        if started.affected != len(made):
-            raise StoreError(f"only {started.affected} of {len(made)} locked jobs could be started")
-        await tell(tx, made)
-    return [change.after for change in made]
+        started = await tx.run(START, claimant.node, tx.now, keys)
+        if started.affected != len(starts):
+            raise StoreError(f"only {started.affected} of {len(starts)} locked jobs could be started")
+        await mysql_queues.keep_starts(tx, gates)
+    if others and (taken := await move(tx, others)) != len(others):
+        raise StoreError(f"only {taken} of {len(others)} locked jobs could be ended")
+    await tell(tx, made)
+    return [change.after for change in starts]
 
 
-async def claim_due(tx: Transaction, limit: int, claimant: Claimant, turn: int) -> list[Job]:
+async def claim_due(
+    tx: Transaction, limit: int, claimant: Claimant, turn: int, queues: Mapping[str, int] | None
+) -> list[Job]:
     """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue has its turn."""
-    queues = await due_queues(tx) if claimant.types and limit > 0 else []
-    each = max(limit, OVERFETCH * limit // max(len(queues), 1))
-    candidates = _in_order([await due_in(tx, queue, each, claimant.types) for queue in queues], limit, turn)
-    found: list[Job] = []
-    while candidates and len(found) < limit:
-        some = [entry.id for entry in candidates[: limit - len(found)]]
-        del candidates[: len(some)]
-        found += await _lock_claimable(tx, some, claimant)
-    return await _start(tx, found, claimant)
+    due = await due_queues(tx) if claimant.types and limit > 0 else []
+    gates = queue_gates(await mysql_queues.standings(tx, await mysql_queues.controlled(tx) & set(due)), tx.now)
+    rooms = {queue: gates[queue].room if queue in gates else MAX_LIMIT for queue in due}
+    if queues is not None:
+        rooms = {queue: min(room, queues[queue]) for queue, room in rooms.items() if queue in queues}
+    open_ = [queue for queue, room in rooms.items() if room > 0]
+    each = max(limit, OVERFETCH * limit // max(len(open_), 1))
+
+    async def lock_some(keys: Collection[str] | None) -> list[Job]:
+        per_queue = []
+        for queue in open_:
+            full = gates[queue].full_keys if queue in gates else ()
+            per_queue.append(await due_in(tx, queue, min(each, rooms[queue]), claimant.types, full, keys))
+        candidates = _in_order(per_queue, limit, turn)
+        found: list[Job] = []
+        while candidates and len(found) < limit:
+            some = [entry.id for entry in candidates[: limit - len(found)]]
+            del candidates[: len(some)]
+            found += (await _lock_claimable(tx, some, claimant))[0]
+        return found
+
+    found = await lock_some(None)
+    if not all(changes.readable(job, claimant.keys) for job in found):
+        found = await lock_some(claimant.keys)  # or those that nobody here can read would hide the others
+    return await _start(tx, found, claimant, gates)
 
 
 def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[Entry]:
@@ -115,12 +136,14 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
     if tx.replacement_us is None:
         tx.now = max(tx.now, *(outcome.job.started_at or 0 for outcome in outcomes))
     believed = {outcome.job.id: outcome.job for outcome in outcomes}
+    parents = any(outcome.of_parent for outcome in outcomes)  # whose children are not on the worker's record
     made = changes.finish(outcomes, believed, tx.now)
     wanted = [change for change in made if change is not None]
-    if await _take(tx, wanted) == len(wanted):
+    if not parents and await _take(tx, wanted) == len(wanted):
         await tell(tx, wanted)
     else:
-        await tx.start_over()
+        if not parents:
+            await tx.start_over()
         stored = await read(tx, LOCK_BY_IDS, keys_of(believed))
         made = changes.finish(outcomes, {job.id: job for job in stored}, tx.now)
         await write(tx, [change for change in made if change is not None])

@@ -78,8 +78,8 @@ def is_duplicate(error: err.MySQLError) -> bool:
 
 
 def is_there_already(error: err.MySQLError) -> bool:
-    """Whether the column to be added exists."""
-    return number(error) == 1060
+    """Whether the column or the key to be added exists, or the column to be dropped does not."""
+    return number(error) in (1060, 1061, 1091)
 
 
 def for_caller(error: err.MySQLError, *, outcome_unknown: bool) -> StoreError:

@@ -11,19 +11,19 @@ higher id.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from tickr import events
 from tickr.failpoints import reach
-from tickr.jobs import Note
+from tickr.reports import Note
 from tickr.store import changes, rows
 from tickr.store.contract import FeedState
 from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
-from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, number_or_none, raw, text
 
 NUMBERED_AT_ONCE = 5_000
@@ -174,3 +174,39 @@ async def new_history(tx: Transaction, old: str) -> str:
     await tx.run(NEW_HISTORY, fresh_history(), old)
     ((history,),) = (await tx.run(HISTORY)).rows
     return text(history)
+
+
+class MysqlFeed:
+    """The part of ``MysqlStore`` that has to do with the log."""
+
+    _transactions: Transactions
+    _asked_s: float
+    _worked_s: float
+
+    def on_events(self, call: Callable[[], None]) -> None:
+        self._transactions.on_events = call
+
+    async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
+        return await self._transactions.run(
+            lambda tx: event_rows(tx, after, limit, max_bytes),
+            within_s=self._worked_s,
+            exact_now=False,
+            atomic=False,
+        )
+
+    async def number_events(self) -> int:
+        while True:
+            done = await self._transactions.run(number_new, within_s=self._worked_s, exact_now=False, atomic=False)
+            if not done.more:
+                return done.head
+
+    async def feed_state(self) -> FeedState:
+        return await self._transactions.run(state, within_s=self._asked_s, exact_now=False, atomic=False)
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self._transactions.run(
+            lambda tx: prune(tx, before, limit), within_s=self._worked_s, exact_now=False
+        )
+
+    async def new_history(self, old: str) -> str:
+        return await self._transactions.run(lambda tx: new_history(tx, old), within_s=self._worked_s, exact_now=False)

@@ -17,7 +17,7 @@ from tickr.errors import StoreError
 from tickr.events import Change, untold_bytes
 from tickr.jobs import Job, Progress, State
 from tickr.store import rows
-from tickr.store.changes import written
+from tickr.store.changes import Expiry, written
 from tickr.store.mysql_transactions import NOW, Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Result, Row
 
@@ -36,21 +36,22 @@ empty.
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
-_TEXTS = ("backoff", "labels", "error", "result", "payload", "progress")
+_TEXTS = ("backoff", "labels", "error", "result", "payload", "progress", "extras")
 _SQL_TYPES = {
     "id": "CHAR(32) CHARACTER SET ascii",
     "type": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "queue": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "limit_key": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "node": "VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "outcome": "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     **dict.fromkeys(_TEXTS, "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
 }
 _NEW = tuple(c for c in rows.COLUMNS if c in {"id", "type", "queue", "priority", "run_at", "created_at",
-             "max_attempts", "timeout_us", "backoff", "labels", "payload"})  # fmt: skip
+             "max_attempts", "timeout_us", "backoff", "labels", "payload", "limit_key", "extras"})  # fmt: skip
 _ATTEMPT = ("fence", "number", "node", "started_at", "finished_at", "outcome", "error")
 
 
-def _json_table(columns: Sequence[str]) -> str:
+def json_table(columns: Sequence[str]) -> str:
     """Return the table that a JSON array of rows is; every column by its place."""
     paths = (f"{name} {_SQL_TYPES.get(name, 'BIGINT')} PATH '$[{i}]'" for i, name in enumerate(columns))
     return f"JSON_TABLE(%s, '$[*]' COLUMNS ({', '.join(paths)})) AS x"
@@ -62,7 +63,7 @@ def _stored(column: str) -> str:
 
 
 def _for_json(column: str) -> str:
-    if column in ("type", "queue"):
+    if column in ("type", "queue", "limit_key"):
         return f"CONVERT({column} USING utf8mb4)"  # VARBINARY would come as base64
     return f"IF(LENGTH({column}) > {INLINE_BYTES}, NULL, {column})" if column in _TEXTS else _stored(column)
 
@@ -90,21 +91,26 @@ def _insert_jobs(moving: str, *, one: bool, only_if: str = "") -> str:
     return (
         f"INSERT INTO jobs ({', '.join((*_NEW, *_RESERVED))}, "  # noqa: S608
         "state, version, fence, attempt, crashes, cancel_requested) "
-        f"SELECT {', '.join(new)}, {moving} FROM {'DUAL' if one else _json_table(_NEW)} "
+        f"SELECT {', '.join(new)}, {moving} FROM {'DUAL' if one else json_table(_NEW)} "
         f"WHERE {NOW} BETWEEN %s AND %s{only_if}"
     )
 
 
-_READY = f"{', '.join(_RESERVED.values())}, 1, 1, 0, 0, 0, 0"
-_RUNNING, _NODE_IS_THERE = "%s, %s, 0, 4, 2, 1, 1, 0, 0", " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s)"
+_READY, _BLOCKED = (f"{', '.join(_RESERVED.values())}, {state}, 1, 0, 0, 0, 0" for state in (1, 3))
+_RUNNING, _MAY_START = (
+    "%s, %s, 0, 4, 2, 1, 1, 0, 0",
+    (
+        " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) "
+        "AND NOT EXISTS (SELECT 1 FROM queue_controls AS q WHERE q.name IN %s)"
+    ),
+)
 INSERT_JOB, INSERT_JOBS = (_insert_jobs(_READY, one=one) for one in (True, False))
 """Nothing is inserted where ``now`` was estimated and the server's clock is another: it has been set."""
-INSERT_STARTED_JOB, INSERT_STARTED_JOBS = (
-    _insert_jobs(_RUNNING, one=one, only_if=_NODE_IS_THERE) for one in (True, False)
-)
-"""For jobs that begin to run with the commit that stores them; all of one node, which has a row."""
+INSERT_BLOCKED_JOBS = _insert_jobs(_BLOCKED, one=False)
+INSERT_STARTED_JOB, INSERT_STARTED_JOBS = (_insert_jobs(_RUNNING, one=one, only_if=_MAY_START) for one in (True, False))
+"""For jobs that begin to run with the commit that stores them; all of one node, which has a row, in plain queues."""
 MOVE_JOBS = (
-    f"UPDATE {_json_table(('id', 'was_version', 'was_fence', 'was_requested', *rows.MOVING))} "  # noqa: S608
+    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'was_requested', *rows.MOVING))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
     f"SET {', '.join(f'j.{c} = x.{c}' for c in rows.MOVING)} "
     "WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.cancel_requested = x.was_requested"
@@ -114,18 +120,32 @@ SUCCEED_JOBS = (
     "finished_at = %s, cancel_requested = 0 WHERE id IN %s AND version = %s AND fence = %s AND state = 4"
 )
 SUCCEED_EACH = (
-    f"UPDATE {_json_table(('id', 'was_version', 'was_fence', 'result'))} "  # noqa: S608
+    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'result'))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
     "SET j.state = 5, j.version = j.version + 1, j.result = x.result, j.error = NULL, j.finished_at = %s, "
     "j.cancel_requested = 0 WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.state = 4"
 )
 SHOW_PROGRESS = (
-    f"UPDATE {_json_table(('id', 'progress'))} "  # noqa: S608
+    f"UPDATE {json_table(('id', 'progress'))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) SET j.progress = x.progress"
 )
 INSERT_ATTEMPTS = (
     f"INSERT INTO attempts (job_id, {', '.join(_ATTEMPT)}) "  # noqa: S608
-    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _ATTEMPT)} FROM {_json_table(('id', *_ATTEMPT))}"
+    f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _ATTEMPT)} FROM {json_table(('id', *_ATTEMPT))}"
+)
+_EXPIRY = json_table(("at", "id"))
+INSERT_EXPIRIES = f"INSERT IGNORE INTO expiries (expires_at, job_id) SELECT x.at, UNHEX(x.id) FROM {_EXPIRY}"  # noqa: S608
+DELETE_EXPIRIES = (
+    f"DELETE w FROM {_EXPIRY} STRAIGHT_JOIN expiries AS w FORCE INDEX (PRIMARY) "
+    "ON w.expires_at = x.at AND w.job_id = UNHEX(x.id)"
+)
+DELETE_ATTEMPTS = (
+    f"DELETE a FROM {json_table(('id', 'fence'))} STRAIGHT_JOIN attempts AS a FORCE INDEX (PRIMARY) "
+    "ON a.job_id = UNHEX(x.id) AND a.fence <= x.fence"
+)
+DELETE_CHECKPOINTS = (
+    f"DELETE c FROM {json_table(('id',))} "
+    "STRAIGHT_JOIN checkpoints AS c FORCE INDEX (PRIMARY) ON c.job_id = UNHEX(x.id)"
 )
 INSERT_EVENTS = "INSERT INTO events (created_at, count, body) VALUES (%s, %s, %s)"
 
@@ -189,27 +209,30 @@ def documents(values: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[str]:
 
 
 async def insert(tx: Transaction, jobs: Sequence[Job]) -> int:
-    """Insert ``jobs``, which wait or have just been started, and return how many are inserted.
+    """Insert ``jobs``, which wait, are blocked or have just been started, and return how many are inserted.
 
-    All of them, unless ``tx.now`` turns out to be wrong, or the node of those started has no row.
+    All of them, unless ``tx.now`` turns out to be wrong, or those started may not begin: their node has no row, or one
+    of their queues has a gate.
     Raises: err.IntegrityError: one of the ids is taken.
     """
-    if len(jobs) == 1:
+    if len(jobs) == 1 and jobs[0].state is not State.BLOCKED:
         return (await _insert_one(tx, jobs[0])).affected
     started = [job for job in jobs if job.state is State.RUNNING]
     inserted = 0
-    for document in _new_documents(tx, [job for job in jobs if job.state is not State.RUNNING]):
-        inserted += (await tx.run(INSERT_JOBS, document, *tx.likely)).affected
+    for statement, state in ((INSERT_JOBS, State.READY), (INSERT_BLOCKED_JOBS, State.BLOCKED)):
+        for document in _new_documents(tx, [job for job in jobs if job.state is state]):
+            inserted += (await tx.run(statement, document, *tx.likely)).affected
     for document in _new_documents(tx, started):
         node, began_at = started[0].node, started[0].started_at
-        inserted += (await tx.run(INSERT_STARTED_JOBS, node, began_at, document, *tx.likely, node)).affected
+        queues = tuple({job.queue for job in started})
+        inserted += (await tx.run(INSERT_STARTED_JOBS, node, began_at, document, *tx.likely, node, queues)).affected
     return inserted
 
 
 async def _insert_one(tx: Transaction, job: Job) -> Result:
     values = (rows.id_bytes(job.id), *_new_values(rows.of_job(job)))
     if job.state is State.RUNNING:
-        return await tx.run(INSERT_STARTED_JOB, *values, job.node, job.started_at, *tx.likely, job.node)
+        return await tx.run(INSERT_STARTED_JOB, *values, job.node, job.started_at, *tx.likely, job.node, (job.queue,))
     return await tx.run(INSERT_JOB, *values, *tx.likely)
 
 
@@ -283,8 +306,32 @@ async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
         attempts = [(rows.id_bytes(id_).hex(), *rows.of_attempt(id_, attempt)[1:]) for id_, attempt in told.attempts]
         for document in documents(attempts, transaction.max_document_bytes):
             await transaction.run(INSERT_ATTEMPTS, document)
+        outdated = [(rows.id_bytes(id_).hex(), fence) for id_, fence in told.outdated]
+        for document in documents(outdated, transaction.max_document_bytes):
+            await transaction.run(DELETE_ATTEMPTS, document)
+        for document in _expiry_documents(transaction, told.expiries):
+            await transaction.run(INSERT_EXPIRIES, document)
+        await delete_expiries(transaction, told.spent)
+        await delete_checkpoints(transaction, told.restarted)
         if told.body is not None:
             await add_events(transaction, told.told, told.body)
+
+
+async def delete_expiries(transaction: Transaction, spent: Sequence[Expiry]) -> None:
+    for document in _expiry_documents(transaction, spent):
+        await transaction.run(DELETE_EXPIRIES, document)
+
+
+async def delete_checkpoints(transaction: Transaction, ids: Iterable[str]) -> None:
+    """Delete what the jobs ``ids`` have kept, if they have."""
+    keys = [(key.hex(),) for key in keys_of([*ids])]
+    for document in documents(keys, transaction.max_document_bytes):
+        await transaction.run(DELETE_CHECKPOINTS, document)
+
+
+def _expiry_documents(transaction: Transaction, some: Sequence[Expiry]) -> Iterator[str]:
+    values = [(at, rows.id_bytes(job_id).hex()) for at, job_id in sorted(some)]
+    return documents(values, transaction.max_document_bytes)
 
 
 async def add_events(transaction: Transaction, count: int, body: str) -> None:

@@ -13,13 +13,26 @@ import itertools
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 from tickr.jobs import Job, State
 from tickr.store import rows
-from tickr.store.answers import Filter, Page, Place, page_of, place_of, window_sizes
+from tickr.store.answers import (
+    Filter,
+    Group,
+    Page,
+    Place,
+    Tally,
+    largest_first,
+    page_of,
+    place_of,
+    start_of,
+    window_sizes,
+)
 from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_jobs import JOB_ROWS, ROWS_BY_IDS, of_row
 from tickr.store.mysql_transactions import Transaction
-from tickr.store.mysql_values import Parameter, Result, number, raw
+from tickr.store.mysql_values import Parameter, Result, Row, number, raw, text, text_or_none
 
 Condition = tuple[str, tuple[Parameter, ...]]
 """Static SQL with its values."""
@@ -38,6 +51,7 @@ NEWEST_FIRST = " ORDER BY created_at DESC, id DESC LIMIT %s"
 IN_STATE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s LIMIT %s)"
 IN_QUEUE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s LIMIT %s)"
 AND = " UNION ALL "
+SOME = "SELECT few_id FROM ({}) AS some LIMIT %s"
 COUNT_FEW = "SELECT COUNT(*) FROM ({}) AS few"
 AMONG_FEW = (
     "SELECT created_at, id FROM ({}) AS few STRAIGHT_JOIN jobs FORCE INDEX (PRIMARY) ON jobs.id = few_id WHERE TRUE"
@@ -55,6 +69,20 @@ NOT_YET_DUE = " AND (state <> 1 OR run_at > %s)"
 DUE_IF_READY = " AND (state <> 1 OR run_at <= %s)"
 LABEL = " AND JSON_CONTAINS(labels, %s)"
 LABEL_THERE = " AND JSON_CONTAINS(JSON_KEYS(labels), %s)"
+KIND = "JSON_UNQUOTE(JSON_EXTRACT(error, '$.kind'))"
+ERRORS = f" AND {KIND} IN %s"
+CREATED_AFTER, CREATED_BEFORE = " AND created_at >= %s", " AND created_at < %s"
+FINISHED_AFTER, FINISHED_BEFORE = (
+    " AND finished_at > 0 AND finished_at >= %s",
+    " AND finished_at > 0 AND finished_at < %s",
+)
+
+GROUPS = (
+    "SELECT state, state = 1 AND run_at > %s AS later, type, " + KIND + " AS kind, COUNT(*), "
+    "MAX(IF(finished_at > 0, finished_at, created_at)), MAX(id) "
+    "FROM ({}) AS few STRAIGHT_JOIN jobs FORCE INDEX (PRIMARY) ON jobs.id = few_id WHERE TRUE"
+)
+GROUP = " GROUP BY state, later, type, kind"
 
 
 async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
@@ -62,13 +90,35 @@ async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | 
     older = _older(before)
     if which.empty:
         return page_of(await _found(tx, NEWEST, older, limit + 1), limit)
-    conditions = _conditions(which, tx.now)
+    conditions, before = _conditions(which, tx.now), start_of(which, before)
+    older = _older(before)
     if which.states or which.queues:
         most = min(FEW, look_at)
         few = _union(which, most + 1)
         if few is not None and number((await tx.run(COUNT_FEW.format(few[0]), *few[1])).rows[0][0]) <= most:
             return await _among(tx, few, [*conditions, *older], limit)
-    return await _walk(tx, conditions, limit, before, look_at)
+    return await _walk(tx, conditions, limit, before, look_at, which.created_after)
+
+
+async def tally(tx: Transaction, which: Filter, most: int) -> Tally:
+    """See ``Store.tally``. A state at a time, so that each has its own bound."""
+    exact, found = True, list[Group]()
+    conditions = _conditions(which, tx.now)
+    for code in _codes(which) or sorted(STATE_CODES.values()):
+        only = msgspec.structs.replace(which, states=(rows.state(code),))
+        ranges = _union(only, most + 1) or _union(msgspec.structs.replace(only, queues=()), most + 1)
+        assert ranges is not None, "one range is not too many"
+        few = SOME.format(ranges[0])
+        exact = exact and number((await tx.run(COUNT_FEW.format(few), *ranges[1], most + 1)).rows[0][0]) <= most
+        groups = await _run(tx, GROUPS.format(few), [("", (tx.now, *ranges[1], most)), *conditions, (GROUP, ())])
+        found += map(_group, groups.rows)
+    return Tally(sorted(found, key=largest_first), exact)
+
+
+def _group(row: Row) -> Group:
+    code, later, type_, error, count, newest_at, key = row
+    state = State.SCHEDULED if later == b"1" else rows.state(number(code))
+    return Group(state, text(type_), text_or_none(error), number(count), number(newest_at), rows.id_text(raw(key)))
 
 
 def _union(which: Filter, each: int) -> Condition | None:
@@ -97,7 +147,12 @@ async def _among(tx: Transaction, few: Condition, conditions: Sequence[Condition
 
 
 async def _walk(
-    tx: Transaction, conditions: Sequence[Condition], limit: int, before: Place | None, look_at: int
+    tx: Transaction,
+    conditions: Sequence[Condition],
+    limit: int,
+    before: Place | None,
+    look_at: int,
+    oldest: int | None,
 ) -> Page:
     """Look through the newest jobs before ``before`` for those that meet ``conditions``."""
     found: list[Job] = []
@@ -107,7 +162,7 @@ async def _walk(
         end = (number(ends[0][0]), raw(ends[0][1])) if ends else None
         since: list[Condition] = [] if end is None else [(SINCE, (end[0], *end))]
         found += await _found(tx, NEWEST, [*older, *since, *conditions], limit + 1 - len(found))
-        if len(found) > limit or end is None:
+        if len(found) > limit or end is None or (oldest is not None and end[0] < oldest):
             return page_of(found, limit)
         before = end[0], rows.id_text(end[1])
     return Page(found, before)
@@ -146,4 +201,14 @@ def _conditions(which: Filter, now: int) -> list[Condition]:
             chosen.append((LABEL_THERE, (json.dumps(name),)))
         else:
             chosen.append((LABEL, (json.dumps({name: value}),)))
+    if which.errors:
+        chosen.append((ERRORS, (which.errors,)))
+    for sql, at in (
+        (CREATED_AFTER, which.created_after),
+        (CREATED_BEFORE, which.created_before),
+        (FINISHED_AFTER, which.finished_after),
+        (FINISHED_BEFORE, which.finished_before),
+    ):
+        if at is not None:
+            chosen.append((sql, (at,)))
     return chosen

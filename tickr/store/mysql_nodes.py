@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tickr.events import Change
-from tickr.jobs import Job
+from tickr.jobs import Job, NewJob
 from tickr.store import changes, rows
-from tickr.store.contract import Node, Running, us_of
+from tickr.store.contract import Node, Running, Start, us_of
 from tickr.store.mysql_jobs import BY_IDS, keys_of, read, write
+from tickr.store.mysql_queues import CONTROLLED, names
 from tickr.store.mysql_transactions import NOW, Transaction
 from tickr.store.mysql_values import number, raw
 
 REGISTER = "REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (%s, %s, %s, %s, %s)"
 EXTEND = "UPDATE nodes SET lease_until = %s WHERE id = %s"
-HELD = "SELECT id, fence, cancel_requested FROM jobs FORCE INDEX (jobs_order) WHERE state = 4 AND node = %s"
+HELD = (
+    "SELECT id, fence, cancel_requested, started_at, timeout_us, crashes FROM jobs FORCE INDEX (jobs_order) "
+    "WHERE state = 4 AND node = %s"
+)
 FORGET = "DELETE FROM nodes WHERE id = %s"
 EXPIRE = "DELETE FROM nodes WHERE id = %s AND lease_until = %s"
-IS_KNOWN = f"SELECT EXISTS (SELECT 1 FROM nodes WHERE id = %s), {NOW}"  # noqa: S608 -- static text
+MAY_START = f"SELECT EXISTS (SELECT 1 FROM nodes WHERE id = %s), {CONTROLLED}, {NOW}"  # noqa: S608 -- static text
 NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
 LOST = (
     "SELECT j.id, j.fence FROM jobs AS j FORCE INDEX (jobs_order) LEFT JOIN nodes AS n ON n.id = j.node "
@@ -38,14 +44,19 @@ async def heartbeat(tx: Transaction, node_id: str, lease_s: float) -> list[Runni
     extended = await tx.run(EXTEND, tx.now + us_of(lease_s), node_id)
     if not extended.affected:
         return None
-    held = (await tx.run(HELD, node_id)).rows
-    return [Running(rows.id_text(raw(key)), number(fence), requested == b"1") for key, fence, requested in held]
+    return [
+        Running(rows.id_text(raw(key)), number(fence), requested == b"1", *map(number, rest))
+        for key, fence, requested, *rest in (await tx.run(HELD, node_id)).rows
+    ]
 
 
-async def is_known(tx: Transaction, node_id: str | None) -> bool:
-    """Whether a node has a row. ``tx.now`` may be an estimate; it is exact afterwards."""
-    ((known, _),) = (await tx.run_telling_now(IS_KNOWN, node_id)).rows
-    return known == b"1"
+async def may_start(tx: Transaction, start: Start | None, new: Iterable[NewJob]) -> Start | None:
+    """Return which of ``new`` may begin as ``start`` wishes: its node has a row, and their queues have no gates.
+
+    ``tx.now`` may be an estimate; it is exact afterwards.
+    """
+    ((known, controlled, _),) = (await tx.run_telling_now(MAY_START, start and start.node)).rows
+    return changes.past_gates(start, new, names(controlled)) if start and known == b"1" else None
 
 
 async def deregister(tx: Transaction, node_id: str) -> None:

@@ -163,6 +163,24 @@ async def _count(tx: Transaction, parts: Mapping[int, tuple[Parameter, ...]], fa
     return counts
 
 
+BEFORE = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s "
+    "AND priority = %s AND run_at <= %s AND (run_at < %s OR id < %s) LIMIT %s) AS some)"
+)
+
+
+async def ahead(tx: Transaction, job: Job, count_to: int) -> int:
+    """See ``Store.ahead``."""
+    key, before = rows.id_bytes(job.id), min(job.run_at, tx.now)
+    ranges: list[tuple[Parameter, ...]] = [
+        (state, job.queue, priority, *((before, job.run_at, key) if priority == job.priority else (tx.now, LAST, key)))
+        for priority in range(job.priority + 1)
+        for state in (_READY, _RETRYING)
+    ]
+    counted = await tx.run(AND.join([BEFORE] * len(ranges)), *itertools.chain(*((*one, count_to) for one in ranges)))
+    return min(count_to, sum(number(count) for (count,) in counted.rows))
+
+
 def _depth(name: str, held: Sequence[Held], count_to: int, now: int) -> QueueDepth:
     def total(counts: Iterable[int]) -> int:
         return min(sum(counts), count_to)

@@ -21,6 +21,8 @@ MAX_RANGES = 50
 
 LOCK_OLD = (
     "SELECT id FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state = %s AND finished_at < %s "
+    "AND NOT EXISTS (SELECT 1 FROM links AS l FORCE INDEX (PRIMARY) WHERE l.on_id = jobs.id LIMIT 1) "
+    "AND NOT EXISTS (SELECT 1 FROM links AS v FORCE INDEX (links_waiter) WHERE v.waiter = jobs.id LIMIT 1) "
     "FOR UPDATE SKIP LOCKED"
 )
 # A join rather than IN: with that, MariaDB reads and locks the whole table while it is small, in spite of the index.
@@ -29,6 +31,8 @@ _DELETE = (
 )
 DELETE_JOBS = _DELETE % "j" + "jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id)"
 DELETE_ATTEMPTS = _DELETE % "a" + "attempts AS a FORCE INDEX (PRIMARY) ON a.job_id = UNHEX(x.id)"
+DELETE_CHILDREN = _DELETE % "c" + "children AS c FORCE INDEX (PRIMARY) ON c.parent = UNHEX(x.id)"
+DELETE_CHILD = _DELETE % "c" + "children AS c FORCE INDEX (children_child) ON c.child = UNHEX(x.id)"
 
 
 async def prune(tx: Transaction, state: State, before: int, limit: int, position: ScanPosition | None) -> Pruned:
@@ -42,5 +46,6 @@ async def prune(tx: Transaction, state: State, before: int, limit: int, position
         return Pruned(0, after)
     old = msgspec.json.encode([raw(key).hex() for (key,) in locked]).decode()
     deleted = (await tx.run(DELETE_JOBS, old)).affected
-    await tx.run(DELETE_ATTEMPTS, old)
+    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD):
+        await tx.run(statement, old)
     return Pruned(deleted, after)

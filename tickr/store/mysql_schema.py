@@ -2,7 +2,7 @@
 
 ``migrate.py`` decides which steps there are to run; here they are run, one process at a time (``GET_LOCK``). MySQL
 commits each DDL statement by itself: a start that is cut in the middle is taken up again from its first step, and a
-column it had added is passed over (MySQL has no ``ADD COLUMN IF NOT EXISTS``).
+column or key it had added, or a column it had dropped, is passed over (MySQL has no ``ADD COLUMN IF NOT EXISTS``).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tickr.jobs import WAITING, Entry, State
 from tickr.store import rows
 from tickr.store.contract import STATE_CODES, ScanPosition
 from tickr.store.mysql_transactions import Transaction
-from tickr.store.mysql_values import Row, number, raw, text
+from tickr.store.mysql_values import Row, number, raw, text, text_or_none
 
 PRIORITIES = range(10)
 _WAITING = sorted(STATE_CODES[state] for state in WAITING)
@@ -33,8 +33,9 @@ DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noq
 def _due_jobs(condition: str) -> str:
     """Return the head of a queue: the best few of each of its ranges, and of these the best."""
     ranges = " UNION ALL ".join(
-        f"(SELECT priority, run_at, id FROM jobs FORCE INDEX (jobs_order) WHERE state = {state} AND queue = %s "  # noqa: S608
-        f"AND priority = {priority} AND run_at <= %s{condition} ORDER BY run_at, id LIMIT %s)"
+        "(SELECT priority, run_at, id, limit_key FROM jobs FORCE INDEX (jobs_order) "  # noqa: S608
+        f"WHERE state = {state} AND queue = %s AND priority = {priority} AND run_at <= %s{condition} "
+        "ORDER BY run_at, id LIMIT %s)"
         for state, priority in _RANGES
     )
     return f"{ranges} ORDER BY priority, run_at, id LIMIT %s"
@@ -42,6 +43,12 @@ def _due_jobs(condition: str) -> str:
 
 DUE_IN_QUEUE = _due_jobs("")
 DUE_IN_QUEUE_OF_TYPES = _due_jobs(" AND type IN %s")
+DUE_IN_QUEUE_BUT_KEYS = _due_jobs(" AND type IN %s AND (limit_key IS NULL OR limit_key NOT IN %s)")
+DUE_IN_QUEUE_READABLE = _due_jobs(
+    " AND type IN %s AND (limit_key IS NULL OR limit_key NOT IN %s) AND (extras IS NULL "
+    "OR COALESCE(JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), '') IN %s)"
+)
+"""Without those that are encrypted with other keys. Only then are rows looked at beside the index."""
 
 
 async def due_queues(tx: Transaction) -> list[str]:
@@ -49,19 +56,38 @@ async def due_queues(tx: Transaction) -> list[str]:
     return sorted(text(name) for (name,) in (await tx.run(DUE_QUEUES, *[tx.now] * len(_RANGES))).rows)
 
 
-async def due_in(tx: Transaction, queue: str, limit: int, types: Collection[str] | None = None) -> list[Entry]:
-    """Return up to ``limit`` due jobs of one queue by (priority, run_at), of ``types`` if given. Locks nothing."""
+async def due_in(
+    tx: Transaction,
+    queue: str,
+    limit: int,
+    types: Collection[str] | None = None,
+    full: Collection[str] = (),
+    keys: Collection[str] | None = None,
+) -> list[Entry]:
+    """Return up to ``limit`` due jobs of one queue by (priority, run_at). Locks nothing.
+
+    Args:
+      types: only those of these types; None: of any.
+      full: keys whose jobs are passed over; only with ``types``.
+      keys: pass over jobs that are encrypted with others than these; only with ``types``. None: pass over none.
+    """
     if types is None:
         found = await tx.run(DUE_IN_QUEUE, *(queue, tx.now, limit) * len(_RANGES), limit)
+    elif keys is not None:
+        each = (queue, tx.now, tuple(types), ("", *full), ("", *keys), limit)
+        found = await tx.run(DUE_IN_QUEUE_READABLE, *each * len(_RANGES), limit)
+    elif full:
+        found = await tx.run(
+            DUE_IN_QUEUE_BUT_KEYS, *(queue, tx.now, tuple(types), tuple(full), limit) * len(_RANGES), limit
+        )
     else:
-        of_types = tuple(types)
-        found = await tx.run(DUE_IN_QUEUE_OF_TYPES, *(queue, tx.now, of_types, limit) * len(_RANGES), limit)
+        found = await tx.run(DUE_IN_QUEUE_OF_TYPES, *(queue, tx.now, tuple(types), limit) * len(_RANGES), limit)
     return [_entry(queue, row) for row in found.rows]
 
 
 def _entry(queue: str, row: Row) -> Entry:
-    priority, run_at, key = row
-    return Entry(rows.id_text(raw(key)), queue, number(priority), number(run_at))
+    priority, run_at, key, limit_key = row
+    return Entry(rows.id_text(raw(key)), queue, number(priority), number(run_at), text_or_none(limit_key))
 
 
 async def due(tx: Transaction, limit: int) -> list[Entry]:
@@ -72,7 +98,7 @@ async def due(tx: Transaction, limit: int) -> list[Entry]:
 # -- everything that waits ------------------------------------------------------------------------------------------
 
 _IN_RANGE = (
-    "(SELECT priority, run_at, id FROM jobs FORCE INDEX (jobs_order) "
+    "(SELECT priority, run_at, id, limit_key FROM jobs FORCE INDEX (jobs_order) "
     "WHERE state = %s AND queue = %s AND priority = %s AND "
 )
 REST_OF_RANGE = (

@@ -1,4 +1,4 @@
-"""Jobs, attempts and nodes as rows of SQL tables and back. Pure; shared by the SQL stores.
+"""Jobs, attempts, nodes, schedules and operations as rows of SQL tables and back. Pure; shared by the SQL stores.
 
 ``COLUMNS`` is the one order in which the columns of ``jobs`` are written and read; ``MOVING`` are those that a move can
 change. ``progress`` is not among them: moves are computed also from a worker's own record, which does not know it; it
@@ -13,8 +13,11 @@ from typing import Any
 import msgspec
 
 from tickr import retry
-from tickr.jobs import Attempt, Failure, Job, Progress, State
-from tickr.store.contract import STATE_CODES, Node
+from tickr.edits import EDITABLE
+from tickr.jobs import NO_EXTRAS, Attempt, Extras, Failure, Job, Progress, State
+from tickr.operations import Operation
+from tickr.schedules import Schedule
+from tickr.store.contract import STATE_CODES, AtWork, Node
 
 Value = str | int | bytes | None
 """All that ever goes into or comes out of a column."""
@@ -22,19 +25,23 @@ Value = str | int | bytes | None
 COLUMNS = (
     "id", "type", "queue", "priority", "state", "run_at", "created_at", "version", "fence", "attempt", "crashes",
     "max_attempts", "timeout_us", "cancel_requested", "started_at", "finished_at", "node", "backoff", "labels", "error",
-    "result", "payload", "progress",
+    "result", "payload", "progress", "limit_key", "extras",
 )  # fmt: skip
 
 MOVING = (
     "state", "run_at", "version", "fence", "attempt", "crashes", "cancel_requested", "started_at", "finished_at",
-    "node", "error", "result",
+    "node", "error", "result", "extras",
 )  # fmt: skip
 
+_EDITABLE = [COLUMNS.index(column) for column in EDITABLE]
 _STATES = {code: state for state, code in STATE_CODES.items()}
 _encode = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_progress = msgspec.json.Decoder(Progress).decode
+_decode_extras = msgspec.json.Decoder(Extras).decode
 _decode_node = msgspec.json.Decoder(Node).decode
+_decode_schedule = msgspec.json.Decoder(Schedule).decode
+_decode_operation = msgspec.json.Decoder(Operation).decode
 _decode_backoff = msgspec.json.Decoder(retry.Backoff).decode
 
 
@@ -75,7 +82,8 @@ def of_job(job: Job) -> tuple[Value, ...]:
         job.version, job.fence, job.attempt, job.crashes, job.max_attempts, job.timeout_us, int(job.cancel_requested),
         job.started_at, job.finished_at, job.node,
         None if job.backoff == retry.DEFAULT else _encode(job.backoff).decode(),
-        job.labels, failure_text(job.error), job.result, job.payload, progress_text(job.progress),
+        job.labels, failure_text(job.error), job.result, job.payload, progress_text(job.progress), job.limit_key,
+        _extras_text(job.extras),
     )  # fmt: skip
 
 
@@ -84,7 +92,26 @@ def of_move(job: Job) -> tuple[Value, ...]:
     return (
         STATE_CODES[job.state], job.run_at, job.version, job.fence, job.attempt, job.crashes,
         int(job.cancel_requested), job.started_at, job.finished_at, job.node, failure_text(job.error), job.result,
+        _extras_text(job.extras),
     )  # fmt: skip
+
+
+def of_edit(job: Job) -> tuple[Value, ...]:
+    """Return the values of ``edits.EDITABLE``."""
+    values = of_job(job)
+    return tuple(values[place] for place in _EDITABLE)
+
+
+def of_reseal(job: Job) -> tuple[Value, ...]:
+    """Return ``payload, result, error, progress, extras``, and what the job is known by: ``id, version, fence``."""
+    return (
+        job.payload, job.result, failure_text(job.error), progress_text(job.progress), _extras_text(job.extras),
+        id_bytes(job.id), job.version, job.fence,
+    )  # fmt: skip
+
+
+def _extras_text(extras: Extras) -> str | None:
+    return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _encode(extras).decode()
 
 
 def job(row: Sequence[Any]) -> Job:
@@ -101,7 +128,7 @@ def _job(id_: str, row: Sequence[Any]) -> Job:
     (
         _, type_, queue, priority, state, run_at, created_at, version, fence, attempt, crashes, max_attempts,
         timeout_us, cancel_requested, started_at, finished_at, node, backoff, labels, error, result, payload,
-        progress,
+        progress, limit_key, extras,
     ) = row  # fmt: skip
     return Job(
         id=id_,
@@ -127,6 +154,8 @@ def _job(id_: str, row: Sequence[Any]) -> Job:
         result=result,
         payload=payload,
         progress=None if progress is None else _decode_progress(progress),
+        limit_key=limit_key,
+        extras=NO_EXTRAS if extras is None else _decode_extras(extras),
     )
 
 
@@ -159,3 +188,33 @@ def attempt(row: tuple[Any, ...]) -> Attempt:
 def node(lease_until: int, lease_us: int, body: str | bytes) -> Node:
     """Return the node of a row ``lease_until, lease_us, body``."""
     return msgspec.structs.replace(_decode_node(body), lease_until=lease_until, lease_s=lease_us / 1_000_000)
+
+
+def of_node(node: Node) -> str:
+    """Return the ``body`` of a node's row; what changes with each heartbeat is beside it."""
+    return _encode(msgspec.structs.replace(node, lease_until=None, lease_s=0.0)).decode()
+
+
+def at_work(row: tuple[bytes, str, str, int, int | None, str | None, int]) -> AtWork:
+    """Return who is at work by a row of its fields."""
+    key, type_, queue, attempt, started_at, node, requested = row
+    return AtWork(id_text(key), type_, queue, attempt, started_at, node, bool(requested))
+
+
+def of_schedule(schedule: Schedule) -> tuple[str, int | None, str]:
+    """Return ``name, next_at, body``."""
+    return schedule.name, schedule.next_at, _encode(schedule).decode()
+
+
+def schedule(next_at: int | None, body: str | bytes) -> Schedule:
+    """Return the schedule of a row ``next_at, body``."""
+    return msgspec.structs.replace(_decode_schedule(body), next_at=next_at)
+
+
+def of_operation(operation: Operation) -> tuple[str, int | None, int | None, str]:
+    """Return ``id, due_at, finished_at, body``."""
+    return operation.id, operation.due_at, operation.finished_at, _encode(operation).decode()
+
+
+def operation(body: str | bytes) -> Operation:
+    return _decode_operation(body)

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, no server. The default.
 
 Each method is one function run in ``SqliteFile``'s threads: reads on a snapshot, writes one after the other in
-``BEGIN IMMEDIATE``. Writes all go one way: read the jobs, let ``changes`` compute the moves, ``_record`` them; claims
+``BEGIN IMMEDIATE``. Writes all go one way: read the jobs, let ``changes`` compute the moves, ``record`` them; claims
 and outcomes, which come in large batches, have ways of their own into the table (``sqlite_claims.py``). The
 store's clock is this machine's; processes that share a file share the machine.
 
@@ -11,7 +11,7 @@ A transaction in its thread cannot be interrupted: a cancelled caller waits for 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
@@ -20,16 +20,33 @@ from typing import TypeVar
 import msgspec
 
 from tickr import events
-from tickr.errors import ConfigError, JobNotFound, StoreUnavailable
+from tickr.errors import ConfigError, StoreUnavailable
 from tickr.events import Change
-from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Attempt, Entry, Job, NewJob, Note, Outcome, State
-from tickr.store import changes, rows, sqlite_claims, sqlite_feed, sqlite_lists, sqlite_reads, sqlite_retention
+from tickr.jobs import Attempt, Entry, Job, NewJob, State
+from tickr.keys import Unique
+from tickr.queues import gates as queue_gates
+from tickr.reports import Note, Outcome
+from tickr.store import (
+    changes,
+    rows,
+    sqlite_claims,
+    sqlite_expiry,
+    sqlite_feed,
+    sqlite_keys,
+    sqlite_lists,
+    sqlite_queues,
+    sqlite_reads,
+    sqlite_record,
+    sqlite_retention,
+)
+from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
     LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
+    Expired,
     FeedState,
     Filter,
     Node,
@@ -44,16 +61,21 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_listens
-from tickr.store.sqlite_claims import Claimant
+from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
+from tickr.store.sqlite_inbox import SqliteInbox
+from tickr.store.sqlite_links import SqliteLinks
+from tickr.store.sqlite_nodes import SqliteNodes
+from tickr.store.sqlite_operations import SqliteOperations
+from tickr.store.sqlite_queues import SqliteQueues
+from tickr.store.sqlite_schedules import SqliteSchedules
 
 Answer = TypeVar("Answer")
 
 WRITES_WITHIN_S = 5.0
 """A write that takes longer, in seconds, is one that the disk does not let end: then the store counts as away."""
 
-_INSERT = f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) VALUES ({', '.join('?' * len(rows.COLUMNS))})"  # noqa: S608
 _RUNNING = STATE_CODES[State.RUNNING]
 _TRY_TO_WRITE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('last_try', ?)"
 
@@ -84,8 +106,10 @@ def _path(where: str | PathLike[str]) -> Path:
     return Path(path)
 
 
-class SqliteStore:
-    """``Store`` over one file; see ``store/contract.py`` for what each method promises."""
+class SqliteStore(
+    SqliteQueues, SqliteNodes, SqliteSchedules, SqliteOperations, SqliteInbox, SqliteLinks, SqliteEncrypted
+):
+    """``Store`` over one file; see ``store/contract`` for what each method promises."""
 
     name = "sqlite"
     writers = 1  # the file has one
@@ -114,29 +138,25 @@ class SqliteStore:
         self, new: Sequence[NewJob], *, whole: bool = False, start: Start | None = None
     ) -> list[tuple[Job, bool]]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[tuple[Job, bool]], list[Change]]:
+            may_start = sqlite_claims.may_start(db, new, start)
+            if not all(one.plain for one in new):
+                answers, made, *_ = sqlite_keys.admit(db, new, now, whole=whole, start=may_start)
+                return answers, made
             stored = sqlite_reads.jobs_by_id(db, [one.id for one in new])
-            may_start = start if start and sqlite_claims.is_known(db, start.node) else None
-            answers, made = changes.insert(new, stored, now, whole=whole, start=may_start)
-            queues = {change.after.queue for change in made}
-            db.executemany("INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)", [(q, now) for q in queues])
-            return answers, made
+            return changes.insert(new, stored, now, whole=whole, start=may_start)
 
         return await self._change(work)
 
-    async def cancel(self, job_id: str, *, version: int | None = None) -> Job:
+    async def cancel(self, job_id: str, *, version: int | None = None, reason: str | None = None) -> Job:
         def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
-            job = _existing(db, job_id)
-            change = changes.cancel(job, version, now)
+            job = sqlite_reads.existing(db, job_id)
+            change = changes.cancel(job, version, now, reason)
             return (job, []) if change is None else (change.after, [change])
 
         return await self._change(work)
 
-    async def redrive(self, job_id: str, *, version: int | None = None) -> Job:
-        def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
-            change = changes.redrive(_existing(db, job_id), version, now)
-            return change.after, [change]
-
-        return await self._change(work)
+    async def holder(self, unique: Unique) -> Job | None:
+        return await self._file.read(lambda db: sqlite_keys.holder(db, unique, self._clock()))
 
     async def _change(
         self,
@@ -146,9 +166,9 @@ class SqliteStore:
         """Run ``work``, which returns an answer and what is to be changed, in a transaction at a ``now``.
 
         Args:
-          record: writes the changes (``_record``), or only what goes with them where ``work`` did that (``_tell``).
+          record: writes the changes, or only what goes with them where ``work`` did that (``sqlite_record``).
         """
-        record = record or _record
+        record = record or sqlite_record.record
 
         def transaction(db: sqlite3.Connection) -> tuple[Answer, bool]:
             now = self._clock()
@@ -163,9 +183,12 @@ class SqliteStore:
     async def get(self, job_id: str) -> Job | None:
         return await self._file.read(lambda db: sqlite_reads.jobs_by_id(db, [job_id]).get(job_id))
 
+    async def get_many(self, ids: Collection[str]) -> list[Job]:
+        return await self._file.read(lambda db: [*sqlite_reads.jobs_by_id(db, ids).values()])
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         def work(db: sqlite3.Connection) -> list[Attempt]:
-            current = events.current_attempt(_existing(db, job_id))
+            current = events.current_attempt(sqlite_reads.existing(db, job_id))
             ended = [rows.attempt(row) for row in db.execute(_ATTEMPTS, (rows.id_bytes(job_id),))]
             return ended if current is None else [*ended, current]
 
@@ -197,6 +220,9 @@ class SqliteStore:
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
         return await self._file.read(lambda db: sqlite_reads.waiting(sqlite_reads.jobs_by_id(db, ids).values()))
 
+    async def ahead(self, job: Job, *, count_to: int) -> int:
+        return await self._file.read(lambda db: sqlite_reads.ahead(db, job, count_to, self._clock()))
+
     async def epoch(self, proposal: str) -> str:
         def work(db: sqlite3.Connection) -> str:
             db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?)", (proposal,))
@@ -205,26 +231,51 @@ class SqliteStore:
 
         return await self._file.write(work)
 
+    async def end_expired(self, limit: int) -> Expired:
+        first = await self._file.read(lambda db: sqlite_expiry.first(db, 1))
+        if not first or first[0][0] > self._clock():
+            return Expired([], first[0][0] if first else None)
+        ended = await self._change(lambda db, now: sqlite_expiry.end(db, limit, now))
+        first = await self._file.read(lambda db: sqlite_expiry.first(db, 1))
+        return Expired(ended, first[0][0] if first else None)
+
     # -- for workers ----------------------------------------------------------------------------------------------
 
     async def claim(
-        self, ids: Sequence[str], *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
-        claimant = Claimant(node, types, suspects)
-        return await self._change(lambda db, now: sqlite_claims.claim(db, ids, claimant, now), _tell) if ids else []
+        if not ids:
+            return []
+        claimant = Claimant(node, types, suspects, keys)
+        return await self._change(lambda db, now: sqlite_claims.claim(db, ids, claimant, now), sqlite_record.tell)
 
     async def claim_due(
-        self, limit: int, *, node: str, types: Collection[str], suspects: int | None = None
+        self,
+        limit: int,
+        *,
+        node: str,
+        types: Collection[str],
+        suspects: int | None = None,
+        queues: Mapping[str, int] | None = None,
+        keys: Collection[str] = (),
     ) -> list[Job]:
-        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
-            crashes_below = SUSPECT_CRASHES if suspects == 0 else MAX_CRASHES
-            ids = sqlite_reads.claimable_ids(db, limit, types, crashes_below, now)
-            return sqlite_claims.claim(db, ids, Claimant(node, types, suspects), now)
+        claimant = Claimant(node, types, suspects, keys)
 
-        return await self._change(work, _tell)
+        def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
+            gates = queue_gates(sqlite_queues.standings(db, queues), now)
+            ids = sqlite_reads.claimable_ids(db, limit, claimant, now, queues, gates)
+            return sqlite_claims.claim(db, ids, claimant, now)
+
+        return await self._change(work, sqlite_record.tell)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
-        return await self._change(lambda db, now: sqlite_claims.finish(db, outcomes, now), _tell)
+        return await self._change(lambda db, now: sqlite_claims.finish(db, outcomes, now), sqlite_record.tell)
 
     async def note(self, notes: Sequence[Note]) -> int:
         kept = await self._file.write(lambda db: sqlite_feed.note(db, notes, self._clock()))
@@ -249,7 +300,7 @@ class SqliteStore:
             if not db.execute(_EXTEND, (self._clock() + us_of(lease_s), node_id)).rowcount:
                 return None
             found = db.execute(_HELD, (_RUNNING, node_id))
-            return [Running(rows.id_text(key), fence, bool(requested)) for key, fence, requested in found]
+            return [Running(rows.id_text(key), fence, bool(asked), *rest) for key, fence, asked, *rest in found]
 
         return await self._file.write(work)
 
@@ -297,6 +348,9 @@ class SqliteStore:
         tried, deleted = await self._file.write(lambda db: sqlite_retention.delete(db, old, before))
         return Pruned(deleted, after if tried == len(old) else old[tried - 1])
 
+    async def prune_keys(self, limit: int) -> int:
+        return await self._file.write(lambda db: sqlite_keys.prune(db, limit, self._clock()))
+
     async def diagnose(self) -> list[Check]:
         return await self._file.read(lambda db: findings(db, self._file.path, same_file=self._file.same_file()))
 
@@ -307,32 +361,5 @@ SELECT fence, number, node, started_at, finished_at, outcome, error FROM attempt
 _REGISTER = "INSERT OR REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE nodes SET lease_until = ? WHERE id = ?"
 _EXPIRE = "DELETE FROM nodes WHERE id = ? AND lease_until = ?"
-_HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE state = ? AND node = ?"
+_HELD = "SELECT id, fence, cancel_requested, started_at, timeout_us, crashes FROM jobs WHERE state = ? AND node = ?"
 _NODES = "SELECT lease_until, lease_us, body FROM nodes ORDER BY started_at, id"
-
-
-def _record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Write one commit's worth of changes, and what goes with them. Returns: whether there are events."""
-    new, moves = changes.inserted(made)
-    if new:
-        db.executemany(_INSERT, map(rows.of_job, new))
-    sqlite_claims.move(db, moves)
-    return _tell(db, made, now)
-
-
-def _tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Write what goes with changes: the attempts that ended, and a row of events. Returns: whether there are any."""
-    also = changes.written(made, now)
-    if also.attempts:
-        ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
-        db.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ended)
-    if also.body is not None:
-        sqlite_feed.tell(db, now, also.told, also.body)
-    return also.body is not None
-
-
-def _existing(db: sqlite3.Connection, job_id: str) -> Job:
-    job = sqlite_reads.jobs_by_id(db, [job_id]).get(job_id)
-    if job is None:
-        raise JobNotFound(job_id)
-    return job

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from tickr.errors import StoreError
 from tickr.events import Change
-from tickr.jobs import Job, Outcome, State
-from tickr.store import changes, rows
-from tickr.store.contract import STATE_CODES
+from tickr.jobs import Job, NewJob, State
+from tickr.reports import Outcome
+from tickr.store import changes, rows, sqlite_queues
+from tickr.store.claimant import Claimant
+from tickr.store.contract import STATE_CODES, Start
 from tickr.store.sqlite_reads import BY_IDS, jobs_by_id
 
 INLINE = 1_500
@@ -26,7 +27,7 @@ SHARED_SUCCESS_MIN = 8
 """From how many alike successes on a statement of their own is the cheaper way."""
 
 _RUNNING, _SUCCEEDED = STATE_CODES[State.RUNNING], STATE_CODES[State.SUCCEEDED]
-_TEXTS = ("backoff", "labels", "error", "result", "payload", "progress")
+_TEXTS = ("backoff", "labels", "error", "result", "payload", "progress", "extras")
 _LONGEST = "max(" + ", ".join(f"ifnull(length({name}), 0)" for name in _TEXTS) + f") > {INLINE}"
 _CELLS = ", ".join(
     f"iif({_LONGEST}, NULL, {name})" if name in _TEXTS else "hex(id)" if name == "id" else name for name in rows.COLUMNS
@@ -61,32 +62,37 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
 
-class Claimant(NamedTuple):
-    """Who claims, and what it may have: see ``Store.claim``."""
-
-    node: str
-    types: Collection[str]
-    suspects: int | None
-
-
 def claim(db: sqlite3.Connection, ids: Iterable[str], claimant: Claimant, now: int) -> tuple[list[Job], list[Change]]:
     """See ``Store.claim``. Returns the jobs, and what has been written of them.
 
     Raises: StoreError: one of them was not as it was read; cannot happen in a transaction.
     """
-    node, types, suspects = claimant
+    node = claimant.node
     if not is_known(db, node):
         return [], []
-    made = changes.claim(_jobs(db, ids), node=node, types=types, now=now, suspects=suspects)
-    if made:
-        count = db.execute(_START, (len(made), _keys(made), node, now)).rowcount
-        _expect(count, len(made))
-    return [change.after for change in made], made
+    found = _jobs(db, ids)
+    gates = sqlite_queues.gates_of(db, found, now)
+    made = changes.claim(found, now=now, gates=gates, **claimant._asdict())
+    starts, others = changes.started(made)
+    if starts:
+        count = db.execute(_START, (len(starts), _keys(starts), node, now)).rowcount
+        _expect(count, len(starts))
+        sqlite_queues.keep_starts(db, gates)
+    move(db, others)
+    return [change.after for change in starts], made
 
 
 def is_known(db: sqlite3.Connection, node: str) -> bool:
     """Whether ``node`` has a row: without one it would lose at once what it starts."""
     return db.execute(_IS_KNOWN, (node,)).fetchone() is not None
+
+
+def may_start(db: sqlite3.Connection, new: Sequence[NewJob], start: Start | None) -> Start | None:
+    """Return which of ``new`` may begin as ``start`` wishes; None if none: its node has no row, their queues gates."""
+    if start is None or not is_known(db, start.node):
+        return None
+    held = sqlite_queues.controlled(db)
+    return changes.past_gates(start, new, held)
 
 
 def _jobs(db: sqlite3.Connection, ids: Iterable[str]) -> list[Job]:
@@ -109,10 +115,10 @@ def finish(db: sqlite3.Connection, outcomes: Sequence[Outcome], now: int) -> tup
     """See ``Store.finish``. Returns the jobs, and what has been written of them.
 
     Successes are written as their worker believes the jobs to be, by compare-and-set; only when one does not take are
-    all of them looked at.
+    all of them looked at, and parents always: their children are not on the worker's record.
     """
-    believed = {one.job.id: one.job for one in outcomes if one.kind == "succeeded"}
-    stored = jobs_by_id(db, [one.job.id for one in outcomes if one.kind != "succeeded"])
+    believed = {one.job.id: one.job for one in outcomes if one.kind == "succeeded" and not one.of_parent}
+    stored = jobs_by_id(db, [one.job.id for one in outcomes if one.job.id not in believed])
     made = changes.finish(outcomes, stored | believed, now)
     successes = [one for one in made if one is not None and one.after.state is State.SUCCEEDED]
     others = [one for one in made if one is not None and one.after.state is not State.SUCCEEDED]

@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from tickr import events
-from tickr.jobs import Note, State
+from tickr.jobs import State
+from tickr.reports import Note
 from tickr.store import changes, rows
 from tickr.store.contract import STATE_CODES, FeedState
 from tickr.store.event_log import MAX_PRUNED, fresh_history, page

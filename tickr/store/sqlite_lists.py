@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tickr.jobs import Job, State
 from tickr.store import rows
-from tickr.store.answers import Filter, Page, Place, page_of, window_sizes
+from tickr.store.answers import Filter, Group, Page, Place, Tally, largest_first, page_of, start_of, window_sizes
 from tickr.store.contract import STATE_CODES
 
 _COLUMNS = ", ".join(rows.COLUMNS)
@@ -30,6 +30,14 @@ SELECT created_at, id FROM jobs INDEXED BY jobs_newest WHERE %s ORDER BY created
 """
 
 
+_FEW = "SELECT id AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
+_GROUPS = f"""
+SELECT state, type, json_extract(error, '$.kind'), state = {_READY} AND run_at > ?, count(*),
+  max(coalesce(finished_at, created_at)), max(jobs.id)
+FROM (%s) CROSS JOIN jobs ON jobs.id = few_id WHERE %s GROUP BY 1, 2, 3, 4
+"""  # noqa: S608
+
+
 class _Condition(NamedTuple):
     """Static SQL with its values."""
 
@@ -43,6 +51,7 @@ _ANY = _Condition("TRUE", ())
 def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: Place | None, look_at: int, now: int) -> Page:
     """See ``Store.list_jobs``."""
     conditions = list(_conditions(which, now))
+    before = start_of(which, before)
     if which.empty:
         return page_of(_found(db, "jobs_newest", [_older(before)], limit + 1), limit)
     if which.states or which.queues:
@@ -50,11 +59,37 @@ def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: Place |
         if db.execute(_MANY % places.sql, (*places.values, min(FEW, look_at))).fetchone() is None:
             return page_of(_found(db, "jobs_order", [places, _older(before), *conditions], limit + 1), limit)
         conditions.append(places)
-    return _walk(db, conditions, limit, before, look_at)
+    return _walk(db, conditions, limit, before, look_at, which.created_after)
+
+
+def tally(db: sqlite3.Connection, which: Filter, most: int, now: int) -> Tally:
+    """See ``Store.tally``."""
+    exact, found = True, list[Group]()
+    conditions = [_ANY, *_conditions(which, now)]
+    for code in sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values()):
+        places = _of_state(code, which)
+        exact = exact and db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
+        sql = _GROUPS % (_FEW % places.sql, " AND ".join(one.sql for one in conditions))
+        values = [value for one in conditions for value in one.values]
+        for _, type_, error, later, count, newest_at, key in db.execute(sql, (now, *places.values, most, *values)):
+            state = State.SCHEDULED if later else rows.state(code)
+            found.append(Group(state, type_, error, count, newest_at, rows.id_text(key)))
+    return Tally(sorted(found, key=largest_first), exact)
+
+
+def _of_state(code: int, which: Filter) -> _Condition:
+    if not which.queues:
+        return _Condition("state = ?", (code,))
+    return _Condition("state = ? AND queue IN (SELECT value FROM json_each(?))", (code, json.dumps(which.queues)))
 
 
 def _walk(
-    db: sqlite3.Connection, conditions: Sequence[_Condition], limit: int, before: Place | None, look_at: int
+    db: sqlite3.Connection,
+    conditions: Sequence[_Condition],
+    limit: int,
+    before: Place | None,
+    look_at: int,
+    oldest: int | None,
 ) -> Page:
     """Look through the newest jobs before ``before`` for those that meet ``conditions``."""
     found: list[Job] = []
@@ -63,7 +98,7 @@ def _walk(
         end = db.execute(_END % older.sql, (*older.values, size - 1)).fetchone()
         window = [older, _since(end), *conditions]
         found += _found(db, "jobs_newest", window, limit + 1 - len(found))
-        if len(found) > limit or end is None:
+        if len(found) > limit or end is None or (oldest is not None and end[0] < oldest):
             return page_of(found, limit)
         before = end[0], rows.id_text(end[1])
     return Page(found, before)
@@ -102,6 +137,17 @@ def _conditions(which: Filter, now: int) -> Iterator[_Condition]:
     for name, value in which.labels:
         sql = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND (? IS NULL OR atom = ?))"
         yield _Condition(sql, (name, value, value))
+    if which.errors:
+        sql = "json_extract(error, '$.kind') IN (SELECT value FROM json_each(?))"
+        yield _Condition(sql, (json.dumps(which.errors),))
+    for sql, at in (
+        ("created_at >= ?", which.created_after),
+        ("created_at < ?", which.created_before),
+        ("finished_at >= ?", which.finished_after),
+        ("finished_at < ?", which.finished_before),
+    ):
+        if at is not None:
+            yield _Condition(sql, (at,))
 
 
 def stored(state: State) -> State:

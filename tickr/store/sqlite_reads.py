@@ -10,12 +10,16 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from tickr.jobs import WAITING, Entry, Job, State
+from tickr.errors import JobNotFound
+from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, WAITING, Entry, Job, State
+from tickr.queues import Gate
 from tickr.store import rows
 from tickr.store.answers import counted_to
+from tickr.store.changes import NO_GATES
+from tickr.store.claimant import Claimant
 from tickr.store.contract import STATE_CODES, QueueDepth, ScanPosition
 
 _COLUMNS = ", ".join(rows.COLUMNS)
@@ -35,6 +39,14 @@ def jobs_by_id(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Job]:
         return {}
     found = map(rows.job, db.execute(BY_IDS, (len(keys), b"".join(keys))))
     return {job.id: job for job in found}
+
+
+def existing(db: sqlite3.Connection, job_id: str) -> Job:
+    """Raises: JobNotFound."""
+    job = jobs_by_id(db, [job_id]).get(job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
 
 
 class Range(NamedTuple):
@@ -73,7 +85,8 @@ def next_range(db: sqlite3.Connection, state: int, queue: str, priority: int) ->
 
 
 _DUE = """
-SELECT run_at, id FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at <= ? ORDER BY run_at, id LIMIT ?
+SELECT run_at, id, limit_key FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at <= ?
+ORDER BY run_at, id LIMIT ?
 """
 
 
@@ -84,7 +97,9 @@ def due(db: sqlite3.Connection, limit: int, now: int) -> list[Entry]:
         left = limit
         for priority, alike in itertools.groupby(ranges, lambda one: one.priority):
             found = sorted(row for one in alike for row in db.execute(_DUE, (*one, now, left)))[:left]
-            entries += [Entry(rows.id_text(key), queue, priority, run_at) for run_at, key in found]
+            entries += [
+                Entry(rows.id_text(key), queue, priority, run_at, limit_key) for run_at, key, limit_key in found
+            ]
             left -= len(found)
             if not left:
                 break
@@ -97,20 +112,47 @@ def _by_queue(one: Range) -> tuple[str, int]:
 
 _CLAIMABLE = """
 SELECT run_at, id FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at <= ?
-  AND type IN (SELECT value FROM json_each(?)) AND crashes < ? ORDER BY run_at, id LIMIT ?
+  AND type IN (SELECT value FROM json_each(?))
+  AND (extras IS NULL OR json_extract(extras, '$.sealed') IS NULL
+    OR json_extract(extras, '$.sealed') IN (SELECT value FROM json_each(?)))
+  AND crashes < ?
+  AND (limit_key IS NULL OR limit_key NOT IN (SELECT value FROM json_each(?))) ORDER BY run_at, id LIMIT ?
 """
 
 
 def claimable_ids(
-    db: sqlite3.Connection, limit: int, types: Collection[str], crashes_below: int, now: int
+    db: sqlite3.Connection,
+    limit: int,
+    claimant: Claimant,
+    now: int,
+    queues: Mapping[str, int] | None = None,
+    gates: Mapping[str, Gate] = NO_GATES,
 ) -> list[str]:
-    """Return the ids of up to ``limit`` due jobs of ``types``, from the best (priority, run_at) on."""
-    wanted, ids = json.dumps(list(types)), list[str]()
+    """Return the ids of up to ``limit`` due jobs that ``claimant`` may have, from the best (priority, run_at) on.
+
+    Args:
+      queues: from which queues, and how many of each; None: from all.
+      gates: of the queues that are not plain.
+    """
+    wanted, ids = (json.dumps(list(claimant.types)), json.dumps(list(claimant.keys))), list[str]()
+    crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
+    rooms = {name: gate.room for name, gate in gates.items()}
+    full = {name: json.dumps(gate.full_keys) for name, gate in gates.items()}
+    if queues is not None:
+        rooms = {name: min(most, rooms.get(name, most)) for name, most in queues.items()}
     ranges = sorted(waiting_ranges(db), key=lambda one: one.priority)
     for _, alike in itertools.groupby(ranges, lambda one: one.priority):
-        left = limit - len(ids)
-        found = sorted(row for one in alike for row in db.execute(_CLAIMABLE, (*one, now, wanted, crashes_below, left)))
-        ids += [rows.id_text(key) for _, key in found[:left]]
+        left, found = limit - len(ids), list[tuple[int, bytes, str]]()
+        for one in alike:
+            room = min(left, rooms.get(one.queue, left if queues is None else 0))
+            if room > 0:
+                values = (*one, now, *wanted, crashes_below, full.get(one.queue, "[]"), room)
+                found += [(run_at, key, one.queue) for run_at, key in db.execute(_CLAIMABLE, values)]
+        for _, key, queue in sorted(found)[:left]:
+            if queue not in rooms or rooms[queue] > 0:
+                ids.append(rows.id_text(key))
+                if queue in rooms:
+                    rooms[queue] -= 1
         if len(ids) == limit:
             break
     return ids
@@ -118,7 +160,8 @@ def claimable_ids(
 
 _QUEUES = "SELECT name FROM queues ORDER BY name"
 _PAGE = """
-SELECT queue, priority, run_at, id FROM jobs WHERE state = ? AND (queue, priority, run_at, id) > (?, ?, ?, ?)
+SELECT queue, priority, run_at, id, limit_key FROM jobs
+WHERE state = ? AND (queue, priority, run_at, id) > (?, ?, ?, ?)
 ORDER BY queue, priority, run_at, id LIMIT ?
 """
 
@@ -143,9 +186,30 @@ def waiting_after(
 
 def _page(db: sqlite3.Connection, code: int, place: tuple[str, int, int, bytes], limit: int) -> list[Entry]:
     found = db.execute(_PAGE, (code, *place, limit))
-    return [Entry(rows.id_text(key), queue, priority, run_at) for queue, priority, run_at, key in found]
+    return [
+        Entry(rows.id_text(key), queue, priority, run_at, limit_key)
+        for queue, priority, run_at, key, limit_key in found
+    ]
 
 
+_BEFORE = """
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND (run_at, id) < (?, ?)
+  AND run_at <= ? LIMIT ?)
+"""
+
+
+def ahead(db: sqlite3.Connection, job: Job, count_to: int, now: int) -> int:
+    """See ``Store.ahead``."""
+    total = 0
+    for one in ranges_of(db, _READY, _RETRYING):
+        if one.queue == job.queue and one.priority <= job.priority and total < count_to:
+            last = (job.run_at, rows.id_bytes(job.id)) if one.priority == job.priority else (_LAST, b"")
+            (count,) = db.execute(_BEFORE, (*one, *last, now, count_to - total)).fetchone()
+            total += count
+    return total
+
+
+_LAST = 2**62
 _ENDS = """
 SELECT (SELECT min(run_at) FROM jobs WHERE state = ?1 AND queue = ?2 AND priority = ?3), count(*) FROM
   (SELECT 1 FROM jobs WHERE state = ?1 AND queue = ?2 AND priority = ?3 AND run_at <= ?4 LIMIT ?5)

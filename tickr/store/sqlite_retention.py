@@ -29,7 +29,13 @@ _IN_RANGE = """
 SELECT run_at, id, finished_at FROM jobs
 WHERE state = ? AND queue = ? AND priority = ? AND (run_at, id) > (?, ?) AND run_at < ? ORDER BY run_at, id LIMIT ?
 """
-_DELETE = "DELETE FROM jobs WHERE id = ? AND state = ? AND finished_at < ?"
+_DELETE = """
+DELETE FROM jobs WHERE id = ?1 AND state = ?2 AND finished_at < ?3
+  AND NOT EXISTS (SELECT 1 FROM links WHERE on_id = ?1) AND NOT EXISTS (SELECT 1 FROM links WHERE waiter = ?1)
+"""
+_DELETE_CHILDREN = """
+DELETE FROM children WHERE (parent = ?1 OR child = ?1) AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)
+"""
 _DELETE_ATTEMPTS = "DELETE FROM attempts WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
 
 
@@ -68,7 +74,8 @@ def delete(db: sqlite3.Connection, old: Sequence[ScanPosition], before: int) -> 
     for start in range(0, len(old), CLOCK_EVERY):
         some = [(rows.id_bytes(one.id), STATE_CODES[one.state]) for one in old[start : start + CLOCK_EVERY]]
         deleted += db.executemany(_DELETE, [(key, code, before) for key, code in some]).rowcount
-        db.executemany(_DELETE_ATTEMPTS, [(key,) for key, _ in some])
+        for statement in (_DELETE_ATTEMPTS, _DELETE_CHILDREN):
+            db.executemany(statement, [(key,) for key, _ in some])
         if time.monotonic() > until:
             return start + len(some), deleted
     return len(old), deleted

@@ -4,7 +4,8 @@ Whoever wants an attempt to end says why (``stop``); the first reason stands and
 ends. A reason is never guessed from the way a handler came back.
 
 State: a ``RunningJob`` is made by the pool; ``reason`` is written by ``stop`` only, ``settled`` by the pool only,
-``notepad`` by whoever speaks first, in any thread.
+``notepad`` and ``bookmark`` by whoever needs them first, in any thread; ``job`` is as it was claimed, but for what
+``kin.py`` notes there.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from __future__ import annotations
 import enum
 import math
 import threading
-from typing import Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import trio
 
 from tickr.jobs import Job
+from tickr.reports import Outcome
+from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Handler
+from tickr.worker.kin import Family, Kin
 from tickr.worker.leash import Leash
 from tickr.worker.notes import Notepad
 
@@ -34,23 +38,50 @@ class StopReason(enum.Enum):
     """Others may be running the job already: whatever this attempt does is void."""
     TIMEOUT = "timeout"
     """The job's own time is over: spends an attempt, as an error does."""
+    CHILDREN = "children"
+    """It waits for its children: it is run again when they have ended, at no cost to it."""
 
 
 class Notetaker(Protocol):
-    """Who has pads for what attempts say; ``Outcomes`` in ``outcomes.py``."""
+    """Who has pads for what attempts say, bookmarks, and a place for children; ``Outcomes`` in ``outcomes.py``."""
 
-    def open_notepad(self, job: Job) -> Notepad: ...
+    @property
+    def family(self) -> Family:
+        """Where children go; asked for only by handlers that have some."""
+        ...
+
+    def open_notepad(self, job: Job) -> Notepad:
+        """Return where an attempt's handler says what; any thread may ask."""
+        ...
+
+    def open_bookmark(self, job: Job) -> Bookmark:
+        """Return where an attempt's handler keeps what; any thread may ask."""
+        ...
+
+
+class Sink(Notetaker, Protocol):
+    """Where outcomes go; ``Outcomes``, too."""
+
+    def put(self, outcome: Outcome) -> None:
+        """Take an outcome, never waiting."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Return when there is room for the outcomes of new jobs."""
+        ...
 
 
 _opening = threading.RLock()
-"""Held while a pad is opened, so that two threads of one handler never have two."""
+"""Held while a pad or a bookmark is opened, so that two threads of one handler never have two."""
 
 
 class RunningJob:
     """A claimed job from its start until its outcome.
 
     Attributes:
+      record: ``job`` as its handler sees it: with its payload opened, where that is encrypted.
       notepad: what it has said; None as long as it has said nothing, as most do.
+      bookmark: what it keeps for the attempts after it; None as long as it has not asked for one, as most do not.
       task: the worker task, while a handler runs in it.
       began_at, stopped_at: trio's time of its start (before that, of its claim) and of its stop, seconds; stopped_at is
         None without a stop.
@@ -58,14 +89,15 @@ class RunningJob:
     """
 
     __slots__ = (
-        *("_ends_at", "_leash", "_notetaker", "began_at", "handler", "job"),
-        *("notepad", "reason", "settled", "stopped_at", "task"),
+        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "handler", "job"),
+        *("notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
     def __init__(self, job: Job, handler: Handler, notetaker: Notetaker) -> None:
-        self.job = job
+        self.job = self.record = job
         self.handler = handler
         self.notepad: Notepad | None = None
+        self.bookmark: Bookmark | None = None
         self.reason: StopReason | None = None
         self.began_at = trio.current_time()
         self.stopped_at: float | None = None
@@ -74,9 +106,20 @@ class RunningJob:
         self._leash: Leash | None = None
         self._ends_at = math.inf
         self._notetaker = notetaker
+        self._kin: Kin | None = None
+
+    @property
+    def kin(self) -> Kin:
+        """Its children and what its job depends on (``view.Listener``)."""
+        if self._kin is None:
+            self._kin = Kin(self._notetaker.family, self)
+        return self._kin
+
+    def await_children(self) -> None:
+        self.stop(StopReason.CHILDREN)
 
     def say(self, fraction: float | None, message: str | None) -> None:
-        """Take what the handler says (``handlers.Listener``). After the outcome it counts for nothing."""
+        """Take what the handler says (``view.Listener``). After the outcome it counts for nothing."""
         if not self.settled:
             (self.notepad or self._open_notepad()).say(fraction, message)
 
@@ -86,18 +129,49 @@ class RunningJob:
                 self.notepad = self._notetaker.open_notepad(self.job)
             return self.notepad
 
+    @property
+    def shared(self) -> Any:
+        """What the handlers of its node share (``view.Listener``)."""
+        return self.handler.shared
+
+    def open_bookmark(self) -> Bookmark:
+        """Return what the handler keeps values in (``view.Listener``). Raises: RuntimeError: its attempt has ended."""
+        if self.settled:
+            raise RuntimeError("this attempt has ended; what it would keep counts for nothing")
+        with _opening:
+            if self.bookmark is None:
+                self.bookmark = self._notetaker.open_bookmark(self.job)
+            return self.bookmark
+
+    def close(self) -> None:
+        """The attempt has ended: what it has said and kept goes to the store in front of its outcome."""
+        self.settled = True
+        if self.notepad is not None:
+            self.notepad.close()
+        if self.bookmark is not None:
+            self.bookmark.close()
+
     def take(self, leash: Leash, *, clock_runs: bool) -> None:
         """Be stopped by ``leash`` from now on; the job's timeout runs from now, or from ``start_clock``."""
         self._leash = leash
         if clock_runs:
-            self.start_clock()
+            self._start_clock()
 
     def let_go(self) -> None:
         """The handler has returned: its leash is the next one's."""
         self._leash = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its handler has been called, or its middleware, or is about to be: the job's time runs."""
+        return self._ends_at != math.inf
+
     def start_clock(self) -> None:
-        """The job's timeout runs from now."""
+        """The job's timeout runs from now, unless it does already: middleware is a part of the attempt."""
+        if self._ends_at == math.inf:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
         self._ends_at = (now := trio.current_time()) + self.job.timeout_us / 1_000_000
         self.look_at_clock(now)
 
@@ -109,11 +183,25 @@ class RunningJob:
         if self._ends_at - now <= SOON_S and self._leash is not None and self._leash.scope.deadline != self._ends_at:
             self._leash.scope.deadline = self._ends_at
 
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it was asked to stop, for who asks from inside the attempt (``view.Listener``), in any thread."""
+        if trio.lowlevel.in_trio_run():
+            self.notice_timeout()
+        return None if self.reason is None else self.reason.value
+
     def stop(self, reason: StopReason) -> None:
         """Ask the attempt to end because of ``reason``. The first reason stands; asking again changes nothing."""
         self.notice_timeout()
         if self.reason is None:
             self._stop(reason)
+
+    @property
+    def quiet_until(self) -> float:
+        """Until when, in trio's time, nobody has to look at its clock: long past if it has to be looked at anyway."""
+        if self.task is None or self.stopped_at is not None or self._ends_at == math.inf:
+            return -math.inf
+        return self._ends_at - SOON_S
 
     def notice_timeout(self) -> None:
         """Take note if the time was over before anybody asked for a stop."""
@@ -124,7 +212,7 @@ class RunningJob:
         self.reason = reason
         self.stopped_at = trio.current_time()
         if self._leash is not None:
-            self._leash.scope.cancel()
+            self._leash.scope.cancel(f"job {self.job.id}: {reason.value}")
 
     def remind(self) -> None:
         """Cancel what the handler waits for at this moment, once, and keep the cancellation from it after that.
@@ -139,3 +227,17 @@ class RunningJob:
         """Let the cancellation through again: the program ends, and this is the handler's last chance to end first."""
         if self._leash is not None:
             self._leash.shelter.shield = False
+
+
+class Zombie(NamedTuple):
+    """A handler that was asked to stop, did not, and was left behind. ``since`` is trio's time, seconds."""
+
+    job_id: str
+    type: str
+    where: Literal["task", "thread"]
+    since: float
+
+
+def left_behind(running: RunningJob, where: Literal["task", "thread"]) -> Zombie:
+    """Return how ``running`` is told of once it is left behind."""
+    return Zombie(running.job.id, running.job.type, where, running.stopped_at or math.nan)

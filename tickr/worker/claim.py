@@ -6,7 +6,9 @@ in a moment counts as well (``pace.py``). What the index gives is a hint: one th
 meeting jobs that only others can run steps back for a moment and asks the store for its own, so that neither starves
 the other.
 
-State: the queue names and the length of a step back are written and read here only.
+Into which queues it looks is said by ``gates.py``.
+
+State: the length of a step back, and which of very many queues come next, are written and read here only.
 """
 
 from __future__ import annotations
@@ -23,15 +25,14 @@ from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.failpoints import reach
 from tickr.index.contract import MAX_POP, Hint, Index
-from tickr.jobs import DEFAULT_QUEUE, Job
+from tickr.jobs import Job
 from tickr.store.contract import Store
 from tickr.worker.early import Early, Reservable
+from tickr.worker.gates import Claiming, Gates
 from tickr.worker.hints import Hints
 
 NET_S = 1.0
 """Longest wait between looks into the store while the index is away, in seconds."""
-QUEUES_NET_S = 10.0
-"""How long a queue that another process used first may stay unknown here if its ring was lost, in seconds."""
 WINDOW = 500
 """How many queues one pop looks into; with more of them, each has its turn within seconds."""
 STEP_BACK_S, MAX_STEP_BACK_S = 0.05, 1.0
@@ -60,6 +61,11 @@ class Slots(Reservable, Protocol):
         ...
 
     @property
+    def running(self) -> Sequence[Job]:
+        """The jobs that were started and have no outcome yet."""
+        ...
+
+    @property
     def has_suspect(self) -> bool:
         """Whether a suspect runs here of which it is not known yet that it does no harm."""
         ...
@@ -70,7 +76,7 @@ QUIET_S = 0.02
 
 
 class Waiting(NamedTuple):
-    """A claim loop that has found nothing to do: for which node, and in which queues."""
+    """A claim loop that has found nothing to do: for which node, and in which queues that anybody may start in."""
 
     node: str
     queues: frozenset[str]
@@ -81,41 +87,53 @@ class Claimer:
 
     Args:
       types: the job types that have a handler here.
+      keys: ids of the encryption keys that are here.
     Attributes:
       node: for whom it claims, or did until it was closed; None from the loss of a lease until there is another.
     """
 
-    def __init__(self, store: Store, index: Index, bell: Bell, slots: Slots, *, types: frozenset[str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        index: Index,
+        bell: Bell,
+        slots: Slots,
+        gates: Gates,
+        *,
+        types: frozenset[str],
+        keys: frozenset[str] = frozenset(),
+    ) -> None:
         self._store = store
         self._index = index
         self._bell = bell
         self._slots = slots
         self._types = types
-        self._hints = Hints(store, index, bell, types=types)
+        self._keys = keys
+        self._gates = gates
+        self._hints = Hints(store, index, bell, gates, types=types, keys=keys)
         self._early = Early(slots)
         self._bringing_suspect = False
         self._store_away = False
-        self._queues: list[str] = [DEFAULT_QUEUE]
+        self._claiming = Claiming()
+        self._window = 0
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
         self._looking: tuple[Waiting, float] | None = None
         self.node: str | None = None
-        self._closed = False
+        self._closed = self._quiet = False
+        self._wanted = trio.Event()
+        gates.serve(self)
 
     async def run(self, node: str) -> None:
-        """Claim for ``node`` until ``close``.
+        """Claim for ``node`` until ``close`` or ``set_quiet``.
 
         Cancellation: what was taken from the index and not claimed yet is out of it until the audit puts it back. A
         claim cut after its COMMIT stands without a runner; the heartbeat finds it. ``close`` cuts no claim.
         """
         self.node = node
         try:
-            async with (
-                self._bell.listen("queue") as new_queue,
-                self._bell.listen("work") as work,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(self._follow_queues, new_queue)
+            async with self._bell.listen("work") as work, trio.open_nursery() as nursery:
+                nursery.start_soon(self._gates.follow)
                 async with self._early.claiming(partial(self._claim_early, node)):
                     await self._hints.unpark()
                     await self._claim_all(node, work)
@@ -126,7 +144,7 @@ class Claimer:
             await self._hints.put_back(early)
 
     async def _claim_all(self, node: str, work: trio.MemoryReceiveChannel[Ring]) -> None:
-        while not self._closed:
+        while not (self._closed or self._quiet):
             if self._store_away:
                 await self._outlast_outage()
                 continue
@@ -150,20 +168,44 @@ class Claimer:
         """Claim nothing more; a claim in flight ends first, and its jobs are started."""
         self._closed = True
         self._waiting.cancel()
+        self._wanted.set()
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Claim nothing more for now, as after ``close``; or let ``wait_wanted`` return."""
+        self._quiet = quiet
+        if quiet:
+            self._waiting.cancel()
+        self._wanted.set()
+
+    async def wait_wanted(self) -> bool:
+        """Wait while this is to be quiet. Returns: whether to claim; False: it is closed."""
+        while self._quiet and not self._closed:
+            self._wanted = trio.Event()
+            await self._wanted.wait()
+        return not self._closed
+
+    def taken(self, queue: str) -> int:
+        """See ``gates.Loop``."""
+        running = sum(job.queue == queue for job in self._slots.running)
+        return running + self._early.count(queue) + self._claiming.count(queue)
+
+    def look_again(self) -> None:
+        """See ``gates.Loop``."""
+        self._waiting.cancel()
 
     @property
     def waiting(self) -> Waiting | None:
         """Who waits here for work that the index does not have, and has for some time; None while nobody does."""
-        if self._looking is None or self._closed:
+        if self._looking is None or self._closed or self._quiet:
             return None
         waiting, since = self._looking
         return waiting if trio.current_time() - since >= QUIET_S else None
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """A block that only waits: left early when the loop is closed or the queues to look in have changed."""
+        """A block that only waits: left early when the loop is to end or the queues to look in have changed."""
         with trio.CancelScope() as self._waiting:
-            if self._closed:
+            if self._closed or self._quiet:
                 self._waiting.cancel()
             yield
 
@@ -178,22 +220,40 @@ class Claimer:
                 await self._wait_for_work(work)
         else:
             if hints:
+                self._gates.took(hints)
                 await self._claim(node, hints, limit)
 
     async def _pop(self, node: str, limit: int) -> list[Hint]:
-        self._queues.append(self._queues.pop(0))  # every queue has its turn at being the first
-        if len(self._queues) <= WINDOW:
-            self._looking = Waiting(node, frozenset(self._queues)), trio.current_time()
+        (ranked, others), per_key = self._gates.turn(), self._gates.per_key
+        queues = ranked + others
+        if not queues:
+            await trio.sleep_forever()  # until there is one
+        if len(queues) <= WINDOW:
+            self._looking = Waiting(node, self._gates.plain(queues)), trio.current_time()
             try:
-                return await self._index.pop(self._queues, limit)
+                return await self._index.pop(queues, limit, most=self._gates.most(queues), per_key=per_key)
             finally:
                 self._looking = None
+        start = self._window % len(others)
+        queues = ranked + (others + others)[start : start + WINDOW]
         with trio.move_on_after(NET_S):
-            return await self._index.pop(self._queues[:WINDOW], limit)
-        self._queues = self._queues[WINDOW:] + self._queues[:WINDOW]
+            return await self._index.pop(queues, limit, most=self._gates.most(queues), per_key=per_key)
+        self._window = start + WINDOW
         return []
 
     async def _claim(self, node: str, hints: list[Hint], limit: int) -> None:
+        with self._claiming(hints):
+            fitting = self._gates.fitting(hints)
+            claimed, others_wait = await self._claim_hints(node, fitting)
+            if len(fitting) < len(hints):
+                await self._hints.put_back([hint.id for hint in hints if hint not in fitting])
+        if others_wait and not claimed and not await self._claim_due(node, limit):
+            with self._interruptible():
+                await trio.sleep(self._step_back_s)
+            self._step_back_s = min(2 * self._step_back_s, MAX_STEP_BACK_S)
+
+    async def _claim_hints(self, node: str, hints: list[Hint]) -> tuple[int, bool]:
+        """Claim what is due. Returns how many jobs that brought, and whether other nodes wait for some of ``hints``."""
         await reach("claim.after_pop")
         # Less than at the beginning of a long wait, if jobs ended quickly then or have been started directly since.
         room, now = self._slots.room, self._store.now_us()
@@ -205,26 +265,35 @@ class Claimer:
             await self._hints.put_back([hint.id for hint in surplus])
         if jobs:
             self._step_back_s = STEP_BACK_S
-        others_wait = await self._give_back(due, jobs)
-        if others_wait and not jobs and not await self._claim_due(node, limit):
-            with self._interruptible():
-                await trio.sleep(self._step_back_s)
-            self._step_back_s = min(2 * self._step_back_s, MAX_STEP_BACK_S)
+        return len(jobs), await self._give_back(due, jobs)
 
-    async def _claim_early(self, node: str, ids: Sequence[str]) -> None:
+    async def _claim_early(self, node: str, hints: Sequence[Hint]) -> None:
         try:
-            await self._give_back(ids, await self._start(node, self._store.claim, ids))
+            with self._claiming(hints):
+                fitting = [hint.id for hint in self._gates.fitting(hints)]
+                await self._give_back(fitting, await self._start(node, self._store.claim, fitting))
+                if len(fitting) < len(hints):
+                    await self._hints.put_back([hint.id for hint in hints if hint.id not in fitting])
         except StoreUnavailable as error:
             self._lose_store(error)
 
+    async def claim_from_store(self, node: str) -> bool:
+        """Start what the store has for ``node``, whatever the index says. Returns whether there was anything.
+
+        Also where there is no room just now: then there may be something. Raises: StoreUnavailable.
+        """
+        return self._slots.room < 1 or await self._claim_due(node, MAX_POP)
+
     async def _claim_due(self, node: str, limit: int) -> bool:
         """Claim straight from the store, whatever the index says. Returns whether there was anything."""
-        return bool(await self._start(node, self._store.claim_due, min(limit, self._slots.room)))
+        claim = partial(self._store.claim_due, queues=self._gates.rooms)
+        return bool(await self._start(node, claim, min(limit, self._slots.room)))
 
     async def _start(self, node: str, claim: Claim, what: Sequence[str] | int) -> list[Job]:
         """Claim ``what`` (ids, or how many of those that are due) and start what the store gives."""
         with self._suspects() as suspects:
-            jobs = await claim(what, node=node, types=self._types, suspects=suspects)
+            jobs = await claim(what, node=node, types=self._types, suspects=suspects, keys=self._keys)
+            self._gates.started(jobs)
             await reach("claim.after_commit")
             self._slots.start(jobs)
         return jobs
@@ -274,17 +343,3 @@ class Claimer:
                     continue
                 self._store_away = False
                 return
-
-    async def _follow_queues(self, new_queue: trio.MemoryReceiveChannel[Ring]) -> None:
-        known = set(self._queues)
-        while True:
-            try:
-                unknown = set(await self._store.queue_names()) - known
-            except StoreUnavailable:
-                unknown = set()
-            if unknown:
-                known |= unknown
-                self._queues.extend(sorted(unknown))
-                self._waiting.cancel()
-            with trio.move_on_after(QUEUES_NET_S):
-                await new_queue.receive()

@@ -55,6 +55,7 @@ class Direct:
             yield None
             return
         able = [one for one in new if one.type in self._types and one.queue in waiting.queues and not one.delay_us]
+        able = [one for one in able if one.extras.depends_on is None]
         able.sort(key=lambda one: one.priority)
         ids = frozenset([one.id for one in able[:part]])
         if not ids:

@@ -20,6 +20,8 @@ from tickr.index.contract import EARLY_US, Hint
 AT_ONCE = 2
 """So many claims at once: who is due in the middle of one waits for no other; with more of them they would be small."""
 
+Claim = Callable[[Sequence[Hint]], Awaitable[None]]
+
 
 class Reservable(Protocol):
     """Slots that can be kept; ``Pool`` in ``worker/pool.py``."""
@@ -38,20 +40,20 @@ class Early:
 
     def __init__(self, slots: Reservable) -> None:
         self._slots = slots
-        self._held: list[tuple[float, str]] = []
+        self._held: list[tuple[float, Hint]] = []
         self._earlier = trio.Event()
 
     def hold(self, hints: Sequence[Hint], *, now: int) -> None:
         """Keep ``hints`` and slots for them until they are due. ``now``: microseconds UTC by the store's clock."""
         since = trio.current_time()
         for hint in hints:
-            heappush(self._held, (since + min(hint.run_at - now, EARLY_US) / 1e6, hint.id))
+            heappush(self._held, (since + min(hint.run_at - now, EARLY_US) / 1e6, hint))
         self._slots.reserve(len(hints))
         self._earlier.set()
 
     @asynccontextmanager
-    async def claiming(self, claim: Callable[[Sequence[str]], Awaitable[None]]) -> AsyncIterator[None]:
-        """Call ``claim`` with ids at their instant during the block, and keep their slots for them until it returns.
+    async def claiming(self, claim: Claim) -> AsyncIterator[None]:
+        """Call ``claim`` with hints at their instant during the block, and keep their slots for them until it returns.
 
         Of several calls under way at the end of the block all end first.
         """
@@ -60,14 +62,14 @@ class Early:
             yield
             nursery.cancel_scope.cancel()
 
-    async def _follow(self, claim: Callable[[Sequence[str]], Awaitable[None]], claims: trio.Nursery) -> None:
+    async def _follow(self, claim: Claim, claims: trio.Nursery) -> None:
         places = trio.Semaphore(AT_ONCE)
 
-        async def claim_some(ids: Sequence[str]) -> None:
+        async def claim_some(hints: Sequence[Hint]) -> None:
             try:
-                await claim(ids)
+                await claim(hints)
             finally:
-                self._slots.release(len(ids))
+                self._slots.release(len(hints))
                 places.release()
 
         while True:
@@ -76,11 +78,15 @@ class Early:
             claims.start_soon(claim_some, self._take_due())
 
     def give_up(self) -> list[str]:
-        """Return what is held, and hold nothing."""
-        ids = [job_id for _, job_id in self._held]
+        """Return the ids of what is held, and hold nothing."""
+        ids = [hint.id for _, hint in self._held]
         self._held.clear()
         self._slots.release(len(ids))
         return ids
+
+    def count(self, queue: str) -> int:
+        """Return how many of a queue are held."""
+        return sum(hint.queue == queue for _, hint in self._held)
 
     async def _wait_due(self) -> None:
         while not self._held or self._held[0][0] > trio.current_time():
@@ -88,8 +94,8 @@ class Early:
             with trio.move_on_at(self._held[0][0] if self._held else float("inf")):
                 await self._earlier.wait()
 
-    def _take_due(self) -> list[str]:
-        now, ids = trio.current_time(), list[str]()
+    def _take_due(self) -> list[Hint]:
+        now, hints = trio.current_time(), list[Hint]()
         while self._held and self._held[0][0] <= now:
-            ids.append(heappop(self._held)[1])
-        return ids
+            hints.append(heappop(self._held)[1])
+        return hints

@@ -6,7 +6,7 @@ unresponsive, and the thread runs on with nobody listening until it ends by itse
 but as many of them as there are threads are made up for by a token more each, so that the living have theirs. It is a
 daemon thread, so it does not keep the program from ending. A process is killed.
 
-State: ``abandoned`` is written here only and read by the pool.
+State: ``abandoned`` and ``in_threads`` are written here only and read by the pool.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import trio_parallel  # type: ignore[import-untyped]
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob
 from tickr.worker.failures import ProcessEnded, Unresponsive
+from tickr.worker.retirement import UNBOUNDED, Bounds, Retirement
 
 PROCESS_END_S = 2.0
 """How long processes without work may take to end at a stop before they are killed, in seconds."""
@@ -44,6 +45,7 @@ class Elsewhere:
     Args:
       slots: how many jobs run at once, in threads or in processes; as many threads may be abandoned without a loss.
       patience_s: how long a thread may take to end after it was asked to, in seconds.
+      bounds: when a process ends, and another takes its place.
       on_thread_abandoned, on_thread_ended: called in trio's thread when one is abandoned, and when that one has ended.
     """
 
@@ -52,6 +54,7 @@ class Elsewhere:
         *,
         slots: int,
         patience_s: float,
+        bounds: Bounds = UNBOUNDED,
         on_thread_abandoned: Callable[[RunningJob], None],
         on_thread_ended: Callable[[RunningJob], None],
     ) -> None:
@@ -59,25 +62,35 @@ class Elsewhere:
         self._threads = trio.CapacityLimiter(slots)
         self._processes = trio.CapacityLimiter(slots)
         self._patience_s = patience_s
+        self._bounds = bounds
         self._on_thread_abandoned = on_thread_abandoned
         self._on_thread_ended = on_thread_ended
         self._context: trio_parallel.WorkerContext | None = None
         self.abandoned: set[RunningJob] = set()
         """The attempts that left behind a thread which still runs."""
+        self.in_threads: set[RunningJob] = set()
+        """The attempts that wait for a thread, to begin or to end."""
 
     async def in_thread(self, running: RunningJob, call: Callable[[], Any]) -> Any:
-        """Return what ``call`` returns, or raise what it raises. The job's clock starts with the thread.
+        """Return what ``call`` returns, or raise what it raises. The job's clock starts with the thread, at the latest.
 
         Raises: Unresponsive: it was cancelled and did not end in time; its thread is left behind.
         Cancellation: waits shielded, up to ``patience_s``, for how the thread ends; a success then is a success.
         """
+        self.in_threads.add(running)
+        try:
+            return await self._in_thread(running, call)
+        finally:
+            self.in_threads.remove(running)
+
+    async def _in_thread(self, running: RunningJob, call: Callable[[], Any]) -> Any:
         thread = _Thread(self._threads, running, call)
         try:
             ended = await trio.to_thread.run_sync(
                 thread.run,
                 abandon_on_cancel=True,
                 limiter=thread,  # type: ignore[arg-type]  # trio asks for these two methods only
-                thread_name=f"job {running.job.id}",
+                thread_name=stacks.thread_name(running.job.id),
             )
         except trio.Cancelled:
             if not thread.started:
@@ -94,6 +107,16 @@ class Elsewhere:
     def lost(self) -> int:
         """How many threads fewer than ``slots`` there are for jobs, because too many are abandoned."""
         return max(0, len(self.abandoned) - self._slots)
+
+    @property
+    def at_work(self) -> int:
+        """How many handlers are in threads or processes just now and somebody waits for them."""
+        return self._threads.borrowed_tokens - len(self.abandoned) + self._processes.borrowed_tokens
+
+    def resize(self, slots: int) -> None:
+        """Have so many slots from now on."""
+        self._slots = self._processes.total_tokens = slots
+        self._make_up()
 
     def _abandon(self, running: RunningJob, thread: _Thread) -> None:
         def ended() -> None:
@@ -120,14 +143,18 @@ class Elsewhere:
         """Return where processes are kept. Made for the first of them, as its end takes a thread in any case."""
         if self._context is None:
             opening = trio_parallel.open_worker_context(
-                init=_stand_back, grace_period=PROCESS_END_S, idle_timeout=IDLE_S
+                init=_stand_back,
+                retire=Retirement(self._bounds),
+                grace_period=PROCESS_END_S,
+                idle_timeout=IDLE_S,
             )
             self._context = await opening.__aenter__()
             self._opened.push_async_callback(_end, opening)
         return self._context
 
     async def in_process(self, running: RunningJob, call: partial[Any]) -> Any:
-        """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free.
+        """Return what ``call``, sent to a process of its own, returns. The job's clock starts when one is free, at the
+        latest.
 
         Raises: ProcessEnded: by a signal or by itself, and not with the handler.
         Cancellation: the process is killed.

@@ -1,4 +1,4 @@
-"""Handlers: the registry of what runs which type of job, and what a handler sees and may say.
+"""Handlers: the registry of what runs which type of job, inside which middleware.
 
     jobs = tickr.Jobs()
 
@@ -7,209 +7,43 @@
 
 An ``async`` function runs in trio, a plain one in a thread, ``run_in="process"`` takes a plain one to another process.
 The payload's keys become keyword arguments (``arguments.py``). Everything wrong with a handler is said when it is
-registered. The value it returns becomes the job's result if msgspec can write it as JSON. What it says meanwhile
-(``Job.progress``, ``Job.log``) goes to the ``Listener`` of its attempt.
+registered. The value it returns becomes the job's result if msgspec can write it as JSON. ``view.py`` has what it sees.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import math
-import numbers
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar, Unpack
 
 import msgspec
-import trio
 
 from tickr import jobs, retry
-from tickr.instants import datetime_of
+from tickr.worker import lifespan
 from tickr.worker.arguments import Arguments, read_signature
-from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, cut
+from tickr.worker.declarations import Declarations, Wish
+from tickr.worker.lifespan import Lifespan
+from tickr.worker.middleware import Middleware, check, joined
+from tickr.worker.view import Job, Listener
+from tickr.worker.wishes import Unique, checked
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Wrapper = TypeVar("Wrapper", bound=Middleware)
+Span = TypeVar("Span", bound=lifespan.Function)
 Place = Literal["loop", "thread", "process"]
-
-
-class RetryLater(Exception):
-    """Raised by a handler: this attempt came to nothing, start the next one after exactly ``seconds``.
-
-    It spends an attempt as any error does: after the last one the job is failed (kind ``retry_later``). The job's
-    back-off is not asked.
-    """
-
-    def __init__(self, seconds: float, reason: str = "The handler asked to be run again later.") -> None:
-        if not (math.isfinite(seconds) and 0 <= seconds <= retry.MAX_DELAY_S):
-            raise ValueError(f"RetryLater takes 0 to {retry.MAX_DELAY_S:g} seconds, not {seconds!r}")
-        super().__init__(seconds, reason)
-        self.seconds = seconds
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
-
-
-class GiveUp(Exception):
-    """Raised by a handler: no attempt will ever succeed. The job is failed at once (kind ``give_up``)."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Listener(Protocol):
-    """Who takes what a handler says; ``RunningJob`` in ``worker/attempt.py``."""
-
-    def say(self, fraction: float | None, message: str | None) -> None:
-        """Take a progress, or with ``fraction`` None a line. Never waits; called in any thread, at any time."""
-        ...
-
-
-class Job:
-    """The job as its handler sees it: how it was when this attempt began. Can be pickled, and is mute then.
-
-    ``payload`` and ``labels`` are read from their JSON when they are first asked for. ``fence`` grows with each start,
-    so (id, fence) names this very one, for writes elsewhere that must not come from an older one.
-    """
-
-    __slots__ = ("_labels", "_listener", "_payload", "_record")
-
-    def __init__(self, record: jobs.Job, listener: Listener | None = None) -> None:
-        self._record = record
-        self._listener = listener
-
-    def __reduce__(self) -> tuple[type[Job], tuple[jobs.Job]]:
-        return Job, (self._record,)
-
-    def __repr__(self) -> str:
-        return f"<tickr.Job {self.id} {self.type!r} attempt {self.attempt}/{self.max_attempts}>"
-
-    @property
-    def id(self) -> str:
-        return self._record.id
-
-    @property
-    def type(self) -> str:
-        return self._record.type
-
-    @property
-    def queue(self) -> str:
-        return self._record.queue
-
-    @property
-    def priority(self) -> int:
-        return self._record.priority
-
-    @property
-    def attempt(self) -> int:
-        """Number of this attempt, from 1."""
-        return self._record.attempt
-
-    @property
-    def max_attempts(self) -> int:
-        return self._record.max_attempts
-
-    @property
-    def fence(self) -> int:
-        return self._record.fence
-
-    @property
-    def payload(self) -> Any:
-        """The payload as Python values; the same object each time."""
-        try:
-            return self._payload
-        except AttributeError:
-            self._payload: Any = msgspec.json.decode(self._record.payload)
-            return self._payload
-
-    @property
-    def labels(self) -> dict[str, str]:
-        try:
-            return self._labels
-        except AttributeError:
-            text = self._record.labels
-            self._labels: dict[str, str] = msgspec.json.decode(text, type=dict[str, str]) if text else {}
-            return self._labels
-
-    @property
-    def created_at(self) -> datetime:
-        return datetime_of(self._record.created_at)
-
-    @property
-    def run_at(self) -> datetime:
-        """The instant from which this attempt was due."""
-        return datetime_of(self._record.run_at)
-
-    def progress(self, fraction: float, message: str | None = None) -> Awaitable[None]:
-        """Say how far this attempt is: ``await job.progress(0.4, "resizing")``; in a thread without the ``await``.
-
-        Shown with the job, and told on the feed. Call it as often as you like: at most 10 a second are kept of this and
-        of ``log`` together, and the last one always. Does nothing after the end of the attempt.
-
-        Args:
-          fraction: from 0 to 1.
-          message: a few words for a person; cut after 500 characters.
-        Returns: what an async handler awaits. It has been taken by then, and never waits for the store.
-        Raises: TypeError, ValueError: it can not be said like this. RuntimeError: this is another process.
-        Cancellation: a checkpoint; what was said is kept all the same.
-        """
-        text = None if message is None else _text("progress", message, MAX_PROGRESS_MESSAGE)
-        return self._say(_fraction(fraction), text)
-
-    def log(self, message: str) -> Awaitable[None]:
-        """Say a line for the log of this attempt, on the feed: ``await job.log("done with page 7")``.
-
-        How often, where and when it may be called, and what it returns and raises: as ``progress``. Of lines that come
-        too fast the last is kept; the event says how many before it are not.
-
-        Args:
-          message: cut after 2,000 characters.
-        """
-        return self._say(None, _text("log", message, MAX_LOG_MESSAGE))
-
-    def _say(self, fraction: float | None, message: str | None) -> Awaitable[None]:
-        if self._listener is None:
-            raise RuntimeError("job.progress and job.log work in async handlers and in threads, not in other processes")
-        self._listener.say(fraction, message)
-        return job_progress_or_log() if trio.lowlevel.in_trio_task() else SAID
-
-
-def _fraction(given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise TypeError(f"progress takes a number from 0 to 1, not {given!r:.100}")
-    if given < 0 or not given <= 1:  # nothing compares with NaN
-        raise ValueError(f"progress takes a number from 0 to 1, not {given!r:.100}")
-    return abs(float(given))  # there is a -0.0
-
-
-def _text(method: str, message: object, limit: int) -> str:
-    if not isinstance(message, str):
-        raise TypeError(f"{method} takes a message that is a str, not {message!r:.100}")
-    return cut(message, limit)
-
-
-async def job_progress_or_log() -> None:
-    """Named for Python's warning to who forgot the ``await``."""
-    await trio.lowlevel.checkpoint()
-
-
-class _Said:
-    """What there is to await in a thread: nothing, and nobody has to."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield from ()
-
-
-SAID = _Said()
+Errors = tuple[type[Exception], ...]
+Pause = Callable[[int, BaseException], float | None]
+"""Returns, for the number of an attempt and the error that it ended with, the seconds until the next one."""
 
 
 class Handler(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs one type of job.
+    """What runs one type of job, inside its ``middleware``, the first of them outermost.
 
-    ``timeout`` (seconds), ``max_attempts`` and ``backoff`` are wishes for jobs of this type whose submitter says
-    nothing, None where the handler says nothing either; an attempt goes by what its job's record holds.
+    ``timeout`` (seconds), ``max_attempts``, ``backoff`` and what is in ``wishes.py`` are wishes for jobs of this type
+    whose submitter says nothing, None where the handler says nothing either; an attempt goes by its job's record.
+    ``pause`` is asked when an attempt has failed, and goes before the record. ``lifespan`` is that of the ``Jobs`` that
+    it was registered with, ``shared`` what that has yielded on this node.
     """
 
     type: str
@@ -218,14 +52,38 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     timeout: float | None = None
     max_attempts: int | None = None
+    queue: str | None = None
+    priority: int | None = None
+    unique: Unique | None = None
+    max_crashes: int | None = None
     backoff: retry.Backoff | None = None
+    pause: Pause | None = None
+    give_up_on: Errors = ()
+    middleware: tuple[Middleware, ...] = ()
+    lifespan: Lifespan | None = None
+    shared: Any = None
+
+    def bind(self, record: jobs.Job, listener: Listener, view: Job | None = None) -> dict[str, Any]:
+        """Return the keyword arguments that the function is called with for this attempt.
+
+        Args:
+          view: what its middleware has been shown of the job, if it has any.
+        Raises: BadPayload.
+        """
+        arguments = self.arguments.bind(record.payload)
+        if self.arguments.job_name is not None:
+            arguments[self.arguments.job_name] = view or Job(record, listener)
+        return arguments
 
 
 class Jobs:
-    """The handlers of an application, by job type."""
+    """The handlers of an application, by job type, the middleware round all of them, and the schedules it declares."""
 
     def __init__(self) -> None:
+        self.schedules = Declarations()
         self._handlers: dict[str, Handler] = {}
+        self._middleware: list[Middleware] = []
+        self._lifespan = Lifespan()
 
     def handler(
         self,
@@ -233,16 +91,30 @@ class Jobs:
         *,
         timeout: float | None = None,
         max_attempts: int | None = None,
-        backoff: retry.Backoff | None = None,
+        backoff: retry.Backoff | Pause | None = None,
+        give_up_on: Errors = (),
+        queue: str | None = None,
+        priority: int | None = None,
+        unique: Unique | None = None,
+        max_crashes: int | None = None,
         run_in: Literal["thread", "process"] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which stays as it is, for jobs of ``type``.
 
         Args:
           timeout: seconds after which an attempt is stopped, at most 30 days.
-          max_attempts: attempts in all before the job is failed, 1 to 100.
+          max_attempts: attempts in all before the job is failed, 1 to 1,000,000.
+          backoff: how long to wait after an attempt that failed: data, or a function of the attempt's number and its
+            error (``TimeoutError`` for a time-out) that returns seconds, or None for the job's own back-off. The
+            function runs in the event loop, so it has to return at once.
+          give_up_on: errors after which no other attempt is made.
+          queue, priority: where its jobs wait, and before whom: 0 runs first, 9 last.
+          unique: what no second job is stored for, while one holds it.
+          max_crashes: how many lost nodes a job outlives, 0 (never again after a crash) to 2.
           run_in: for plain functions: ``thread`` (the default), or ``process`` for what needs a processor to itself;
             such a function must be found by its name when its module is imported there.
+          middleware: round jobs of this type alone, inside the others, the first outermost; see ``middleware``.
         Raises: TypeError, ValueError: the registration or the function can not be used, and why.
         """
 
@@ -252,16 +124,99 @@ class Jobs:
             raise TypeError(f'handler takes the name of a job type, not {given!r}; write @jobs.handler("{name}")')
 
         def register(function: Function) -> Function:
-            self._add(_read(type, function, timeout=timeout, max_attempts=max_attempts, backoff=backoff, run_in=run_in))
+            policy, pause = (None, backoff) if callable(backoff) else (backoff, None)
+            read = _read(type, function, timeout=timeout, max_attempts=max_attempts, backoff=policy, run_in=run_in)
+            for one in middleware:
+                check(one)
+            read = msgspec.structs.replace(read, lifespan=self._lifespan)
+            errors, more = _errors(type, give_up_on), tuple(middleware)
+            wishes = checked(type, queue=queue, priority=priority, unique=unique, max_crashes=max_crashes)
+            self._add(msgspec.structs.replace(read, pause=pause, give_up_on=errors, middleware=more, **wishes))
             return function
 
         return register
 
+    def schedule(self, name: str, payload: Any = None, **wish: Unpack[Wish]) -> Callable[[Function], Function]:
+        """Declare that a schedule makes jobs for the decorated handler; every node that is given this ``Jobs`` puts it.
+
+        It stands above ``@jobs.handler``; several may stand above each other. For a type that is handled elsewhere:
+        ``jobs.schedules.add``, which has the arguments and errors.
+
+        Raises: TypeError, ValueError: the function is no handler here, or the schedule cannot be declared, and why.
+        """
+
+        def declare(function: Function) -> Function:
+            types = [type for type, handler in self._handlers.items() if handler.function is function]
+            if len(types) != 1:
+                problem = f"runs {', '.join(types)}; use jobs.schedules.add" if types else "is no handler here yet"
+                raise TypeError(f"schedule {name!r}: {function!r} {problem}; @jobs.schedule stands above @jobs.handler")
+            self.schedules.add(name, types[0], payload, **wish)
+            return function
+
+        return declare
+
+    def middleware(self, function: Wrapper) -> Wrapper:
+        """Have every attempt of every job here run inside ``function(job)``, an async context manager.
+
+        The first that is registered is outermost. It counts for all handlers of this ``Jobs``, also for those that were
+        registered or included before, and for the built-in ones of the node that runs them.
+
+        Raises: TypeError: it is no such function. ValueError: it is registered already.
+        """
+        check(function)
+        if any(one is function for one in self._middleware):
+            raise ValueError(f"{function!r} is registered as middleware already")
+        outer = len(self._middleware)
+        self._middleware.append(function)
+        for type, handler in self._handlers.items():
+            chain = joined(self._middleware, handler.middleware[outer:])
+            self._handlers[type] = msgspec.structs.replace(handler, middleware=chain)
+        return function
+
+    def lifespan(self, function: Span) -> Span:
+        """Have every node that runs these handlers enter ``function()``, an async context manager, at its start.
+
+        It is entered before the first claim and left after the last attempt has ended. What it yields is ``job.shared``
+        of the handlers of this ``Jobs``, wherever they are included; an included ``Jobs`` has a lifespan of its own.
+
+        Raises: TypeError: it is no such function. ValueError: there is one already.
+        """
+        lifespan.check(function)
+        if self._lifespan.function is not None:
+            raise ValueError(f"there is a lifespan already: {self._lifespan.function!r}")
+        self._lifespan.function = function
+        return function
+
+    @property
+    def lifespans(self) -> list[Lifespan]:
+        """The lifespans of all handlers, each once, in the order of registration."""
+        found = (handler.lifespan for handler in self._handlers.values())
+        return list(dict.fromkeys(one for one in found if one is not None and one.function is not None))
+
+    def share(self, lifespan: Lifespan, value: Any) -> None:
+        """Let the handlers of ``lifespan`` have what it has yielded. For a node, on its own copy."""
+        for type, handler in self._handlers.items():
+            if handler.lifespan is lifespan:
+                self._handlers[type] = msgspec.structs.replace(handler, shared=value)
+
     def include(self, other: Jobs) -> None:
-        """Take over all handlers of ``other``. Raises: ValueError: a type is in both; nothing was taken over."""
+        """Take over all handlers of ``other``, with what middleware they have now, inside the middleware from here.
+
+        And the schedules that it declares. Raises: ValueError: a type or a schedule is in both; nothing was taken over.
+        """
         for type in other:
             self._refuse_double(type)
-        self._handlers.update(other._handlers)
+        self.schedules.include(other.schedules)
+        for handler in other._handlers.values():
+            self._add(handler)
+
+    def copy(self) -> Jobs:
+        """Return another ``Jobs`` with the same handlers, middleware and schedules, to which more can be added."""
+        copied = Jobs()
+        copied.schedules.include(self.schedules)
+        copied._handlers, copied._middleware = dict(self._handlers), list(self._middleware)
+        copied._lifespan = self._lifespan
+        return copied
 
     def get(self, type: str) -> Handler | None:
         return self._handlers.get(type)
@@ -281,7 +236,8 @@ class Jobs:
 
     def _add(self, handler: Handler) -> None:
         self._refuse_double(handler.type)
-        self._handlers[handler.type] = handler
+        chain = joined(self._middleware, handler.middleware)
+        self._handlers[handler.type] = msgspec.structs.replace(handler, middleware=chain)
 
     def _refuse_double(self, type: str) -> None:
         if type in self._handlers:
@@ -305,6 +261,8 @@ def _read(
         raise ValueError(f"handler {type!r}: timeout must be a number of seconds above 0, at most {days}")
     if max_attempts is not None and not (_is_number(max_attempts, int) and 1 <= max_attempts <= jobs.MAX_ATTEMPTS):
         raise ValueError(f"handler {type!r}: max_attempts must be a whole number from 1 to {jobs.MAX_ATTEMPTS}")
+    if backoff is not None and not isinstance(backoff, retry.Backoff):
+        raise TypeError(f"handler {type!r}: backoff takes a tickr.Backoff or a function, not {backoff!r}")
     for field, problem in backoff.faults() if backoff is not None else ():
         raise ValueError(f"handler {type!r}: backoff.{field} {problem}")
     try:
@@ -321,6 +279,13 @@ def _read(
         max_attempts=max_attempts,
         backoff=backoff,
     )
+
+
+def _errors(name: str, given: Errors) -> Errors:
+    for one in given:
+        if not (isinstance(one, type) and issubclass(one, Exception)):
+            raise TypeError(f"handler {name!r}: give_up_on takes a tuple of exception classes, not {one!r}")
+    return tuple(given)
 
 
 def _is_number(value: object, *kinds: type) -> bool:

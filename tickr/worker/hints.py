@@ -1,10 +1,13 @@
 """Hints: what becomes of ids that the index gave and the store did not let this node claim.
 
 Each is looked at once, in the store. Not due by the store's clock, or held by somebody just now: back to waiting until
-it is worth another try. Of a type that only other live nodes handle: back to the front at once, since they are waiting
-for it. Of a type that nobody handles: back with a pause that doubles. Anything else was stale and is dropped.
+it is worth another try. Of a type that only other live nodes handle, or encrypted with a key that only they have: back
+to the front at once, since they are waiting for it. If nobody can run it: back with a pause that doubles. Of a queue or
+a limit key that is full or paused: back to the front, where it is not looked for. Anything else was stale and is
+dropped.
 
-State: the pauses and the view of the fleet are written and read here only.
+State: the pauses and the view of the fleet are written and read here only. A *need* is what a node must have to run a
+job: a handler of its type, and the key that it is encrypted with (None for a plain one).
 """
 
 from __future__ import annotations
@@ -13,13 +16,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
+import structlog
 import trio
 
 from tickr.bell import Bell, Ring
+from tickr.envelopes import name_of
 from tickr.errors import IndexUnavailable, StoreUnavailable
-from tickr.index.contract import EARLY_US, Index
+from tickr.index.contract import EARLY_US, Index, Lane
 from tickr.jobs import Entry, Job
-from tickr.store.contract import Store
+from tickr.store.changes import readable
+from tickr.store.contract import Node, Store, keys_for
+from tickr.worker.gates import LANE_HOLD_US, Gates
 
 HELD_PAUSE_US = 50_000
 """A due job that could not be claimed just now (somebody holds its row) is tried again after this, microseconds."""
@@ -27,11 +34,16 @@ SUSPECT_PAUSE_US = 500_000
 """A suspect that must not run beside another one is tried again after this, microseconds."""
 PAUSE_US = 100_000
 MAX_PAUSE_US = 30_000_000
-"""First and longest pause of jobs whose type no live node handles, microseconds."""
+"""First and longest pause of jobs that no live node can run, microseconds."""
 FLEET_S = 5.0
-"""How long a look at the other nodes' types is good for, in seconds."""
+"""How long a look at what the other nodes can run is good for, in seconds."""
 FRONT = 1_000
 """How many due jobs of each queue a node that starts puts to the front (they may have been paused)."""
+
+
+Need = tuple[str, str | None]
+
+log = structlog.get_logger("tickr.worker")
 
 
 class Hints:
@@ -39,15 +51,27 @@ class Hints:
 
     Args:
       types: the job types that have a handler here.
+      keys: ids of the encryption keys that are here.
     """
 
-    def __init__(self, store: Store, index: Index, bell: Bell, *, types: frozenset[str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        index: Index,
+        bell: Bell,
+        gates: Gates,
+        *,
+        types: frozenset[str],
+        keys: frozenset[str] = frozenset(),
+    ) -> None:
+        self._gates = gates
         self._store = store
         self._index = index
         self._bell = bell
         self._types = types
-        self._pause_us: dict[str, int] = {}
-        self._fleet_types: frozenset[str] = frozenset()
+        self._keys = keys
+        self._pause_us: dict[Need, int] = {}
+        self._fleet: list[Node] = []
         self._fleet_seen_at = float("-inf")
 
     async def unpark(self) -> None:
@@ -73,33 +97,51 @@ class Hints:
         now = self._store.now_us()
         for_others: list[Entry] = []
         later: dict[int, list[Entry]] = defaultdict(list)
-        for job in await self._store.still_waiting(ids):
-            if job.type not in self._types and job.type in await self._types_of_the_fleet():
+        kept_back: list[Entry] = []
+        lanes: set[Lane] = set()
+        if waiting := await self._store.still_waiting(ids):
+            await self._gates.look()
+        for job in waiting:
+            if held := self._gates.held(job):
+                kept_back.append(job.entry())
+                if held.by == "max_running_per_key":
+                    lanes.add(Lane(job.queue, str(job.limit_key)))
+            elif not self._can_run(job) and await self._others_can_run(job):
                 for_others.append(job.entry())
             else:
                 later[max(job.run_at, now + self._pause(job, now))].append(job.entry())
         try:
             if for_others:
                 await self._index.push(for_others, now=now)
+            if kept_back:
+                await self._index.push(kept_back, now=now + EARLY_US)
+                await self._index.hold(sorted(lanes), until=now + LANE_HOLD_US)
             for until, entries in later.items():
                 await self._index.park(entries, until=until)
         except IndexUnavailable:
             return bool(for_others)
-        if later:
-            await self._bell.ring(Ring("due", at=min(later)))
+        if later or lanes:
+            await self._bell.ring(Ring("due", at=min([*later, *([now + LANE_HOLD_US] if lanes else [])])))
         return bool(for_others)
 
     def _pause(self, job: Job, now: int) -> int:
         """Return for how long a job stays out of the way, microseconds."""
-        if job.type in self._types:
+        if self._can_run(job):
             pause = SUSPECT_PAUSE_US if job.suspect else HELD_PAUSE_US
             return pause if job.run_at <= now else 0
-        pause = self._pause_us.get(job.type, PAUSE_US)
-        self._pause_us[job.type] = min(2 * pause, MAX_PAUSE_US)
+        need = job.type, job.extras.sealed
+        if need not in self._pause_us and need[1] is not None and job.type in self._types:
+            log.warning("job.key_missing", job=job.id, type=job.type, key=name_of(need[1]))
+        pause = self._pause_us.get(need, PAUSE_US)
+        self._pause_us[need] = min(2 * pause, MAX_PAUSE_US)
         return pause
 
-    async def _types_of_the_fleet(self) -> frozenset[str]:
+    def _can_run(self, job: Job) -> bool:
+        return job.type in self._types and readable(job, self._keys)
+
+    async def _others_can_run(self, job: Job) -> bool:
         if trio.current_time() - self._fleet_seen_at > FLEET_S:
-            self._fleet_types = frozenset(name for node in await self._store.nodes() for name in node.types)
+            self._fleet = [node for node in await self._store.nodes() if node.takes_jobs or not node.types]
             self._fleet_seen_at = trio.current_time()
-        return self._fleet_types
+        able = [node for node in self._fleet if job.type in node.types]
+        return any(readable(job, keys_for(node, self._fleet)) for node in able)

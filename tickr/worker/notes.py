@@ -22,7 +22,8 @@ from typing import NamedTuple
 import trio
 
 from tickr.errors import Overloaded
-from tickr.jobs import Job, Note
+from tickr.jobs import Job
+from tickr.reports import Note
 
 ROUND_S = 0.125
 """Shortest time between two rounds, in seconds; an attempt that reports all the time is kept as evenly as this."""

@@ -2,8 +2,8 @@
 
 Finished attempts come in one by one, without anybody waiting; one transaction at a time writes them (states, attempts,
 events), then what waits again goes to the index. A failing write is repeated for as long as it takes: the fence decides
-whether it still counts, so a result is never dropped in silence. What running attempts say (``notes.py``) travels in
-the same line, each note in front of its attempt's outcome, and is written first.
+whether it still counts, so a result is never dropped in silence. What running attempts say (``notes.py``) and keep
+(``bookmark.py``) travels in the same line, in front of its attempt's outcome, and is written first.
 
 State: ``_unsettled`` holds every attempt from ``put`` until its transaction has answered; ``Pool`` and the heartbeat
 read it.
@@ -11,7 +11,8 @@ read it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 import trio
@@ -20,8 +21,13 @@ from tickr.announce import Announcer
 from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
-from tickr.jobs import WAITING, Failure, Job, Note, Outcome
+from tickr.jobs import WAITING, Failure, Job
+from tickr.reports import Checkpoint, Note, Outcome
+from tickr.sealing import NO_VAULT, Vault
 from tickr.store.contract import MAX_BATCH, Store
+from tickr.worker import bookmark
+from tickr.worker.bookmark import Bookmark
+from tickr.worker.family import Family
 from tickr.worker.notes import MAX_IN_LINE, Notepad, Notes
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -29,6 +35,10 @@ MAX_PENDING = 2_000
 """Outcomes and notes waiting to be stored beyond which no new job is claimed; bounds memory while the store is away."""
 RETRY_S = 0.5
 """Pause between tries while the store is away, in seconds."""
+
+Said = TypeVar("Said", Note, Checkpoint)
+_Report = Outcome | Note | Checkpoint
+Ended = Callable[[Sequence[Job]], Awaitable[None]]
 
 log = structlog.get_logger("tickr.worker")
 
@@ -38,20 +48,40 @@ class Outcomes:
 
     Args:
       in_flight: how many attempts may run at once; each may still ``put`` after claims have stopped.
+      family: where the children of attempts go.
+      ended: told of attempts that are over, as they were claimed, when the store knows it.
+      vault: seals what attempts of encrypted jobs say, before it waits for the store.
     """
 
-    def __init__(self, store: Store, announcer: Announcer, *, in_flight: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        announcer: Announcer,
+        family: Family,
+        *,
+        in_flight: int,
+        ended: Ended | None = None,
+        vault: Vault = NO_VAULT,
+    ) -> None:
+        self.family = family
+        self._vault = vault
+        self._ended = ended
         self._store = store
         self._announcer = announcer
         self._unsettled: dict[str, int] = {}
         self._settled = trio.Event()
-        self._line: Batcher[Outcome | Note, None] = Batcher(
+        self._line: Batcher[_Report, None] = Batcher(
             self._flush,
             max_items=MAX_BATCH,
             max_bytes=MAX_BATCH_BYTES,
-            max_waiting=MAX_PENDING + (2 + MAX_IN_LINE) * in_flight,
+            max_waiting=_bound(in_flight),
         )
         self._notes = Notes(store.now_us, self._put_notes)
+        self._token = trio.lowlevel.current_trio_token()
+
+    def allow(self, in_flight: int) -> None:
+        """Have room for so many attempts at once, if that is more than until now."""
+        self._line.max_waiting = max(self._line.max_waiting, _bound(in_flight))
 
     def put(self, outcome: Outcome) -> None:
         """Take an outcome; it will be stored. Never waits.
@@ -61,14 +91,37 @@ class Outcomes:
         if self._line.closed:
             return
         self._unsettled[outcome.job.id] = outcome.job.fence
+        if outcome.job.extras.sealed is not None:
+            outcome = self._vault.seal_outcome(outcome)
         self._line.put_nowait(outcome, outcome.size_bytes())
 
     def open_notepad(self, job: Job) -> Notepad:
         """Return where the attempt that ``job`` is the claim of says what. Any thread may ask."""
         return self._notes.open(job)
 
+    def open_bookmark(self, job: Job) -> Bookmark:
+        """Return where the attempt that ``job`` is the claim of keeps what. Any thread may ask."""
+        return Bookmark(job, self, self._token)
+
+    def keep(self, checkpoint: Checkpoint) -> trio.Event:
+        """Take a checkpoint, never waiting, and return what is set when it is stored."""
+        checkpoint = self._vault.seal_checkpoint(checkpoint)
+        return self._line.put_nowait(checkpoint, checkpoint.size_bytes()).done
+
+    async def recall(self, job: Job) -> str | None:
+        """Return the checkpoint of ``job``, which runs here, waiting for as long as the store is away.
+
+        Raises: CannotOpen.
+        """
+        while True:
+            try:
+                return self._vault.open_checkpoint(await self._store.checkpoint(job), job)
+            except StoreUnavailable as error:
+                await self._outlast(error, checkpoints=1)
+
     def _put_notes(self, notes: Sequence[Note]) -> trio.Event:
-        return [self._line.put_nowait(note, note.size_bytes()) for note in notes][-1].done
+        sealed = [self._vault.seal_note(note) for note in notes]
+        return [self._line.put_nowait(note, note.size_bytes()) for note in sealed][-1].done
 
     def holds(self, job_id: str, fence: int) -> bool:
         """Whether this attempt has ended and its outcome is on the way to the store."""
@@ -95,24 +148,28 @@ class Outcomes:
         """Take nothing more; ``run`` returns when everything is stored."""
         self._line.close()
 
-    async def _flush(self, batch: Sequence[Outcome | Note]) -> list[None]:
+    async def _flush(self, batch: Sequence[_Report]) -> list[None]:
         outcomes = [one for one in batch if isinstance(one, Outcome)]
         if len(outcomes) < len(batch):
-            await self._note([one for one in batch if isinstance(one, Note)])
+            if kept := [one for one in batch if isinstance(one, Checkpoint)]:
+                await self._tell(self._store.keep_checkpoints, kept, "checkpoints")
+            if notes := [one for one in batch if isinstance(one, Note)]:
+                await self._tell(self._store.note, notes, "notes")
             self._settled.set()
         if outcomes:
             await self._end(outcomes)
         return [None] * len(batch)
 
-    async def _note(self, notes: Sequence[Note]) -> None:
+    async def _tell(self, store: Callable[[Sequence[Said]], Awaitable[int]], some: Sequence[Said], what: str) -> None:
+        """Have notes or checkpoints stored; ``what``: which, for the log."""
         await reach("notes.before_store")
         while True:
             try:
-                await self._store.note(notes)
+                await store(some)
             except StoreUnavailable as error:
-                await self._outlast(error, notes=len(notes))
+                await self._outlast(error, **{what: len(some)})
             except Exception as error:  # what they say is worth a line, and never the outcomes behind them
-                log.error("job.notes_refused", notes=len(notes), error=str(error), exc_info=error)
+                log.error("job.notes_refused", error=str(error), exc_info=error, **{what: len(some)})
                 return
             else:
                 return
@@ -129,6 +186,8 @@ class Outcomes:
         self._settled.set()
         waiting = [job.entry() for job in after if job is not None and job.state in WAITING]
         await self._announcer.announce(waiting, at=self._store.now_us())
+        if self._ended:
+            await self._ended([outcome.job for outcome in outcomes])
         await reach("outcomes.after_announce")
 
     async def _finish(self, outcomes: Sequence[Outcome]) -> list[Job | None]:
@@ -154,4 +213,9 @@ class Outcomes:
         if outcome.failure is not None and outcome.failure.kind == "bad_result":
             return [None]
         why = Failure("bad_result", f"The store refused the outcome: {error}"[:500])
-        return await self._finish([Outcome(job=outcome.job, kind="failed", failure=why)])
+        return await self._finish([self._vault.seal_outcome(Outcome(job=outcome.job, kind="failed", failure=why))])
+
+
+def _bound(in_flight: int) -> int:
+    """Return how long the line may get."""
+    return MAX_PENDING + (2 + MAX_IN_LINE + bookmark.MAX_IN_LINE) * in_flight

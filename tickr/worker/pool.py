@@ -4,7 +4,7 @@ Claimed jobs come in through ``start``, outcomes go out to ``outcomes.put``, eac
 its handler said. A fixed number of worker tasks runs one job after the other, each directly, without a task of its own.
 The price: a handler that ignores its cancellation keeps the worker task. Once a second ``run`` looks for those; it
 writes the task off as a *zombie*, gives the outcome in its stead and starts a fresh task. What the zombie still does
-counts for nothing.
+counts for nothing. While there is nothing to look for, nobody looks.
 
 Threads that do not stop are abandoned in ``elsewhere.py``. Up to as many tasks and as many threads as there are slots
 are made up for; of those beyond, each costs a slot until it ends, and the log says so (``worker.slots_lost``).
@@ -23,20 +23,23 @@ import contextvars
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from functools import partial
+from typing import Literal
 
 import trio
 
 from tickr.failpoints import reach
-from tickr.jobs import Job, Outcome
+from tickr.jobs import Job
+from tickr.reports import Outcome
+from tickr.sealing import NO_VAULT, Vault
 from tickr.worker import stacks
-from tickr.worker.attempt import RunningJob, StopReason
+from tickr.worker.attempt import RunningJob, Sink, StopReason, Zombie, left_behind
 from tickr.worker.elsewhere import Elsewhere
 from tickr.worker.handlers import Jobs
 from tickr.worker.inbox import Inbox
 from tickr.worker.leash import Leash
-from tickr.worker.notes import Notepad
 from tickr.worker.pace import Pace
+from tickr.worker.retirement import UNBOUNDED, Bounds
 from tickr.worker.run import Conditions, not_started, run_attempt, tell, unresponsive
 
 LOOK_S = 1.0
@@ -51,31 +54,6 @@ TURNS = 16
 """A worker task lets others run at least every so many jobs."""
 
 
-class Sink(Protocol):
-    """Where outcomes go; ``Outcomes`` in ``outcomes.py``."""
-
-    def put(self, outcome: Outcome) -> None:
-        """Take an outcome, never waiting."""
-        ...
-
-    async def wait_room(self) -> None:
-        """Return when there is room for the outcomes of new jobs."""
-        ...
-
-    def open_notepad(self, job: Job) -> Notepad:
-        """Return where an attempt's handler says what; any thread may ask."""
-        ...
-
-
-class Zombie(NamedTuple):
-    """A handler that was asked to stop, did not, and was left behind. ``since`` is trio's time, seconds."""
-
-    job_id: str
-    type: str
-    where: Literal["task", "thread"]
-    since: float
-
-
 class Pool:
     """The slots of one node.
 
@@ -83,7 +61,9 @@ class Pool:
       slots: how many jobs run at once, >= 1.
       max_result_bytes: longer results fail their job.
       unresponsive_after_s: how long a handler may take to end after it was asked to, in seconds.
-      chance: returns 0 <= x < 1, for the jitter of delays.
+      bounds: of its processes. chance: returns 0 <= x < 1, for the jitter of delays.
+    Attributes:
+      elsewhere: its threads and processes.
     """
 
     def __init__(
@@ -94,34 +74,47 @@ class Pool:
         slots: int,
         max_result_bytes: int,
         unresponsive_after_s: float = 5.0,
+        bounds: Bounds = UNBOUNDED,
         chance: Callable[[], float] = random.random,
+        vault: Vault = NO_VAULT,
     ) -> None:
         self._jobs = jobs
         self._outcomes = outcomes
-        self._slots = slots
-        self._elsewhere = Elsewhere(
+        self._slots = self._most = slots
+        self.elsewhere = Elsewhere(
             slots=slots,
             patience_s=unresponsive_after_s,
-            on_thread_abandoned=self._thread_abandoned,
+            bounds=bounds,
+            on_thread_abandoned=partial(self._tell_left_behind, where="thread"),
             on_thread_ended=self._thread_ended,
         )
         self._conditions = Conditions(
             max_result_bytes=max_result_bytes,
             patience_s=unresponsive_after_s,
-            elsewhere=self._elsewhere,
+            elsewhere=self.elsewhere,
             chance=chance,
+            vault=vault,
         )
         self._inbox = Inbox()
         self._pace = Pace()
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
         self._suspect: tuple[RunningJob, float] | None = None
-        self._reserved = 0
-        self._lost_tasks = 0
-        self._told_lost = 0
+        self._reserved = self._lost_tasks = self._told_lost = 0
+        self._tasks: trio.Nursery | None = None
         self._freed = trio.Event()
         self._ended = trio.Event()
+        self._rested = trio.Event()
         self._closed = False
+
+    def resize(self, slots: int) -> None:
+        """Run up to ``slots`` jobs at once from now on; what runs beyond that goes on."""
+        if self._tasks and not self._closed:
+            for _ in range(slots - self._most):
+                self._start_task()
+        self._slots, self._most = slots, max(slots, self._most)
+        self.elsewhere.resize(slots)
+        self._freed.set()
 
     def work_as(self, node: str) -> None:
         """See ``Conditions.work_as``."""
@@ -137,7 +130,7 @@ class Pool:
     @property
     def lost(self) -> int:
         """How many slots are gone to handlers that were left behind."""
-        return self._lost_tasks + self._elsewhere.lost
+        return self._lost_tasks + self.elsewhere.lost
 
     @property
     def room(self) -> int:
@@ -181,6 +174,7 @@ class Pool:
         if self._inbox.closed:  # an error has ended the node during this claim; its lease gives the jobs back
             return
         self._inbox.put([self._held_from_now(job) for job in jobs])
+        self._rested.set()
 
     def _held_from_now(self, job: Job) -> RunningJob:
         handler = self._jobs.get(job.type)
@@ -200,8 +194,8 @@ class Pool:
         Cancellation: every attempt is stopped for SHUTDOWN; nobody waits for their outcomes.
         """
         self._tasks, self._context = tasks, contextvars.copy_context()
-        async with self._elsewhere.open():
-            for _ in range(self._slots):
+        async with self.elsewhere.open():
+            for _ in range(self._most):
                 self._start_task()
             try:
                 while self._held or not self._closed:
@@ -209,6 +203,7 @@ class Pool:
                         await self._ended.wait()
                     self._look_for_unresponsive()
                     self._hand_back_unstarted()
+                    await self._rest()
             finally:
                 self.close()
                 self.stop_all(StopReason.SHUTDOWN)
@@ -219,17 +214,27 @@ class Pool:
     def close(self) -> None:
         """Nothing more will be started; ``run`` returns when what was has ended."""
         self._closed = True
+        self._rested.set()
         if not self._held:
             self._ended.set()
+
+    async def _rest(self) -> None:
+        """Return when it is worth looking again: an attempt begins, nears its end or is to stop; or some did not."""
+        self._rested = trio.Event()
+        if not (self._closed or self._zombies):
+            with trio.move_on_at(min((one.quiet_until for one in self._held.values()), default=math.inf)):
+                await self._rested.wait()
 
     def stop(self, job_id: str, reason: StopReason, *, fence: int | None = None) -> bool:
         """Ask the attempt of ``job_id`` (the one with ``fence``, if given) to stop. Returns whether it is here."""
         found = [one for one in self._held.values() if one.job.id == job_id and fence in (None, one.job.fence)]
         for running in found:
             running.stop(reason)
+        self._rested.set()
         return bool(found)
 
     def stop_all(self, reason: StopReason) -> None:
+        self._rested.set()
         for running in list(self._held.values()):
             running.stop(reason)
 
@@ -242,10 +247,15 @@ class Pool:
         """The jobs that were started and have no outcome yet."""
         return [running.job for running in self._held.values()]
 
+    def stack(self, job_id: str) -> str:
+        """Return where the handler of a job stands that runs here, or was left behind; "" if there is none."""
+        found = (one for one in (*self._held.values(), *self._zombies) if one.job.id == job_id)
+        return "".join(map(stacks.of_attempt, found))
+
     @property
     def zombies(self) -> list[Zombie]:
         """The handlers left behind; those of ``where == "task"`` keep trio, and so the program, from ending."""
-        return [*self._zombies.values(), *(_zombie(one, "thread") for one in self._elsewhere.abandoned)]
+        return [*self._zombies.values(), *(left_behind(one, "thread") for one in self.elsewhere.abandoned)]
 
     def find(self, task: trio.lowlevel.Task) -> RunningJob | None:
         """Return the attempt that runs directly in ``task``, zombies included. Any thread may ask: for the watchdog."""
@@ -255,6 +265,7 @@ class Pool:
     # -- the worker tasks ----------------------------------------------------------------------------------------
 
     def _start_task(self) -> None:
+        assert self._tasks, "run has not begun"
         self._context.run(self._tasks.start_soon, self._host)
 
     async def _host(self) -> None:
@@ -311,9 +322,7 @@ class Pool:
         """Give the attempt's outcome, unless it has one already: then nothing happens and False comes back."""
         if running.settled:
             return False
-        running.settled = True
-        if running.notepad is not None:
-            running.notepad.close()
+        running.close()
         tell(outcome, running, self._conditions)
         self._outcomes.put(outcome)
         self._forget(running)
@@ -338,7 +347,7 @@ class Pool:
             running.notice_timeout()
             if running.task is None or running.stopped_at is None or running.stopped_at > patience_ends_at:
                 continue
-            if running.handler.place != "thread":  # threads are looked after in elsewhere.py
+            if running not in self.elsewhere.in_threads:  # those are looked after in elsewhere.py
                 self._write_off(running, running.task)
 
     def _hand_back_unstarted(self) -> None:
@@ -348,7 +357,7 @@ class Pool:
 
     def _write_off(self, running: RunningJob, task: trio.lowlevel.Task) -> None:
         outcome = unresponsive(running, stacks.of_task(task), self._conditions)
-        self._zombies[running] = _zombie(running, "task")
+        self._zombies[running] = left_behind(running, "task")
         if len(self._zombies) <= self._slots:
             self._start_task()
         else:
@@ -363,9 +372,6 @@ class Pool:
             self._start_task()
             self._freed.set()
         self._tell_end(running)
-
-    def _thread_abandoned(self, running: RunningJob) -> None:
-        self._tell_left_behind(running, "thread")
 
     def _thread_ended(self, running: RunningJob) -> None:
         self._freed.set()
@@ -387,11 +393,7 @@ class Pool:
         """Say how many slots are lost, each time that has changed."""
         if self.lost != self._told_lost:
             self._told_lost = self.lost
-            tasks, threads = len(self._zombies), len(self._elsewhere.abandoned)
+            tasks, threads = len(self._zombies), len(self.elsewhere.abandoned)
             self._conditions.log.warning(
                 "worker.slots_lost", lost=self.lost, slots=self._slots, tasks=tasks, threads=threads
             )
-
-
-def _zombie(running: RunningJob, where: Literal["task", "thread"]) -> Zombie:
-    return Zombie(running.job.id, running.job.type, where, running.stopped_at or math.nan)

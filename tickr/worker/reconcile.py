@@ -17,7 +17,8 @@ import trio
 
 from tickr.bell import Bell
 from tickr.errors import StoreUnavailable
-from tickr.jobs import Failure, Outcome, State
+from tickr.jobs import Failure, State
+from tickr.reports import Outcome
 from tickr.store.contract import Running, Store
 from tickr.worker.attempt import StopReason
 from tickr.worker.outcomes import Outcomes

@@ -6,12 +6,14 @@ Reads the frames of other tasks and threads, which go on meanwhile; what comes o
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from types import FrameType
 
 import trio
 
+from tickr.worker.attempt import RunningJob
 from tickr.worker.failures import is_handlers, shorten
 
 MAX_CHILDREN = 5
@@ -34,6 +36,19 @@ def of_thread(ident: int) -> str:
     innermost = sys._current_frames().get(ident)
     frames = list(traceback.walk_stack(innermost)) if innermost is not None else []
     return of_frames([frame for frame, _ in reversed(frames)])
+
+
+def of_attempt(running: RunningJob) -> str:
+    """Return where the handler of ``running`` is; "" if it is not called yet, or in another process."""
+    if running.handler.place == "loop":
+        return "" if running.task is None else of_task(running.task)
+    name = thread_name(running.job.id)
+    return "".join(of_thread(one.ident) for one in threading.enumerate() if one.name == name and one.ident)
+
+
+def thread_name(job_id: str) -> str:
+    """Return how the thread is called that a job's handler runs in."""
+    return f"job {job_id}"
 
 
 def of_frames(outermost_first: list[FrameType]) -> str:

@@ -34,6 +34,7 @@ import trio
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob
 from tickr.worker.failures import HandlerBlocked, is_handlers
+from tickr.worker.middleware import call_within
 from tickr.worker.run import call_handler
 
 Find = Callable[[trio.lowlevel.Task], RunningJob | None]
@@ -42,8 +43,14 @@ STEPS = 5
 """``blocked_after_s`` is waited for in so many steps."""
 DEAD = 70
 """Exit code of a process that gave up its loop; EX_SOFTWARE of sysexits.h."""
+CALLERS = (call_handler.__code__, call_within.__code__)
+"""Who calls what is not Tickr's in a worker task: handlers, and the middleware round them."""
 LAST_WORDS_S = 5.0
 """How long such a process may take to get its log written, in seconds."""
+
+DEBUGGERS = ("bdb", "cmd", "pdb")
+"""Whose prompt blocks the loop because somebody wants it to."""
+NOT_TO_BE_TORN = ("trio", "outcome", "trio_parallel", "structlog", *DEBUGGERS)
 
 log = structlog.get_logger("tickr.worker")
 
@@ -136,7 +143,7 @@ class _Watchdog:
             frames = self._frames()
             found = _task(frames)
             steps, steps_of_task, task = steps + 1, steps_of_task + 1 if found is task else 1, found
-            if steps == self._steps_to_log:
+            if steps == self._steps_to_log and not any(_package(frame) in DEBUGGERS for frame in frames):
                 log.error("loop.blocked", **self._place(frames, task, steps))
             if steps == self._steps_to_death:
                 _end_process(self._place(frames, task, steps))
@@ -217,7 +224,7 @@ def _is_in_handler(frame: FrameType | None, *, directly: bool) -> bool:
     """
     inside = False
     while frame is not None:
-        if frame.f_code is call_handler.__code__:
+        if frame.f_code in CALLERS:
             return inside and directly
         if _is_trios_loop(frame):
             return inside and not directly
@@ -230,5 +237,9 @@ def _is_in_handler(frame: FrameType | None, *, directly: bool) -> bool:
 
 def _may_be_torn(frame: FrameType) -> bool:
     """Whether an exception out of nowhere in this frame harms nobody but the handler."""
-    package = frame.f_globals.get("__name__", "").partition(".")[0]
-    return is_handlers(frame) and package not in ("trio", "outcome", "trio_parallel", "structlog")
+    return is_handlers(frame) and _package(frame) not in NOT_TO_BE_TORN
+
+
+def _package(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]

@@ -8,7 +8,8 @@ back, and the last outcomes are stored. Each of these waits ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -18,15 +19,23 @@ from tickr.announce import Announcer
 from tickr.bell import Bell
 from tickr.failpoints import reach
 from tickr.index.contract import Index
+from tickr.jobs import Job
+from tickr.queues import Order
+from tickr.sealing import NO_VAULT, Vault
 from tickr.store.contract import Running, Store
 from tickr.worker.attempt import StopReason
+from tickr.worker.burst import Burst
 from tickr.worker.claim import Claimer
 from tickr.worker.direct import Direct
+from tickr.worker.family import Family
+from tickr.worker.gates import Gates
 from tickr.worker.handlers import Jobs
+from tickr.worker.kin import Describe
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pace import MAX_AHEAD
 from tickr.worker.pool import Pool
 from tickr.worker.reconcile import Reconciler
+from tickr.worker.retirement import UNBOUNDED, Bounds
 from tickr.worker.watchdog import watch
 
 PATIENCE_S = 5.0
@@ -53,8 +62,12 @@ class Worker:
       slots: how many jobs run at once.
       max_result_bytes: longer results fail their job.
       lease_s: how long this node's lease is; a handler that blocks the event loop is interrupted well before its end.
+      describe: reads what handlers submit.
+      queues: which it works on, and how many jobs of each at once (None: up to ``slots``); None: all.
       holds_lease: whether it has been renewed lately enough to begin something new.
       owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
+      vault: has the encryption keys of this node.
+      stretch: see ``Gates``. bounds, chance: see ``Pool``.
     Attributes:
       direct: for the intake of this node.
     """
@@ -71,17 +84,31 @@ class Worker:
         max_result_bytes: int,
         lease_s: float,
         holds_lease: Callable[[], bool],
+        describe: Describe,
+        queues: Mapping[str, int | None] | None = None,
+        queue_order: Order = (),
+        bounds: Bounds = UNBOUNDED,
         owns_process: bool = False,
+        vault: Vault = NO_VAULT,
+        stretch: float = 1.0,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self._outcomes = Outcomes(store, announcer, in_flight=slots + MAX_AHEAD)
+        gates = Gates(store, index, bell, here=queues, order=queue_order, stretch=stretch)
+        self._gates = gates
+        family = Family(store, announcer, bell, describe, vault)
+        self._outcomes = Outcomes(store, announcer, family, in_flight=slots + MAX_AHEAD, ended=self._ended, vault=vault)
         self._pool = Pool(
             jobs,
             self._outcomes,
             slots=slots,
             max_result_bytes=max_result_bytes,
             unresponsive_after_s=PATIENCE_S,
+            bounds=bounds,
+            chance=chance,
+            vault=vault,
         )
-        self._claimer = Claimer(store, index, bell, self._pool, types=jobs.types)
+        self._claimer = Claimer(store, index, bell, self._pool, gates, types=jobs.types, keys=vault.ids)
+        self._burst = Burst(store, self._claimer)
         self.direct = Direct(self._claimer, self._pool, types=jobs.types, holds_lease=holds_lease)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
         self._watch = partial(
@@ -117,13 +144,31 @@ class Worker:
             storing.cancel_scope.deadline = trio.current_time() + FLUSH_S
 
     async def claim(self, node: str) -> None:
-        """Claim jobs for ``node`` until ``stop_claiming``; see ``Claimer.run``."""
-        self._claims_ended = trio.Event()
+        """Claim jobs for ``node`` until ``stop_claiming``, but not while quiet; see ``Claimer.run``."""
         self._pool.work_as(node)
-        try:
-            await self._claimer.run(node)
-        finally:
-            self._claims_ended.set()
+        while await self._claimer.wait_wanted():
+            self._claims_ended = trio.Event()
+            try:
+                await self._claimer.run(node)
+            finally:
+                self._claims_ended.set()
+
+    async def wait_nothing_left(self, *, schedules: bool) -> None:
+        """See ``Burst``."""
+        await self._burst.wait_nothing_left(schedules=schedules)
+
+    async def _ended(self, jobs: Sequence[Job]) -> None:
+        self._burst.job_ended()
+        await self._gates.ended(jobs)
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Take nothing new from now on (a claim in flight ends first), or take it again."""
+        self._claimer.set_quiet(quiet)
+
+    def set_slots(self, slots: int) -> None:
+        """Run up to ``slots`` jobs at once from now on; what runs beyond that goes on."""
+        self._outcomes.allow(slots + MAX_AHEAD)
+        self._pool.resize(slots)
 
     def heard_from_store(self, running: list[Running]) -> None:
         """Take what a heartbeat brought; see ``Reconciler``."""
@@ -161,6 +206,20 @@ class Worker:
             self._pool.stop_all(StopReason.SHUTDOWN)
             with trio.move_on_after(UNWIND_S):
                 await self._idle.wait()
+
+    @property
+    def at_work_elsewhere(self) -> int:
+        """How many handlers are in threads or processes just now; see ``Elsewhere.at_work``."""
+        return self._pool.elsewhere.at_work
+
+    def stack(self, job_id: str) -> str:
+        """See ``Pool.stack``."""
+        return self._pool.stack(job_id)
+
+    def stacks(self, most: int) -> list[tuple[Job, str]]:
+        """Return where up to ``most`` running handlers stand, the longest first; a snapshot. "" is another process."""
+        first = sorted(self._pool.running, key=lambda job: (job.started_at or 0, job.id))[:most]
+        return [(job, self._pool.stack(job.id)) for job in first]
 
     @property
     def zombies(self) -> list[str]:

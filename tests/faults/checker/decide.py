@@ -10,7 +10,7 @@ from tests.faults.checker import runs as ledger
 from tests.faults.checker.lives import FINAL, MAX_CRASHES, Life, live
 from tests.faults.checker.recovery import DEADLY, SLACK_US, Recovery, deaths_of
 from tests.faults.checker.verdict import Table, Verdict
-from tests.faults.history import Fault, History, StoredEvent, StoredJob, Submission
+from tests.faults.history import Fault, History, StoredEvent, StoredJob, Submission, Tick
 
 
 def check(history: History) -> Verdict:
@@ -56,9 +56,15 @@ class _Check:
                 self.verdict.add("I1", one.id, "refused, and stored all the same")
 
     def _stored(self) -> None:
-        """I2 and I8: what is there was asked for, once."""
+        """I2 and I8: what is there was asked for, once; and a tick of a schedule asks for one job."""
         numbers: dict[int, str] = {one.number: one.id for one in self.history.submissions}
+        ticks: dict[Tick, str] = {}
         for job in self.history.jobs:
+            if job.made_for is not None:
+                first = ticks.setdefault(job.made_for, job.id)
+                if first != job.id and job.made_for.tick is not None:
+                    self.verdict.add("I8", job.id, f"{job.made_for} has made a second job, beside {first}")
+                continue
             one = self.asked.get(job.id)
             first = numbers.setdefault(job.number, job.id)
             if first in self.jobs and first != job.id:
@@ -86,11 +92,12 @@ class _Check:
     def _lives(self) -> dict[str, Life]:
         events: dict[str, list[StoredEvent]] = defaultdict(list)
         for event in self.history.events:
-            events[event.job].append(event)
+            if "." not in event.what:  # of a job
+                events[event.job].append(event)
         lives = {}
         for job in self.jobs.values():
             one = self.asked.get(job.id)
-            lives[job.id] = live(job, events.pop(job.id, []), one.run_at if one else None, self.verdict)
+            lives[job.id] = live(job, events.pop(job.id, []), one, self.verdict)
         self.ghosts = events.keys()
         for id_, told in events.items():
             if not self._is_lost(id_):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.faults.checker.verdict import Verdict
-from tests.faults.history import StoredEvent, StoredJob
+from tests.faults.history import StoredEvent, StoredJob, Submission
 
 MAX_CRASHES = 3
 """So many lost nodes end a job."""
@@ -26,17 +26,25 @@ def _edges() -> Iterator[tuple[str, str | None, str]]:
         yield "started", state, "running"
     for state in ("succeeded", "retrying", "failed", "cancelled"):
         yield state, "running", state
-    yield "released", "running", "ready"
+    for state in ("ready", "scheduled"):
+        yield "released", "running", state
     for state in ("scheduled", "ready", "retrying", "blocked"):
         yield "cancelled", state, "cancelled"
     for state in FINAL:
         yield "redriven", state, "ready"
+        yield "redriven", state, "scheduled"
     for state in ("ready", "scheduled"):
         yield "unblocked", "blocked", state
 
 
 EDGES = frozenset(_edges())
 """(event, state before, state after) of every legal edge."""
+
+
+def _legal(event: StoredEvent) -> bool:
+    """Whether the event is an edge. Of what is handed back, only what its handler has put off has to wait."""
+    put_off = event.what == "released" and event.state == "scheduled"
+    return (event.what, event.previous_state, event.state) in EDGES and not (put_off and event.why != "snoozed")
 
 
 @dataclass(slots=True)
@@ -74,8 +82,8 @@ class Life:
     last: StoredEvent | None = None
 
 
-def live(job: StoredJob, events: list[StoredEvent], asked_run_at: int | None, verdict: Verdict) -> Life:
-    """Return the life that ``events`` tell of ``job``, having judged it. ``asked_run_at``: as the client wished."""
+def live(job: StoredJob, events: list[StoredEvent], asked: Submission | None, verdict: Verdict) -> Life:
+    """Return the life that ``events`` tell of ``job``, having judged it. ``asked``: as its client wished."""
     changes = [event for event in events if event.version is not None]
     versions = [event.version or 0 for event in changes]
     if versions != sorted(versions):
@@ -83,7 +91,7 @@ def live(job: StoredJob, events: list[StoredEvent], asked_run_at: int | None, ve
         changes.sort(key=lambda event: event.version or 0)
     elif len(changes) < len(events):
         _judge_notes(job, events, verdict)
-    walk = _Walk(job, asked_run_at, verdict)
+    walk = _Walk(job, asked, verdict)
     for event in changes:
         walk.take(event)
     walk.finish()
@@ -93,14 +101,16 @@ def live(job: StoredJob, events: list[StoredEvent], asked_run_at: int | None, ve
 class _Walk:
     """The way through one job's events."""
 
-    def __init__(self, job: StoredJob, asked_run_at: int | None, verdict: Verdict) -> None:
+    def __init__(self, job: StoredJob, asked: Submission | None, verdict: Verdict) -> None:
         self.job = job
         self.verdict = verdict
         self.life = Life()
         self.version = 0
         self.state: str | None = None
         self.attempt = 0
-        self.due = self.asked = asked_run_at
+        self.due = self.asked = asked.run_at if asked else None
+        self.expires_in = asked.expires_in if asked else None
+        self.expires: int | None = None
         self.succeeded = False
 
     def take(self, event: StoredEvent) -> None:
@@ -111,9 +121,7 @@ class _Walk:
             self.verdict.add("I6", self.job.id, f"no event between versions {self.version} and {event.version}")
         if event.what == "succeeded" and self.succeeded:
             self._second_success(event)
-        elif (event.what, event.previous_state, event.state) not in EDGES or (
-            follows and _stored(event.previous_state) != _stored(self.state)
-        ):
+        elif not _legal(event) or (follows and _stored(event.previous_state) != _stored(self.state)):
             self.verdict.add("I5", self.job.id, f"{_edge(event)} where it was {self.state}")
         elif follows:
             self._count(event)
@@ -155,14 +163,19 @@ class _Walk:
 
     def _move(self, event: StoredEvent) -> None:
         life, what = self.life, event.what
+        if what == "created" and self.expires_in is not None:
+            self.expires = event.at + self.expires_in
         if what == "started":
             self._claim(event)
         elif event.previous_state == "running" and life.claims:
             life.claims[-1].end = life.claims[-1].end or event
         if what == "redriven":
             life.losses, self.succeeded = 0, False
+            self.expires = None if self._has_expired(event) else self.expires
         elif what == "released" or (what in ("failed", "cancelled") and event.attempt < self.attempt):
             life.losses += 1
+        if event.why == "expired" and self.expires_in is not None and not self._has_expired(event):
+            self.verdict.add("I4", self.job.id, "ended as expired, and has not")
         self.succeeded |= what == "succeeded"
         if event.run_at is not None:
             self.due = event.run_at if what != "created" else max(event.run_at, self.asked or 0)
@@ -176,6 +189,12 @@ class _Walk:
         if self.due is not None and event.at < self.due:
             self.verdict.table.early += 1
             self.verdict.add("I4", self.job.id, f"claimed {self.due - event.at} us before its time")
+
+        if self._has_expired(event):
+            self.verdict.add("I4", self.job.id, "claimed after it had expired")
+
+    def _has_expired(self, event: StoredEvent) -> bool:
+        return self.expires is not None and event.at >= self.expires
 
     def finish(self) -> None:
         """Compare the end with the stored row."""

@@ -24,7 +24,8 @@ import structlog
 
 from tickr.errors import ConfigError
 from tickr.values import TORN_LOGIN, has_torn_login
-from tickr.worker.handlers import GiveUp, Job
+from tickr.worker.endings import GiveUp
+from tickr.worker.view import Job
 
 STEP_S = 30.0
 """Longest wait for the server's answer to one step, in seconds."""

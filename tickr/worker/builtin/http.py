@@ -3,7 +3,8 @@
 The submitter chooses the URL, so nothing about it is trusted: ``check_url`` says what is wrong with it in words, and
 ``checked.py`` decides where connections go. The answer may be hostile too: it is read as a stream up to a cap, never
 unpacked, and all of it has to come within the job's ``timeout``. Messages go into logs and events, so they name host
-and port and nothing else of the request, nor of an answer that may be its echo.
+and port and nothing else of the request, nor of an answer that may be its echo. Each request says for which attempt it
+is made and in which trace (``Job.headers``), so that whoever gets it can refuse one that others have taken over.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import trio
 
 from tickr.errors import told
 from tickr.worker.builtin.checked import AddressRefused, CheckedTransport, Resolve, resolve
-from tickr.worker.handlers import GiveUp, RetryLater
+from tickr.worker.endings import GiveUp, RetryLater
+from tickr.worker.view import Job
 
 MAX_URL = 8_192
 """Characters of a URL."""
@@ -42,6 +44,10 @@ NOT_FOR_JOBS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"}
 )
 """Headers that would let a job speak about the connection, or to another host, than the one that was checked."""
+NOT_FOR_JOBS_BEGIN = ("proxy-", "tickr-")
+"""So do those that begin like this, or they are Tickr's word on who sends the request."""
+OF_TRACE = ("traceparent", "tracestate")
+"""A job that sets one of these is in charge of both."""
 KEPT = ("content-type", "content-length", "location", "etag", "last-modified", "date", "retry-after", "x-request-id")
 """Headers of the answer that go into the result."""
 
@@ -70,6 +76,7 @@ class Http:
 
     async def __call__(
         self,
+        job: Job,
         url: str,
         method: str = "GET",
         headers: dict[str, str] | None = None,
@@ -90,7 +97,8 @@ class Http:
         if not 0 < timeout <= MAX_TIMEOUT_S:
             raise GiveUp(f"timeout must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds")
         target = check_url(url)
-        sent, content = _headers_and_content(headers or {}, body)
+        given, content = _headers_and_content(headers or {}, body)
+        sent = [*given, *_of_tickr(job, headers or {})]
         where = _where(method, target)
         try:
             with trio.fail_after(timeout):
@@ -150,7 +158,7 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[list[tuple
             begin = TOKEN.match(name)
             which = f"name that begins with {begin[0][:MAX_SHOWN]}" if begin else "name"
             raise GiveUp(f"headers: a {which} holds signs that no header's name has")
-        if name.lower() in NOT_FOR_JOBS or name.lower().startswith("proxy-"):
+        if name.lower() in NOT_FOR_JOBS or name.lower().startswith(NOT_FOR_JOBS_BEGIN):
             raise GiveUp(f"headers: {name} is not for a job to set")
         if any((sign < " " and sign != "\t") or sign == "\x7f" or sign > "\xff" for sign in value):
             raise GiveUp(f"headers: the value of {name} holds line breaks, control characters or signs beyond Latin-1")
@@ -166,6 +174,13 @@ def _headers_and_content(headers: dict[str, str], body: Any) -> tuple[list[tuple
         if not any(name.lower() == "content-type" for name in headers):
             headers = {**headers, "content-type": "application/json"}
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()], content
+
+
+def _of_tickr(job: Job, given: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return what Tickr adds to the headers that are ``given``: who sends the request, and for which trace."""
+    traced = any(name.lower() in OF_TRACE for name in given)
+    headers = {name: value for name, value in job.headers().items() if not (traced and name in OF_TRACE)}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def _without_data(error: Exception) -> str:

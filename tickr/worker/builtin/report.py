@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from tickr.worker.handlers import GiveUp
+from tickr.worker.endings import GiveUp
 
 MAX_TIME_S = 86_400.0
 

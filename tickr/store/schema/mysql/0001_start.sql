@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS jobs (
   type             VARBINARY(255) NOT NULL,
   queue            VARBINARY(255) NOT NULL,
   priority         TINYINT        NOT NULL,
-  state            TINYINT        NOT NULL, -- store/contract.py, STATE_CODES
+  state            TINYINT        NOT NULL, -- store/contract, STATE_CODES
   run_at           BIGINT         NOT NULL,
   created_at       BIGINT         NOT NULL,
   version          INT            NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS nodes (
   lease_until BIGINT      NOT NULL,
   lease_us    BIGINT      NOT NULL,
   started_at  BIGINT      NOT NULL,
-  body        MEDIUMTEXT  NOT NULL        -- JSON of store/contract.py, Node
+  body        MEDIUMTEXT  NOT NULL        -- JSON of store/contract, Node
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS queues (

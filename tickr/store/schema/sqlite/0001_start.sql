@@ -5,7 +5,7 @@ CREATE TABLE jobs (
   type             TEXT    NOT NULL,
   queue            TEXT    NOT NULL,
   priority         INTEGER NOT NULL,
-  state            INTEGER NOT NULL,  -- store/contract.py, STATE_CODES
+  state            INTEGER NOT NULL,  -- store/contract, STATE_CODES
   run_at           INTEGER NOT NULL,
   created_at       INTEGER NOT NULL,
   version          INTEGER NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE nodes (
   lease_until INTEGER NOT NULL,
   lease_us    INTEGER NOT NULL,
   started_at  INTEGER NOT NULL,
-  body        TEXT    NOT NULL        -- JSON of store/contract.py, Node
+  body        TEXT    NOT NULL        -- JSON of store/contract, Node
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE queues (

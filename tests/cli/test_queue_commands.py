@@ -1,0 +1,74 @@
+"""``tickr queue`` and ``tickr explain``, as a person types them, against a real server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.test_jobs_commands import ABSENT, Tickr, server, submitted, tickr
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["server", "tickr"]
+
+
+def test_pause_and_resume_and_what_waits_meanwhile(tickr: Tickr) -> None:
+    assert tickr("queue", "pause", "slow").stdout == "slow  0 ready, 0 running, 0 later  paused\n"
+    job_id = submitted(tickr, "report", "title=x", "--queue", "slow", "--limit-key", "acme")
+    told = tickr("explain", job_id).stdout.splitlines()
+    assert told == [
+        f"{job_id}  ready",
+        '  paused  The queue "slow" is paused; POST /queues/slow/resume lets it go on.',
+    ]
+    assert "limit key  acme" in tickr("show", job_id).stdout
+    assert json.loads(tickr("explain", job_id, "--json").stdout)["reasons"][0]["code"] == "paused"
+    assert tickr("queue", "resume", "slow").stdout.startswith("slow  ")
+    assert not json.loads(tickr("queue", "show", "slow", "--json").stdout)["paused"]
+
+
+def test_all_queues_are_paused_and_resumed_with_one_command(tickr: Tickr) -> None:
+    tickr("queue", "limit", "one", "--max-running", "3")
+    tickr("queue", "pause", "two")
+    shown = [json.loads(line) for line in tickr("queue", "pause", "--all", "--json").stdout.splitlines()]
+    assert {"one", "two"} <= {queue["name"] for queue in shown}
+    assert all(queue["paused"] for queue in shown)
+    table = tickr("queue", "resume", "--all").stdout
+    assert "paused" not in table
+    assert "3 at once" in table
+
+
+def test_limits_are_set_shown_and_lifted(tickr: Tickr) -> None:
+    words = ["--max-running", "3", "--max-per-key", "1", "--rate", "100/1m"]
+    told = tickr("queue", "limit", "mail", *words).stdout
+    assert told == "mail  0 ready, 0 running, 0 later  3 at once, 1 per key, 100 in 60 s\n"
+    table = tickr("queue").stdout.splitlines()
+    assert table[0].split() == ["QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "SET"]
+    assert any(row.startswith("mail ") and row.rstrip().endswith("100 in 60 s") for row in table)
+    assert all(len(row) <= 80 for row in table)
+    names = [json.loads(line)["name"] for line in tickr("queue", "list", "--json").stdout.splitlines()]
+    assert "mail" in names
+    assert tickr("queue", "limit", "mail").stdout == "mail  0 ready, 0 running, 0 later  \n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["queue", "limit", "mail", "--rate", "fast"], 2, "must be starts and a time, like 100/60s or 5/1m"),
+        (["queue", "limit", "mail", "--rate", "5/"], 2, "must be starts and a time"),
+        (["queue", "limit", "mail", "--rate", "5/soon"], 2, "must be a duration"),
+        (["queue", "limit", "mail", "--max-running", "0"], 1, "/max_running must be a whole number"),
+        (["queue", "show", "unknown"], 1, "No job was ever in a queue unknown"),
+        (["queue", "pause", "a b"], 1, "This is not the name of a queue"),
+        (["queue", "stop"], 2, "No such command"),
+        (["queue", "pause"], 2, "Name the queues, or say --all."),
+        (["queue", "resume", "mail", "--all"], 2, "Name the queues, or say --all."),
+        (["explain", ABSENT], 1, "There is no job"),
+    ],
+)
+def test_what_cannot_be_done_is_said(tickr: Tickr, words: list[str], code: int, said: str) -> None:
+    assert said in tickr(*words, code=code).output
+
+
+def test_a_short_period_needs_no_number(tickr: Tickr) -> None:
+    assert "5 in 60 s" in tickr("queue", "limit", "short", "--rate", "5/m").stdout

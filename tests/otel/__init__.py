@@ -1,0 +1,1 @@
+"""``tickr.otel`` against the real SDK of OpenTelemetry."""

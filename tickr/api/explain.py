@@ -1,0 +1,227 @@
+"""``GET /jobs/<id>/explain``: why a job is not running, and when it may.
+
+Everything is asked anew: the job, its queue, the nodes, and the pace of the last starts, which the feed tells. A job
+that waits has at least one reason; the first is the one to look at.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from quart import Response, request
+
+from tickr import events
+from tickr.api import incoming, wire
+from tickr.api.context import Context
+from tickr.envelopes import told
+from tickr.errors import JobNotFound
+from tickr.jobs import FINAL, WAITING, Job, State
+from tickr.queues import Gate, Held, Standing
+from tickr.store.contract import Node, Store, keys_for
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+COUNT_TO = 10_000
+"""How far the jobs ahead are counted."""
+PACE_ROWS, PACE_BYTES = 500, 1024 * 1024
+"""From so many of the last rows of events the pace is taken, in rows and in characters."""
+SOME = 3
+"""So many nodes are named in a sentence."""
+PACE_S = 300.0
+"""Starts longer ago say nothing of the pace any more, in seconds."""
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """A job that another waits for."""
+
+    id: str
+    type: str
+    state: str
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that keeps a job from running: a stable ``code``, a sentence, and until when, if that is known.
+
+    ``jobs``: those that it waits for, with ``blocked``.
+    """
+
+    code: str
+    detail: str
+    until: str | None = None
+    jobs: list[Awaited] | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """``ahead`` is at least so many once it is ``COUNT_TO``; null where nothing is ahead of the job."""
+
+    id: str
+    state: str
+    reasons: list[Reason]
+    ahead: int | None
+    estimated_start: str | None
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a job waits in: ``standing`` is None for a plain queue, ``pace`` in starts a second if there were some."""
+
+    now: int
+    nodes: list[Node]
+    standing: Standing | None
+    ahead: int
+    pace: float | None
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    async def explain(job_id: str) -> Response:
+        incoming.known_query(request)
+        job = await context.store.get(incoming.job_id(job_id))
+        if job is None:
+            raise JobNotFound(job_id.lower())
+        return wire.json_response(wire.encode(await _explained(context.store, job)))
+
+    app.add_url_rule("/jobs/<job_id>/explain", "explain", explain, methods=["GET"])
+
+
+async def _explained(store: Store, job: Job) -> Explanation:
+    now = store.now_us()
+    if job.state is State.BLOCKED:
+        return Explanation(job.id, job.state, [await _blocked(store, job, now)], None, None)
+    if job.state not in WAITING:
+        return Explanation(job.id, job.state_at(now), [_not_waiting(job)], None, None)
+    found = await _look(store, job)
+    reasons = [*_reasons(job, found)]
+    stuck = {reason.code for reason in reasons} & STUCK
+    if not stuck:
+        reasons += _backlog(job, found)
+    start = _estimate(job, found) if stuck <= {"not_due"} else None
+    return Explanation(job.id, job.state_at(found.now), reasons, found.ahead, wire.instant(start))
+
+
+STUCK = frozenset({"paused", "no_node_for_type", "no_node_for_key", "no_node_for_queue", "nodes_quiet", "not_due"})
+"""While one of these holds, what is ahead is not what the job waits for."""
+
+
+async def _look(store: Store, job: Job) -> Surroundings:
+    standings = await store.standings([job.queue])
+    ahead = await store.ahead(job, count_to=COUNT_TO)
+    pace = await _pace(store, job.queue)
+    return Surroundings(store.now_us(), await store.nodes(), standings[0] if standings else None, ahead, pace)
+
+
+async def _pace(store: Store, queue: str) -> float | None:
+    """Return how many jobs of a queue have been started in a second lately; None if hardly any were."""
+    head = (await store.feed_state()).head
+    rows = await store.event_rows(max(0, head - PACE_ROWS), PACE_ROWS, PACE_BYTES)
+    since = store.now_us() - int(PACE_S * 1e6)
+    told = [event for _, body in rows for event in events.decode(body)]
+    starts = [event.time for event in told if event.what == "started" and event.queue == queue and event.time > since]
+    return len(starts) / max(1.0, (store.now_us() - min(starts)) / 1e6) if len(starts) > 1 else None
+
+
+def _not_waiting(job: Job) -> Reason:
+    if job.state is State.RUNNING:
+        stopping = " It has been asked to stop." if job.cancel_requested else ""
+        return Reason("running", f"Attempt {job.attempt} runs on node {job.node}.{stopping}")
+    return Reason("final", f"The job has ended: {job.state}. POST /jobs/{job.id}/retry runs it again.")
+
+
+async def _blocked(store: Store, job: Job, now: int) -> Reason:
+    """Return which jobs a blocked one waits for. What has ended meanwhile is dealt with in a moment."""
+    after = job.extras.depends_on
+    if job.extras.nursery is not None:
+        found, why = await store.children([job.id]), "it has submitted" + _until(job)
+    else:
+        found, why = [] if after is None else await store.get_many(after.jobs), "it depends on"
+    waits_for = [Awaited(one.id, one.type, one.state_at(now)) for one in found if one.state not in FINAL]
+    many = "1 job" if len(waits_for) == 1 else f"{len(waits_for)} jobs"
+    return Reason("blocked", f"It waits for {many} that {why}.", jobs=waits_for)
+
+
+def _until(job: Job) -> str:
+    """Return what becomes of a job with children when these have ended."""
+    return ", and is run again then" if job.closing is None else f", and is {job.closing} then"
+
+
+def _reasons(job: Job, found: Surroundings) -> Iterator[Reason]:
+    if job.run_at > found.now:
+        why = "It is tried again" if job.state is State.RETRYING else "It is not due"
+        at = wire.instant(job.run_at)
+        yield Reason("not_due", f"{why} {'at' if job.state is State.RETRYING else 'before'} {at}.", at)
+    if reason := no_node(job, found.nodes):
+        yield reason
+    if found.standing is not None and (held := Gate(found.standing, found.now).held(job.limit_key)):
+        yield _held(job, found.standing, held)
+    if job.suspect:
+        yield Reason("suspect", f"Nodes were lost {job.crashes} times while it ran: it is started alone.")
+
+
+def no_node(job: Job, nodes: Sequence[Node]) -> Reason | None:
+    """Return that no live node would run ``job``, if so."""
+    able = [node for node in nodes if job.type in node.types]
+    if not able:
+        types = {name for node in nodes for name in node.types}
+        close = difflib.get_close_matches(job.type, types, n=1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        detail = f'No live node handles the type "{job.type}"; the job waits until one does.{hint}'
+        return Reason("no_node_for_type", detail)
+    sealed = job.extras.sealed
+    if sealed is not None:
+        able = [node for node in able if sealed in keys_for(node, nodes)]
+        if not able:
+            lacking = f"It is encrypted with {told(sealed)}, which no live node that handles its type has"
+            detail = f"{lacking}; the job waits until one has it among its TICKR_ENCRYPTION_KEYS."
+            return Reason("no_node_for_key", detail)
+    able = [node for node in able if not node.queues or job.queue in node.queues]
+    if not able:
+        detail = f'No live node that handles its type takes jobs of the queue "{job.queue}"; it waits until one does.'
+        return Reason("no_node_for_queue", detail)
+    if not any(node.takes_jobs for node in able):
+        return Reason("nodes_quiet", _quiet(able))
+    return None
+
+
+def _quiet(able: Sequence[Node]) -> str:
+    """Return what to say when none of the nodes that are ``able`` to run a job takes any."""
+    some = ", ".join(f"{node.id} ({node.state})" for node in able[:SOME])
+    many = f" and {len(able) - SOME} more" if len(able) > SOME else ""
+    return f"No node that would run it takes jobs: {some}{many}; POST /nodes/<id>/resume lets a quiet one go on."
+
+
+def _held(job: Job, standing: Standing, held: Held) -> Reason:
+    limits, rate = standing.controls.limits, standing.controls.limits.rate
+    until = wire.instant(held.until)
+    if held.by == "paused":
+        return Reason("paused", f'The queue "{job.queue}" is paused; POST /queues/{job.queue}/resume lets it go on.')
+    if held.by == "max_running":
+        detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
+    elif held.by == "max_running_per_key":
+        running = standing.keys.get(job.limit_key or "", 0)
+        detail = f'{running} jobs with the key "{job.limit_key}" run, and {limits.max_running_per_key} may.'
+    else:
+        assert rate is not None
+        detail = f'The queue "{job.queue}" has had its {rate.starts} starts in {rate.period_us / 1e6:g} s.'
+    return Reason(held.by, detail, until)
+
+
+def _backlog(job: Job, found: Surroundings) -> Iterator[Reason]:
+    many = f"at least {found.ahead}" if found.ahead >= COUNT_TO else str(found.ahead)
+    slots = sum(node.slots for node in found.nodes if node.takes_jobs)
+    if found.ahead:
+        yield Reason(
+            "backlog", f'{many} due jobs of the queue "{job.queue}" come before it; the nodes have {slots} slots.'
+        )
+    else:
+        yield Reason("next", f'It is the next of the queue "{job.queue}", as soon as one of {slots} slots is free.')
+
+
+def _estimate(job: Job, found: Surroundings) -> int | None:
+    """Return when it will start if all goes on as it did, microseconds UTC; None if nothing can be said."""
+    if not found.ahead:
+        return max(job.run_at, found.now)
+    if found.pace is None:
+        return None
+    return max(job.run_at, found.now + int(found.ahead / found.pace * 1e6))

@@ -1,0 +1,141 @@
+"""The calls about many jobs: begin an operation (or see what it would do), look, list, stop; and the dead letters.
+
+An operation is answered once it is durable, with 202: it is carried out by the schedulers, whichever there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from quart import Response, request
+
+from tickr.api import incoming, listing, operation_document, operation_request, wire
+from tickr.api.context import Context
+from tickr.api.jobs import UNKEPT, in_time
+from tickr.api.operation_document import operation_document as document
+from tickr.api.problems import Fault, Problem
+from tickr.api.submission import RULES
+from tickr.envelopes import is_sealed
+from tickr.errors import OperationNotFound
+from tickr.filters import matcher
+from tickr.jobs import Job, State
+from tickr.operations import Operation
+from tickr.store.answers import groups_of, place_of
+from tickr.store.contract import Group, Store
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
+
+PATH = "/operations"
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+"""Operations on a page."""
+EXAMPLES = 5
+"""Jobs that a dry run shows."""
+READ_AT_ONCE = 100
+"""Jobs that are read together where they are named by their ids."""
+
+
+def add_routes(app: Edge, context: Context) -> None:
+    routes = _Operations(context)
+    app.add_url_rule(PATH, "begin_operation", routes.begin, methods=["POST"])
+    app.add_url_rule(PATH, "operations", routes.page, methods=["GET"])
+    app.add_url_rule(f"{PATH}/<operation_id>", "operation", routes.show, methods=["GET"])
+    app.add_url_rule(f"{PATH}/<operation_id>", "stop_operation", routes.stop, methods=["DELETE"])
+    app.add_url_rule("/dead-letters", "dead_letters", routes.dead_letters, methods=["GET"])
+
+
+class _Found(NamedTuple):
+    """The jobs that an operation is about: how many, and the newest of them."""
+
+    groups: list[Group]
+    exact: bool
+    examples: list[Job]
+
+
+async def counted(store: Store, operation: Operation) -> Operation:
+    """Return ``operation`` with how many jobs it is about."""
+    found = await find(store, operation, 0)
+    total = sum(group.count for group in found.groups)
+    return msgspec.structs.replace(operation, total=total, exact=found.exact)
+
+
+async def find(store: Store, operation: Operation, examples: int) -> _Found:
+    """Return the jobs that ``operation`` is about, in groups, and so many examples."""
+    if operation.ids:
+        return await _among(store, operation, examples)
+    groups, exact = await store.tally(operation.which)
+    if not examples:
+        return _Found(groups, exact, [])
+    page = await store.list_jobs(operation.which, limit=examples)
+    return _Found(groups, exact, page.jobs)
+
+
+async def _among(store: Store, operation: Operation, examples: int) -> _Found:
+    """Look at the jobs that are named. Their payloads are let go of as soon as may be."""
+    now, matches, some = store.now_us(), matcher(operation.which), list[Job]()
+    counted: list[Job] = []
+    for first in range(0, len(operation.ids), READ_AT_ONCE):
+        ids = operation.ids[first : first + READ_AT_ONCE]
+        found = [job for job in await store.get_many(ids) if matches(job, now)]
+        some = sorted([*some, *found], key=place_of, reverse=True)[:examples]
+        counted += [msgspec.structs.replace(job, payload="", result=None) for job in found]
+    return _Found(groups_of(counted, now), True, some)
+
+
+class _Operations:
+    def __init__(self, context: Context) -> None:
+        self._intake = context.intake
+        self._store = context.store
+        self._vault = context.vault
+
+    async def begin(self) -> Response:
+        call = await incoming.call_of(request)
+        operation, dry_run = operation_request.read(incoming.json_body(call), now=self._store.now_us())
+        if dry_run:
+            found, now = await find(self._store, operation, EXAMPLES), self._store.now_us()
+            told = operation_document.preview(operation.action, found.groups, found.examples, now, exact=found.exact)
+            return wire.json_response(wire.encode(told))
+        begun, created = await in_time(self._intake.begin(await counted(self._store, operation)))
+        headers = {"location": f"{PATH}/{begun.id}"}
+        return wire.json_response(wire.encode(document(begun)), 202 if created else 200, headers)
+
+    async def page(self) -> Response:
+        limit, cursor = incoming.page(request, DEFAULT_LIMIT, MAX_LIMIT, incoming.is_job_id)
+        found = await self._store.operations(limit + 1, cursor)
+        after = found[limit - 1].id if len(found) > limit else None
+        items = [document(one, ids=False) for one in found[:limit]]
+        return wire.json_response(wire.encode(operation_document.Page(items, after)))
+
+    async def show(self, operation_id: str) -> Response:
+        incoming.known_query(request, ("decrypt",))
+        name, opened = _checked(operation_id), incoming.wishes_decrypted(request)
+        operation = await self._store.operation(name)
+        if operation is None:
+            raise OperationNotFound(name)
+        if opened and is_sealed(operation.edit.payload):
+            operation = msgspec.structs.replace(operation, edit=self._vault.open_edit(operation.edit))
+        return wire.json_response(wire.encode(document(operation)), headers=UNKEPT if opened else None)
+
+    async def stop(self, operation_id: str) -> Response:
+        incoming.known_query(request)
+        name = _checked(operation_id)
+        await incoming.no_body(request)
+        return wire.json_response(wire.encode(document(await in_time(self._intake.stop(name)))))
+
+    async def dead_letters(self) -> Response:
+        incoming.known_query(request, listing.FILTERS)
+        faults: list[Fault] = []
+        which = listing.read_filter(request, faults)
+        if which is None:
+            raise incoming.bad_query(faults)
+        groups, exact = await self._store.tally(msgspec.structs.replace(which, states=(State.FAILED,)))
+        return wire.json_response(wire.encode(operation_document.count(groups, exact=exact)))
+
+
+def _checked(operation_id: str) -> str:
+    """Return an operation's id out of a path. Raises: Problem (400)."""
+    if not incoming.is_job_id(operation_id):
+        told = "This is not the id of an operation."
+        raise Problem(400, "invalid_id", told, faults=[Fault("/id", RULES["id"])])
+    return operation_id.lower()

@@ -1,0 +1,120 @@
+"""``tickr queue``: how the queues stand, and what an operator sets on them. Asks a running Tickr over HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import click
+import msgspec
+
+from tickr import values
+from tickr.cli import screen
+from tickr.cli.jobs import asking, remote_at
+from tickr.cli.remote import Remote, RemoteQueue
+from tickr.cli.submission import Read
+
+Answered = Callable[[Remote], tuple[RemoteQueue, bytes]]
+
+
+def _rate(word: object) -> dict[str, object]:
+    """Return a rate like ``100/60s`` or ``5/1m`` as the API takes it. Raises: ValueError."""
+    found = re.fullmatch(r"(\d{1,9})/(.+)", str(word))
+    if not found:
+        raise ValueError("must be starts and a time, like 100/60s or 5/1m")
+    return {"starts": int(found[1]), "period": values.seconds(found[2] if found[2][0].isdigit() else "1" + found[2])}
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def queue(ctx: click.Context) -> None:
+    """Show queues, pause and resume them, and set how much of them may run. Alone it lists them."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@queue.command("list")
+@asking
+def list_(url: str | None = None, as_json: bool = False) -> None:
+    """List all queues: how many jobs wait and run, and what is set on them."""
+    with remote_at(url) as remote:
+        _show_all(remote.queues(), as_json=as_json)
+
+
+@queue.command()
+@click.argument("name")
+@asking
+def show(name: str, url: str | None, as_json: bool) -> None:
+    """Show the queue NAME."""
+    _ask(lambda remote: remote.queue(name), url, as_json=as_json)
+
+
+@queue.command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "every", is_flag=True, help="All queues that there are.")
+@asking
+def pause(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
+    """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken."""
+    _pause(names, every, url, paused=True, as_json=as_json)
+
+
+@queue.command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "every", is_flag=True, help="All queues that there are.")
+@asking
+def resume(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
+    """Let paused queues go on."""
+    _pause(names, every, url, paused=False, as_json=as_json)
+
+
+def _pause(names: Sequence[str], every: bool, url: str | None, *, paused: bool, as_json: bool) -> None:
+    if every == bool(names):
+        raise click.UsageError("Name the queues, or say --all.")
+    with remote_at(url) as remote:
+        if every:
+            _show_all(remote.queues("pause" if paused else "resume"), as_json=as_json)
+        for name in names:
+            _show(remote.pause(name, paused=paused), as_json=as_json)
+
+
+@queue.command()
+@click.argument("name")
+@click.option("--max-running", type=int, metavar="NUMBER", help="How many of its jobs run at once, on all nodes.")
+@click.option("--max-per-key", type=int, metavar="NUMBER", help="How many with the same limit key run at once.")
+@click.option("--rate", type=Read(_rate, "rate"), metavar="STARTS/TIME", help="How many start in a time: 100/60s.")
+@asking
+def limit(
+    name: str, max_running: int | None, max_per_key: int | None, rate: object, url: str | None, as_json: bool
+) -> None:
+    """Set the limits of the queue NAME. What is not given is no limit any more; without options there is none.
+
+    \b
+    tickr queue limit mail --max-running 10 --rate 100/1m
+    tickr queue limit reports --max-per-key 2
+    tickr queue limit mail
+    """
+    body = msgspec.json.encode({"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate})
+    _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
+
+
+def _ask(asked: Answered, url: str | None, *, as_json: bool) -> None:
+    with remote_at(url) as remote:
+        _show(asked(remote), as_json=as_json)
+
+
+def _show(answer: tuple[RemoteQueue, bytes], *, as_json: bool) -> None:
+    found, raw = answer
+    if as_json:
+        click.echo(raw)
+    else:
+        screen.console().print(screen.queue_line(found))
+
+
+def _show_all(found: Sequence[tuple[RemoteQueue, bytes]], *, as_json: bool) -> None:
+    if as_json:
+        for _, raw in found:
+            click.echo(raw)
+    elif found:
+        screen.console().print(screen.queue_list([one for one, _ in found]))
+    else:
+        click.echo("No queue has been used yet.", err=True)

@@ -1,0 +1,54 @@
+"""Extras: the part of a job's record that few jobs have. Pure: no trio, no I/O, no clock.
+
+It is stored as one text, in a column that is empty for a plain job. What features keep here they read when they have
+the job in hand; whatever is looked for has a table of its own.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tickr.edits import Redrive
+from tickr.keys import Unique
+from tickr.links import Dependencies, Nursery
+
+
+class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What few jobs have: kept as one text that a plain job does not have at all. Nothing is looked for by it.
+
+    Attributes:
+      expires_at: instant from which on it is not started any more, microseconds UTC; None: never.
+      cancel_reason: what was said by who asked for its cancellation; counts only with ``Job.cancel_requested``.
+      traceparent, tracestate: the trace it was submitted in (W3C Trace Context).
+      unique: the key that it was submitted with, whether or not it holds it still.
+      max_crashes: how many lost nodes it outlives; None is ``DEFAULT_MAX_CRASHES``. 0: it is not begun twice.
+      schedule, tick: the schedule that made it, and for which of its ticks (microseconds UTC); no tick when somebody
+        asked for a run at once.
+      depends_on: the jobs that it was submitted to wait for, whether or not it waits for them still.
+      parent, name: the job whose handler has submitted it, and by which name among its siblings.
+      generation: how many jobs are above it in its family.
+      nursery: it has submitted jobs itself.
+      redrives: the last times that it was started over, ``MAX_REDRIVES`` at most.
+      sealed: the id of the key that its payload, and what comes of it, is encrypted with (``sealing.py``).
+      place: what its payload was encrypted for, where that is neither the job nor its schedule: who changed it.
+    """
+
+    expires_at: int | None = None
+    cancel_reason: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    unique: Unique | None = None
+    max_crashes: int | None = None
+    schedule: str | None = None
+    tick: int | None = None
+    depends_on: Dependencies | None = None
+    parent: str | None = None
+    name: str | None = None
+    generation: int = 0
+    nursery: Nursery | None = None
+    redrives: tuple[Redrive, ...] = ()
+    sealed: str | None = None
+    place: str | None = None
+
+
+NO_EXTRAS = Extras()

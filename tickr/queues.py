@@ -1,0 +1,253 @@
+"""Queues: what an operator sets on one, where it stands, and who may start in it. Pure: no trio, no I/O, no clock.
+
+A queue that nobody has paused or limited is *plain*: nothing of this is looked at for its jobs. For the others the
+store makes a ``Gate`` out of a ``Standing`` that it has read under the queue's lock, in the transaction of the claim:
+what is running and what has been started is exact, whichever nodes claim and die meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from tickr.events import ThingEvent
+from tickr.jobs import Job
+
+MAX_LIMIT = 1_000_000
+"""Largest number that a limit may be."""
+MAX_PERIOD_S = 86_400.0
+"""Longest period of a rate, in seconds."""
+MAX_ORDER = 100
+"""So many queues an ``Order`` may name."""
+MAX_WEIGHT = 1_000
+Order = tuple[tuple[str, int | None], ...]
+"""Which queues a node looks into before others: ranks (no weights), or weights for all that are named."""
+BUCKETS = 60
+"""The starts of a period are remembered in so many parts: so much of a period a start may count for too long."""
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most ``starts`` starts in any ``period_us`` microseconds."""
+
+    starts: int
+    period_us: int
+
+    @property
+    def width_us(self) -> int:
+        """How long one bucket of a ``Window`` for it is."""
+        return max(1, -(-self.period_us // BUCKETS))
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds for a queue on all nodes together; None: no limit.
+
+    Attributes:
+      max_running: jobs of the queue that run at once.
+      max_running_per_key: jobs with the same ``limit_key`` that run at once; jobs without a key do not count.
+      rate: starts, the repeated ones too, in a time.
+    """
+
+    max_running: int | None = None
+    max_running_per_key: int | None = None
+    rate: Rate | None = None
+
+
+NO_LIMITS = Limits()
+
+
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """What has been set on a queue."""
+
+    paused: bool = False
+    limits: Limits = NO_LIMITS
+
+    @property
+    def plain(self) -> bool:
+        return not self.paused and self.limits == NO_LIMITS
+
+    def but(self, paused: bool | None, limits: Limits | None) -> Controls:
+        """Return it with what is not None set anew."""
+        return Controls(
+            paused=self.paused if paused is None else paused, limits=self.limits if limits is None else limits
+        )
+
+
+class _Rate(msgspec.Struct, frozen=True):
+    starts: int
+    period: float
+
+
+class _Queue(msgspec.Struct, frozen=True):
+    name: str
+    paused: bool
+    max_running: int | None
+    max_running_per_key: int | None
+    rate: _Rate | None
+
+
+class _Data(msgspec.Struct, frozen=True):
+    queue: _Queue
+
+
+def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> tuple[ThingEvent, ...]:
+    """Return the events of a change: paused or resumed, and changed where limits are others; none if it is none.
+
+    Args:
+      mark: tells this change from others of the queue at the same instant.
+    """
+    rate = after.limits.rate
+    summary = _Queue(
+        name,
+        after.paused,
+        after.limits.max_running,
+        after.limits.max_running_per_key,
+        None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000),
+    )
+    whats = ["paused" if after.paused else "resumed"] if after.paused != before.paused else []
+    whats += ["changed"] if after.limits != before.limits else []
+    data = msgspec.Raw(msgspec.json.encode(_Data(summary)))
+    mark = f"{now}-{mark}" if mark else str(now)
+    return tuple(ThingEvent(f"queue.{what}", now, name, f"{mark}.{at}", data) for at, what in enumerate(whats, 1))
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True):
+    """What has been started lately: ``(number of the bucket, starts in it)``, oldest first.
+
+    A bucket counts until its end is a whole period ago, so that no period ever sees more than it should; a start may
+    count for one bucket longer than it had to.
+    """
+
+    width_us: int = 1
+    buckets: tuple[tuple[int, int], ...] = ()
+
+    def at(self, rate: Rate, now: int) -> Window:
+        """Return what of it counts for ``rate`` at ``now``, microseconds UTC.
+
+        A clock that was set back finds starts that are still to come: they count as of now.
+        """
+        width, counts = rate.width_us, dict[int, int]()
+        for number, count in self.buckets:
+            bucket = min(((number + 1) * self.width_us - 1) // width, now // width)
+            if (bucket + 1) * width + rate.period_us > now:
+                counts[bucket] = counts.get(bucket, 0) + count
+        return Window(width, tuple(sorted(counts.items())))
+
+    @property
+    def starts(self) -> int:
+        return sum(count for _, count in self.buckets)
+
+    def plus(self, count: int, now: int) -> Window:
+        """Return it with ``count`` starts at ``now``; it is as ``at`` gives it."""
+        counts = dict(self.buckets)
+        counts[now // self.width_us] = counts.get(now // self.width_us, 0) + count
+        return Window(self.width_us, tuple(sorted(counts.items())))
+
+    def free_at(self, rate: Rate) -> int:
+        """Return when the next start is free; it is as ``at`` gives it, and full."""
+        left = self.starts - rate.starts
+        for number, count in self.buckets:
+            left -= count
+            if left < 0:
+                return (number + 1) * self.width_us + rate.period_us
+        return 0
+
+
+NO_STARTS = Window()
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a queue that is not plain stands.
+
+    Attributes:
+      running: how many of its jobs run, lost ones that nobody has taken back yet among them.
+      keys: of these, how many there are of each ``limit_key``.
+    """
+
+    name: str
+    controls: Controls
+    running: int = 0
+    keys: Mapping[str, int] = {}
+    window: Window = NO_STARTS
+
+
+class Held(NamedTuple):
+    """What keeps a job from starting: what it is, and until when at least, if that is known (microseconds UTC)."""
+
+    by: Literal["paused", "max_running", "max_running_per_key", "rate"]
+    until: int | None = None
+
+
+class Gate:
+    """Who may start in a queue from now on: asked for one job after the other, and counts those that it lets in."""
+
+    def __init__(self, standing: Standing, now: int) -> None:
+        self.name = standing.name
+        self.limits = standing.controls.limits
+        self.admitted = 0
+        self._paused = standing.controls.paused
+        self._running = standing.running
+        self._keys = dict(standing.keys)
+        self._now = now
+        rate = self.limits.rate
+        self._window = standing.window.at(rate, now) if rate else NO_STARTS
+        self._starts_left = rate.starts - self._window.starts if rate else 0
+
+    def held(self, limit_key: str | None = None) -> Held | None:
+        """Return what keeps a job with that key from starting, or None."""
+        limits, rate = self.limits, self.limits.rate
+        if self._paused:
+            return Held("paused")
+        if limits.max_running is not None and self._running >= limits.max_running:
+            return Held("max_running")
+        if rate is not None and self._starts_left <= self.admitted:
+            return Held("rate", self.window.free_at(rate))
+        if self.is_full(limit_key):
+            return Held("max_running_per_key")
+        return None
+
+    def is_full(self, limit_key: str | None) -> bool:
+        """Whether as many jobs with that key run as may."""
+        most = self.limits.max_running_per_key
+        return most is not None and limit_key is not None and self._keys.get(limit_key, 0) >= most
+
+    @property
+    def full_keys(self) -> list[str]:
+        return [key for key in self._keys if self.is_full(key)]
+
+    @property
+    def room(self) -> int:
+        """How many jobs may start, whatever their keys; ``MAX_LIMIT`` for any number."""
+        rooms = [MAX_LIMIT]
+        if self.limits.max_running is not None:
+            rooms.append(self.limits.max_running - self._running)
+        if self.limits.rate is not None:
+            rooms.append(self._starts_left - self.admitted)
+        return 0 if self._paused else max(0, min(rooms))
+
+    def free(self, limit_key: str | None) -> None:
+        """Count a job that has ended out."""
+        self._running -= 1
+        if limit_key in self._keys:
+            self._keys[limit_key] -= 1
+
+    def admit(self, job: Job) -> bool:
+        """Let ``job`` in if it may start, and count it."""
+        if self.held(job.limit_key) is not None:
+            return False
+        self.admitted += 1
+        self._running += 1
+        if job.limit_key is not None:
+            self._keys[job.limit_key] = self._keys.get(job.limit_key, 0) + 1
+        return True
+
+    @property
+    def window(self) -> Window:
+        """What to keep of the starts, those just admitted among them."""
+        return self._window.plus(self.admitted, self._now) if self.admitted else self._window
+
+
+def gates(standings: Sequence[Standing], now: int) -> dict[str, Gate]:
+    """Return the gates of ``standings`` at ``now``, by the name of their queue."""
+    return {standing.name: Gate(standing, now) for standing in standings}

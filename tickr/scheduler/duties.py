@@ -1,0 +1,42 @@
+"""Duties: what every node with the role ``scheduler`` does, beside keeping up the index. Each is safe to do twice.
+
+Comes in: what the node works on, open, and its settings. Goes out: nothing; the duties run in the nursery that is given
+until it is cancelled.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from tickr.announce import Announcer
+from tickr.bell import Bell
+from tickr.config import Config
+from tickr.index.contract import Index
+from tickr.scheduler.expire import expire
+from tickr.scheduler.operations import Operations
+from tickr.scheduler.reap import Reaper
+from tickr.scheduler.retention import InboxRetention, JobRetention, KeyRetention, Retention
+from tickr.scheduler.schedules import Schedules
+from tickr.store.contract import Store
+
+
+def start_duties(
+    nursery: trio.Nursery,
+    store: Store,
+    index: Index,
+    bell: Bell,
+    announcer: Announcer,
+    config: Config,
+    stretch: float,
+) -> None:
+    """Start them all in ``nursery``. ``stretch``: how many times longer their pauses are."""
+    nursery.start_soon(Reaper(store, announcer, stretch=stretch).run)
+    nursery.start_soon(expire, store, index, bell, stretch)
+    nursery.start_soon(Schedules(store, announcer, bell, stretch=stretch).run)
+    nursery.start_soon(Operations(store, index, announcer, bell, stretch=stretch).run)
+    nursery.start_soon(Retention(store, events_keep_s=config.events_keep, stretch=stretch).run)
+    keep_s = {"keep_succeeded_s": config.keep_succeeded, "keep_failed_s": config.keep_failed}
+    nursery.start_soon(JobRetention(store, **keep_s).run)
+    nursery.start_soon(KeyRetention(store, stretch=stretch).run)
+    if store.name != "memory":  # into which nobody else can put anything
+        nursery.start_soon(InboxRetention(store, keep_failed_s=config.keep_failed).run)

@@ -1,0 +1,377 @@
+"""Sealing: how what users say in a job is encrypted, and read again. The one place for both. No I/O, no clock.
+
+A ``Vault`` has the keys of a node. What comes in from outside is sealed on its way to the store (``seal_new``,
+``seal_edit`` in the intake, ``seal_put`` in the timetable), what comes of an attempt on its way there
+(``seal_outcome``, ``seal_note`` …); it is opened for the handler (``open_payload``) and for whoever asks for it in so
+many words (``open_job`` …). A job has one key from its submission on, ``Extras.sealed``: all that is sealed of it is
+sealed with that one, so that whoever may run it can also say how it went. A text that is sealed (an *envelope*) is no
+JSON, so nothing plain is taken for one:
+
+    tickr1:<id of the key>:<print>:<base64 of nonce, ciphertext and tag>
+
+It opens in its place alone: the job and the field are authenticated with it (AES-256-GCM). The *print*, an HMAC of job
+and text, lets a submission that comes again be known for the same without being read; no hash of a text is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import b64decode, b64encode, urlsafe_b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from tickr.edits import Edit
+from tickr.envelopes import PREFIX, Seal, is_sealed, key_of, lacking, name_of
+from tickr.errors import BatchTooLarge, CannotOpen
+from tickr.events import Event
+from tickr.jobs import Attempt, Job, NewJob
+from tickr.keys import Idempotency, Wish
+from tickr.operations import Operation
+from tickr.reasons import SEALED, Failure, is_own
+from tickr.reports import Checkpoint, Note, Outcome
+from tickr.schedule_moves import Put
+from tickr.schedules import Schedule
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NONCE_BYTES = 12
+PRINT_BYTES = 16
+MAX_EDIT_BYTES = 4 * 1024 * 1024
+"""How large the new payload of an operation may be, under all keys together."""
+
+Field = Literal["payload", "result", "error", "note", "checkpoint"]
+"""What is sealed of a job; an envelope of one is none of another."""
+
+_JSON = msgspec.json.Encoder().encode
+_decode_failure = msgspec.json.Decoder(tuple[str | None, str | None]).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _Key:
+    """One key, at work. Its id names it and tells it from another of the same name; neither tells what it is."""
+
+    def __init__(self, name: str, secret: str) -> None:
+        # Only who has keys waits for the library.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        raw = b64decode(secret)
+        self.id = f"{name}.{_derived(raw, 'id').hex()[:8]}"
+        self.prints = _derived(raw, "print")
+        self.requests = _derived(raw, "request")
+        self.cipher: AESGCM = AESGCM(_derived(raw, "cipher"))
+
+
+def _derived(raw: bytes, purpose: str) -> bytes:
+    return hmac.digest(raw, f"tickr {purpose}".encode(), "sha256")
+
+
+class Vault:
+    """The keys of one node: the first seals, all open. Without any, everything stays as it is.
+
+    Args:
+      keys: ``(name, base64 of 32 bytes)``, as the configuration has checked them.
+    Attributes:
+      ids: of all its keys. ordered: the same, that which seals before the others.
+    """
+
+    def __init__(self, keys: Sequence[tuple[str, str]] = ()) -> None:
+        made = [_Key(name, secret) for name, secret in keys]
+        self._first = made[0] if made else None
+        self._keys = {key.id: key for key in made}
+        self.ordered = tuple(self._keys)
+        self.ids = frozenset(self._keys)
+
+    @property
+    def first(self) -> str | None:
+        """The id of the key that seals; None: there is none."""
+        return None if self._first is None else self._first.id
+
+    # -- what comes from outside --------------------------------------------------------------------------------------
+
+    def seal_new(self, new: NewJob) -> NewJob:
+        """Return ``new`` as it is to be stored: sealed, if there is a key, with what it asks for by keys."""
+        if self._first is None or new.extras.sealed is not None:
+            return new
+        payload, seal = self._seal_payload(self._first, new.payload, new.id)
+        extras = msgspec.structs.replace(new.extras, sealed=self._first.id)
+        wish = new.wish if new.wish is None else self._seal_wish(new.wish, new.type)
+        if wish is not None and wish.unique is not None:
+            extras = msgspec.structs.replace(extras, unique=wish.unique)
+        return msgspec.structs.replace(new, payload=payload, extras=extras, seal=seal, wish=wish)
+
+    def seal_all(self, new: Sequence[NewJob]) -> Sequence[NewJob]:
+        """Return ``new`` as they are to be stored; the very same without a key."""
+        return new if self._first is None else [self.seal_new(one) for one in new]
+
+    def mark(self, text: bytes) -> str:
+        """Return what tells ``text`` from others, in hexadecimal digits; whoever has no key cannot guess it by that.
+
+        It is the same on all nodes with the same keys, in whatever order they have them.
+        """
+        if not self._keys:
+            return hashlib.sha256(text).hexdigest()
+        return hmac.digest(self._keys[min(self._keys)].requests, text, "sha256").hex()
+
+    def _seal_wish(self, wish: Wish, type: str) -> Wish:
+        """Keep nothing of a payload in a unique key, and no plain hash of a request.
+
+        The digest of a request is an HMAC then, told from those under the other keys as well.
+        """
+        if wish.unique is not None and wish.derived:
+            key = f"{type}#{self.mark(wish.unique.key.encode())}"
+            wish = msgspec.structs.replace(wish, unique=msgspec.structs.replace(wish.unique, key=key), derived=False)
+        asked = wish.idempotency
+        if asked is None:
+            return wish
+        digests = [hmac.digest(key.requests, asked.digest, "sha256") for key in self._keys.values()]
+        sealed = Idempotency(asked.key, digests[0], asked.keep_us, asked.item, (*digests[1:], asked.digest))
+        return msgspec.structs.replace(wish, idempotency=sealed)
+
+    def seal_put(self, put: Put) -> Put:
+        """Return ``put`` with the template's payload sealed, and nothing of it in what its owner has written."""
+        if self._first is None:
+            return put
+        payload, seal = self._seal_payload(self._first, put.job.payload, _template(put.name))
+        extras = msgspec.structs.replace(put.job.extras, sealed=self._first.id)
+        given = _fields(put.given)
+        given.pop("payload", None)
+        job = msgspec.structs.replace(put.job, payload=payload, extras=extras)
+        return msgspec.structs.replace(put, job=job, given=_JSON(given).decode(), seal=seal)
+
+    def seal_edit(self, edit: Edit, place: str) -> Edit:
+        """Return ``edit`` as it is to be stored, its payload under every key: each job that it is for has one already.
+
+        Args:
+          place: who changes it: the id of the job, or what stands for an operation.
+        """
+        if self._first is None or edit.payload is None or edit.place is not None:
+            return edit
+        digest = hashlib.sha256(edit.payload.encode()).digest()
+        made = {
+            key.id: _sealed(key, edit.payload, "payload", place, _print(key, place, digest))
+            for key in self._keys.values()
+        }
+        return msgspec.structs.replace(edit, payload=made.pop(self._first.id), others=made, place=place)
+
+    def seal_operation(self, operation: Operation) -> Operation:
+        """Return ``operation`` as it is to be stored. Raises: BatchTooLarge: with so many keys its payload is that."""
+        edit = self.seal_edit(operation.edit, f"operation/{operation.id}")
+        size = sum(map(len, [edit.payload or "", *edit.others.values()]))
+        if edit.others and size > MAX_EDIT_BYTES:
+            raise BatchTooLarge(size, MAX_EDIT_BYTES)
+        return msgspec.structs.replace(operation, edit=edit)
+
+    def open_edit(self, edit: Edit) -> Edit:
+        """Return ``edit`` with its payload readable. Raises: CannotOpen."""
+        if edit.payload is None or edit.place is None:
+            return edit
+        envelopes = [edit.payload, *edit.others.values()]
+        envelope = next((one for one in envelopes if key_of(one) in self._keys), edit.payload)
+        return msgspec.structs.replace(edit, payload=self._open(envelope, "payload", edit.place), others={}, place=None)
+
+    def _seal_payload(self, first: _Key, text: str, subject: str) -> tuple[str, Seal]:
+        digest = hashlib.sha256(text.encode()).digest()
+        prints = {key.id: _print(key, subject, digest) for key in self._keys.values()}
+        return _sealed(first, text, "payload", subject, prints[first.id]), Seal(digest, prints)
+
+    # -- what comes of attempts ---------------------------------------------------------------------------------------
+
+    def seal_outcome(self, outcome: Outcome) -> Outcome:
+        """Return ``outcome`` as it is to be stored: the result and what the handler's error says are sealed.
+
+        Raises: CannotOpen: the job's key is not here; whoever has claimed the job has it.
+        """
+        job = outcome.job
+        if job.extras.sealed is None:
+            return outcome
+        result, failure = outcome.result, outcome.failure
+        if result is not None and not is_sealed(result):
+            result = _sealed(self._key(job.extras.sealed), result, "result", job.id)
+        if failure is not None:
+            failure = self._seal_failure(failure, job, own=is_own(failure.kind))
+        return msgspec.structs.replace(outcome, result=result, failure=failure)
+
+    def seal_said(self, failure: Failure, job: Job) -> Failure:
+        """Return ``failure``, of a kind that a remote worker has chosen, with all of it sealed. Raises: CannotOpen."""
+        return failure if job.extras.sealed is None else self._seal_failure(failure, job, own=False)
+
+    def _seal_failure(self, failure: Failure, job: Job, *, own: bool) -> Failure:
+        """Seal what the user's code has said; Tickr's own sentences stay readable. Raises: CannotOpen."""
+        if failure.sealed is not None or (own and failure.traceback is None):
+            return failure
+        said = _JSON((None if own else failure.message, failure.traceback)).decode()
+        envelope = _sealed(self._key(job.extras.sealed or ""), said, "error", job.id)
+        return Failure(failure.kind, failure.message if own else SEALED, None, envelope)
+
+    def seal_note(self, note: Note) -> Note:
+        """Return ``note`` as it is to be stored: what it says is sealed, how far it is is not. Raises: CannotOpen."""
+        sealed_with = note.job.extras.sealed
+        if sealed_with is None or note.message is None:
+            return note
+        return msgspec.structs.replace(note, message=_sealed(self._key(sealed_with), note.message, "note", note.job.id))
+
+    def seal_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return ``checkpoint`` as it is to be stored. Raises: CannotOpen."""
+        job = checkpoint.job
+        if job.extras.sealed is None:
+            return checkpoint
+        value = _sealed(self._key(job.extras.sealed), checkpoint.value, "checkpoint", job.id)
+        return msgspec.structs.replace(checkpoint, value=value)
+
+    # -- with another key ---------------------------------------------------------------------------------------------
+
+    def reseal_job(self, job: Job) -> Job:
+        """Return ``job`` with all that is sealed of it sealed with the first key. Raises: CannotOpen."""
+        first, progress, subject = self._first, job.progress, _payload_of(job)
+        if first is None or job.extras.sealed in (None, first.id):
+            return job
+        payload, _ = self._seal_payload(first, self._open(job.payload, "payload", subject), subject)
+        if progress is not None and progress.message is not None:
+            progress = msgspec.structs.replace(progress, message=self._again(progress.message, "note", job.id))
+        return msgspec.structs.replace(
+            job,
+            payload=payload,
+            result=None if job.result is None else self._again(job.result, "result", job.id),
+            error=self._reseal_failure(job.error, job.id),
+            progress=progress,
+            extras=msgspec.structs.replace(job.extras, sealed=first.id),
+        )
+
+    def reseal_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
+        """Raises: CannotOpen."""
+        return msgspec.structs.replace(attempt, error=self._reseal_failure(attempt.error, job_id))
+
+    def reseal_checkpoint(self, text: str | None, job: Job) -> str | None:
+        """Return what ``job``, as it was read, has kept, sealed with the first key. Raises: CannotOpen."""
+        return text if text is None or not is_sealed(text) else self._again(text, "checkpoint", job.id)
+
+    def _reseal_failure(self, failure: Failure | None, job_id: str) -> Failure | None:
+        if failure is None or failure.sealed is None:
+            return failure
+        return msgspec.structs.replace(failure, sealed=self._again(failure.sealed, "error", job_id))
+
+    def _again(self, envelope: str, field: Field, subject: str) -> str:
+        assert self._first is not None, "a vault without keys reseals nothing"
+        return _sealed(self._first, self._open(envelope, field, subject), field, subject)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def open_payload(self, job: Job) -> Job:
+        """Return ``job`` with its payload for its handler. Raises: CannotOpen."""
+        if job.extras.sealed is None:
+            return job
+        return msgspec.structs.replace(job, payload=self._open(job.payload, "payload", _payload_of(job)))
+
+    def open_job(self, job: Job) -> Job:
+        """Return ``job`` with all of it readable. Raises: CannotOpen."""
+        if job.extras.sealed is None:
+            return job
+        progress = job.progress
+        if progress is not None and progress.message is not None:
+            progress = msgspec.structs.replace(progress, message=self._open(progress.message, "note", job.id))
+        return msgspec.structs.replace(self.open_payload(self.open_end(job)), progress=progress)
+
+    def open_end(self, job: Job) -> Job:
+        """Return ``job`` with how it has ended readable: the result, or why there is none. Raises: CannotOpen."""
+        if job.extras.sealed is None:
+            return job
+        result = None if job.result is None else self._open(job.result, "result", job.id)
+        return msgspec.structs.replace(job, result=result, error=self.open_failure(job.error, job.id))
+
+    def open_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
+        """Raises: CannotOpen."""
+        return msgspec.structs.replace(attempt, error=self.open_failure(attempt.error, job_id))
+
+    def open_checkpoint(self, text: str | None, job: Job) -> str | None:
+        """Return what an attempt of ``job`` has kept, for the next one. Raises: CannotOpen."""
+        return text if text is None or not is_sealed(text) else self._open(text, "checkpoint", job.id)
+
+    def open_failure(self, failure: Failure | None, job_id: str) -> Failure | None:
+        """Raises: CannotOpen."""
+        if failure is None or failure.sealed is None:
+            return failure
+        message, traceback = _decode_failure(self._open(failure.sealed, "error", job_id))
+        told = failure.message if message is None else failure.message.replace(SEALED, message, 1)
+        return Failure(failure.kind, told, traceback)
+
+    def open_schedule(self, schedule: Schedule) -> Schedule:
+        """Return ``schedule`` as its owner has written it. Raises: CannotOpen."""
+        job = schedule.job
+        if job.extras.sealed is None:
+            return schedule
+        payload = self._open(job.payload, "payload", _template(schedule.name))
+        given = {**_fields(schedule.given), "payload": msgspec.Raw(payload.encode())}
+        job = msgspec.structs.replace(job, payload=payload)
+        return msgspec.structs.replace(schedule, job=job, given=_JSON(given).decode())
+
+    def open_event(self, event: Event) -> Event:
+        """Return ``event`` with what it tells readable. Raises: CannotOpen."""
+        if event.sealed is None:
+            return event
+        result, message = event.result, event.message
+        if result is not None and event.note:
+            message, result = self._open(result, "note", event.job), None
+        elif result is not None:
+            result = self._open(result, "result", event.job)
+        error = self.open_failure(event.error, event.job)
+        return msgspec.structs.replace(event, result=result, message=message, error=error)
+
+    def _open(self, envelope: str, field: Field, subject: str) -> str:
+        from cryptography.exceptions import InvalidTag
+
+        key_id, body = _parts(envelope)
+        key = self._key(key_id)
+        try:
+            raw = b64decode(body, validate=True)
+            return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _context(field, subject)).decode()
+        except (InvalidTag, ValueError):
+            what = f"The {field} was changed after it was encrypted, or is that of another job."
+            raise CannotOpen(what, key=name_of(key_id)) from None
+
+    def _key(self, key_id: str) -> _Key:
+        key = self._keys.get(key_id)
+        if key is None:
+            raise CannotOpen(lacking(key_id), key=name_of(key_id))
+        return key
+
+
+NO_VAULT = Vault()
+"""For nodes without keys."""
+
+
+def _template(name: str) -> str:
+    return f"schedule/{name}"
+
+
+def _payload_of(job: Job) -> str:
+    """Return what the payload of ``job`` belongs to: who has changed it, or the schedule that made it, or the job."""
+    made_by = job.extras.schedule
+    return job.extras.place or (job.id if made_by is None else _template(made_by))
+
+
+def _parts(envelope: str) -> tuple[str, str]:
+    """Return the id of the key and the encrypted text. Raises: CannotOpen: this is no envelope."""
+    parts = envelope.split(":", 3)
+    if len(parts) < 4 or not is_sealed(envelope):
+        raise CannotOpen("It is not encrypted, although its job is.", key="")
+    return parts[1], parts[3]
+
+
+def _context(field: str, subject: str) -> bytes:
+    return f"tickr1\n{field}\n{subject}".encode()
+
+
+def _print(key: _Key, subject: str, digest: bytes) -> str:
+    made = hmac.digest(key.prints, subject.encode() + b"\n" + digest, "sha256")
+    return urlsafe_b64encode(made[:PRINT_BYTES]).decode().rstrip("=")
+
+
+def _sealed(key: _Key, text: str, field: Field, subject: str, print_: str = "") -> str:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    body = nonce + key.cipher.encrypt(nonce, text.encode(), _context(field, subject))
+    return f"{PREFIX}{key.id}:{print_}:{b64encode(body).decode()}"

@@ -1,0 +1,48 @@
+"""Start: who starts a node, what they hear once it serves, and what they are told of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import outcome
+
+from tickr.api.entrance import Listening
+from tickr.errors import TickrError
+from tickr.handle import Handle, Stop
+from tickr.readiness import READY, Notify
+from tickr.worker.failures import cause
+
+
+class Supervisor(Protocol):
+    """What started this process and watches it; see ``tickr.processes``. Its ``sock`` listens already."""
+
+    @property
+    def sock(self) -> Listening | None: ...
+    async def obey(self, stop: Stop) -> None: ...
+
+
+class Started(Protocol):
+    """Whom to tell that the node serves: a ``trio.TaskStatus``, or the command line."""
+
+    def started(self, value: Handle, /) -> None: ...
+
+
+class Announced:
+    """Tells whoever cares that the node serves, where nobody waits in ``nursery.start``."""
+
+    def __init__(self, announce: Callable[[Handle], None], notify: Notify) -> None:
+        self._announce, self._notify = announce, notify
+
+    def started(self, value: Handle, /) -> None:
+        self._announce(value)
+        self._notify(READY)
+
+
+def unwrap(ended: outcome.Outcome[None]) -> None:
+    """Raise what ended a node. The one Tickr error inside nested groups goes out bare: callers catch it by its name."""
+    try:
+        ended.unwrap()
+    except BaseExceptionGroup as group:
+        inner = cause(group)
+        raise inner if isinstance(inner, TickrError) else group from None

@@ -1,0 +1,43 @@
+"""What is asked of a store about queues: how deep they are, what has been set on them, and where they stand.
+
+Part of ``Store``; see ``store/contract`` for what holds for every method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from tickr.queues import Controls, Limits, Standing
+from tickr.store.answers import COUNT_TO, QueueDepth
+
+
+class Queues(Protocol):
+    """Queues, and what an operator sets on them."""
+
+    async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
+        """Return every queue ever used, by name.
+
+        Args:
+          count_to: no state of a queue is counted further, >= 1. With very many queues the store ends sooner, and says
+            so (``QueueDepth.counted_to``), so that the answer costs the same however much waits.
+        """
+        ...
+
+    async def control(
+        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+    ) -> Controls:
+        """Set something on a queue, which is registered if it was not; None leaves it as it is.
+
+        Every claim on any node that begins after this has returned obeys. What runs already goes on. A change is told
+        on the feed (``queues.told``); what is as it was already is none.
+
+        Args:
+          mark: tells this change from others of the queue at the same instant; 0 to 16 hexadecimal digits.
+        Returns: what holds from now on.
+        """
+        ...
+
+    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
+        """Return where those of ``queues`` (None: of all) stand that are not plain, by name. A read without locks."""
+        ...

@@ -1,0 +1,138 @@
+"""Queues in memory: how deep they are, what is set on them, and who may start. Nothing here waits.
+
+State: ``_controls`` and ``_windows``, by queue, hold only queues that are not plain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+import trio
+
+from tickr import events
+from tickr.events import ThingEvent
+from tickr.jobs import WAITING, Job, State
+from tickr.queues import NO_STARTS, Controls, Gate, Limits, Standing, Window, gates, told
+from tickr.store.answers import QueueDepth
+from tickr.store.contract import Clock
+
+
+class QueueControls:
+    """What is set on queues, and what was started in them lately."""
+
+    def __init__(self) -> None:
+        self._controls: dict[str, Controls] = {}
+        self._windows: dict[str, Window] = {}
+
+    @property
+    def controlled(self) -> Collection[str]:
+        """The names of the queues that are not plain."""
+        return self._controls.keys()
+
+    def set(
+        self, queue: str, paused: bool | None, limits: Limits | None, now: int, mark: str
+    ) -> tuple[Controls, tuple[ThingEvent, ...]]:
+        """See ``Store.control``. Returns: what holds now, and what there is to tell."""
+        before = self._controls.get(queue, Controls())
+        controls = before.but(paused, limits)
+        if controls.plain:
+            self._controls.pop(queue, None)
+            self._windows.pop(queue, None)
+        else:
+            self._controls[queue] = controls
+        return controls, told(queue, before, controls, now, mark)
+
+    def standings(self, queues: Collection[str] | None, running: Iterable[Job]) -> list[Standing]:
+        """See ``Store.standings``. ``running``: all jobs that run."""
+        names = sorted(self._controls if queues is None else self._controls.keys() & set(queues))
+        if not names:
+            return []
+        keys = Counter((job.queue, job.limit_key) for job in running)
+        return [
+            Standing(
+                name=name,
+                controls=self._controls[name],
+                running=sum(count for (queue, _), count in keys.items() if queue == name),
+                keys={key: count for (queue, key), count in keys.items() if queue == name and key is not None},
+                window=self._windows.get(name, NO_STARTS),
+            )
+            for name in names
+        ]
+
+    def gates(self, queues: Collection[str], running: Iterable[Job], now: int) -> dict[str, Gate]:
+        """Return the gates of ``queues``."""
+        return gates(self.standings(queues, running), now)
+
+    def fitting(
+        self, jobs: Iterable[Job], limit: int, queues: Mapping[str, int] | None, running: Iterable[Job], now: int
+    ) -> list[Job]:
+        """Return the first ``limit`` of ``jobs`` that may start; ``queues`` as in ``Store.claim_due``."""
+        gates = self.gates(self._controls, running, now)
+        rooms = None if queues is None else dict(queues)
+        chosen: list[Job] = []
+        for job in jobs:
+            if len(chosen) == limit:
+                break
+            if rooms is not None and rooms.get(job.queue, 0) < 1:
+                continue
+            if job.queue not in gates or gates[job.queue].admit(job):
+                chosen.append(job)
+                if rooms is not None:
+                    rooms[job.queue] -= 1
+        return chosen
+
+    def keep_starts(self, passed: Mapping[str, Gate]) -> None:
+        """Keep what was started through gates that count it."""
+        for gate in passed.values():
+            if gate.limits.rate is not None and gate.admitted:
+                self._windows[gate.name] = gate.window
+
+
+def urgency(job: Job) -> tuple[int, int, str]:
+    """Return what jobs of a queue are ordered by."""
+    return job.priority, job.run_at, job.id
+
+
+def depth(name: str, held: Iterable[Job], now: int, count_to: int) -> QueueDepth:
+    """Return how deep the queue ``name`` is; ``held``: all jobs that wait or run."""
+    mine = [job for job in held if job.queue == name]
+    states = [job.state_at(now) for job in mine]
+    return QueueDepth(
+        name=name,
+        ready=min(states.count(State.READY), count_to),
+        scheduled=min(states.count(State.SCHEDULED), count_to),
+        retrying=min(states.count(State.RETRYING), count_to),
+        running=min(states.count(State.RUNNING), count_to),
+        oldest_due_at=min((job.run_at for job in mine if job.state in WAITING and job.run_at <= now), default=None),
+        counted_to=count_to,
+    )
+
+
+class MemoryQueues:
+    """What is set on queues, of the contract."""
+
+    _clock: Clock
+    _controls: QueueControls
+    _queues: set[str]
+
+    def _running(self) -> Iterable[Job]:
+        raise NotImplementedError
+
+    def _tell(self, body: str, now: int) -> None:
+        raise NotImplementedError
+
+    async def control(
+        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+    ) -> Controls:
+        await trio.lowlevel.checkpoint()
+        self._queues.add(queue)
+        now = self._clock()
+        controls, happened = self._controls.set(queue, paused, limits, now, mark)
+        if happened:
+            self._tell(events.encode(happened), now)
+        return controls
+
+    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
+        await trio.lowlevel.checkpoint()
+        return self._controls.standings(queues, self._running())

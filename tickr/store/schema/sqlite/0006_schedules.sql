@@ -1,0 +1,2 @@
+-- Which schedules are due next.
+CREATE INDEX schedules_due ON schedules (next_at, name);

@@ -1,0 +1,109 @@
+"""What is set on queues in SQLite, and who may start in them. Run inside ``SqliteFile``'s transactions.
+
+A queue that is not plain has a row in ``queue_controls``. Claims come one after the other, as all writes do; so each
+counts what the ones before it have started.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import msgspec
+
+from tickr import events
+from tickr.jobs import Job, State
+from tickr.queues import NO_STARTS, Controls, Gate, Limits, Standing, Window, gates, told
+from tickr.store import sqlite_feed
+from tickr.store.contract import STATE_CODES, Clock
+from tickr.store.sqlite_file import SqliteFile
+
+_NAMES = "SELECT name FROM queue_controls"
+_CONTROLS = "SELECT name, controls, starts FROM queue_controls ORDER BY name"
+_ONE = "SELECT controls FROM queue_controls WHERE name = ?"
+_REGISTER = "INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)"
+_SET = "INSERT INTO queue_controls (name, controls) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET controls = ?2"
+_SET_PLAIN = "DELETE FROM queue_controls WHERE name = ?"
+_KEEP_STARTS = "UPDATE queue_controls SET starts = ? WHERE name = ?"
+_RUNNING = f"""
+SELECT limit_key, count(*) FROM jobs INDEXED BY jobs_order WHERE state = {STATE_CODES[State.RUNNING]} AND queue = ?
+GROUP BY limit_key
+"""  # noqa: S608 -- static text
+
+_controls = msgspec.json.Decoder(Controls).decode
+_window = msgspec.json.Decoder(Window).decode
+
+
+class SqliteQueues:
+    """Part of ``SqliteStore``: what an operator sets on queues, and where they stand."""
+
+    _file: SqliteFile
+    _clock: Clock
+    _on_events: Callable[[], None]
+
+    async def control(
+        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+    ) -> Controls:
+        controls, told = await self._file.write(lambda db: control(db, queue, (paused, limits, mark), self._clock()))
+        if told:
+            self._on_events()
+        return controls
+
+    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
+        return await self._file.read(lambda db: standings(db, queues))
+
+
+def controlled(db: sqlite3.Connection) -> frozenset[str]:
+    """Return the names of the queues that are not plain."""
+    return frozenset(name for (name,) in db.execute(_NAMES))
+
+
+def control(
+    db: sqlite3.Connection, queue: str, wish: tuple[bool | None, Limits | None, str], now: int
+) -> tuple[Controls, bool]:
+    """See ``Store.control``. Returns: what holds now, and whether there was something to tell."""
+    db.execute(_REGISTER, (queue, now))
+    found = db.execute(_ONE, (queue,)).fetchone()
+    before = _controls(found[0]) if found else Controls()
+    paused, limits, mark = wish
+    controls = before.but(paused, limits)
+    if controls.plain:
+        db.execute(_SET_PLAIN, (queue,))
+    else:
+        db.execute(_SET, (queue, msgspec.json.encode(controls).decode()))
+    if news := told(queue, before, controls, now, mark):
+        sqlite_feed.tell(db, now, len(news), events.encode(news))
+    return controls, bool(news)
+
+
+def standings(db: sqlite3.Connection, queues: Collection[str] | None) -> list[Standing]:
+    """See ``Store.standings``."""
+    found = db.execute(_CONTROLS).fetchall()
+    return [_standing(db, *row) for row in found if queues is None or row[0] in queues]
+
+
+def gates_of(db: sqlite3.Connection, found: Iterable[Job], now: int) -> dict[str, Gate]:
+    """Return the gates that ``found`` have to go through."""
+    held = controlled(db)
+    return gates(standings(db, {job.queue for job in found} & held), now) if held else {}
+
+
+def keep_starts(db: sqlite3.Connection, passed: Mapping[str, Gate]) -> None:
+    """Write what was started through gates that count it."""
+    for gate in passed.values():
+        if gate.limits.rate is not None and gate.admitted:
+            db.execute(_KEEP_STARTS, (msgspec.json.encode(gate.window).decode(), gate.name))
+
+
+def _standing(db: sqlite3.Connection, name: str, controls: str, starts: str | None) -> Standing:
+    running: defaultdict[str | None, int] = defaultdict(int)
+    for key, count in db.execute(_RUNNING, (name,)):
+        running[key] += count
+    return Standing(
+        name=name,
+        controls=_controls(controls),
+        running=sum(running.values()),
+        keys={key: count for key, count in running.items() if key is not None},
+        window=NO_STARTS if starts is None else _window(starts),
+    )

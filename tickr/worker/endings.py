@@ -1,0 +1,69 @@
+"""Endings: what a handler raises to say what shall become of its job, where returning and failing do not say enough.
+
+    RetryLater   the attempt is spent, the next one comes after exactly so long
+    Snooze       nothing to do yet: look again after exactly so long, and no attempt is spent
+    GiveUp       no attempt will ever succeed: failed
+    Drop         there is nothing to be done any more, and that is no failure: cancelled
+
+``run.py`` makes the attempt's outcome of them. They are public as ``tickr.RetryLater`` and so on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from tickr import retry
+
+
+class Later(Exception):
+    """What both exceptions are that name a time: run again after exactly ``seconds``. The back-off is not asked."""
+
+    least_s: ClassVar[float] = 0.0
+
+    def __init__(self, seconds: float, reason: str = "The handler asked to be run again later.") -> None:
+        if not (math.isfinite(seconds) and self.least_s <= seconds <= retry.MAX_DELAY_S):
+            bounds = f"{self.least_s:g} to {retry.MAX_DELAY_S:g} seconds"
+            raise ValueError(f"{type(self).__name__} takes {bounds}, not {seconds!r}")
+        super().__init__(seconds, reason)
+        self.seconds = seconds
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class RetryLater(Later):
+    """Raised by a handler: this attempt came to nothing, start the next one after exactly ``seconds``.
+
+    It spends an attempt as any error does: after the last one the job is failed (kind ``retry_later``).
+    """
+
+
+class Snooze(Later):
+    """Raised by a handler: there is nothing to do yet, look again after exactly ``seconds``.
+
+    The job is ``scheduled`` again, and this start did not count (kind ``snoozed``): it may be put off as often as it
+    takes, or until its ``expires_at``. So that it does not go round without end at full speed, not for less than 0.1 s.
+    """
+
+    least_s = 0.1
+
+
+class GiveUp(Exception):
+    """Raised by a handler: no attempt will ever succeed. The job is failed at once (kind ``give_up``)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Drop(Exception):
+    """Raised by a handler: there is nothing to be done any more, and that is no failure.
+
+    The job is ``cancelled`` at once (kind ``dropped``), so it is no dead letter and nobody is alarmed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
