@@ -244,7 +244,7 @@ def test_all_that_is_wrong_with_keys_is_said_at_once_and_nothing_of_them() -> No
         "key 4 is the same",
     ):
         assert part in told
-    assert "key 5 needs a name" in told
+    assert "key 5 has no colon" in told
     assert "key 6 is no base64" in told
     assert "key 7 needs a name" in told
     assert good not in told

@@ -104,8 +104,9 @@ def read_keys(value: object) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     faults = []
     for number, part in enumerate(parts, 1):
-        name, _, secret = (part.strip() if isinstance(part, str) else "").partition(":")
-        faults += [f"key {number} {fault}" for fault in _faults(name, secret.strip(), found)]
+        name, colon, secret = (part.strip() if isinstance(part, str) else "").partition(":")
+        told = _faults(name, secret.strip(), found) if colon else ["has no colon between a name and its base64"]
+        faults += [f"key {number} {fault}" for fault in told]
         found.setdefault(name, secret.strip())
     if len(parts) > MAX_KEYS:
         faults.append(f"there may be at most {MAX_KEYS} keys")
@@ -117,7 +118,7 @@ def read_keys(value: object) -> tuple[tuple[str, str], ...]:
 def _faults(name: str, secret: str, found: Mapping[str, str]) -> list[str]:
     faults = []
     if not is_key_name(name):
-        faults.append("needs a name of 1 to 32 letters, digits or _ -, beginning with a letter or digit, and a colon")
+        faults.append("needs a name of 1 to 32 letters, digits or _ -, beginning with a letter or digit")
     elif name in found:
         faults.append(f"has the name {name}, as another has")
     try:

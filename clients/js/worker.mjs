@@ -53,7 +53,8 @@ const timeout = (ms) => AbortSignal.timeout(Math.ceil(ms)); // which takes whole
 
 class Refused extends Error {
   constructor(status, problem) {
-    super(`${status} ${problem.code}: ${problem.detail}`);
+    const faults = (problem.errors ?? []).map((one) => `; ${one.pointer} ${one.detail}`);
+    super(`${status} ${problem.code}: ${problem.detail}${faults.join("")}`);
     Object.assign(this, { status, code: problem.code });
   }
 }

@@ -301,6 +301,12 @@ async def test_every_fault_is_told_with_its_place(
     assert [fault["pointer"] for fault in problem["errors"]] == pointers
 
 
+async def test_what_is_wrong_within_a_report_is_told_by_its_own_rule(site: Site) -> None:
+    report = {"jobs": [{"id": NOBODYS, "fence": 1, "retry_in": -5, "error": {"message": "x"}}]}
+    told = (await call(site, f"/{NOBODYS}/fail", report, 422))["errors"][0]
+    assert told == {"pointer": "/jobs/0/retry_in", "detail": "must be a number of seconds from 0 to 3153600000"}
+
+
 async def test_a_lease_that_is_not_there_is_gone(site: Site) -> None:
     for path, body in (("", {"lease": NOBODYS, "jobs": [], "wait": 0}), (f"/{NOBODYS}/heartbeat", {"jobs": []})):
         problem = await call(site, path, body, 410)
@@ -308,7 +314,8 @@ async def test_a_lease_that_is_not_there_is_gone(site: Site) -> None:
     stale = await call(site, f"/{NOBODYS}/complete", {"jobs": [{"id": NOBODYS, "fence": 1}]})
     assert stale["items"] == [{"id": NOBODYS, "fence": 1, "status": "stale", "outcome": None}]
     assert (await site.http.delete(f"/leases/{NOBODYS}")).json() == {"handed_back": []}
-    assert (await site.http.post("/leases/mine/heartbeat", json={"jobs": []})).json()["code"] == "invalid_id"
+    nonsense = (await site.http.post("/leases/mine/heartbeat", json={"jobs": []})).json()
+    assert (nonsense["code"], nonsense["detail"]) == ("invalid_id", "This is not the id of a lease.")
 
 
 async def test_a_lease_keeps_what_it_is_for(site: Site) -> None:

@@ -37,5 +37,8 @@ export default {
   },
   not_json: async () => 10n,
   too_long: async () => "x".repeat(2 * 1024 * 1024),
+  back_in_time: async () => {
+    throw new RetryLater(-5);
+  },
   waits: async (job, { signal }) => stopped(signal),
 };

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 LEASE_S = 1.7
 """Heartbeats come every 567 ms, which is no whole number of milliseconds."""
-TYPES = 12
+TYPES = 13
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,12 @@ def test_a_handler_says_when_to_come_again_and_a_snooze_is_free(http: httpx2.Cli
     later, snoozes = submit(http, "later", backoff={"kind": "constant", "base": 3600}), submit(http, "snoozes")
     assert ended(http, later)["result"] == 2
     assert ended(http, snoozes)["result"] == 1
+
+
+def test_a_report_that_is_refused_says_what_of_it(http: httpx2.Client) -> None:
+    job = run(http, "back_in_time")
+    assert (job["state"], job["error"]["kind"]) == ("failed", "bad_result")
+    assert "/jobs/0/retry_in must be a number of seconds" in job["error"]["message"]
 
 
 @pytest.mark.parametrize("type", ["not_json", "too_long"])

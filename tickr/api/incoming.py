@@ -149,10 +149,10 @@ def is_job_id(text: str) -> bool:
     return _is_uuid(text) is not None
 
 
-def job_id(text: str) -> str:
-    """Return a job's id out of a path in its stored form. Raises: Problem (400)."""
+def job_id(text: str, of: str = "job") -> str:
+    """Return the id of a job, or of something else, out of a path in its stored form. Raises: Problem (400)."""
     if not is_job_id(text):
-        raise Problem(400, "invalid_id", "This is not the id of a job.", faults=[Fault("/id", RULES["id"])])
+        raise Problem(400, "invalid_id", f"This is not the id of a {of}.", faults=[Fault("/id", RULES["id"])])
     return text.lower()
 
 

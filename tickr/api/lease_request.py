@@ -121,8 +121,11 @@ POLL_RULES = {
 HEARTBEAT_RULES = {"jobs": _HELD}
 COMPLETE_RULES = {"jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, result}}"}
 FAIL_RULES = {
-    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in}}; error is an object of message, "
-    'kind and traceback, then is "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled", retry_in is seconds'
+    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in}}",
+    "jobs.error": "must be an object of message, and perhaps kind and traceback",
+    "jobs.kind": "must be a small letter and then at most 63 small letters, digits and _",
+    "jobs.then": 'must be "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled"',
+    "jobs.retry_in": f"must be a number of seconds from 0 to {MAX_DELAY_S:.0f}",
 }
 
 

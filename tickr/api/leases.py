@@ -110,24 +110,24 @@ class _Leases:
         raise StoreUnavailable("The store did not answer in time.", outcome_unknown=True)
 
     async def heartbeat(self, lease: str) -> Response:
-        name = incoming.job_id(lease)
+        name = incoming.job_id(lease, of="lease")
         held = lease_request.heartbeat(incoming.json_body(await incoming.call_of(request)))
         beat = await in_time(self._leases.heartbeat(name, held))
         return self._answer(name, beat.jobs, beat.stop)
 
     async def complete(self, lease: str) -> Response:
-        name = incoming.job_id(lease)
+        name = incoming.job_id(lease, of="lease")
         reports = lease_request.completed(incoming.json_body(await incoming.call_of(request)))
         return await self._settled(name, reports)
 
     async def fail(self, lease: str) -> Response:
-        name = incoming.job_id(lease)
+        name = incoming.job_id(lease, of="lease")
         reports = lease_request.failed(incoming.json_body(await incoming.call_of(request)))
         return await self._settled(name, reports)
 
     async def end(self, lease: str) -> Response:
         incoming.known_query(request)
-        name = incoming.job_id(lease)
+        name = incoming.job_id(lease, of="lease")
         await incoming.no_body(request)
         handed_back = await in_time(self._leases.end(name))
         return wire.json_response(wire.encode(ReleasedDocument([job.id for job in handed_back])))

@@ -171,7 +171,11 @@ def read_record(body: bytes, kind: type[Record], rules: dict[str, str]) -> Recor
 
 
 def field_faults(body: bytes, kind: type[msgspec.Struct], rules: dict[str, str]) -> list[Fault]:
-    """Return what is wrong with ``body`` as a record of ``kind``, field by field in the order of the body."""
+    """Return what is wrong with ``body`` as a record of ``kind``, field by field in the order of the body.
+
+    Args:
+      rules: what each field must be, by its name; ``field.inner``: what that must be within it, whatever holds it.
+    """
     try:
         given = _fields(body)
     except msgspec.ValidationError:
@@ -187,7 +191,9 @@ def field_faults(body: bytes, kind: type[msgspec.Struct], rules: dict[str, str])
         try:
             msgspec.json.decode(raw, type=known[name].type)
         except msgspec.ValidationError as error:
-            faults.append(Fault(pointer(name) + _inner(str(error)), rules[name]))
+            inner = _inner(str(error))
+            rule = rules.get(f"{name}.{inner.rpartition('/')[2]}", rules[name])
+            faults.append(Fault(pointer(name) + inner, rule))
     return faults
 
 

@@ -173,7 +173,7 @@ def _shown(asked: RemoteOperations, wish: Mapping[str, object], *, as_json: bool
     if not found.total:
         click.echo("No such jobs.", err=True)
         return False
-    screen.console(None if dry_run else sys.stderr).print(operation_screen.group_list(found))
+    screen.console(None if dry_run else sys.stderr).print(operation_screen.group_list(found, states=True))
     if dry_run:
         click.echo(f"tickr {wish['action']} would be about {operation_screen.count(found)}.")
         return False

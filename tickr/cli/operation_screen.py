@@ -21,15 +21,17 @@ def count(found: RemoteCount) -> str:
     return f"{found.total}{more} job{'' if found.total == 1 and found.exact else 's'}"
 
 
-def group_list(found: RemoteCount) -> Table:
-    """Return a table of the groups, the largest first."""
+def group_list(found: RemoteCount, *, states: bool) -> Table:
+    """Return a table of the groups, the largest first, with their ``states`` or without."""
     now = datetime.now(UTC)
-    table = plain_table("JOBS", "STATE", "TYPE", "FAULT", "NEWEST", "EXAMPLE")
-    table.columns[2].no_wrap, table.columns[2].overflow = False, "ellipsis"
+    table = plain_table("JOBS", *(("STATE",) if states else ()), "TYPE", "FAULT", "NEWEST", "EXAMPLE")
+    name = table.columns[2 if states else 1]
+    name.no_wrap, name.overflow = False, "ellipsis"
     for one in found.groups:
         newest = relative(one.newest_at, now) if one.newest_at else ""
         words = (Text(harmless(word)) for word in (one.type, one.error or ""))
-        table.add_row(str(one.count), state(one.state), *words, newest, one.example)
+        lives = (state(one.state),) if states else ()
+        table.add_row(str(one.count), *lives, *words, newest, one.example)
     return table
 
 

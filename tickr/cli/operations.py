@@ -144,4 +144,4 @@ def dead_letters(url: str | None, as_json: bool, state: Sequence[str], **filters
         click.echo("No such jobs." if choosing.chosen(filters) else "No failed jobs.", err=True)
     else:
         console = screen.console()
-        console.print(operation_screen.group_list(found))
+        console.print(operation_screen.group_list(found, states=False))
