@@ -17,6 +17,7 @@ from tickr.errors import StoreUnavailable
 from tickr.remote import leases
 from tickr.store.memory import MemoryStore
 
+GONE = {"message": "", "kind": "crashed"}
 NOBODYS = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
 
 
@@ -286,11 +287,7 @@ async def test_a_stop_answers_those_who_wait_and_says_so(site: Site) -> None:
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "hand_back", "retry_in": 1}]}, ["/jobs/0/retry_in"]),
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "snooze"}]}, ["/jobs/0/retry_in"]),
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "snooze", "retry_in": 0}]}, ["/jobs/0/retry_in"]),
-        (
-            "/fail",
-            {"jobs": [{"id": NOBODYS, "fence": 1, "error": {"message": "", "kind": "crashed"}}]},
-            ["/jobs/0/error/kind"],
-        ),
+        ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "error": GONE}]}, ["/jobs/0/error/kind"]),
     ],
 )
 async def test_every_fault_is_told_with_its_place(
@@ -303,8 +300,8 @@ async def test_every_fault_is_told_with_its_place(
 
 async def test_what_is_wrong_within_a_report_is_told_by_its_own_rule(site: Site) -> None:
     report = {"jobs": [{"id": NOBODYS, "fence": 1, "retry_in": -5, "error": {"message": "x"}}]}
-    told = (await call(site, f"/{NOBODYS}/fail", report, 422))["errors"][0]
-    assert told == {"pointer": "/jobs/0/retry_in", "detail": "must be a number of seconds from 0 to 3153600000"}
+    (told,) = (await call(site, f"/{NOBODYS}/fail", report, 422))["errors"]
+    assert told["detail"] == "must be a number of seconds from 0 to 3153600000"
 
 
 async def test_a_lease_that_is_not_there_is_gone(site: Site) -> None:
@@ -314,8 +311,7 @@ async def test_a_lease_that_is_not_there_is_gone(site: Site) -> None:
     stale = await call(site, f"/{NOBODYS}/complete", {"jobs": [{"id": NOBODYS, "fence": 1}]})
     assert stale["items"] == [{"id": NOBODYS, "fence": 1, "status": "stale", "outcome": None}]
     assert (await site.http.delete(f"/leases/{NOBODYS}")).json() == {"handed_back": []}
-    nonsense = (await site.http.post("/leases/mine/heartbeat", json={"jobs": []})).json()
-    assert (nonsense["code"], nonsense["detail"]) == ("invalid_id", "This is not the id of a lease.")
+    assert (await site.http.delete("/leases/mine")).json()["detail"] == "This is not the id of a lease."
 
 
 async def test_a_lease_keeps_what_it_is_for(site: Site) -> None:

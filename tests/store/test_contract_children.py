@@ -55,6 +55,7 @@ async def test_children_are_jobs_of_their_parent(store: Store) -> None:
     (third,) = await store.spawn(parent, [child_of(parent)])
     assert (first.state, first.version, first.extras.parent, first.extras.name) == (State.READY, 1, parent.id, "a")
     assert await store.children([parent.id]) == [first, second, third]
+    assert await store.children([parent.id], 2) == [first, second]
     assert await store.children([first.id]) == []
     stored = await store.get(parent.id)
     assert stored is not None

@@ -67,21 +67,22 @@ async def _below(store: Store, root: Job) -> tuple[dict[str, list[Job]], bool]:
     found: dict[str, list[Job]] = {}
     level, count = [root], 1
     for _ in range(MAX_DEPTH):
-        born = await _children(store, [job.id for job in level])
+        born = await _children(store, [job.id for job in level], MAX_JOBS - count + 1)
         level = born[: MAX_JOBS - count]
         count += len(level)
         for job in level:
             found.setdefault(job.extras.parent or "", []).append(job)
         if len(level) < len(born) or not level:
             return found, not born
-    return found, not await _children(store, [job.id for job in level])
+    return found, not await _children(store, [job.id for job in level], 1)
 
 
-async def _children(store: Store, parents: list[str]) -> list[Job]:
+async def _children(store: Store, parents: list[str], limit: int) -> list[Job]:
+    """Return the first ``limit`` children of ``parents``."""
     born: list[Job] = []
     for start in range(0, len(parents), MAX_BATCH):
-        if len(born) < MAX_JOBS:
-            born += await store.children(parents[start : start + MAX_BATCH])
+        if len(born) < limit:
+            born += await store.children(parents[start : start + MAX_BATCH], limit - len(born))
     return born
 
 

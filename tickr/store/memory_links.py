@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 import trio
 
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.links import Kind, Link
+from tickr.links import MAX_CHILDREN, Kind, Link
 from tickr.store import children, links
 from tickr.store.contract import Clock
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled, to_settle
@@ -109,10 +110,10 @@ class MemoryLinks:
         self._children[attempt.id] = born + [place.child for place in made.places]
         return made.answers
 
-    async def children(self, parents: Collection[str]) -> list[Job]:
+    async def children(self, parents: Collection[str], limit: int = MAX_CHILDREN) -> list[Job]:
         await trio.lowlevel.checkpoint()
         ids = (id_ for parent in sorted(set(parents)) for id_ in self._children.get(parent, ()))
-        return [self._jobs[id_] for id_ in ids if id_ in self._jobs]
+        return [self._jobs[id_] for id_ in islice(ids, limit) if id_ in self._jobs]
 
     def _forget_children(self, job: Job) -> None:
         """``job`` is deleted, and nobody's child or parent any more."""

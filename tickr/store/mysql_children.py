@@ -12,6 +12,7 @@ from trio_mysql import err
 
 from tickr.errors import StoreError
 from tickr.jobs import Job, NewJob
+from tickr.links import MAX_CHILDREN
 from tickr.store import changes, children, mysql_errors, mysql_jobs, mysql_keys, mysql_links, rows
 from tickr.store.children import Spawned
 from tickr.store.mysql_claims import LOCK_BY_IDS
@@ -25,7 +26,7 @@ BEAR = (
     "JSON_TABLE(%s, '$[*]' COLUMNS (parent CHAR(32) CHARACTER SET ascii PATH '$[0]', place INT PATH '$[1]', "
     "child CHAR(32) CHARACTER SET ascii PATH '$[2]')) AS x"
 )
-CHILDREN = "SELECT child FROM children FORCE INDEX (PRIMARY) WHERE parent IN %s ORDER BY parent, place"
+CHILDREN = "SELECT child FROM children FORCE INDEX (PRIMARY) WHERE parent IN %s ORDER BY parent, place LIMIT %s"
 
 
 class MysqlChildren:
@@ -62,9 +63,9 @@ class MysqlChildren:
             await mysql_jobs.tell(tx, made.changes)
             return made.answers
 
-    async def children(self, parents: Collection[str]) -> list[Job]:
+    async def children(self, parents: Collection[str], limit: int = MAX_CHILDREN) -> list[Job]:
         return await self._transactions.run(
-            lambda tx: _children(tx, parents), within_s=self._worked_s, exact_now=False, atomic=False
+            lambda tx: _children(tx, parents, limit), within_s=self._worked_s, exact_now=False, atomic=False
         )
 
 
@@ -83,8 +84,8 @@ async def _bear(tx: Transaction, made: Spawned) -> None:
         await tx.run(BEAR, document)
 
 
-async def _children(tx: Transaction, parents: Collection[str]) -> list[Job]:
+async def _children(tx: Transaction, parents: Collection[str], limit: int) -> list[Job]:
     keys = keys_of(parents)
-    ids = [rows.id_text(raw(child)) for (child,) in (await tx.run(CHILDREN, keys)).rows] if keys else []
+    ids = [rows.id_text(raw(child)) for (child,) in (await tx.run(CHILDREN, keys, limit)).rows] if keys else []
     stored = {job.id: job for job in await read(tx, BY_IDS, keys_of(ids))} if ids else {}
     return [stored[id_] for id_ in ids if id_ in stored]

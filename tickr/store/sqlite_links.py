@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.links import Kind, Link
+from tickr.links import MAX_CHILDREN, Kind, Link
 from tickr.store import children, links, rows
 from tickr.store.contract import Clock
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled, to_settle
@@ -34,7 +34,7 @@ SELECT on_id, waiter FROM links WHERE (on_id, waiter) > (?, ?) AND kind <= 2 ORD
 """
 _BORN = "SELECT ifnull(max(place) + 1, 0) FROM children WHERE parent = ?"
 _BEAR = "INSERT INTO children (parent, place, child) VALUES (?, ?, ?)"
-_CHILDREN = f"SELECT child FROM children WHERE parent IN {_IDS} ORDER BY parent, place"  # noqa: S608
+_CHILDREN = f"SELECT child FROM children WHERE parent IN {_IDS} ORDER BY parent, place LIMIT ?"  # noqa: S608
 
 
 Answer = TypeVar("Answer")
@@ -60,8 +60,8 @@ class SqliteLinks:
     async def spawn(self, attempt: Job, new: Sequence[NewJob]) -> list[Job]:
         return await self._change(lambda db, now: _spawn(db, attempt, new, now))
 
-    async def children(self, parents: Collection[str]) -> list[Job]:
-        return await self._file.read(lambda db: _children(db, parents))
+    async def children(self, parents: Collection[str], limit: int = MAX_CHILDREN) -> list[Job]:
+        return await self._file.read(lambda db: _children(db, parents, limit))
 
     async def open_links(self, limit: int, after: LinkPlace | None = None) -> LinkPage:
         return await self._file.read(lambda db: _look(db, limit, after))
@@ -107,8 +107,8 @@ def _spawn(db: sqlite3.Connection, attempt: Job, new: Sequence[NewJob], now: int
     return made.answers, made.changes
 
 
-def _children(db: sqlite3.Connection, parents: Collection[str]) -> list[Job]:
-    ids = [rows.id_text(child) for (child,) in db.execute(_CHILDREN, _packed(sorted(set(parents))))]
+def _children(db: sqlite3.Connection, parents: Collection[str], limit: int) -> list[Job]:
+    ids = [rows.id_text(child) for (child,) in db.execute(_CHILDREN, (*_packed(sorted(set(parents))), limit))]
     stored = jobs_by_id(db, ids)
     return [stored[id_] for id_ in ids if id_ in stored]
 

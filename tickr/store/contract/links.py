@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tickr.jobs import Job, NewJob
+from tickr.links import MAX_CHILDREN
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled
 
 
@@ -50,6 +51,6 @@ class Links(Protocol):
         """
         ...
 
-    async def children(self, parents: Collection[str]) -> list[Job]:
-        """Return the children of ``parents`` (1..MAX_BATCH ids) that are stored, by parent, in order of their birth."""
+    async def children(self, parents: Collection[str], limit: int = MAX_CHILDREN) -> list[Job]:
+        """Return the first ``limit`` children of ``parents`` (1..MAX_BATCH ids), by parent, in order of their birth."""
         ...
