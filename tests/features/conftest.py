@@ -21,6 +21,18 @@ INDEXES = ("heap", "redis")
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
+UNUSUAL = ({"memory", "redis"}, {"sqlite", "redis"}, {"mysql", "heap"})
+"""A laptop has no Redis, a fleet MySQL and Redis; the other ways are for ``make long``."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave what is tried on every store with every index to the long tests where few would run it so."""
+    callspec = getattr(item, "callspec", None)
+    ways = set() if callspec is None else set(map(str, callspec.params.values()))
+    if any(pair <= ways for pair in UNUSUAL):
+        item.add_marker(pytest.mark.long)
+
+
 def _store_url(name: str, request: pytest.FixtureRequest) -> str:
     if name == "memory":
         return "memory:"

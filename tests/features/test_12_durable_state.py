@@ -24,7 +24,14 @@ JOBS = 30
 WORKERS = 5
 
 
-@pytest.fixture(params=["sqlite+heap", "mysql+redis", "mysql+heap", "sqlite+redis"])
+@pytest.fixture(
+    params=[
+        "sqlite+heap",
+        "mysql+redis",
+        pytest.param("mysql+heap", marks=pytest.mark.long),
+        pytest.param("sqlite+redis", marks=pytest.mark.long),
+    ]
+)
 def process(request: pytest.FixtureRequest) -> Iterator[TickrProcess]:
     store, _, index = request.param.partition("+")
     with TickrProcess(
