@@ -197,6 +197,8 @@ async def test_mysql_needs_no_other_right_than_to_insert(mysql_url: str) -> None
     backend = MysqlBackend(mysql_url)
     database = mysql_url.rpartition("/")[2]
     async with backend.open() as store:
+        if "WITH GRANT OPTION" not in str(mysql_execute(mysql_url, "SHOW GRANTS")):
+            pytest.skip("the user of TICKR_TEST_MYSQL may give nobody rights")
         user = f"shop{uuid.uuid4().hex[:8]}"
         mysql_execute(mysql_url, f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'")
         mysql_execute(mysql_url, f"GRANT INSERT ON {database}.inbox TO {user}@'%'")
