@@ -10,7 +10,6 @@ IN_WORK = {}
 """Being built now, by feature."""
 
 NEXT = {
-    "Client libraries in several languages": "clients",
     "Dashboard in the browser": "dashboard",
     "Prometheus metrics": "metrics",
     "How much was done, by minute or day": "metrics",

@@ -1,0 +1,257 @@
+// Types of client.mjs. Documents are those of the API (docs/http-api.md); instants are texts in RFC 3339.
+
+export type State = "scheduled" | "ready" | "blocked" | "running" | "retrying" | "succeeded" | "failed" | "cancelled";
+/** What JSON can say; whole numbers that a number cannot hold are BigInts. */
+export type Json = null | boolean | number | bigint | string | Json[] | { [name: string]: Json };
+/** What names a job: its id, or whatever has it. */
+export type JobRef = string | { id: string };
+/** One value of a filter, or several. */
+export type Filter = string | number | boolean | Date | Filter[] | { [name: string]: string };
+
+export interface Failure {
+  kind: string;
+  message: string;
+  traceback: string | null;
+}
+
+export interface Job {
+  id: string;
+  type: string;
+  queue: string;
+  priority: number;
+  state: State;
+  payload: any;
+  result: any;
+  error: Failure | null;
+  attempt: number;
+  max_attempts: number;
+  crashes: number;
+  max_crashes: number;
+  run_at: string;
+  expires_at: string | null;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  node: string | null;
+  version: number;
+  labels: Record<string, string>;
+  limit_key: string | null;
+  unique: { key: string; until: number | string } | null;
+  progress: number | null;
+  progress_message: string | null;
+  traceparent: string | null;
+  schedule: { name: string; tick: string | null } | null;
+  depends_on: { jobs: string[]; on_failure: string } | null;
+  parent: string | null;
+  encrypted: boolean;
+  encryption_key: string | null;
+  notice: string | null;
+  [field: string]: any;
+}
+
+/** What may be said of a job beside its type and payload: the fields of `POST /jobs`, with their rules. */
+export interface Options {
+  id?: string;
+  queue?: string;
+  priority?: number;
+  delay?: number;
+  run_at?: string | Date;
+  expires_at?: string | Date;
+  expires_in?: number;
+  max_attempts?: number;
+  max_crashes?: number;
+  timeout?: number;
+  backoff?: string | Record<string, unknown>;
+  labels?: Record<string, string>;
+  limit_key?: string;
+  unique?: { key: string; until?: number | string; on_conflict?: "return" | "reject" | "replace" };
+  depends_on?: string[] | { jobs: string[]; on_failure?: "fail" | "cancel" | "run" };
+  traceparent?: string;
+  tracestate?: string;
+  [field: string]: unknown;
+}
+
+export interface NewJob extends Options {
+  type: string;
+  payload?: unknown;
+}
+
+/** replayed: it was stored before. held: it is another job, which holds the unique key. */
+export interface Submitted {
+  id: string;
+  type: string;
+  replayed: boolean;
+  held: boolean;
+}
+
+export interface Event {
+  id: string;
+  /** `created`, `started`, `succeeded` … of a job; `schedule.paused`, `queue.resumed` … of something else. */
+  what: string;
+  type: string;
+  subject: string;
+  time: string;
+  job: Partial<Job> | null;
+  data: any;
+  /** The place after it: whoever has dealt with the event and notes it comes back right behind. */
+  cursor: string;
+}
+
+export interface Filters {
+  state?: Filter;
+  type?: Filter;
+  queue?: Filter;
+  label?: Filter;
+  error?: Filter;
+  created_after?: string | Date;
+  created_before?: string | Date;
+  finished_after?: string | Date;
+  finished_before?: string | Date;
+  [name: string]: Filter | undefined;
+}
+
+export interface Which extends Filters {
+  ids?: Iterable<JobRef> & any;
+}
+
+export interface Versioned {
+  /** Only if it is still at this one. */
+  version?: number;
+}
+
+export interface Pages<T> extends AsyncIterable<T> {
+  readonly feedCursor: string | null;
+  all(): Promise<T[]>;
+}
+
+export interface Subscription extends AsyncIterable<Event> {
+  cursor: string | null;
+  readonly opened: Promise<void>;
+  close(): void;
+}
+
+export interface ClientOptions {
+  token?: string;
+  /** How long a call is tried, pauses and all, in seconds; 30. */
+  totalS?: number;
+  prepare?: (job: Record<string, any>) => void;
+  fetch?: typeof globalThis.fetch;
+}
+
+export class Client {
+  constructor(url?: string | URL, options?: ClientOptions);
+  readonly url: string;
+  readonly schedules: Schedules;
+  readonly operations: Operations;
+  readonly queues: Queues;
+  readonly nodes: Nodes;
+  submit(type: string, payload?: unknown, options?: Options): Promise<Submitted>;
+  submitMany(jobs: Iterable<NewJob> | AsyncIterable<NewJob>): Promise<(Submitted | ClientError)[]>;
+  get(job: JobRef, options?: { decrypt?: boolean }): Promise<Job>;
+  wait(job: JobRef, options?: { timeoutS?: number; decrypt?: boolean }): Promise<Job>;
+  cancel(job: JobRef, options?: Versioned & { reason?: string }): Promise<Job>;
+  retry(job: JobRef, changes?: Versioned & Options & { payload?: unknown }): Promise<Job>;
+  attempts(job: JobRef): Promise<{ items: any[]; redrives: any[] }>;
+  explain(job: JobRef): Promise<any>;
+  tree(job: JobRef): Promise<{ tree: any; parent: string | null; complete: boolean }>;
+  deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
+  list(filters?: Filters & { limit?: number }): Pages<Job>;
+  events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter }): Subscription;
+  close(): void;
+}
+
+export interface Schedules {
+  put(name: string, schedule: Record<string, unknown> & { job: NewJob }, options?: Versioned): Promise<any>;
+  get(name: string, options?: { ticks?: number }): Promise<any>;
+  list(): Promise<any[]>;
+  pause(name: string, options?: Versioned): Promise<any>;
+  resume(name: string, options?: Versioned): Promise<any>;
+  run(name: string): Promise<Job>;
+  delete(name: string, options?: Versioned): Promise<null>;
+}
+
+export interface Operation {
+  id: string;
+  action: string;
+  state: "running" | "done" | "stopped";
+  total: number;
+  exact: boolean;
+  done: number;
+  skipped: number;
+  [field: string]: any;
+}
+
+export interface Operations {
+  look(action: "retry" | "cancel", which?: Which): Promise<any>;
+  retry(which?: Which, options?: { all?: boolean; changes?: Options & { payload?: unknown }; rate?: number }): Promise<Operation>;
+  cancel(which?: Which, options?: { all?: boolean; reason?: string; rate?: number }): Promise<Operation>;
+  get(operation: string | Operation): Promise<Operation>;
+  stop(operation: string | Operation): Promise<Operation>;
+  list(options?: { limit?: number }): Promise<Operation[]>;
+  wait(operation: string | Operation, options?: { timeoutS?: number }): Promise<Operation>;
+}
+
+export interface Queues {
+  list(): Promise<any[]>;
+  get(name: string): Promise<any>;
+  limit(name: string, limits: Record<string, unknown>): Promise<any>;
+  pause(name: string): Promise<any>;
+  resume(name: string): Promise<any>;
+}
+
+export interface Nodes {
+  list(): Promise<{ items: any[]; here: string; lost: number; counted_to: number }>;
+  get(id: string): Promise<any>;
+  change(id: string, wish: { slots: number }): Promise<any>;
+  quiet(id: string): Promise<any>;
+  resume(id: string): Promise<any>;
+  stop(id: string): Promise<any>;
+}
+
+/** Base of everything the client throws. mayBeStored: whether the job may be stored, or the change made, all the same. */
+export class ClientError extends Error {
+  readonly jobId: string | null;
+  readonly mayBeStored: boolean;
+}
+
+export interface Problem {
+  code: string;
+  detail: string;
+  errors?: { pointer: string; detail: string }[];
+  [member: string]: any;
+}
+
+/** The server said no. status: of HTTP; null if the fault was found here and nothing was sent. */
+export class Refused extends ClientError {
+  readonly status: number | null;
+  readonly code: string;
+  readonly detail: string;
+  readonly faults: { pointer: string; detail: string }[];
+  readonly problem: Problem;
+}
+
+export class Invalid extends Refused {}
+export class Denied extends Refused {}
+export class NotFound extends Refused {}
+export class Conflict extends Refused {}
+export class CursorExpired extends Refused {}
+
+export class Unavailable extends ClientError {
+  readonly refusal: { status: number; problem: Problem } | null;
+}
+
+export class Unexpected extends ClientError {}
+export class Closed extends ClientError {}
+
+export class NotFinal extends ClientError {
+  readonly job: Job;
+}
+
+export class NotEnded extends ClientError {
+  readonly operation: Operation;
+}
+
+/** Return the value of a JSON text; whole numbers beyond ±(2**53 - 1) as BigInt. */
+export function parse(text: string): any;
+/** Return the JSON of a value, BigInts as numbers. */
+export function stringify(value: unknown): string;

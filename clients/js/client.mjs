@@ -1,0 +1,357 @@
+// Tickr from JavaScript: Node 20 or later, and browsers. No dependencies.
+//
+//   import { Client } from "tickr-client";
+//
+//   const client = new Client("http://127.0.0.1:8080");
+//   const stored = await client.submit("report", { title: "Hello" });
+//   const job = await client.wait(stored);
+//
+// The methods are those of the Python client (docs/client.md); documents come as the API has them (docs/http-api.md),
+// but for whole numbers that a JavaScript number cannot hold: they are BigInts, and stay exact.
+
+import { NotEnded, NotFinal } from "./errors.mjs";
+import { Subscription } from "./events.mjs";
+import { stringify } from "./json.mjs";
+import { Submission, uuid7 } from "./submission.mjs";
+import { now, pause, Wire } from "./wire.mjs";
+
+export * from "./errors.mjs";
+export { parse, stringify } from "./json.mjs";
+
+const PAGE = 200; // the server takes no more
+const WAIT_S = 20; // one request has the server wait so long; what lies in between may end one that is longer
+const WAITS = 50; // requests that wait at once; further callers look from time to time
+const [FIRST_LOOK_S, LOOK_S] = [0.05, 3]; // pauses between such looks: the first, and the longest
+const FINAL = new Set(["succeeded", "failed", "cancelled"]);
+
+const environment = globalThis.process?.env ?? {};
+
+export class Client {
+  #wire;
+  #submission;
+  #waits = 0;
+
+  /**
+   * url: of a node, or of what distributes to several; by default $TICKR_URL, or where the page came from. token: by
+   * default $TICKR_TOKEN. totalS: how long a call is tried, pauses and all. prepare: gets the fields of each job before
+   * it is sent, and may change them. fetch: another one than the global.
+   */
+  constructor(url, { token, totalS = 30, prepare, fetch = globalThis.fetch.bind(globalThis) } = {}) {
+    const origin = globalThis.location?.origin ?? "http://127.0.0.1:8080";
+    this.#wire = new Wire({
+      url: String(url ?? environment.TICKR_URL ?? origin),
+      token: token ?? environment.TICKR_TOKEN,
+      totalS,
+      fetch,
+    });
+    this.#submission = new Submission(this.#wire, prepare);
+    this.schedules = new Schedules(this.#wire);
+    this.operations = new Operations(this.#wire);
+    this.queues = new Queues(this.#wire);
+    this.nodes = new Nodes(this.#wire);
+  }
+
+  get url() {
+    return this.#wire.url;
+  }
+
+  /** Hand in a job, and return {id, type, replayed, held} once it is durable. options: as in `POST /jobs`. */
+  submit(type, payload, options = {}) {
+    return this.#submission.one({ type, payload, ...options });
+  }
+
+  /** Hand in any number of jobs, {type, payload, …} each; return what became of each: as `submit`, or a ClientError. */
+  submitMany(jobs) {
+    return this.#submission.many(jobs);
+  }
+
+  /** Return the job as it is now; decrypt: with what is encrypted of it in the clear. */
+  get(job, { decrypt = false } = {}) {
+    return this.#wire.ask({ path: path(job), query: decrypted(decrypt) });
+  }
+
+  /** Return the job once it has ended. Throws NotFinal after `timeoutS` seconds, with the job as it was last seen. */
+  async wait(job, { timeoutS = Infinity, decrypt = false } = {}) {
+    const over = now() + timeoutS;
+    for (let lookS = FIRST_LOOK_S; ; ) {
+      const [asked, long] = [now(), this.#waits < WAITS];
+      const waitS = long ? Math.min(WAIT_S, Math.max(0, over - asked)) : 0;
+      this.#waits += long;
+      const seen = await this.#wire
+        .ask({ path: path(job), query: decrypted(decrypt) }, { waitS })
+        .finally(() => (this.#waits -= long));
+      if (FINAL.has(seen.state)) return seen;
+      if (now() >= over) throw new NotFinal(seen);
+      if (now() - asked < Math.min(WAIT_S, over - asked)) {
+        // It was not waited for: a look, or the server stops.
+        await pause(Math.min(lookS, Math.max(0, over - now())), this.#wire.signal);
+        lookS = Math.min(1.5 * lookS, LOOK_S);
+      }
+    }
+  }
+
+  /** Keep a waiting job from running, have a running one stopped. version: only if the job is still at this one. */
+  cancel(job, { version, reason } = {}) {
+    return this.#wire.ask({ method: "POST", path: path(job, "/cancel"), ...ifMatch(version), ...body({ reason }) });
+  }
+
+  /** Start a job over that has ended, changed as said. Not repeated where a first try may have done it. */
+  retry(job, { version, ...changes } = {}) {
+    const request = { method: "POST", path: path(job, "/retry"), ...ifMatch(version), ...body(changes) };
+    return this.#wire.ask(request, { repeatable: false });
+  }
+
+  /** Return {items, redrives}: every start of a job and how it ended, over all its retries. */
+  attempts(job) {
+    return this.#wire.ask({ path: path(job, "/attempts") });
+  }
+
+  /** Return why the job is not running, and when it may. */
+  explain(job) {
+    return this.#wire.ask({ path: path(job, "/explain") });
+  }
+
+  /** Return {tree, parent, complete}: the job with all that its handler, and theirs, have submitted. */
+  tree(job) {
+    return this.#wire.ask({ path: path(job, "/tree") });
+  }
+
+  /** Return {total, exact, groups}: failed jobs in groups of the same type and kind of error. */
+  deadLetters(filters = {}) {
+    return this.#wire.ask({ path: "/dead-letters", query: filters });
+  }
+
+  /** Return an async iterable over jobs, newest first, `limit` at most, read page by page. filters: of `GET /jobs`. */
+  list({ limit = Infinity, ...filters } = {}) {
+    return new Pages(this.#wire, "/jobs", filters, limit);
+  }
+
+  /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
+  events(filters = {}) {
+    return new Subscription(this.#wire, filters);
+  }
+
+  /** End everything; who still waits is told Closed. */
+  close() {
+    this.#wire.close();
+  }
+}
+
+/** An async iterable over what a list has. `feedCursor`: the place in the feed from before the first page was read. */
+class Pages {
+  feedCursor = null;
+  #wire;
+  #request;
+  #limit;
+
+  constructor(wire, path, query, limit) {
+    this.#wire = wire;
+    this.#request = { path, query };
+    this.#limit = limit;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    let [left, cursor] = [this.#limit, undefined];
+    while (left > 0 && cursor !== null) {
+      const query = { ...this.#request.query, limit: Math.min(PAGE, left), cursor };
+      const page = await this.#wire.ask({ ...this.#request, query });
+      this.feedCursor ??= page.feed_cursor ?? null;
+      yield* page.items;
+      [left, cursor] = [left - page.items.length, page.next_cursor];
+    }
+  }
+
+  /** Return all of it as an array. */
+  async all() {
+    const found = [];
+    for await (const one of this) found.push(one);
+    return found;
+  }
+}
+
+/** `client.schedules`: jobs that are made by the clock. version: only if the schedule is still at this one. */
+class Schedules {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  /** Have a schedule be so: `{ cron, timezone, every, missed, overlap, …, job: { type, payload, … } }`. */
+  put(name, schedule, { version } = {}) {
+    const request = { method: "PUT", path: at("schedules", name), ...ifMatch(version), ...body(schedule) };
+    return this.#wire.ask(request, { repeatable: version === undefined });
+  }
+
+  /** Return the schedule with its next ticks, 10 or so many. */
+  get(name, { ticks } = {}) {
+    return this.#wire.ask({ path: at("schedules", name), query: { ticks } });
+  }
+
+  /** Return all schedules, by name; their next ticks are left out. */
+  list() {
+    return new Pages(this.#wire, "/schedules", {}, Infinity).all();
+  }
+
+  pause(name, options) {
+    return this.#change(name, "/pause", options);
+  }
+
+  /** Have it go on from now; what was missed meanwhile is not made up for. */
+  resume(name, options) {
+    return this.#change(name, "/resume", options);
+  }
+
+  /** Have a job of it be made now, and return that. Not repeated where a first try may have made one. */
+  run(name) {
+    return this.#wire.ask({ method: "POST", path: at("schedules", name, "/run") }, { repeatable: false });
+  }
+
+  /** Take it away; its jobs stay. Not repeated where a first try may have done it. */
+  delete(name, { version } = {}) {
+    const request = { method: "DELETE", path: at("schedules", name), ...ifMatch(version) };
+    return this.#wire.ask(request, { repeatable: false });
+  }
+
+  #change(name, action, { version } = {}) {
+    const request = { method: "POST", path: at("schedules", name, action), ...ifMatch(version) };
+    return this.#wire.ask(request, { repeatable: version === undefined });
+  }
+}
+
+/** `client.operations`: what is done to all jobs that match. which: the filters of `list`, and `ids` for certain jobs. */
+class Operations {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  /** Return how many jobs an operation would be about, in groups; nothing is done. */
+  look(action, which = {}) {
+    return this.#begin({ action, filter: filter(which), dry_run: true });
+  }
+
+  /** Begin to retry all that match. all: without any filter, every job that has failed. rate: jobs a second at most. */
+  retry(which = {}, { all, changes, rate } = {}) {
+    return this.#begin({ action: "retry", filter: filter(which), all, changes, rate, id: uuid7() });
+  }
+
+  /** Begin to cancel all that match. */
+  cancel(which = {}, { all, reason, rate } = {}) {
+    return this.#begin({ action: "cancel", filter: filter(which), all, reason, rate, id: uuid7() });
+  }
+
+  get(operation) {
+    return this.#wire.ask({ path: at("operations", named(operation)) });
+  }
+
+  /** Have it go no further. */
+  stop(operation) {
+    return this.#wire.ask({ method: "DELETE", path: at("operations", named(operation)) });
+  }
+
+  /** Return the newest ones. */
+  list({ limit = 50 } = {}) {
+    return new Pages(this.#wire, "/operations", {}, limit).all();
+  }
+
+  /** Return the operation once it has ended. Throws NotEnded after `timeoutS` seconds. */
+  async wait(operation, { timeoutS = Infinity } = {}) {
+    const over = now() + timeoutS;
+    for (let lookS = FIRST_LOOK_S; ; lookS = Math.min(1.5 * lookS, LOOK_S)) {
+      const seen = await this.get(operation);
+      if (seen.state !== "running") return seen;
+      if (now() >= over) throw new NotEnded(seen);
+      await pause(Math.min(lookS, over - now()), this.#wire.signal);
+    }
+  }
+
+  // Under an id that is made here, so that asking again is safe.
+  #begin(wish) {
+    return this.#wire.ask({ method: "POST", path: "/operations", ...body(wish) });
+  }
+}
+
+/** `client.queues`: what waits and runs, what is set. */
+class Queues {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  async list() {
+    return (await this.#wire.ask({ path: "/queues" })).items;
+  }
+
+  get(name) {
+    return this.#wire.ask({ path: at("queues", name) });
+  }
+
+  /** Limit it: `{ max_running, max_running_per_key, rate }`, the whole of it; what is left out is no limit any more. */
+  limit(name, limits) {
+    return this.#wire.ask({ method: "PUT", path: at("queues", name), text: stringify(limits) });
+  }
+
+  /** Start none of its jobs; what runs goes on. */
+  pause(name) {
+    return this.#wire.ask({ method: "POST", path: at("queues", name, "/pause") });
+  }
+
+  resume(name) {
+    return this.#wire.ask({ method: "POST", path: at("queues", name, "/resume") });
+  }
+}
+
+/** `client.nodes`: who is there, what they run, what they are told. A node is named by its id. */
+class Nodes {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  /** Return {items, here, lost, counted_to}. */
+  list() {
+    return this.#wire.ask({ path: "/nodes" });
+  }
+
+  get(id) {
+    return this.#wire.ask({ path: at("nodes", id) });
+  }
+
+  /** Have it run so many jobs at once. */
+  change(id, { slots }) {
+    return this.#wire.ask({ method: "PATCH", path: at("nodes", id), ...body({ slots }) });
+  }
+
+  /** Have it take nothing new. */
+  quiet(id) {
+    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/quiet") });
+  }
+
+  resume(id) {
+    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/resume") });
+  }
+
+  stop(id) {
+    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/stop") });
+  }
+}
+
+const named = (one) => (typeof one === "string" ? one : one.id);
+const at = (what, name, action = "") => `/${what}/${encodeURIComponent(name)}${action}`;
+const path = (job, action) => at("jobs", named(job), action);
+const decrypted = (wanted) => (wanted ? { decrypt: true } : {});
+const ifMatch = (version) => (version === undefined ? {} : { headers: { "if-match": `"v${version}"` } });
+
+/** Return the body of a request; none if nothing is said. */
+function body(fields) {
+  const said = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+  return said.length ? { text: stringify(Object.fromEntries(said)) } : {};
+}
+
+function filter({ ids, ...which }) {
+  return ids === undefined ? which : { ...which, ids: Array.from(ids, named) };
+}

@@ -1,0 +1,12 @@
+// Listens to what is created, and writes each event as a line of JSON; ends with a job of the type "last".
+
+import { Client } from "../../clients/js/client.mjs";
+
+const client = new Client(process.argv[2]);
+const events = client.events({ event: "created" });
+events.opened.then(() => console.log("open"));
+for await (const event of events) {
+  console.log(JSON.stringify({ id: event.id, type: event.job.type, cursor: event.cursor }));
+  if (event.job.type === "last") break;
+}
+client.close();
