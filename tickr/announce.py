@@ -60,3 +60,7 @@ class Announcer:
             rings.append(Ring("queue"))
         if rings:
             await self._bell.ring(*rings)
+
+    async def announce_hold(self, until: int) -> None:
+        """Let workers know that queues are held up, none of them for longer than ``until``, microseconds UTC."""
+        await self._bell.ring(Ring("queue", at=until))

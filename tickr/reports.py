@@ -71,6 +71,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       failure: why, with every other kind.
       delay_us: microseconds from the store's now until the next start, with ``retried`` and ``released``.
       cut_off: with ``released``: the node has ended an attempt that had begun.
+      hold_us: for so many microseconds from the store's now no job of its queue is started; 0: they are.
     """
 
     job: Job
@@ -79,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     delay_us: int = 0
     cut_off: bool = False
+    hold_us: int = 0
 
     @property
     def of_parent(self) -> bool:

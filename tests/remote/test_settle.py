@@ -301,3 +301,12 @@ async def test_the_end_of_a_job_frees_its_lane(desk: Desk) -> None:
     await desk.index.hold([Lane("default", "a customer")], until=desk.store.now_us() + 10**12)
     await desk.settle(job, "succeeded")
     assert [hint.id for hint in await desk.index.pop(["default"], 1)] == [waiting.id]
+
+
+@pytest.mark.parametrize("how", ["retry", "snooze"])
+async def test_a_worker_holds_up_the_queue_of_its_job(desk: Desk, how: str) -> None:
+    job = await desk.claimed()
+    await desk.settle(job, how, delay_s=30, hold_queue=True)
+    (standing,) = await desk.store.standings()
+    after = await desk.get(job)
+    assert (standing.name, standing.controls.paused_until) == ("default", after.run_at)

@@ -195,7 +195,9 @@ def _held(job: Job, standing: Standing, held: Held) -> Reason:
     limits, rate = standing.controls.limits, standing.controls.limits.rate
     until = wire.instant(held.until)
     if held.by == "paused":
-        return Reason("paused", f'The queue "{job.queue}" is paused; POST /queues/{job.queue}/resume lets it go on.')
+        how_long = "" if until is None else f" until {until}"
+        detail = f'The queue "{job.queue}" is paused{how_long}; POST /queues/{job.queue}/resume lets it go on.'
+        return Reason("paused", detail, until)
     if held.by == "max_running":
         detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
     elif held.by == "max_running_per_key":

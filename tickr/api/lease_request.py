@@ -16,6 +16,7 @@ from tickr import jobs
 from tickr.api.problems import Fault, invalid
 from tickr.api.submission import RULES as JOB_RULES
 from tickr.api.submission import UUID, JobType, read_record
+from tickr.queues import MAX_PAUSE_S
 from tickr.reasons import Failure
 from tickr.remote.beats import Held
 from tickr.remote.leases import Poll
@@ -88,13 +89,14 @@ class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FailedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``then`` says what is to become of the job; ``retry_in`` in seconds."""
+    """``then`` says what is to become of the job; ``retry_in`` in seconds; ``hold_queue``: no other starts before."""
 
     id: JobId
     fence: Fence
     error: ErrorBody | None = None
     then: Literal["retry", "give_up", "drop", "snooze", "hand_back", "cancelled"] = "retry"
     retry_in: Annotated[float, Meta(ge=0, le=MAX_DELAY_S)] | None = None
+    hold_queue: bool = False
 
 
 class FailBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,8 +123,9 @@ POLL_RULES = {
 HEARTBEAT_RULES = {"jobs": _HELD}
 COMPLETE_RULES = {"jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, result}}"}
 FAIL_RULES = {
-    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in}}; error is an object of message, "
-    'kind and traceback, then is "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled", retry_in is seconds'
+    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in, hold_queue}}; error is an object "
+    'of message, kind and traceback, then is "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled", '
+    "retry_in is seconds, hold_queue true or false"
 }
 
 
@@ -171,7 +174,9 @@ def failed(body: bytes) -> list[Report]:
     said = read_record(body, FailBody, FAIL_RULES).jobs
     if faults := [fault for at, one in enumerate(said) for fault in _faults(f"/jobs/{at}", one)]:
         raise invalid(faults)
-    return [Report(one.id.lower(), one.fence, one.then, None, _failure(one), one.retry_in) for one in said]
+    return [
+        Report(one.id.lower(), one.fence, one.then, None, _failure(one), one.retry_in, one.hold_queue) for one in said
+    ]
 
 
 def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
@@ -183,6 +188,8 @@ def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
         yield Fault(f"{at}/retry_in", f'makes no sense with then: "{one.then}"')
     if one.then == "snooze" and (one.retry_in is None or one.retry_in < Snooze.least_s):
         yield Fault(f"{at}/retry_in", f"is required with a snooze: at least {Snooze.least_s} seconds")
+    if one.hold_queue and (one.retry_in is None or one.retry_in > MAX_PAUSE_S):
+        yield Fault(f"{at}/hold_queue", f"needs a retry_in, of at most {MAX_PAUSE_S:.0f} seconds")
 
 
 def _held(said: list[HeldBody]) -> list[Held]:

@@ -33,6 +33,7 @@ from tickr.client.errors import (
 )
 from tickr.client.operation_records import Attempt, Changes, Count, Failure, Group, History, Operation, Redrive
 from tickr.client.operations import AsyncOperations, Operations
+from tickr.client.queues import AsyncQueues, Queues
 from tickr.client.records import (
     Dependencies,
     Event,
@@ -44,6 +45,7 @@ from tickr.client.records import (
     Job,
     NewJob,
     Origin,
+    Queue,
     Schedule,
     Skipped,
     Submitted,
@@ -58,6 +60,7 @@ __all__ = [
     "AsyncEvents",
     "AsyncJobList",
     "AsyncOperations",
+    "AsyncQueues",
     "AsyncSchedules",
     "Attempt",
     "Changes",
@@ -90,6 +93,8 @@ __all__ = [
     "Operation",
     "Operations",
     "Origin",
+    "Queue",
+    "Queues",
     "Redrive",
     "Refused",
     "Schedule",

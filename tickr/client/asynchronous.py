@@ -26,6 +26,7 @@ from tickr.client.errors import Closed
 from tickr.client.listing import Pages
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import AsyncOperations
+from tickr.client.queues import AsyncQueues
 from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
 from tickr.client.schedules import AsyncSchedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
@@ -76,6 +77,7 @@ class AsyncClient:
         program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
+      queues: pauses of queues.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class AsyncClient:
         )
         self._calls = Calls(self.url, total_s=total_s, now=anyio.current_time)
         self.schedules = AsyncSchedules(self._run, self._calls)
+        self.queues = AsyncQueues(self._run, self._calls)
         self.operations = AsyncOperations(self._run, self._calls)
         self._total_s = total_s
 

@@ -24,6 +24,7 @@ from tickr.client.errors import Closed
 from tickr.client.listing import Pages
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import Operations
+from tickr.client.queues import Queues
 from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
 from tickr.client.schedules import Schedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
@@ -43,6 +44,7 @@ class Client:
         program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
+      queues: pauses of queues.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Client:
         )
         self._calls = Calls(self.url, total_s=total_s, now=time.monotonic)
         self.schedules = Schedules(self._run, self._calls)
+        self.queues = Queues(self._run, self._calls)
         self.operations = Operations(self._run, self._calls)
         self._total_s = total_s
 

@@ -258,11 +258,29 @@ class EventRate(msgspec.Struct, frozen=True):
     period: float
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue stands, and what is set on it; None: no limit. No state is counted beyond ``counted_to``."""
+
+    name: str
+    ready: int
+    scheduled: int
+    retrying: int
+    running: int
+    oldest_due_at: datetime | None = None
+    paused: bool
+    paused_until: datetime | None = None
+    max_running: int | None = None
+    max_running_per_key: int | None = None
+    rate: EventRate | None = None
+    counted_to: int
+
+
 class EventQueue(msgspec.Struct, frozen=True):
     """What holds for the queue right after the event; None: no limit."""
 
     name: str
     paused: bool
+    paused_until: datetime | None = None
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None

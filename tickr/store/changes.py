@@ -19,7 +19,7 @@ from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import AnyEvent, Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
 from tickr.links import End
-from tickr.queues import Gate
+from tickr.queues import Gate, Hold
 from tickr.reasons import LEASE_LOST, Failure, on_request
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Move, Put, Seen
@@ -166,6 +166,21 @@ def finish(outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int) -> 
             again = after.state is State.READY or (after.state is State.BLOCKED and after.closing is None)
             changes.append(Change(job, after, outcome.failure if again else None))
     return changes
+
+
+def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Hold]:
+    """Return by name which queues are held up by outcomes, and for how long: the longest counts.
+
+    Args:
+      made: the change of each; an attempt that was over already holds nothing up.
+    """
+    found: dict[str, Hold] = {}
+    for outcome, change in zip(outcomes, made, strict=True):
+        if outcome.hold_us and change is not None:
+            queue = outcome.job.queue
+            hold = Hold(queue, outcome.hold_us, outcome.job.id.replace("-", "")[-16:])
+            found[queue] = max(hold, found.get(queue, hold))
+    return sorted(found.values())
 
 
 def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -> Change | None:

@@ -129,6 +129,7 @@ def finish(db: sqlite3.Connection, outcomes: Sequence[Outcome], now: int) -> tup
         others = [one for one in made if one is not None]
     db.execute("RELEASE believed")
     move(db, others)
+    sqlite_queues.hold(db, changes.holds(outcomes, made), now)
     return [None if one is None else one.after for one in made], [one for one in made if one is not None]
 
 

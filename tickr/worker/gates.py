@@ -76,6 +76,7 @@ class Gates:
         self._turns = Turns(order)
         self._names = [DEFAULT_QUEUE] if here is None else list(here)
         self._gates: dict[str, Gate] = {}
+        self._lapsed: list[str] = []
         self._loop: Loop | None = None
         self._nap = trio.CancelScope()
 
@@ -174,6 +175,7 @@ class Gates:
                 with suppress(StoreUnavailable):
                     await self._find_queues()
                     await self.look()
+                    await self._forget_lapsed()
                 with trio.CancelScope(deadline=trio.current_time() + QUEUES_NET_S * self._stretch) as self._nap:
                     self._look_in_time()
                     await self._heard(rings)
@@ -182,10 +184,17 @@ class Gates:
         """Make the view anew. Raises: StoreUnavailable."""
         standings = await self._store.standings(self._here)
         open_before = set(self._open())  # as it is now: claims go on meanwhile
-        self._gates = gates(standings, self._store.now_us())
+        now = self._store.now_us()
+        self._lapsed = [one.name for one in standings if one.controls.at(now).plain]
+        self._gates = gates(standings, now)
         self._look_in_time()
         if self._loop and set(self._open()) - open_before:
             self._loop.look_again()
+
+    async def _forget_lapsed(self) -> None:
+        """Make queues plain again whose pause is over, so that their jobs pay nothing for it any more."""
+        for name in self._lapsed:
+            await self._store.control(name)
 
     async def _find_queues(self) -> None:
         unknown = set(await self._store.queue_names()).difference(self._names) if self._here is None else ()

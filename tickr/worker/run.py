@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 
@@ -187,9 +188,11 @@ def raised(running: RunningJob, error: BaseException, conditions: Conditions) ->
             return _retried(running, failures.failure("cannot_decrypt", str(cause)), conditions, cause)
         case Snooze():
             why = failures.failure("snoozed", cause.reason)
-            return Outcome(job=running.job, kind="released", failure=why, delay_us=int(cause.seconds * 1_000_000))
+            delay_us = int(cause.seconds * 1_000_000)
+            return Outcome(job=running.job, kind="released", failure=why, delay_us=delay_us, hold_us=cause.hold_us)
         case RetryLater():
-            return _retried(running, failures.failure("retry_later", cause.reason), conditions, cause)
+            outcome = _retried(running, failures.failure("retry_later", cause.reason), conditions, cause)
+            return msgspec.structs.replace(outcome, hold_us=cause.hold_us)
     if blocked:
         return _retried(running, failures.of_exception("blocked", error), conditions, cause)
     if isinstance(cause, running.handler.give_up_on):
