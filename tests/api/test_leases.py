@@ -285,6 +285,9 @@ async def test_a_stop_answers_those_who_wait_and_says_so(site: Site) -> None:
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "explode"}]}, ["/jobs/0/then"]),
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "hand_back", "retry_in": 1}]}, ["/jobs/0/retry_in"]),
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "snooze"}]}, ["/jobs/0/retry_in"]),
+        ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "drop", "queue": "q"}]}, ["/jobs/0/queue"]),
+        ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "drop", "priority": 1}]}, ["/jobs/0/priority"]),
+        ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "drop", "hold_queue": True}]}, ["/jobs/0/hold_queue"]),
         ("/fail", {"jobs": [{"id": NOBODYS, "fence": 1, "then": "snooze", "retry_in": 0}]}, ["/jobs/0/retry_in"]),
         (
             "/fail",

@@ -49,3 +49,17 @@ async def test_a_hold_outlives_the_node_whose_handler_asked_for_it(pair: list[Ti
     (paused,) = [one for one in told if one["type"] == "tickr.queue.paused"]
     assert paused["data"]["queue"]["paused_until"] == held["run_at"]
     assert (await until(left, "/queues/api", paused=False))["paused_until"] is None
+
+
+async def test_a_job_goes_on_in_its_new_queue_though_the_node_that_put_it_there_is_killed(
+    pair: list[TickrProcess],
+) -> None:
+    asking, other = pair
+    job_id = str(ask(asking, "POST", "/jobs", type="sort", id="01a20400-0000-7000-8000-0000000000aa")["id"])
+    put = await until(other, f"/jobs/{job_id}", state="retrying")
+    assert (put["queue"], put["priority"]) == ("large", 2)
+    left, killed = (other, asking) if put["node"] == ask(asking, "GET", "/nodes/self")["id"] else (asking, other)
+    killed.kill()
+    done = await until(left, f"/jobs/{job_id}", state="succeeded")
+    assert (done["result"], done["attempt"]) == ("large 2", 2)
+    assert ask(left, "POST", "/jobs", type="sort", id=job_id)["id"] == job_id, "the same submission is the same job"

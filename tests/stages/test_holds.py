@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -19,8 +21,8 @@ class Busy(Slots):
       begun: the instants of all starts, in seconds.
     """
 
-    def __init__(self, stage: Stage, ending: Exception) -> None:
-        super().__init__(stage, self.work, slots=1)
+    def __init__(self, stage: Stage, ending: Exception, here: Mapping[str, int | None] | None = None) -> None:
+        super().__init__(stage, self.work, slots=1, here=here)
         self.ending = ending
         self.begun: list[float] = []
 
@@ -105,3 +107,19 @@ async def test_a_pause_that_is_lifted_before_its_end_is_lifted(
     await trio.sleep(1)  # virtual
     await control(stage, "default", paused=False)
     assert len(node.runs) == 1
+
+
+async def test_a_job_that_is_put_into_another_queue_runs_where_that_is_worked_on(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    here = Busy(stage, tickr.RetryLater(5, queue="slow", priority=1), here={"default": None})
+    there = Node(stage, here={"slow": None})
+    await here.start(nursery)
+    await there.start(nursery, OTHER)
+    (job,) = await stage.submit()
+    await trio.sleep(4.99)  # virtual
+    assert (here.begun, there.runs) == ([0.0], {})
+    await trio.sleep(0.02)  # virtual
+    assert [*there.runs] == [job.id]
+    found = await stage.get(job)
+    assert (found.queue, found.priority, found.attempt) == ("slow", 1, 2)

@@ -89,13 +89,18 @@ class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FailedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``then`` says what is to become of the job; ``retry_in`` in seconds; ``hold_queue``: no other starts before."""
+    """``then`` says what is to become of the job; ``retry_in`` in seconds; ``queue``, ``priority``: where it waits.
+
+    ``hold_queue``: none of the jobs of the queue that it ran in is started before.
+    """
 
     id: JobId
     fence: Fence
     error: ErrorBody | None = None
     then: Literal["retry", "give_up", "drop", "snooze", "hand_back", "cancelled"] = "retry"
     retry_in: Annotated[float, Meta(ge=0, le=MAX_DELAY_S)] | None = None
+    queue: Queue | None = None
+    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
     hold_queue: bool = False
 
 
@@ -123,9 +128,9 @@ POLL_RULES = {
 HEARTBEAT_RULES = {"jobs": _HELD}
 COMPLETE_RULES = {"jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, result}}"}
 FAIL_RULES = {
-    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in, hold_queue}}; error is an object "
-    'of message, kind and traceback, then is "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled", '
-    "retry_in is seconds, hold_queue true or false"
+    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in, queue, priority, hold_queue}}; "
+    'error is an object of message, kind and traceback, then is "retry", "give_up", "drop", "snooze", "hand_back" or '
+    '"cancelled", retry_in is seconds, queue the name of one, priority 0 to 9, hold_queue true or false'
 }
 
 
@@ -175,7 +180,17 @@ def failed(body: bytes) -> list[Report]:
     if faults := [fault for at, one in enumerate(said) for fault in _faults(f"/jobs/{at}", one)]:
         raise invalid(faults)
     return [
-        Report(one.id.lower(), one.fence, one.then, None, _failure(one), one.retry_in, one.hold_queue) for one in said
+        Report(
+            one.id.lower(),
+            one.fence,
+            one.then,
+            failure=_failure(one),
+            delay_s=one.retry_in,
+            hold_queue=one.hold_queue,
+            queue=one.queue,
+            priority=one.priority,
+        )
+        for one in said
     ]
 
 
@@ -188,6 +203,9 @@ def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
         yield Fault(f"{at}/retry_in", f'makes no sense with then: "{one.then}"')
     if one.then == "snooze" and (one.retry_in is None or one.retry_in < Snooze.least_s):
         yield Fault(f"{at}/retry_in", f"is required with a snooze: at least {Snooze.least_s} seconds")
+    for name in ("queue", "priority"):
+        if getattr(one, name) is not None and one.then not in ("retry", "snooze"):
+            yield Fault(f"{at}/{name}", f'makes no sense with then: "{one.then}"')
     if one.hold_queue and (one.retry_in is None or one.retry_in > MAX_PAUSE_S):
         yield Fault(f"{at}/hold_queue", f"needs a retry_in, of at most {MAX_PAUSE_S:.0f} seconds")
 

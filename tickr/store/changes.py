@@ -82,8 +82,7 @@ def same_content(job: Job, new: NewJob) -> bool:
     """
     return (
         job.type == new.type
-        and job.queue == new.queue
-        and job.priority == new.priority
+        and (job.extras.submitted_to or (job.queue, job.priority)) == (new.queue, new.priority)
         and (job.payload == new.payload or (new.seal is not None and new.seal.same(job.payload)))
         and job.max_attempts == new.max_attempts
         and job.timeout_us == new.timeout_us
@@ -181,6 +180,12 @@ def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Ho
             hold = Hold(queue, outcome.hold_us, outcome.job.id.replace("-", "")[-16:])
             found[queue] = max(hold, found.get(queue, hold))
     return sorted(found.values())
+
+
+def relocated(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[str]:
+    """Return by name the queues into which outcomes have put their jobs: they may be new. ``made``: see ``holds``."""
+    both = zip(outcomes, made, strict=True)
+    return sorted({change.after.queue for outcome, change in both if outcome.queue is not None and change is not None})
 
 
 def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -> Change | None:

@@ -251,6 +251,7 @@ class MemoryStore(
         now = self._clock()
         made = changes.finish(outcomes, self._found(outcome.job.id for outcome in outcomes), now)
         self._record([change for change in made if change is not None], now)
+        self._queues.update(changes.relocated(outcomes, made))
         for hold in changes.holds(outcomes, made):
             self._hold(hold, now)
         return [None if change is None else change.after for change in made]

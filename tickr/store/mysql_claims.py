@@ -147,6 +147,8 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
         stored = await read(tx, LOCK_BY_IDS, keys_of(believed))
         made = changes.finish(outcomes, {job.id: job for job in stored}, tx.now)
         await write(tx, [change for change in made if change is not None])
+    for queue in changes.relocated(outcomes, made):
+        await tx.run(mysql_queues.REGISTER, queue, tx.now)
     await mysql_queues.hold(tx, changes.holds(outcomes, made))
     return [None if change is None else change.after for change in made]
 
