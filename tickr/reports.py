@@ -11,6 +11,7 @@ import msgspec
 
 from tickr import jobs
 from tickr.jobs import Job, Progress
+from tickr.names import node_of_queue
 from tickr.reasons import CANCELLED_ON_REQUEST, Failure, on_request
 
 
@@ -118,6 +119,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def _put(self, job: Job) -> Job:
         """Return ``job``, which waits again, where it is to wait."""
+        if node_of_queue(job.queue) is not None:  # which nobody else may run
+            return job
         where, before = (self.queue or job.queue, job.priority if self.priority is None else self.priority), job.extras
         if where == (job.queue, job.priority):
             return job

@@ -12,11 +12,11 @@ import msgspec
 from msgspec import Meta
 from quart import Response, request
 
-from tickr import jobs
 from tickr.api import incoming, wire
 from tickr.api.context import Context
 from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.submission import RULES, micros, read_record
+from tickr.names import is_queue
 from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, Limits, Rate, Setting
 from tickr.store.contract import us_of
 
@@ -103,7 +103,7 @@ class _Queues:
 
     async def _set_paused(self, name: str, paused: bool, until: int | None = None) -> Response:
         incoming.known_query(request)
-        queues = await self._store.queue_names() if name == ALL else [_queue(name)]
+        queues = [one for one in await self._store.queue_names() if is_queue(one)] if name == ALL else [_queue(name)]
         for queue in queues:
             await self._intake.control(queue, Setting(paused, until))
         return wire.json_response(wire.items(await self._documents())) if name == ALL else await self._shown(name)
@@ -117,11 +117,12 @@ class _Queues:
     async def _documents(self) -> list[wire.QueueDocument]:
         now = self._store.now_us()
         standings = {standing.name: standing.controls.at(now) for standing in await self._store.standings()}
-        return [wire.queue_document(depth, standings.get(depth.name)) for depth in await self._store.queues()]
+        depths = [one for one in await self._store.queues() if is_queue(one.name)]  # not those of single nodes
+        return [wire.queue_document(depth, standings.get(depth.name)) for depth in depths]
 
 
 def _queue(name: str) -> str:
-    if not jobs.is_queue(name):
+    if not is_queue(name):
         raise Problem(400, "invalid_queue", "This is not the name of a queue.", faults=[Fault("/name", RULES["queue"])])
     return name
 

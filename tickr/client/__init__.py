@@ -35,6 +35,7 @@ from tickr.client.operation_records import Attempt, Changes, Count, Failure, Gro
 from tickr.client.operations import AsyncOperations, Operations
 from tickr.client.queues import AsyncQueues, Queues
 from tickr.client.records import (
+    Broadcast,
     Dependencies,
     Event,
     EventData,
@@ -63,6 +64,7 @@ __all__ = [
     "AsyncQueues",
     "AsyncSchedules",
     "Attempt",
+    "Broadcast",
     "Changes",
     "Client",
     "ClientError",

@@ -34,6 +34,24 @@ class TemplateOptions(TypedDict, total=False):
     limit_key: str
 
 
+class BroadcastOptions(TypedDict, total=False):
+    """What may be said of the jobs of a broadcast beside their type and payload."""
+
+    priority: int
+    delay: float | timedelta
+    run_at: datetime
+    expires_at: datetime
+    expires_in: float | timedelta
+    max_attempts: int
+    max_crashes: int
+    timeout: float | timedelta
+    backoff: str | Backoff
+    labels: Mapping[str, str]
+    id: str
+    traceparent: str
+    tracestate: str
+
+
 class Options(TemplateOptions, total=False):
     """What may be said of a job beside its type and payload; docs/http-api.md has the rules of each."""
 
@@ -179,6 +197,13 @@ class Tree(msgspec.Struct, frozen=True):
     tree: TreeJob
     parent: str | None = None
     complete: bool = True
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """Its id, and its jobs: one for each node, in whose queue it waits (``@`` and the node's id)."""
+
+    id: str
+    items: list[Job]
 
 
 class JobPage(msgspec.Struct, frozen=True):

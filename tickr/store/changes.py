@@ -19,8 +19,9 @@ from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import AnyEvent, Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
 from tickr.links import End
+from tickr.names import may_run, node_of_queue
 from tickr.queues import Gate, Hold
-from tickr.reasons import LEASE_LOST, Failure, on_request
+from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Move, Put, Seen
 from tickr.schedules import Schedule
@@ -119,6 +120,7 @@ def claim(
         if job.state in WAITING
         and job.run_at <= now
         and job.type in types
+        and may_run(node, job.queue)
         and (job.extras is NO_EXTRAS or readable(job, keys))
     ]
     late = [job for job in able if job.expired_at(now)]
@@ -175,8 +177,8 @@ def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Ho
     """
     found: dict[str, Hold] = {}
     for outcome, change in zip(outcomes, made, strict=True):
-        if outcome.hold_us and change is not None:
-            queue = outcome.job.queue
+        queue = outcome.job.queue
+        if outcome.hold_us and change is not None and node_of_queue(queue) is None:
             hold = Hold(queue, outcome.hold_us, outcome.job.id.replace("-", "")[-16:])
             found[queue] = max(hold, found.get(queue, hold))
     return sorted(found.values())
@@ -221,6 +223,15 @@ def edited(made: Iterable[Change]) -> list[Job]:
 def reap(lost: Iterable[Job], now: int) -> list[Change]:
     """Take back jobs whose node has no live row."""
     return [Change(job, after, _lost(after)) for job in lost for after in (jobs.crashed(job, now),)]
+
+
+def abandon(found: Iterable[Job], now: int) -> list[Change]:
+    """End those of ``found`` that wait for a node which is gone: nobody else may run them."""
+    return [
+        Change(job, jobs.cancelled(job, node_gone(node_of_queue(job.queue)), now))
+        for job in found
+        if job.state in WAITING
+    ]
 
 
 def _lost(after: Job) -> Failure | None:

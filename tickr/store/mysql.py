@@ -17,6 +17,7 @@ from trio_mysql import err
 from tickr.jobs import Attempt, Entry, Job, NewJob, State
 from tickr.keys import Unique
 from tickr.links import Link
+from tickr.names import node_of_queue
 from tickr.reports import Note, Outcome
 from tickr.store import (
     changes,
@@ -193,7 +194,7 @@ class MysqlStore(
         answers = await self._run(
             lambda tx: self._insert(tx, new, whole, start), within_s=self._asked_s, exact_now=False
         )
-        self._queues.update(job.queue for job, created in answers if created)
+        self._queues.update(job.queue for job, created in answers if created and node_of_queue(job.queue) is None)
         return answers
 
     async def _insert(
