@@ -9,6 +9,7 @@ State: ``_queues_seen`` (which queue names this process has rung for) is written
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
@@ -60,3 +61,13 @@ class Announcer:
             rings.append(Ring("queue"))
         if rings:
             await self._bell.ring(*rings)
+
+    async def forget(self, entries: Sequence[Entry]) -> None:
+        """Take entries of jobs that wait no more out of the index: where nobody takes their queue, nobody would."""
+        if entries and self._index:
+            with suppress(IndexUnavailable):  # it is filled anew from what waits, or a worker finds stale hints
+                await self._index.remove(entries)
+
+    async def announce_hold(self, until: int) -> None:
+        """Let workers know that queues are held up, none of them for longer than ``until``, microseconds UTC."""
+        await self._bell.ring(Ring("queue", at=until))

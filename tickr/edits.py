@@ -122,7 +122,7 @@ _PLAIN = {
 
 NO_EDIT = Edit()
 EDITABLE = (
-    *("queue", "priority", "max_attempts", "timeout_us", "backoff", "labels", "payload", "limit_key"),
+    *("max_attempts", "timeout_us", "backoff", "labels", "payload", "limit_key"),
     "progress",
 )
 """Columns that an edit may change beside those of every move."""

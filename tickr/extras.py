@@ -30,6 +30,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       nursery: it has submitted jobs itself.
       redrives: the last times that it was started over, ``MAX_REDRIVES`` at most.
       sealed: the id of the key that its payload, and what comes of it, is encrypted with (``sealing.py``).
+      submitted_to: the queue and the priority that it was submitted with, once an attempt has put it elsewhere.
       place: what its payload was encrypted for, where that is neither the job nor its schedule: who changed it.
     """
 
@@ -48,6 +49,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nursery: Nursery | None = None
     redrives: tuple[Redrive, ...] = ()
     sealed: str | None = None
+    submitted_to: tuple[str, int] | None = None
     place: str | None = None
 
 

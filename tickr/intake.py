@@ -42,7 +42,7 @@ from tickr.index.contract import Index
 from tickr.jobs import WAITING, Entry, Job, NewJob, State
 from tickr.operation_moves import Begin, Stop
 from tickr.operations import Operation
-from tickr.queues import Controls, Limits
+from tickr.queues import Controls, Setting
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store import keys, links
 from tickr.store.changes import same_content
@@ -304,11 +304,11 @@ class Intake:
             log.info("operation.ended", operation=after.id, state=after.state, done=after.done, skipped=after.skipped)
         return after
 
-    async def control(self, queue: str, *, paused: bool | None = None, limits: Limits | None = None) -> Controls:
+    async def control(self, queue: str, setting: Setting) -> Controls:
         """Pause a queue, resume it or limit it on all nodes; see ``Store.control``. Returns: what holds now."""
-        controls = await self._store.control(queue, paused=paused, limits=limits, mark=secrets.token_hex(4))
+        controls = await self._store.control(queue, **setting._asdict(), mark=secrets.token_hex(4))
         log.info("queue.changed", queue=queue, paused=controls.paused, **msgspec.to_builtins(controls.limits))
-        await self._bell.ring(Ring("queue"))
+        await self._bell.ring(Ring("queue", at=controls.paused_until))
         return controls
 
     async def _store_together(self, batches: Sequence[_Together]) -> list[list[Stored]]:

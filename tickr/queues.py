@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from tickr import instants
 from tickr.events import ThingEvent
 from tickr.jobs import Job
 
@@ -19,6 +20,8 @@ MAX_LIMIT = 1_000_000
 """Largest number that a limit may be."""
 MAX_PERIOD_S = 86_400.0
 """Longest period of a rate, in seconds."""
+MAX_PAUSE_S = 31 * 86_400.0
+"""Longest pause that ends by itself, in seconds."""
 MAX_ORDER = 100
 """So many queues an ``Order`` may name."""
 MAX_WEIGHT = 1_000
@@ -58,20 +61,48 @@ NO_LIMITS = Limits()
 
 
 class Controls(msgspec.Struct, frozen=True, kw_only=True):
-    """What has been set on a queue."""
+    """What has been set on a queue.
+
+    Attributes:
+      paused_until: with ``paused``: the instant at which that is over by itself, microseconds UTC; None: it stays. What
+        is over is not taken away at once: ``at`` has what holds.
+    """
 
     paused: bool = False
+    paused_until: int | None = None
     limits: Limits = NO_LIMITS
 
     @property
     def plain(self) -> bool:
         return not self.paused and self.limits == NO_LIMITS
 
-    def but(self, paused: bool | None, limits: Limits | None) -> Controls:
-        """Return it with what is not None set anew."""
+    def at(self, now: int) -> Controls:
+        """Return what of it holds at ``now``, microseconds UTC."""
+        over = self.paused_until is not None and self.paused_until <= now
+        return msgspec.structs.replace(self, paused=False, paused_until=None) if over else self
+
+    def but(self, setting: Setting) -> Controls:
+        """Return it with what is not None in ``setting`` set anew."""
+        paused, until = self.paused, self.paused_until
+        if setting.paused is not None:
+            paused, until = setting.paused, setting.until if setting.paused else None
         return Controls(
-            paused=self.paused if paused is None else paused, limits=self.limits if limits is None else limits
+            paused=paused, paused_until=until, limits=self.limits if setting.limits is None else setting.limits
         )
+
+    def held(self, until: int) -> Controls:
+        """Return it paused until then at least: a pause that is longer, or has no end, stays as it is."""
+        if self.paused and (self.paused_until is None or self.paused_until >= until):
+            return self
+        return msgspec.structs.replace(self, paused=True, paused_until=until)
+
+
+class Setting(NamedTuple):
+    """What somebody sets on a queue; None leaves it as it is. ``until``: with ``paused``, see ``Controls``."""
+
+    paused: bool | None = None
+    until: int | None = None
+    limits: Limits | None = None
 
 
 class _Rate(msgspec.Struct, frozen=True):
@@ -82,6 +113,7 @@ class _Rate(msgspec.Struct, frozen=True):
 class _Queue(msgspec.Struct, frozen=True):
     name: str
     paused: bool
+    paused_until: str | None
     max_running: int | None
     max_running_per_key: int | None
     rate: _Rate | None
@@ -94,22 +126,35 @@ class _Data(msgspec.Struct, frozen=True):
 def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> tuple[ThingEvent, ...]:
     """Return the events of a change: paused or resumed, and changed where limits are others; none if it is none.
 
+    That a pause has come to its end is no event: it was told with the pause, and no node has to be there for it.
+
     Args:
+      before: what held at ``now``.
       mark: tells this change from others of the queue at the same instant.
     """
     rate = after.limits.rate
     summary = _Queue(
         name,
         after.paused,
+        None if after.paused_until is None else instants.rfc3339(after.paused_until),
         after.limits.max_running,
         after.limits.max_running_per_key,
         None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000),
     )
-    whats = ["paused" if after.paused else "resumed"] if after.paused != before.paused else []
+    was, is_now = (before.paused, before.paused_until), (after.paused, after.paused_until)
+    whats = ["paused" if after.paused else "resumed"] if was != is_now else []
     whats += ["changed"] if after.limits != before.limits else []
     data = msgspec.Raw(msgspec.json.encode(_Data(summary)))
     mark = f"{now}-{mark}" if mark else str(now)
     return tuple(ThingEvent(f"queue.{what}", now, name, f"{mark}.{at}", data) for at, what in enumerate(whats, 1))
+
+
+class Hold(NamedTuple):
+    """That a queue is to be held up for ``length_us`` microseconds from now; ``mark``: as for ``told``."""
+
+    queue: str
+    length_us: int
+    mark: str
 
 
 class Window(msgspec.Struct, frozen=True, array_like=True):
@@ -186,7 +231,8 @@ class Gate:
         self.name = standing.name
         self.limits = standing.controls.limits
         self.admitted = 0
-        self._paused = standing.controls.paused
+        self._paused = standing.controls.at(now).paused
+        self._paused_until = standing.controls.paused_until
         self._running = standing.running
         self._keys = dict(standing.keys)
         self._now = now
@@ -198,7 +244,7 @@ class Gate:
         """Return what keeps a job with that key from starting, or None."""
         limits, rate = self.limits, self.limits.rate
         if self._paused:
-            return Held("paused")
+            return Held("paused", self._paused_until)
         if limits.max_running is not None and self._running >= limits.max_running:
             return Held("max_running")
         if rate is not None and self._starts_left <= self.admitted:

@@ -11,6 +11,7 @@ import msgspec
 
 from tickr import jobs
 from tickr.jobs import Job, Progress
+from tickr.names import node_of_queue
 from tickr.reasons import CANCELLED_ON_REQUEST, Failure, on_request
 
 
@@ -71,6 +72,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       failure: why, with every other kind.
       delay_us: microseconds from the store's now until the next start, with ``retried`` and ``released``.
       cut_off: with ``released``: the node has ended an attempt that had begun.
+      queue, priority: with ``retried`` and ``released``: where it waits from now on; None: where it did.
+      hold_us: for so many microseconds from the store's now no job of its queue is started; 0: they are.
     """
 
     job: Job
@@ -79,6 +82,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     delay_us: int = 0
     cut_off: bool = False
+    queue: str | None = None
+    priority: int | None = None
+    hold_us: int = 0
 
     @property
     def of_parent(self) -> bool:
@@ -102,14 +108,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         if again and job.expired_at(now):
             return jobs.expired(job, now, self.failure)
         if self.kind == "retried":
-            return jobs.retried(job, self.failure, now + self.delay_us)
+            return self._put(jobs.retried(job, self.failure, now + self.delay_us))
         if self.cut_off:
             return _cut_off(job, self.failure, now)
         if self.kind == "released":
-            return jobs.released(job, now, self.delay_us)
+            return self._put(jobs.released(job, now, self.delay_us))
         if self.kind == "awaiting":
             return jobs.awaiting(job)
         return jobs.failed(job, self.failure, now)
+
+    def _put(self, job: Job) -> Job:
+        """Return ``job``, which waits again, where it is to wait."""
+        if node_of_queue(job.queue) is not None:  # which nobody else may run
+            return job
+        where, before = (self.queue or job.queue, job.priority if self.priority is None else self.priority), job.extras
+        if where == (job.queue, job.priority):
+            return job
+        extras = msgspec.structs.replace(before, submitted_to=before.submitted_to or (job.queue, job.priority))
+        return msgspec.structs.replace(job, queue=where[0], priority=where[1], extras=extras)
 
     def _with_nursery(self, job: Job) -> Job:
         """Return ``job`` with what its handler knows of its children, if there are any; each attempt learns anew."""

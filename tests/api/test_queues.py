@@ -38,7 +38,8 @@ async def test_a_queue_shows_what_is_set_on_it(site: Site) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "name": "mail", "ready": 1, "scheduled": 0, "retrying": 0, "running": 0,
-        "oldest_due_at": answer.json()["oldest_due_at"], "paused": False, **LIMITS, "counted_to": 100_000,
+        "oldest_due_at": answer.json()["oldest_due_at"], "paused": False, "paused_until": None,
+        **LIMITS, "counted_to": 100_000,
     }  # fmt: skip
     assert (await site.http.get("/queues/mail")).json() == answer.json()
     paused = await site.http.post("/queues/mail/pause")

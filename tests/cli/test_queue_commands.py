@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_pause_and_resume_and_what_waits_meanwhile(tickr: Tickr) -> None:
     assert json.loads(tickr("explain", job_id, "--json").stdout)["reasons"][0]["code"] == "paused"
     assert tickr("queue", "resume", "slow").stdout.startswith("slow  ")
     assert not json.loads(tickr("queue", "show", "slow", "--json").stdout)["paused"]
+
+
+def test_a_pause_with_an_end_says_when(tickr: Tickr) -> None:
+    told = tickr("queue", "pause", "rests", "--for", "10m").stdout
+    assert re.fullmatch(r"rests  0 ready, 0 running, 0 later  paused until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\n", told)
+    assert "paused until 2" in tickr("queue", "show", "rests").stdout
+    until = json.loads(tickr("queue", "show", "rests", "--json").stdout)["paused_until"]
+    assert json.loads(tickr("queue", "pause", "also", "--until", until, "--json").stdout)["paused_until"] == until
+    assert tickr("queue", "resume", "rests").stdout == "rests  0 ready, 0 running, 0 later  \n"
+    assert tickr("queue", "resume", "also").stdout == "also  0 ready, 0 running, 0 later  \n"
 
 
 def test_all_queues_are_paused_and_resumed_with_one_command(tickr: Tickr) -> None:
@@ -55,6 +66,8 @@ def test_limits_are_set_shown_and_lifted(tickr: Tickr) -> None:
     ("words", "code", "said"),
     [
         (["queue", "limit", "mail", "--rate", "fast"], 2, "must be starts and a time, like 100/60s or 5/1m"),
+        (["queue", "pause", "mail", "--for", "long"], 2, "must be a duration"),
+        (["queue", "pause", "mail", "--for", "32d"], 1, "/for must be a number of seconds"),
         (["queue", "limit", "mail", "--rate", "5/"], 2, "must be starts and a time"),
         (["queue", "limit", "mail", "--rate", "5/soon"], 2, "must be a duration"),
         (["queue", "limit", "mail", "--max-running", "0"], 1, "/max_running must be a whole number"),

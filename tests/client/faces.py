@@ -59,6 +59,10 @@ class _Tasks(_Called):
         return _Called(self.portal, self.client.schedules)
 
     @property
+    def queues(self) -> _Called:
+        return _Called(self.portal, self.client.queues)
+
+    @property
     def operations(self) -> _Called:
         return _Called(self.portal, self.client.operations)
 

@@ -12,10 +12,11 @@ import pytest
 
 from tests.docs import feed, source
 from tests.docs.pages import ROOT, code, table
-from tickr import config, edits, errors, intake, jobs, keys, lease, operations, otel, retry
+from tickr import config, edits, errors, intake, jobs, keys, lease, operations, otel, queues, retry
 from tickr.api import (
     app,
     batch,
+    broadcasts,
     connection,
     edit_request,
     job_frames,
@@ -207,7 +208,9 @@ LIMITS: dict[str, str] = {
     "request that submits a job": size(config.Config().max_body),
     "jobs in a batch, or in a frame of a stream": f"{parts.MAX_JOBS:,}",
     "body of a batch, frame of a stream": size(batch.MAX_BODY_BYTES),
-    "jobs of an atomic batch together": size(intake.MAX_BATCH_BYTES),
+    "jobs of an atomic batch together, and those of a broadcast": size(intake.MAX_BATCH_BYTES),
+    "nodes of a broadcast": f"{broadcasts.MAX_NODES:,}",
+    "pause of a queue that has an end": f"{queues.MAX_PAUSE_S / 86_400:g} days",
     "jobs of a stream unanswered": f"{job_stream.MAX_UNANSWERED:,}, or {size(job_stream.MAX_UNANSWERED_BYTES)}",
     "`ref` of a job in a stream": f"{job_frames.MAX_REF_LENGTH} characters",
     "nesting of a body": f"{strict.MAX_DEPTH} levels",

@@ -301,3 +301,24 @@ async def test_the_end_of_a_job_frees_its_lane(desk: Desk) -> None:
     await desk.index.hold([Lane("default", "a customer")], until=desk.store.now_us() + 10**12)
     await desk.settle(job, "succeeded")
     assert [hint.id for hint in await desk.index.pop(["default"], 1)] == [waiting.id]
+
+
+@pytest.mark.parametrize("how", ["retry", "snooze"])
+async def test_a_worker_holds_up_the_queue_of_its_job(desk: Desk, how: str) -> None:
+    job = await desk.claimed()
+    await desk.settle(job, how, delay_s=30, hold_queue=True)
+    (standing,) = await desk.store.standings()
+    after = await desk.get(job)
+    assert (standing.name, standing.controls.paused_until) == ("default", after.run_at)
+
+
+@pytest.mark.parametrize("how", ["retry", "snooze"])
+async def test_a_worker_puts_its_job_elsewhere_and_the_place_it_had_is_free(desk: Desk, how: str) -> None:
+    job = await desk.claimed(limit_key="a customer")
+    waiting = await put_one(desk.store, limit_key="a customer")
+    await desk.index.push([waiting.entry()], now=desk.store.now_us())
+    await desk.index.hold([Lane("default", "a customer")], until=desk.store.now_us() + 10**12)
+    await desk.settle(job, how, delay_s=0.1, queue="slow", priority=1)
+    after = await desk.get(job)
+    assert (after.queue, after.priority) == ("slow", 1)
+    assert [hint.id for hint in await desk.index.pop(["default"], 1)] == [waiting.id]

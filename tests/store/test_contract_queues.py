@@ -54,8 +54,9 @@ async def test_what_is_set_on_a_queue_is_told_and_what_changes_nothing_is_not(st
     assert {(event.name, event.queue, event.job, event.time) for event in news} == {("mail", "mail", "", START)}  # type: ignore[attr-defined]
     assert len({event.id for event in news}) == 4
     limited = b'"max_running":3,"max_running_per_key":null,"rate":{"starts":10,"period":90.0}}}'
-    assert bytes(news[1].data) == b'{"queue":{"name":"mail","paused":true,' + limited  # type: ignore[attr-defined]
-    plain = b'{"queue":{"name":"mail","paused":false,"max_running":null,"max_running_per_key":null,"rate":null}}'
+    assert bytes(news[1].data) == b'{"queue":{"name":"mail","paused":true,"paused_until":null,' + limited  # type: ignore[attr-defined]
+    plain = b'{"queue":{"name":"mail","paused":false,"paused_until":null,"max_running":null,'
+    plain += b'"max_running_per_key":null,"rate":null}}'
     assert bytes(news[3].data) == bytes(news[2].data) == plain  # type: ignore[attr-defined]
 
 

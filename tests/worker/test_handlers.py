@@ -317,3 +317,15 @@ def test_nothing_is_put_off_for_no_time_at_all() -> None:
 def test_what_handlers_raise_says_why() -> None:
     assert str(GiveUp("no such account")) == "no such account"
     assert str(RetryLater(3, "rate limited")) == "rate limited"
+
+
+def test_where_to_and_for_how_long_is_looked_at_when_it_is_raised() -> None:
+    with pytest.raises(ValueError, match="a queue is held up for 2678400 seconds at most"):
+        RetryLater(32 * 86_400, hold_queue=True)
+    with pytest.raises(ValueError, match="'no queue' is not the name of a queue"):
+        RetryLater(1, queue="no queue")
+    with pytest.raises(ValueError, match="a whole number from 0 to 9, not 10"):
+        Snooze(1, priority=10)
+    later = pickle.loads(pickle.dumps(RetryLater(2, "slowly", queue="slow", priority=0, hold_queue=True)))
+    assert (later.queue, later.priority, later.hold_us, str(later)) == ("slow", 0, 2_000_000, "slowly")
+    assert Snooze(1).hold_us == 0

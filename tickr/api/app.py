@@ -19,6 +19,7 @@ from werkzeug.routing import MapAdapter
 
 from tickr.api import (
     batch,
+    broadcasts,
     compat,
     events,
     explain,
@@ -151,7 +152,8 @@ def create_app(context: Context) -> Edge:
     _guard(app)
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
-    for part in (jobs, explain, tree, batch, operations, queues, schedules, nodes, leases, events, health, compat):
+    of_jobs = (jobs, explain, tree, batch, broadcasts, operations)
+    for part in (*of_jobs, queues, schedules, nodes, leases, events, health, compat):
         part.add_routes(app, context)
     return app
 

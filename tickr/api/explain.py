@@ -19,6 +19,7 @@ from tickr.api.context import Context
 from tickr.envelopes import told
 from tickr.errors import JobNotFound
 from tickr.jobs import FINAL, WAITING, Job, State
+from tickr.names import node_of_queue
 from tickr.queues import Gate, Held, Standing
 from tickr.store.contract import Node, Store, keys_for
 
@@ -101,7 +102,9 @@ async def _explained(store: Store, job: Job) -> Explanation:
     return Explanation(job.id, job.state_at(found.now), reasons, found.ahead, wire.instant(start))
 
 
-STUCK = frozenset({"paused", "no_node_for_type", "no_node_for_key", "no_node_for_queue", "nodes_quiet", "not_due"})
+STUCK = frozenset(
+    {"paused", "no_node_for_type", "no_node_for_key", "no_node_for_queue", "node_gone", "nodes_quiet"} | {"not_due"}
+)
 """While one of these holds, what is ahead is not what the job waits for."""
 
 
@@ -155,13 +158,20 @@ def _reasons(job: Job, found: Surroundings) -> Iterator[Reason]:
         yield reason
     if found.standing is not None and (held := Gate(found.standing, found.now).held(job.limit_key)):
         yield _held(job, found.standing, held)
+    if (only := node_of_queue(job.queue)) is not None:
+        yield Reason("one_node", f"Node {only} alone is to run it.")
     if job.suspect:
         yield Reason("suspect", f"Nodes were lost {job.crashes} times while it ran: it is started alone.")
 
 
 def no_node(job: Job, nodes: Sequence[Node]) -> Reason | None:
     """Return that no live node would run ``job``, if so."""
-    able = [node for node in nodes if job.type in node.types]
+    only = node_of_queue(job.queue)
+    able = [node for node in nodes if job.type in node.types and only in (None, node.id)]
+    if not able and only is not None:
+        return Reason(
+            "node_gone", f"Node {only}, which alone was to run it, is gone: it will be cancelled in a moment."
+        )
     if not able:
         types = {name for node in nodes for name in node.types}
         close = difflib.get_close_matches(job.type, types, n=1)
@@ -175,7 +185,7 @@ def no_node(job: Job, nodes: Sequence[Node]) -> Reason | None:
             lacking = f"It is encrypted with {told(sealed)}, which no live node that handles its type has"
             detail = f"{lacking}; the job waits until one has it among its TICKR_ENCRYPTION_KEYS."
             return Reason("no_node_for_key", detail)
-    able = [node for node in able if not node.queues or job.queue in node.queues]
+    able = [node for node in able if not node.queues or job.queue in node.queues or only is not None]
     if not able:
         detail = f'No live node that handles its type takes jobs of the queue "{job.queue}"; it waits until one does.'
         return Reason("no_node_for_queue", detail)
@@ -195,7 +205,9 @@ def _held(job: Job, standing: Standing, held: Held) -> Reason:
     limits, rate = standing.controls.limits, standing.controls.limits.rate
     until = wire.instant(held.until)
     if held.by == "paused":
-        return Reason("paused", f'The queue "{job.queue}" is paused; POST /queues/{job.queue}/resume lets it go on.')
+        how_long = "" if until is None else f" until {until}"
+        detail = f'The queue "{job.queue}" is paused{how_long}; POST /queues/{job.queue}/resume lets it go on.'
+        return Reason("paused", detail, until)
     if held.by == "max_running":
         detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
     elif held.by == "max_running_per_key":

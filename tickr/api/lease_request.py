@@ -16,6 +16,7 @@ from tickr import jobs
 from tickr.api.problems import Fault, invalid
 from tickr.api.submission import RULES as JOB_RULES
 from tickr.api.submission import UUID, JobType, read_record
+from tickr.queues import MAX_PAUSE_S
 from tickr.reasons import Failure
 from tickr.remote.beats import Held
 from tickr.remote.leases import Poll
@@ -88,13 +89,19 @@ class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FailedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``then`` says what is to become of the job; ``retry_in`` in seconds."""
+    """``then`` says what is to become of the job; ``retry_in`` in seconds; ``queue``, ``priority``: where it waits.
+
+    ``hold_queue``: none of the jobs of the queue that it ran in is started before.
+    """
 
     id: JobId
     fence: Fence
     error: ErrorBody | None = None
     then: Literal["retry", "give_up", "drop", "snooze", "hand_back", "cancelled"] = "retry"
     retry_in: Annotated[float, Meta(ge=0, le=MAX_DELAY_S)] | None = None
+    queue: Queue | None = None
+    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
+    hold_queue: bool = False
 
 
 class FailBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +128,14 @@ POLL_RULES = {
 HEARTBEAT_RULES = {"jobs": _HELD}
 COMPLETE_RULES = {"jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, result}}"}
 FAIL_RULES = {
-    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in}}",
+    "jobs": f"must be an array of 1 to {MAX_JOBS} {{id, fence, error, then, retry_in, queue, priority, hold_queue}}",
     "jobs.error": "must be an object of message, and perhaps kind and traceback",
     "jobs.kind": "must be a small letter and then at most 63 small letters, digits and _",
     "jobs.then": 'must be "retry", "give_up", "drop", "snooze", "hand_back" or "cancelled"',
     "jobs.retry_in": f"must be a number of seconds from 0 to {MAX_DELAY_S:.0f}",
+    "jobs.queue": JOB_RULES["queue"],
+    "jobs.priority": JOB_RULES["priority"],
+    "jobs.hold_queue": "must be true or false",
 }
 
 
@@ -174,7 +184,19 @@ def failed(body: bytes) -> list[Report]:
     said = read_record(body, FailBody, FAIL_RULES).jobs
     if faults := [fault for at, one in enumerate(said) for fault in _faults(f"/jobs/{at}", one)]:
         raise invalid(faults)
-    return [Report(one.id.lower(), one.fence, one.then, None, _failure(one), one.retry_in) for one in said]
+    return [
+        Report(
+            one.id.lower(),
+            one.fence,
+            one.then,
+            failure=_failure(one),
+            delay_s=one.retry_in,
+            hold_queue=one.hold_queue,
+            queue=one.queue,
+            priority=one.priority,
+        )
+        for one in said
+    ]
 
 
 def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
@@ -186,6 +208,11 @@ def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
         yield Fault(f"{at}/retry_in", f'makes no sense with then: "{one.then}"')
     if one.then == "snooze" and (one.retry_in is None or one.retry_in < Snooze.least_s):
         yield Fault(f"{at}/retry_in", f"is required with a snooze: at least {Snooze.least_s} seconds")
+    for name in ("queue", "priority"):
+        if getattr(one, name) is not None and one.then not in ("retry", "snooze"):
+            yield Fault(f"{at}/{name}", f'makes no sense with then: "{one.then}"')
+    if one.hold_queue and (one.retry_in is None or one.retry_in > MAX_PAUSE_S):
+        yield Fault(f"{at}/hold_queue", f"needs a retry_in, of at most {MAX_PAUSE_S:.0f} seconds")
 
 
 def _held(said: list[HeldBody]) -> list[Held]:

@@ -5,18 +5,19 @@ Depths are counted by the store. What is set goes through the intake and holds o
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 from quart import Response, request
 
-from tickr import jobs
 from tickr.api import incoming, wire
 from tickr.api.context import Context
-from tickr.api.problems import Fault, Problem
-from tickr.api.submission import RULES, read_record
-from tickr.queues import MAX_LIMIT, MAX_PERIOD_S, Limits, Rate
+from tickr.api.problems import Fault, Problem, invalid
+from tickr.api.submission import RULES, micros, read_record
+from tickr.names import is_queue
+from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, Limits, Rate, Setting
 from tickr.store.contract import us_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,18 @@ class LimitsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_running_per_key: Number | None = None
     rate: RateBody | None = None
 
+
+class PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``POST /queues/<name>/pause`` may say: when it is over by itself, in seconds or as an instant."""
+
+    for_: Annotated[float, Meta(ge=0.001, le=MAX_PAUSE_S)] | None = msgspec.field(default=None, name="for")
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+PAUSE_RULES = {
+    "for": f"must be a number of seconds from 0.001 to {MAX_PAUSE_S:.0f}, or null",
+    "until": f"must be an instant with a time zone, later than now and by at most {MAX_PAUSE_S:.0f} seconds, or null",
+}
 
 ALL = "*"
 """In the place of a name: all queues that there are."""
@@ -77,21 +90,22 @@ class _Queues:
         queue = _queue(name)
         body = incoming.json_body(await incoming.call_of(request))
         limits = _limits(read_record(body, LimitsBody, LIMIT_RULES))
-        await self._intake.control(queue, limits=limits)
+        await self._intake.control(queue, Setting(limits=limits))
         return await self._shown(queue)
 
     async def pause(self, name: str) -> Response:
-        return await self._set_paused(name, True)
+        body = await incoming.optional_body(request, PauseBody, PAUSE_RULES)
+        return await self._set_paused(name, True, _until(body, self._store.now_us()))
 
     async def resume(self, name: str) -> Response:
+        await incoming.no_body(request)
         return await self._set_paused(name, False)
 
-    async def _set_paused(self, name: str, paused: bool) -> Response:
+    async def _set_paused(self, name: str, paused: bool, until: int | None = None) -> Response:
         incoming.known_query(request)
-        queues = await self._store.queue_names() if name == ALL else [_queue(name)]
-        await incoming.no_body(request)
+        queues = [one for one in await self._store.queue_names() if is_queue(one)] if name == ALL else [_queue(name)]
         for queue in queues:
-            await self._intake.control(queue, paused=paused)
+            await self._intake.control(queue, Setting(paused, until))
         return wire.json_response(wire.items(await self._documents())) if name == ALL else await self._shown(name)
 
     async def _shown(self, queue: str) -> Response:
@@ -101,14 +115,30 @@ class _Queues:
         raise Problem(404, "queue_not_found", f"No job was ever in a queue {queue}, and nothing is set on it.")
 
     async def _documents(self) -> list[wire.QueueDocument]:
-        standings = {standing.name: standing.controls for standing in await self._store.standings()}
-        return [wire.queue_document(depth, standings.get(depth.name)) for depth in await self._store.queues()]
+        now = self._store.now_us()
+        standings = {standing.name: standing.controls.at(now) for standing in await self._store.standings()}
+        depths = [one for one in await self._store.queues() if is_queue(one.name)]  # not those of single nodes
+        return [wire.queue_document(depth, standings.get(depth.name)) for depth in depths]
 
 
 def _queue(name: str) -> str:
-    if not jobs.is_queue(name):
+    if not is_queue(name):
         raise Problem(400, "invalid_queue", "This is not the name of a queue.", faults=[Fault("/name", RULES["queue"])])
     return name
+
+
+def _until(body: PauseBody, now: int) -> int | None:
+    """Return when a pause is over, microseconds UTC; None: not by itself. Raises: Problem (422)."""
+    if body.for_ is not None and body.until is not None:
+        raise invalid([Fault("/until", 'cannot be beside "for"; say one of them')])
+    if body.for_ is not None:
+        return now + us_of(body.for_)
+    if body.until is None:
+        return None
+    until = micros(body.until)
+    if not now < until <= now + us_of(MAX_PAUSE_S):
+        raise invalid([Fault("/until", PAUSE_RULES["until"])])
+    return until
 
 
 def _limits(body: LimitsBody) -> Limits:

@@ -133,6 +133,7 @@ class QueueDocument(msgspec.Struct, frozen=True):
     running: int
     oldest_due_at: str | None
     paused: bool
+    paused_until: str | None
     max_running: int | None
     max_running_per_key: int | None
     rate: RateDocument | None
@@ -227,6 +228,7 @@ def queue_document(queue: QueueDepth, controls: Controls | None) -> QueueDocumen
         running=queue.running,
         oldest_due_at=instant(queue.oldest_due_at),
         paused=controls.paused,
+        paused_until=instant(controls.paused_until),
         max_running=limits.max_running,
         max_running_per_key=limits.max_running_per_key,
         rate=RateDocument(rate.starts, rate.period_us / 1e6) if rate else None,

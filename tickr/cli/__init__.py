@@ -21,6 +21,7 @@ from click.shell_completion import CompletionItem
 COMMANDS = {
     "serve": ("tickr.cli.serve", "Run Tickr: API, scheduler and workers in one process."),
     "submit": ("tickr.cli.jobs", "Hand in a job."),
+    "broadcast": ("tickr.cli.broadcasts", "Hand in a job for every node."),
     "show": ("tickr.cli.jobs", "Show a job and what happened each time it ran."),
     "list": ("tickr.cli.jobs", "List jobs, newest first."),
     "cancel": ("tickr.cli.changes", "Cancel jobs that wait, stop those that run."),

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from tickr import values
-from tickr.cli import screen
-from tickr.cli.jobs import asking, remote_at
+from tickr.cli import screen, submission
+from tickr.cli.jobs import DURATION, asking, remote_at
 from tickr.cli.remote import Remote, RemoteQueue
 from tickr.cli.submission import Read
 
@@ -52,10 +52,15 @@ def show(name: str, url: str | None, as_json: bool) -> None:
 @queue.command()
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
+@click.option("--for", "for_", type=DURATION, metavar="TIME", help="It is over by itself after so long: 30s, 10m.")
+@click.option("--until", type=Read(submission.instant, "instant"), metavar="INSTANT", help="It is over by itself then.")
 @asking
-def pause(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
+def pause(
+    names: Sequence[str], every: bool, for_: float | None, until: str | None, url: str | None, as_json: bool
+) -> None:
     """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken."""
-    _pause(names, every, url, paused=True, as_json=as_json)
+    body = submission.body({"for": for_, "until": until}) if for_ is not None or until else None
+    _change(names, every, "pause", body, url, as_json=as_json)
 
 
 @queue.command()
@@ -64,17 +69,19 @@ def pause(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> 
 @asking
 def resume(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
     """Let paused queues go on."""
-    _pause(names, every, url, paused=False, as_json=as_json)
+    _change(names, every, "resume", None, url, as_json=as_json)
 
 
-def _pause(names: Sequence[str], every: bool, url: str | None, *, paused: bool, as_json: bool) -> None:
+def _change(
+    names: Sequence[str], every: bool, action: str, body: bytes | None, url: str | None, *, as_json: bool
+) -> None:
     if every == bool(names):
         raise click.UsageError("Name the queues, or say --all.")
     with remote_at(url) as remote:
         if every:
-            _show_all(remote.queues("pause" if paused else "resume"), as_json=as_json)
+            _show_all(remote.queues(action, body), as_json=as_json)
         for name in names:
-            _show(remote.pause(name, paused=paused), as_json=as_json)
+            _show(remote.pause(name, action, body), as_json=as_json)
 
 
 @queue.command()

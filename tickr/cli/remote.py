@@ -149,6 +149,7 @@ class RemoteQueue(msgspec.Struct, frozen=True):
     retrying: int
     running: int
     paused: bool
+    paused_until: str | None = None
     oldest_due_at: str | None = None
     max_running: int | None = None
     max_running_per_key: int | None = None
@@ -246,16 +247,18 @@ class Remote:
         answer = self._ask("GET", f"/jobs/{quote(job_id, safe='')}/explain")
         return _decode(answer, RemoteExplanation), answer.content
 
-    def queues(self, action: str = "") -> list[tuple[RemoteQueue, bytes]]:
+    def queues(self, action: str = "", body: bytes | None = None) -> list[tuple[RemoteQueue, bytes]]:
         """Return all queues, each with the JSON it came as; ``action``, ``pause`` or ``resume``, comes first."""
-        page = _decode(self._ask("POST", f"/queues/*/{action}") if action else self._ask("GET", "/queues"), _Page)
+        asked = self._ask("POST", f"/queues/*/{action}", body=body) if action else self._ask("GET", "/queues")
+        page = _decode(asked, _Page)
         return [(_decoded(raw, RemoteQueue, self.url), bytes(raw)) for raw in page.items]
 
     def queue(self, name: str) -> tuple[RemoteQueue, bytes]:
         return self._about_queue("GET", name)
 
-    def pause(self, name: str, *, paused: bool) -> tuple[RemoteQueue, bytes]:
-        return self._about_queue("POST", name, "/pause" if paused else "/resume")
+    def pause(self, name: str, action: str, body: bytes | None) -> tuple[RemoteQueue, bytes]:
+        """``action``: ``pause`` or ``resume``. ``body``: when the pause is over."""
+        return self._about_queue("POST", name, f"/{action}", body)
 
     def limit(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
         return self._about_queue("PUT", name, body=body)

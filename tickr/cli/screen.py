@@ -174,7 +174,8 @@ def queue_line(queue: RemoteQueue) -> Text:
 
 
 def _set_on(queue: RemoteQueue) -> Text:
-    said = ["paused"] if queue.paused else []
+    until = f" until {queue.paused_until[:19]}Z" if queue.paused_until else ""
+    said = [f"paused{until}"] if queue.paused else []
     if queue.max_running is not None:
         said.append(f"{queue.max_running} at once")
     if queue.max_running_per_key is not None:

@@ -33,7 +33,9 @@ from tickr.client.errors import (
 )
 from tickr.client.operation_records import Attempt, Changes, Count, Failure, Group, History, Operation, Redrive
 from tickr.client.operations import AsyncOperations, Operations
+from tickr.client.queues import AsyncQueues, Queues
 from tickr.client.records import (
+    Broadcast,
     Dependencies,
     Event,
     EventData,
@@ -44,6 +46,7 @@ from tickr.client.records import (
     Job,
     NewJob,
     Origin,
+    Queue,
     Schedule,
     Skipped,
     Submitted,
@@ -58,8 +61,10 @@ __all__ = [
     "AsyncEvents",
     "AsyncJobList",
     "AsyncOperations",
+    "AsyncQueues",
     "AsyncSchedules",
     "Attempt",
+    "Broadcast",
     "Changes",
     "Client",
     "ClientError",
@@ -90,6 +95,8 @@ __all__ = [
     "Operation",
     "Operations",
     "Origin",
+    "Queue",
+    "Queues",
     "Redrive",
     "Refused",
     "Schedule",

@@ -26,7 +26,19 @@ from tickr.client.errors import Closed
 from tickr.client.listing import Pages
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import AsyncOperations
-from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
+from tickr.client.queues import AsyncQueues
+from tickr.client.records import (
+    Broadcast,
+    BroadcastOptions,
+    Event,
+    Job,
+    JobRef,
+    NewJob,
+    Options,
+    Results,
+    Submitted,
+    Tree,
+)
 from tickr.client.schedules import AsyncSchedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
@@ -76,6 +88,7 @@ class AsyncClient:
         program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
+      queues: pauses of queues.
     """
 
     def __init__(
@@ -100,6 +113,7 @@ class AsyncClient:
         )
         self._calls = Calls(self.url, total_s=total_s, now=anyio.current_time)
         self.schedules = AsyncSchedules(self._run, self._calls)
+        self.queues = AsyncQueues(self._run, self._calls)
         self.operations = AsyncOperations(self._run, self._calls)
         self._total_s = total_s
 
@@ -115,6 +129,10 @@ class AsyncClient:
     async def submit_many(self, jobs: Iterable[NewJob | Mapping[str, Any]]) -> Results:
         """Hand in all ``jobs`` and return what became of each, in order: what is stored, or an error."""
         return await self._run(self._submission.many(jobs))
+
+    async def broadcast(self, type: str, payload: Any = None, **options: Unpack[BroadcastOptions]) -> Broadcast:
+        """Have every node that handles ``type`` run a job of it; return these jobs once they are durable."""
+        return await self._run(self._calls.broadcast({"type": type, "payload": payload, **options}))
 
     async def get(self, job: JobRef, *, decrypt: bool = False) -> Job:
         """Return the job; ``decrypt``: with what is encrypted of it in the clear."""

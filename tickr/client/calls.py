@@ -18,7 +18,7 @@ from tickr.client import answers, bodies
 from tickr.client.errors import NotFinal, Unavailable, found_here
 from tickr.client.operation_records import Count, History
 from tickr.client.pauses import Pauses, retry_after_s
-from tickr.client.records import Job, JobPage, JobRef, Tree, id_of
+from tickr.client.records import Broadcast, Job, JobPage, JobRef, Tree, id_of
 from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
 from tickr.client.submission import ANSWER_S
 
@@ -50,6 +50,10 @@ class Calls:
 
     def tree(self, job: JobRef) -> Steps[Tree]:
         return self.asked(Request("GET", _path(job, "/tree")), Tree)
+
+    def broadcast(self, wish: Mapping[str, Any]) -> Steps[Broadcast]:
+        """``wish``: what ``bodies.write`` takes; its id makes it safe to repeat."""
+        return self.asked(Request("POST", "/broadcasts", bodies.write(wish).text, headers=JSON), Broadcast)
 
     def cancel(self, job: JobRef, version: int | None, reason: str | None) -> Steps[Job]:
         headers = if_match(version)

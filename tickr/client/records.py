@@ -34,6 +34,24 @@ class TemplateOptions(TypedDict, total=False):
     limit_key: str
 
 
+class BroadcastOptions(TypedDict, total=False):
+    """What may be said of the jobs of a broadcast beside their type and payload."""
+
+    priority: int
+    delay: float | timedelta
+    run_at: datetime
+    expires_at: datetime
+    expires_in: float | timedelta
+    max_attempts: int
+    max_crashes: int
+    timeout: float | timedelta
+    backoff: str | Backoff
+    labels: Mapping[str, str]
+    id: str
+    traceparent: str
+    tracestate: str
+
+
 class Options(TemplateOptions, total=False):
     """What may be said of a job beside its type and payload; docs/http-api.md has the rules of each."""
 
@@ -181,6 +199,13 @@ class Tree(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
+class Broadcast(msgspec.Struct, frozen=True):
+    """Its id, and its jobs: one for each node, in whose queue it waits (``@`` and the node's id)."""
+
+    id: str
+    items: list[Job]
+
+
 class JobPage(msgspec.Struct, frozen=True):
     items: list[Job]
     next_cursor: str | None
@@ -258,11 +283,29 @@ class EventRate(msgspec.Struct, frozen=True):
     period: float
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue stands, and what is set on it; None: no limit. No state is counted beyond ``counted_to``."""
+
+    name: str
+    ready: int
+    scheduled: int
+    retrying: int
+    running: int
+    oldest_due_at: datetime | None = None
+    paused: bool
+    paused_until: datetime | None = None
+    max_running: int | None = None
+    max_running_per_key: int | None = None
+    rate: EventRate | None = None
+    counted_to: int
+
+
 class EventQueue(msgspec.Struct, frozen=True):
     """What holds for the queue right after the event; None: no limit."""
 
     name: str
     paused: bool
+    paused_until: datetime | None = None
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None

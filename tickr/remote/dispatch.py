@@ -237,7 +237,7 @@ class Dispatcher:
             async for ring in rings:
                 if ring.at is not None:
                     self._dues.add(ring.at)
-                else:
+                if ring.at is None or ring.kind == "queue":
                     self._look_everywhere()
 
     async def _follow_clock(self) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+import msgspec
 import structlog
 
 from tickr.announce import Announcer
@@ -56,6 +57,8 @@ class Report(NamedTuple):
       result: JSON text, with ``succeeded``.
       failure: why, with ``retry`` and ``give_up``, and if there is more to say with the others.
       delay_s: with ``retry``, in seconds; None: by the job's back-off. With ``snooze``: until it is looked at again.
+      queue, priority: with ``retry`` and ``snooze``: where the job waits from now on; None: where it did.
+      hold_queue: with ``delay_s``: no job of its queue is started before.
     """
 
     id: str
@@ -64,6 +67,14 @@ class Report(NamedTuple):
     result: str | None = None
     failure: Failure | None = None
     delay_s: float | None = None
+    hold_queue: bool = False
+    queue: str | None = None
+    priority: int | None = None
+
+    @property
+    def hold_us(self) -> int:
+        """For how long the job's queue is held up, microseconds; 0: it is not."""
+        return int((self.delay_s or 0) * 1_000_000) if self.hold_queue else 0
 
 
 class Settled(NamedTuple):
@@ -148,7 +159,9 @@ class Settler:
         """
         if not outcomes:
             return []
-        after = [job for job in await self._store.finish(outcomes) if job is not None]
+        stored = await self._store.finish(outcomes)
+        after = [job for job in stored if job is not None]
+        ended = [outcome.job for outcome, job in zip(outcomes, stored, strict=True) if job is not None]
         await reach("outcomes.after_commit")
         why = {outcome.job.id: outcome.failure for outcome in outcomes}
         for job in after:
@@ -157,9 +170,11 @@ class Settler:
                 "lease.settled", job=job.id, type=job.type, node=job.node, outcome=_outcome_of(job),
                 error=failure.kind if failure else None,
             )  # fmt: skip
+        if holds := [outcome.hold_us for outcome in outcomes if outcome.hold_us]:
+            await self._announcer.announce_hold(self._store.now_us() + max(holds))
         waiting = [job.entry() for job in after if job.state in WAITING]
         await self._announcer.announce(waiting, at=self._store.now_us())
-        await self._free(after)
+        await self._free(ended)
         await reach("outcomes.after_announce")
         return after
 
@@ -193,7 +208,10 @@ class Settler:
         """Return what to store of a report. Raises: CannotOpen."""
         if report.failure is not None:
             report = report._replace(failure=self.vault.seal_said(report.failure, job))
-        return self.vault.seal_outcome(self._outcome(job, report))
+        outcome = msgspec.structs.replace(
+            self._outcome(job, report), queue=report.queue, priority=report.priority, hold_us=report.hold_us
+        )
+        return self.vault.seal_outcome(outcome)
 
     def _outcome(self, job: Job, report: Report) -> Outcome:
         match report.how:

@@ -89,7 +89,13 @@ class Reaper:
         jobs = await self._store.reap(BATCH)
         if jobs:
             await reach("reap.after_commit")
+        abandoned = [job for job in jobs if job.error is not None and job.error.kind == "node_gone"]
+        for job in abandoned:
+            log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt, error="node_gone")
+        await self._announcer.forget([job.entry() for job in abandoned])
         for job in jobs:
+            if job in abandoned:
+                continue
             log.warning(
                 "job.crashed", job=job.id, type=job.type, node=job.node, crashes=job.crashes, state=job.state.value
             )

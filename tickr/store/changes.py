@@ -19,8 +19,9 @@ from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import AnyEvent, Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
 from tickr.links import End
-from tickr.queues import Gate
-from tickr.reasons import LEASE_LOST, Failure, on_request
+from tickr.names import may_run, node_of_queue
+from tickr.queues import Gate, Hold
+from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Move, Put, Seen
 from tickr.schedules import Schedule
@@ -82,8 +83,7 @@ def same_content(job: Job, new: NewJob) -> bool:
     """
     return (
         job.type == new.type
-        and job.queue == new.queue
-        and job.priority == new.priority
+        and (job.extras.submitted_to or (job.queue, job.priority)) == (new.queue, new.priority)
         and (job.payload == new.payload or (new.seal is not None and new.seal.same(job.payload)))
         and job.max_attempts == new.max_attempts
         and job.timeout_us == new.timeout_us
@@ -120,6 +120,7 @@ def claim(
         if job.state in WAITING
         and job.run_at <= now
         and job.type in types
+        and may_run(node, job.queue)
         and (job.extras is NO_EXTRAS or readable(job, keys))
     ]
     late = [job for job in able if job.expired_at(now)]
@@ -168,6 +169,27 @@ def finish(outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int) -> 
     return changes
 
 
+def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Hold]:
+    """Return by name which queues are held up by outcomes, and for how long: the longest counts.
+
+    Args:
+      made: the change of each; an attempt that was over already holds nothing up.
+    """
+    found: dict[str, Hold] = {}
+    for outcome, change in zip(outcomes, made, strict=True):
+        queue = outcome.job.queue
+        if outcome.hold_us and change is not None and node_of_queue(queue) is None:
+            hold = Hold(queue, outcome.hold_us, outcome.job.id.replace("-", "")[-16:])
+            found[queue] = max(hold, found.get(queue, hold))
+    return sorted(found.values())
+
+
+def relocated(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[str]:
+    """Return by name the queues into which outcomes have put their jobs: they may be new. ``made``: see ``holds``."""
+    both = zip(outcomes, made, strict=True)
+    return sorted({change.after.queue for outcome, change in both if outcome.queue is not None and change is not None})
+
+
 def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -> Change | None:
     """Return the change that a wish to cancel makes, or None when there is nothing to do.
 
@@ -201,6 +223,15 @@ def edited(made: Iterable[Change]) -> list[Job]:
 def reap(lost: Iterable[Job], now: int) -> list[Change]:
     """Take back jobs whose node has no live row."""
     return [Change(job, after, _lost(after)) for job in lost for after in (jobs.crashed(job, now),)]
+
+
+def abandon(found: Iterable[Job], now: int) -> list[Change]:
+    """End those of ``found`` that wait for a node which is gone: nobody else may run them."""
+    return [
+        Change(job, jobs.cancelled(job, node_gone(node_of_queue(job.queue)), now))
+        for job in found
+        if job.state in WAITING
+    ]
 
 
 def _lost(after: Job) -> Failure | None:

@@ -22,6 +22,7 @@ from tickr.events import Change
 from tickr.filters import matcher
 from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, State
 from tickr.keys import Unique
+from tickr.names import may_run
 from tickr.reports import Note, Outcome
 from tickr.store import changes
 from tickr.store.answers import page_of, place_of
@@ -232,7 +233,7 @@ class MemoryStore(
         await trio.lowlevel.checkpoint()
         now = self._clock()
         due = (job for job in self._waiting() if job.run_at <= now)
-        able = (job for job in due if job.type in types and changes.readable(job, keys))
+        able = (job for job in due if job.type in types and changes.readable(job, keys) and may_run(node, job.queue))
         wanted = (job for job in able if not job.suspect) if suspects == 0 else able
         fitting = self._controls.fitting(sorted(wanted, key=urgency), limit, queues, self._running(), now)
         return self._claim(fitting, Claimant(node, types, suspects, keys), now)
@@ -251,6 +252,9 @@ class MemoryStore(
         now = self._clock()
         made = changes.finish(outcomes, self._found(outcome.job.id for outcome in outcomes), now)
         self._record([change for change in made if change is not None], now)
+        self._queues.update(changes.relocated(outcomes, made))
+        for hold in changes.holds(outcomes, made):
+            self._hold(hold, now)
         return [None if change is None else change.after for change in made]
 
     async def note(self, notes: Sequence[Note]) -> int:
@@ -304,6 +308,7 @@ class MemoryStore(
         now = self._clock()
         lost = [job for job in self._by_state[State.RUNNING].values() if job.node not in self._nodes]
         made = changes.reap(lost[:limit], now)
+        made += changes.abandon(self._abandoned()[:limit], now)
         self._record(made, now)
         return [change.after for change in made]
 

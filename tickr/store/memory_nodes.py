@@ -8,7 +8,8 @@ import trio
 
 from tickr import events
 from tickr.errors import NodeNotFound
-from tickr.jobs import Job, State
+from tickr.jobs import WAITING, Job, State
+from tickr.names import node_of_queue
 from tickr.store import orders
 from tickr.store.answers import AtWork, Node
 from tickr.store.contract import Clock
@@ -21,9 +22,19 @@ class MemoryNodes:
     _clock: Clock
     _nodes: dict[str, Node]
     _by_state: dict[State, dict[str, Job]]
+    _queues: set[str]
 
     def _tell(self, body: str, now: int) -> None:
         raise NotImplementedError
+
+    def _abandoned(self) -> list[Job]:
+        """Return what waits for nodes that are gone, and forget their queues when nothing is left in them."""
+        gone = {name for name in self._queues if (node := node_of_queue(name)) is not None and node not in self._nodes}
+        if not gone:
+            return []
+        left = [job for state in (*WAITING, State.BLOCKED, State.RUNNING) for job in self._by_state[state].values()]
+        self._queues -= gone.difference(job.queue for job in left)
+        return [job for job in left if job.queue in gone and job.state in WAITING]
 
     async def node(self, node_id: str) -> Node | None:
         await trio.lowlevel.checkpoint()

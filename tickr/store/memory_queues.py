@@ -6,14 +6,14 @@ State: ``_controls`` and ``_windows``, by queue, hold only queues that are not p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import trio
 
 from tickr import events
 from tickr.events import ThingEvent
 from tickr.jobs import WAITING, Job, State
-from tickr.queues import NO_STARTS, Controls, Gate, Limits, Standing, Window, gates, told
+from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
 from tickr.store.answers import QueueDepth
 from tickr.store.contract import Clock
 
@@ -30,12 +30,12 @@ class QueueControls:
         """The names of the queues that are not plain."""
         return self._controls.keys()
 
-    def set(
-        self, queue: str, paused: bool | None, limits: Limits | None, now: int, mark: str
+    def change(
+        self, queue: str, make: Callable[[Controls], Controls], now: int, mark: str
     ) -> tuple[Controls, tuple[ThingEvent, ...]]:
-        """See ``Store.control``. Returns: what holds now, and what there is to tell."""
-        before = self._controls.get(queue, Controls())
-        controls = before.but(paused, limits)
+        """Make other controls of those of a queue. Returns: what holds now, and what there is to tell."""
+        before = self._controls.get(queue, Controls()).at(now)
+        controls = make(before)
         if controls.plain:
             self._controls.pop(queue, None)
             self._windows.pop(queue, None)
@@ -123,15 +123,29 @@ class MemoryQueues:
         raise NotImplementedError
 
     async def control(
-        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        until: int | None = None,
+        limits: Limits | None = None,
+        mark: str = "",
     ) -> Controls:
         await trio.lowlevel.checkpoint()
         self._queues.add(queue)
         now = self._clock()
-        controls, happened = self._controls.set(queue, paused, limits, now, mark)
+        setting = Setting(paused, until, limits)
+        controls, happened = self._controls.change(queue, lambda before: before.but(setting), now, mark)
         if happened:
             self._tell(events.encode(happened), now)
         return controls
+
+    def _hold(self, hold: Hold, now: int) -> None:
+        _, happened = self._controls.change(
+            hold.queue, lambda before: before.held(now + hold.length_us), now, hold.mark
+        )
+        if happened:
+            self._tell(events.encode(happened), now)
 
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         await trio.lowlevel.checkpoint()

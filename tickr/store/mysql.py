@@ -17,7 +17,7 @@ from trio_mysql import err
 from tickr.jobs import Attempt, Entry, Job, NewJob, State
 from tickr.keys import Unique
 from tickr.links import Link
-from tickr.queues import Controls, Limits, Standing
+from tickr.names import node_of_queue
 from tickr.reports import Note, Outcome
 from tickr.store import (
     changes,
@@ -31,7 +31,6 @@ from tickr.store import (
     mysql_keys,
     mysql_lists,
     mysql_nodes,
-    mysql_queues,
     mysql_reads,
     mysql_retention,
     mysql_schema,
@@ -64,6 +63,7 @@ from tickr.store.mysql_links import MysqlLinks
 from tickr.store.mysql_operations import MysqlOperations
 from tickr.store.mysql_orders import MysqlNodes
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
+from tickr.store.mysql_queues import MysqlQueues
 from tickr.store.mysql_schedules import MysqlSchedules
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
@@ -139,7 +139,15 @@ async def open_mysql(
 
 
 class MysqlStore(
-    MysqlFeed, MysqlNodes, MysqlSchedules, MysqlOperations, MysqlInbox, MysqlLinks, MysqlChildren, MysqlEncrypted
+    MysqlFeed,
+    MysqlQueues,
+    MysqlNodes,
+    MysqlSchedules,
+    MysqlOperations,
+    MysqlInbox,
+    MysqlLinks,
+    MysqlChildren,
+    MysqlEncrypted,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""
 
@@ -186,7 +194,7 @@ class MysqlStore(
         answers = await self._run(
             lambda tx: self._insert(tx, new, whole, start), within_s=self._asked_s, exact_now=False
         )
-        self._queues.update(job.queue for job, created in answers if created)
+        self._queues.update(job.queue for job, created in answers if created and node_of_queue(job.queue) is None)
         return answers
 
     async def _insert(
@@ -259,16 +267,6 @@ class MysqlStore(
 
     async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
         return await self._read_long(lambda tx: mysql_reads.depths(tx, count_to))
-
-    async def control(
-        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
-    ) -> Controls:
-        return await self._run(lambda tx: mysql_queues.control(tx, queue, paused, limits, mark), within_s=self._asked_s)
-
-    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
-        return await self._run(
-            lambda tx: mysql_queues.standings(tx, queues), within_s=self._asked_s, exact_now=False, atomic=False
-        )
 
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run what may look at very many rows: some at a time, so that there is always a connection for the others."""

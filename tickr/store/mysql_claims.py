@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, State
+from tickr.names import may_run
 from tickr.queues import MAX_LIMIT
 from tickr.queues import gates as queue_gates
 from tickr.reports import Outcome
@@ -88,6 +89,7 @@ async def claim_due(
 ) -> list[Job]:
     """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue has its turn."""
     due = await due_queues(tx) if claimant.types and limit > 0 else []
+    due = [queue for queue in due if may_run(claimant.node, queue)]
     gates = queue_gates(await mysql_queues.standings(tx, await mysql_queues.controlled(tx) & set(due)), tx.now)
     rooms = {queue: gates[queue].room if queue in gates else MAX_LIMIT for queue in due}
     if queues is not None:
@@ -147,6 +149,9 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
         stored = await read(tx, LOCK_BY_IDS, keys_of(believed))
         made = changes.finish(outcomes, {job.id: job for job in stored}, tx.now)
         await write(tx, [change for change in made if change is not None])
+    for queue in changes.relocated(outcomes, made):
+        await tx.run(mysql_queues.REGISTER, queue, tx.now)
+    await mysql_queues.hold(tx, changes.holds(outcomes, made))
     return [None if change is None else change.after for change in made]
 
 

@@ -8,12 +8,13 @@ import msgspec
 
 from tickr.events import Change
 from tickr.jobs import Job, NewJob
+from tickr.names import node_of_queue
 from tickr.store import changes, rows
 from tickr.store.contract import Node, Running, Start, us_of
 from tickr.store.mysql_jobs import BY_IDS, keys_of, read, write
 from tickr.store.mysql_queues import CONTROLLED, names
 from tickr.store.mysql_transactions import NOW, Transaction
-from tickr.store.mysql_values import number, raw
+from tickr.store.mysql_values import number, raw, text
 
 REGISTER = "REPLACE INTO nodes (id, lease_until, lease_us, started_at, body) VALUES (%s, %s, %s, %s, %s)"
 EXTEND = "UPDATE nodes SET lease_until = %s WHERE id = %s"
@@ -29,6 +30,13 @@ LOST = (
     "SELECT j.id, j.fence FROM jobs AS j FORCE INDEX (jobs_order) LEFT JOIN nodes AS n ON n.id = j.node "
     "WHERE j.state = 4 AND n.id IS NULL LIMIT %s"
 )
+QUEUES_OF_NODES = "SELECT name FROM queues WHERE name >= '@' AND name < 'A' ORDER BY name LIMIT %s"
+IDS = "SELECT id FROM nodes"
+WAITING_IN = "SELECT id FROM jobs FORCE INDEX (jobs_order) WHERE state IN (1, 2) AND queue = %s LIMIT %s"
+LOCK_WAITING = BY_IDS + " AND state IN (1, 2) FOR UPDATE SKIP LOCKED"
+LOCK_QUEUE = "SELECT name FROM queues WHERE name = %s FOR UPDATE"
+ANY_IN = "SELECT id FROM jobs FORCE INDEX (jobs_order) WHERE state IN (1, 2, 3, 4) AND queue = %s LIMIT 1"
+FORGET_QUEUE = "DELETE FROM queues WHERE name = %s"
 LOCK_RUNNING = BY_IDS + " AND state = 4 FOR UPDATE SKIP LOCKED"
 
 
@@ -86,4 +94,26 @@ async def reap(tx: Transaction, limit: int) -> list[Job]:
         locked = await read(tx, LOCK_RUNNING, keys_of(lost))
         made = changes.reap([job for job in locked if job.fence == lost[job.id]], tx.now)
         await write(tx, made)
-    return [change.after for change in made]
+    return [change.after for change in [*made, *await _abandon(tx, limit)]]
+
+
+async def _abandon(tx: Transaction, limit: int) -> list[Change]:
+    """End what waits for nodes that are gone, and forget their queues when nothing is left in them.
+
+    A queue of a node is registered with every job that is put into it: so whatever waits there is found by it.
+    """
+    queues = [text(name) for (name,) in (await tx.run(QUEUES_OF_NODES, limit)).rows]
+    if not queues:
+        return []
+    live = {text(node_id) for (node_id,) in (await tx.run(IDS)).rows}
+    made: list[Change] = []
+    for queue in [one for one in queues if node_of_queue(one) not in live]:
+        waiting = [raw(key) for (key,) in (await tx.run(WAITING_IN, queue, limit)).rows]
+        if waiting:
+            made += changes.abandon(await read(tx, LOCK_WAITING, tuple(sorted(waiting))), tx.now)
+        else:
+            await tx.run(LOCK_QUEUE, queue)  # whoever puts a job into it just now holds it, and is waited for
+            if not (await tx.run(ANY_IN, queue)).rows:
+                await tx.run(FORGET_QUEUE, queue)
+    await write(tx, made)
+    return made

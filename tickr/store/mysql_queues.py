@@ -8,15 +8,15 @@ started. The count itself is a read along ``jobs_order``. All SQL is static.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from tickr import events
 from tickr.jobs import Job
-from tickr.queues import NO_STARTS, Controls, Gate, Limits, Standing, Window, gates, told
+from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
 from tickr.store import mysql_jobs
-from tickr.store.mysql_transactions import Transaction
+from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, text, text_or_none
 
 CONTROLLED = "(SELECT JSON_ARRAYAGG(CONVERT(name USING utf8mb4)) FROM queue_controls)"
@@ -41,6 +41,30 @@ _window = msgspec.json.Decoder(Window).decode
 _names = msgspec.json.Decoder(list[str]).decode
 
 
+class MysqlQueues:
+    """``Queues`` of the contract, apart from how deep they are."""
+
+    _transactions: Transactions
+    _asked_s: float
+
+    async def control(
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        until: int | None = None,
+        limits: Limits | None = None,
+        mark: str = "",
+    ) -> Controls:
+        setting = Setting(paused, until, limits)
+        return await self._transactions.run(lambda tx: control(tx, queue, setting, mark), within_s=self._asked_s)
+
+    async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
+        return await self._transactions.run(
+            lambda tx: standings(tx, queues), within_s=self._asked_s, exact_now=False, atomic=False
+        )
+
+
 def names(document: bytes | None) -> frozenset[str]:
     """Return the names in the value of ``CONTROLLED``."""
     return frozenset(_names(document)) if document else frozenset()
@@ -52,13 +76,25 @@ async def controlled(tx: Transaction) -> frozenset[str]:
     return names(document)
 
 
-async def control(tx: Transaction, queue: str, paused: bool | None, limits: Limits | None, mark: str) -> Controls:
+async def control(tx: Transaction, queue: str, setting: Setting, mark: str) -> Controls:
     """See ``Store.control``."""
     await tx.run(REGISTER, queue, tx.now)
+    return await _change(tx, queue, lambda before: before.but(setting), mark)
+
+
+async def hold(tx: Transaction, holds: Iterable[Hold]) -> None:
+    """Hold up queues, in the order of their names."""
+    for one in holds:
+        until = tx.now + one.length_us
+        await _change(tx, one.queue, lambda before, until=until: before.held(until), one.mark)  # type: ignore[misc]
+
+
+async def _change(tx: Transaction, queue: str, make: Callable[[Controls], Controls], mark: str) -> Controls:
+    """Make other controls of those of a queue, which is registered. Returns: what holds now."""
     await tx.run(ADD_CONTROLS, queue)
     ((_, document, _),) = (await tx.run(LOCK_CONTROLS, (queue,))).rows
-    before = _controls(text(document))
-    controls = before.but(paused, limits)
+    before = _controls(text(document)).at(tx.now)
+    controls = make(before)
     if controls.plain:
         await tx.run(SET_PLAIN, queue)
     else:

@@ -29,8 +29,8 @@ COLUMNS = (
 )  # fmt: skip
 
 MOVING = (
-    "state", "run_at", "version", "fence", "attempt", "crashes", "cancel_requested", "started_at", "finished_at",
-    "node", "error", "result", "extras",
+    "queue", "priority", "state", "run_at", "version", "fence", "attempt", "crashes", "cancel_requested", "started_at",
+    "finished_at", "node", "error", "result", "extras",
 )  # fmt: skip
 
 _EDITABLE = [COLUMNS.index(column) for column in EDITABLE]
@@ -90,7 +90,7 @@ def of_job(job: Job) -> tuple[Value, ...]:
 def of_move(job: Job) -> tuple[Value, ...]:
     """Return the values of ``MOVING``."""
     return (
-        STATE_CODES[job.state], job.run_at, job.version, job.fence, job.attempt, job.crashes,
+        job.queue, job.priority, STATE_CODES[job.state], job.run_at, job.version, job.fence, job.attempt, job.crashes,
         int(job.cancel_requested), job.started_at, job.finished_at, job.node, failure_text(job.error), job.result,
         _extras_text(job.extras),
     )  # fmt: skip

@@ -34,6 +34,7 @@ from tickr.store import (
     sqlite_feed,
     sqlite_keys,
     sqlite_lists,
+    sqlite_nodes,
     sqlite_queues,
     sqlite_reads,
     sqlite_record,
@@ -316,6 +317,7 @@ class SqliteStore(
     async def reap(self, limit: int) -> list[Job]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
             made = changes.reap(sqlite_reads.lost(db, limit), now)
+            made += changes.abandon(sqlite_nodes.abandoned(db, limit), now)
             return [change.after for change in made], made
 
         return await self._change(work)

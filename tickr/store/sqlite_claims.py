@@ -16,7 +16,7 @@ from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import Job, NewJob, State
 from tickr.reports import Outcome
-from tickr.store import changes, rows, sqlite_queues
+from tickr.store import changes, rows, sqlite_jobs, sqlite_queues
 from tickr.store.claimant import Claimant
 from tickr.store.contract import STATE_CODES, Start
 from tickr.store.sqlite_reads import BY_IDS, jobs_by_id
@@ -129,6 +129,9 @@ def finish(db: sqlite3.Connection, outcomes: Sequence[Outcome], now: int) -> tup
         others = [one for one in made if one is not None]
     db.execute("RELEASE believed")
     move(db, others)
+    if relocated := changes.relocated(outcomes, made):
+        sqlite_jobs.register(db, relocated, now)
+    sqlite_queues.hold(db, changes.holds(outcomes, made), now)
     return [None if one is None else one.after for one in made], [one for one in made if one is not None]
 
 

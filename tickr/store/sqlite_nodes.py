@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tickr import events
 from tickr.errors import NodeNotFound
-from tickr.jobs import State
+from tickr.jobs import Job, State
 from tickr.store import orders, rows, sqlite_feed
 from tickr.store.answers import AtWork, Node
 from tickr.store.contract import STATE_CODES, Clock
@@ -20,6 +20,16 @@ _AT_WORK = f"""
 SELECT id, type, queue, attempt, started_at, node, cancel_requested FROM jobs INDEXED BY jobs_order
 WHERE state = {STATE_CODES[State.RUNNING]} AND (?1 IS NULL OR node = ?1) ORDER BY queue, priority, run_at, id LIMIT ?2
 """  # noqa: S608 -- static text
+_GONE = """
+SELECT name FROM queues WHERE name >= '@' AND name < 'A' AND substr(name, 2) NOT IN (SELECT id FROM nodes) LIMIT ?
+"""
+_WAITING_IN = f"""
+SELECT {", ".join(rows.COLUMNS)} FROM jobs INDEXED BY jobs_order WHERE state IN (1, 2) AND queue = ? LIMIT ?
+"""  # noqa: S608 -- static text
+_FORGET_QUEUE = """
+DELETE FROM queues WHERE name = ?1
+  AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_order WHERE state IN (1, 2, 3, 4) AND queue = ?1)
+"""
 
 
 class SqliteNodes:
@@ -54,6 +64,18 @@ class SqliteNodes:
         if told:
             self._on_events()
         return after
+
+
+def abandoned(db: sqlite3.Connection, limit: int) -> list[Job]:
+    """Return what waits for nodes that are gone, and forget their queues when nothing is left in them.
+
+    A queue of a node is registered with every job that is put into it: so whatever waits there is found by it.
+    """
+    found: list[Job] = []
+    for (queue,) in db.execute(_GONE, (limit,)).fetchall():
+        found += [rows.job(row) for row in db.execute(_WAITING_IN, (queue, limit))]
+        db.execute(_FORGET_QUEUE, (queue,))
+    return found[:limit]
 
 
 def _found(db: sqlite3.Connection, node_id: str) -> Node | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from tickr import events
 from tickr.jobs import Job, State
-from tickr.queues import NO_STARTS, Controls, Gate, Limits, Standing, Window, gates, told
+from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
 from tickr.store import sqlite_feed
 from tickr.store.contract import STATE_CODES, Clock
 from tickr.store.sqlite_file import SqliteFile
@@ -43,9 +43,18 @@ class SqliteQueues:
     _on_events: Callable[[], None]
 
     async def control(
-        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        until: int | None = None,
+        limits: Limits | None = None,
+        mark: str = "",
     ) -> Controls:
-        controls, told = await self._file.write(lambda db: control(db, queue, (paused, limits, mark), self._clock()))
+        setting = Setting(paused, until, limits)
+        controls, told = await self._file.write(
+            lambda db: change(db, queue, lambda before: before.but(setting), self._clock(), mark)
+        )
         if told:
             self._on_events()
         return controls
@@ -59,15 +68,14 @@ def controlled(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in db.execute(_NAMES))
 
 
-def control(
-    db: sqlite3.Connection, queue: str, wish: tuple[bool | None, Limits | None, str], now: int
+def change(
+    db: sqlite3.Connection, queue: str, make: Callable[[Controls], Controls], now: int, mark: str
 ) -> tuple[Controls, bool]:
-    """See ``Store.control``. Returns: what holds now, and whether there was something to tell."""
+    """Make other controls of those of a queue. Returns: what holds now, and whether there was something to tell."""
     db.execute(_REGISTER, (queue, now))
     found = db.execute(_ONE, (queue,)).fetchone()
-    before = _controls(found[0]) if found else Controls()
-    paused, limits, mark = wish
-    controls = before.but(paused, limits)
+    before = (_controls(found[0]) if found else Controls()).at(now)
+    controls = make(before)
     if controls.plain:
         db.execute(_SET_PLAIN, (queue,))
     else:
@@ -75,6 +83,13 @@ def control(
     if news := told(queue, before, controls, now, mark):
         sqlite_feed.tell(db, now, len(news), events.encode(news))
     return controls, bool(news)
+
+
+def hold(db: sqlite3.Connection, holds: Iterable[Hold], now: int) -> None:
+    """Hold up queues."""
+    for one in holds:
+        until = now + one.length_us
+        change(db, one.queue, lambda before, until=until: before.held(until), now, one.mark)  # type: ignore[misc]
 
 
 def standings(db: sqlite3.Connection, queues: Collection[str] | None) -> list[Standing]:

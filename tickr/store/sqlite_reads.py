@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tickr.errors import JobNotFound
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, WAITING, Entry, Job, State
+from tickr.names import may_run
 from tickr.queues import Gate
 from tickr.store import rows
 from tickr.store.answers import counted_to
@@ -140,7 +141,8 @@ def claimable_ids(
     full = {name: json.dumps(gate.full_keys) for name, gate in gates.items()}
     if queues is not None:
         rooms = {name: min(most, rooms.get(name, most)) for name, most in queues.items()}
-    ranges = sorted(waiting_ranges(db), key=lambda one: one.priority)
+    mine = (one for one in waiting_ranges(db) if may_run(claimant.node, one.queue))
+    ranges = sorted(mine, key=lambda one: one.priority)
     for _, alike in itertools.groupby(ranges, lambda one: one.priority):
         left, found = limit - len(ids), list[tuple[int, bytes, str]]()
         for one in alike:

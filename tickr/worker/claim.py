@@ -131,6 +131,7 @@ class Claimer:
         claim cut after its COMMIT stands without a runner; the heartbeat finds it. ``close`` cuts no claim.
         """
         self.node = node
+        self._gates.work_as(node)
         try:
             async with self._bell.listen("work") as work, trio.open_nursery() as nursery:
                 nursery.start_soon(self._gates.follow)

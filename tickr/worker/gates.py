@@ -21,6 +21,7 @@ from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.index.contract import Hint, Index, Lane
 from tickr.jobs import DEFAULT_QUEUE, Job
+from tickr.names import node_of_queue, queue_of_node
 from tickr.queues import MAX_LIMIT, Gate, Held, Order, gates
 from tickr.store.contract import Store
 from tickr.worker.turns import Turn, Turns
@@ -75,7 +76,9 @@ class Gates:
         self._caps = {name: most for name, most in (here or {}).items() if most is not None}
         self._turns = Turns(order)
         self._names = [DEFAULT_QUEUE] if here is None else list(here)
+        self._own: list[str] = []
         self._gates: dict[str, Gate] = {}
+        self._lapsed: list[str] = []
         self._loop: Loop | None = None
         self._nap = trio.CancelScope()
 
@@ -83,11 +86,16 @@ class Gates:
         """Tell ``loop`` from now on."""
         self._loop = loop
 
+    def work_as(self, node: str) -> None:
+        """Look into the queue of ``node``, which this is from now on, before all others: nobody else does."""
+        self._own = [queue_of_node(node)]
+
     # -- for the claim loop ---------------------------------------------------------------------------------------
 
     def turn(self) -> Turn:
         """Return the queues that are open, in the order for one look."""
-        turn = self._turns.next(self._names)
+        ranked, others = self._turns.next(self._names)
+        turn = Turn(self._own + ranked, others)
         if not self._is_any_bound:
             return turn
         return Turn(*([name for name in names if self._room(name) > 0] for names in turn))
@@ -118,7 +126,7 @@ class Gates:
         """How many jobs to claim without an index, by queue; None: any number of any."""
         if self._here is None:
             return None
-        return {name: min(self._room(name), MAX_LIMIT) for name in self._here}
+        return {name: min(self._room(name), MAX_LIMIT) for name in (*self._own, *self._here)}
 
     def started(self, jobs: Sequence[Job]) -> None:
         """Count jobs that a claim has started."""
@@ -174,6 +182,7 @@ class Gates:
                 with suppress(StoreUnavailable):
                     await self._find_queues()
                     await self.look()
+                    await self._forget_lapsed()
                 with trio.CancelScope(deadline=trio.current_time() + QUEUES_NET_S * self._stretch) as self._nap:
                     self._look_in_time()
                     await self._heard(rings)
@@ -182,14 +191,21 @@ class Gates:
         """Make the view anew. Raises: StoreUnavailable."""
         standings = await self._store.standings(self._here)
         open_before = set(self._open())  # as it is now: claims go on meanwhile
-        self._gates = gates(standings, self._store.now_us())
+        now = self._store.now_us()
+        self._lapsed = [one.name for one in standings if one.controls.at(now).plain]
+        self._gates = gates(standings, now)
         self._look_in_time()
         if self._loop and set(self._open()) - open_before:
             self._loop.look_again()
 
+    async def _forget_lapsed(self) -> None:
+        """Make queues plain again whose pause is over, so that their jobs pay nothing for it any more."""
+        for name in self._lapsed:
+            await self._store.control(name)
+
     async def _find_queues(self) -> None:
         unknown = set(await self._store.queue_names()).difference(self._names) if self._here is None else ()
-        if unknown:
+        if unknown := {name for name in unknown if node_of_queue(name) is None}:
             self._names.extend(sorted(unknown))
             if self._loop:
                 self._loop.look_again()

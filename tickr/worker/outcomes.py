@@ -184,6 +184,8 @@ class Outcomes:
             if job is None:
                 log.warning("job.outcome_void", job=outcome.job.id, outcome=outcome.kind, fence=outcome.job.fence)
         self._settled.set()
+        if holds := [outcome.hold_us for outcome in outcomes if outcome.hold_us]:
+            await self._announcer.announce_hold(self._store.now_us() + max(holds))
         waiting = [job.entry() for job in after if job is not None and job.state in WAITING]
         await self._announcer.announce(waiting, at=self._store.now_us())
         if self._ended:

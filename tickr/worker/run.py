@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 
@@ -31,7 +32,7 @@ from tickr.worker import failures
 from tickr.worker.arguments import BadPayload
 from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
-from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
+from tickr.worker.endings import Drop, GiveUp, Later, RetryLater, Snooze
 from tickr.worker.failures import BadResult, HandlerBlocked, ProcessEnded, Unresponsive
 from tickr.worker.handlers import Pause
 from tickr.worker.kin import ChildrenFailed
@@ -187,9 +188,11 @@ def raised(running: RunningJob, error: BaseException, conditions: Conditions) ->
             return _retried(running, failures.failure("cannot_decrypt", str(cause)), conditions, cause)
         case Snooze():
             why = failures.failure("snoozed", cause.reason)
-            return Outcome(job=running.job, kind="released", failure=why, delay_us=int(cause.seconds * 1_000_000))
+            delay_us = int(cause.seconds * 1_000_000)
+            return _as_asked(Outcome(job=running.job, kind="released", failure=why, delay_us=delay_us), cause)
         case RetryLater():
-            return _retried(running, failures.failure("retry_later", cause.reason), conditions, cause)
+            why = failures.failure("retry_later", cause.reason)
+            return _as_asked(_retried(running, why, conditions, cause), cause)
     if blocked:
         return _retried(running, failures.of_exception("blocked", error), conditions, cause)
     if isinstance(cause, running.handler.give_up_on):
@@ -256,6 +259,11 @@ def _pause_s(running: RunningJob, error: BaseException, conditions: Conditions) 
         return error.seconds
     asked = None if running.handler.pause is None else _asked(running.handler.pause, running, error, conditions)
     return job.backoff.delay_s(job.attempt, conditions.chance()) if asked is None else asked
+
+
+def _as_asked(outcome: Outcome, asked: Later) -> Outcome:
+    """Return ``outcome`` with what the handler asks for beside the time."""
+    return msgspec.structs.replace(outcome, queue=asked.queue, priority=asked.priority, hold_us=asked.hold_us)
 
 
 def _asked(pause: Pause, running: RunningJob, error: BaseException, conditions: Conditions) -> float | None:

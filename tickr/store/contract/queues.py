@@ -25,14 +25,21 @@ class Queues(Protocol):
         ...
 
     async def control(
-        self, queue: str, *, paused: bool | None = None, limits: Limits | None = None, mark: str = ""
+        self,
+        queue: str,
+        *,
+        paused: bool | None = None,
+        until: int | None = None,
+        limits: Limits | None = None,
+        mark: str = "",
     ) -> Controls:
         """Set something on a queue, which is registered if it was not; None leaves it as it is.
 
         Every claim on any node that begins after this has returned obeys. What runs already goes on. A change is told
-        on the feed (``queues.told``); what is as it was already is none.
+        on the feed (``queues.told``); what is as it was already is none. A pause that is over goes with any call.
 
         Args:
+          until: with ``paused``: the instant at which it is over by itself, microseconds UTC; None: it stays.
           mark: tells this change from others of the queue at the same instant; 0 to 16 hexadecimal digits.
         Returns: what holds from now on.
         """

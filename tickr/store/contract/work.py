@@ -120,6 +120,7 @@ class Work(Protocol):
         """Take back up to ``limit`` running jobs whose node has no row. No clock has a say in it.
 
         Returns: the jobs after the change: READY, FAILED (lost more often than its ``max_crashes``) or CANCELLED (if
-          that was requested, or it has expired). Several nodes may reap at once: each job is taken back once.
+          that was requested, or it has expired). Several nodes may reap at once: each job is taken back once. With
+          them come up to ``limit`` that waited for a node alone which has no row (``names.queue_of_node``): CANCELLED.
         """
         ...

@@ -1,0 +1,39 @@
+"""Queues on each face of the client, against a real Tickr; and which of its calls are made again."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.client.faces import face
+from tests.client.standin import Standin, cut
+from tickr.client import Invalid, NotFound, Queue, Unavailable
+
+
+@pytest.mark.slow
+def test_a_queue_is_paused_for_a_while_looked_at_and_resumed(client: Any) -> None:
+    name = f"q-{uuid.uuid4()}"
+    with pytest.raises(NotFound):
+        client.queues.get(name)
+    paused = client.queues.pause(name)
+    assert isinstance(paused, Queue)
+    assert (paused.name, paused.paused, paused.paused_until, paused.ready) == (name, True, None, 0)
+    until = client.queues.pause(name, timedelta(minutes=1)).paused_until
+    assert 50 < (until - datetime.now(UTC)).total_seconds() < 61
+    at = datetime.now(UTC) + timedelta(hours=1)
+    assert client.queues.pause(name, until=at).paused_until == at
+    assert client.queues.get(name).paused_until == at
+    assert name in [one.name for one in client.queues.list()]
+    assert not client.queues.resume(name).paused
+    with pytest.raises(Invalid):
+        client.queues.pause(name, -1)
+
+
+def test_a_pause_of_some_length_is_not_asked_for_twice() -> None:
+    with Standin(cut, cut) as server, face("threads", server.url, total_s=0.2) as client:
+        with pytest.raises(Unavailable):
+            client.queues.pause("q", 30)
+        assert [request.path for request in server.seen] == ["/queues/q/pause"]

@@ -1,0 +1,106 @@
+"""Queues: how they stand, and their pauses. What may be asked about them, on both faces.
+
+``QueueCalls`` is what is asked, as steps; ``Queues`` and ``AsyncQueues`` have it done and are the attribute ``queues``
+of the two clients. What was not answered is asked again, but for a pause with an end: a second try would lengthen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from tickr.client.calls import Calls
+from tickr.client.records import Queue
+from tickr.client.steps import JSON, Request, Steps, Value
+
+Length = float | timedelta | None
+"""In seconds, if it is a number."""
+
+
+Found = list[Queue]
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: Found
+
+
+class QueueCalls:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def list(self) -> Steps[Found]:
+        page = yield from self._calls.asked(Request("GET", "/queues"), _Page)
+        return page.items
+
+    def get(self, name: str) -> Steps[Queue]:
+        return self._calls.asked(Request("GET", _path(name)), Queue)
+
+    def pause(self, name: str, length: Length, until: datetime | None) -> Steps[Queue]:
+        length_s = length.total_seconds() if isinstance(length, timedelta) else length
+        said = {"for": length_s, "until": until}
+        body = msgspec.json.encode({word: value for word, value in said.items() if value is not None})
+        request = Request("POST", _path(name, "/pause"), body, headers=JSON)
+        return self._calls.asked(request, Queue, repeatable=length is None)
+
+    def resume(self, name: str) -> Steps[Queue]:
+        return self._calls.asked(Request("POST", _path(name, "/resume")), Queue)
+
+
+def _path(name: str, action: str = "") -> str:
+    return f"/queues/{quote(name, safe='')}{action}"
+
+
+class _Run(Protocol):
+    def __call__(self, steps: Steps[Value], /) -> Value: ...
+
+
+class _AsyncRun(Protocol):
+    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
+
+
+class Queues:
+    """``Client.queues``. Every method raises ``ClientError``."""
+
+    def __init__(self, run: _Run, calls: Calls) -> None:
+        self._run = run
+        self._calls = QueueCalls(calls)
+
+    def list(self) -> Found:
+        """Return all queues, by name."""
+        return self._run(self._calls.list())
+
+    def get(self, name: str) -> Queue:
+        return self._run(self._calls.get(name))
+
+    def pause(self, name: str, length: Length = None, *, until: datetime | None = None) -> Queue:
+        """Start no more jobs of a queue on any node: for ``length``, ``until`` then, or until it is resumed."""
+        return self._run(self._calls.pause(name, length, until))
+
+    def resume(self, name: str) -> Queue:
+        return self._run(self._calls.resume(name))
+
+
+class AsyncQueues:
+    """``AsyncClient.queues``; see ``Queues``."""
+
+    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+        self._run = run
+        self._calls = QueueCalls(calls)
+
+    async def list(self) -> Found:
+        """Return all queues, by name."""
+        return await self._run(self._calls.list())
+
+    async def get(self, name: str) -> Queue:
+        return await self._run(self._calls.get(name))
+
+    async def pause(self, name: str, length: Length = None, *, until: datetime | None = None) -> Queue:
+        """Start no more jobs of a queue on any node: for ``length``, ``until`` then, or until it is resumed."""
+        return await self._run(self._calls.pause(name, length, until))
+
+    async def resume(self, name: str) -> Queue:
+        return await self._run(self._calls.resume(name))
