@@ -85,6 +85,7 @@ WRITES = [
     Case("reap", partial(Scene.lose, count=3), lambda s: s.store.reap(100)),
     Case("prune_keys", put_unique, lambda s: s.store.prune_keys(MAX_BATCH)),
     Case("prune_jobs", partial(Scene.fail, count=3), lambda s: s.store.prune_jobs(State.FAILED, 2 * START, MAX_BATCH)),
+    Case("remove_due", partial(Scene.outlive, count=3), lambda s: s.store.remove_due(MAX_BATCH)),
     Case("reseal", few, reseal_all),
     Case(
         "spawn",

@@ -93,6 +93,7 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 @click.option("--max-attempts", type=int, metavar="NUMBER", help="How often it is tried in all.")
 @click.option("--max-crashes", type=int, metavar="NUMBER", help="How many lost nodes it outlives, 0 to 2.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="How long one attempt may take.")
+@click.option("--keep", type=DURATION, metavar="DURATION", help="How long it is kept after its end.")
 @click.option(
     "--backoff",
     type=Read(submission.backoff, "backoff"),

@@ -2,8 +2,9 @@
 
 Events: rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows
 older than ``events_keep`` are deleted from the front. A subscriber whose cursor is older than that is told so. Jobs:
-those that ended longer ago than ``keep_succeeded`` or ``keep_failed`` are deleted with their attempts. Keys, and
-checkpoints: those that stand for nothing any more. Rows of the inbox: those that were refused longer ago than
+those that ended longer ago than ``keep_succeeded`` or ``keep_failed``, or than an age of their own says, are deleted
+with their attempts. Keys, and checkpoints: those that stand for nothing any more. Rows of the inbox: those that were
+refused longer ago than
 ``keep_failed``.
 
 All a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
@@ -44,6 +45,11 @@ REST = 4
 BEHIND_S = 600.0
 """A walk that takes longer than that has more to delete than it gets done: it goes on at half of a processor."""
 BEHIND_REST, BEHIND_PAUSE_S = 1, 0.01
+
+REMOVALS_PAUSE_S = 5.0
+"""Pause between two looks for jobs that have an age of their own and are older than that, in seconds."""
+REMOVALS_BATCH, REMOVALS_BATCH_PAUSE_S = 200, 0.1
+"""How many of them one transaction deletes, and the pause after it in seconds, or ``REST`` times what it took."""
 
 KEYS_PAUSE_S = 60.0
 """Pause between two looks for keys and checkpoints that stand for nothing any more, in seconds."""
@@ -157,6 +163,38 @@ class JobRetention:
             self._page = max(SMALLEST_PAGE, self._page // 2)
         elif took_s < QUICK_S:
             self._page = min(LARGEST_PAGE, self._page * 2)
+
+
+class OwnAgeRetention:
+    """One node's part in deleting jobs that say themselves how long they are kept.
+
+    Args:
+      stretch: how many times longer than ``REMOVALS_PAUSE_S`` the pause is.
+    """
+
+    def __init__(self, store: Store, *, stretch: float = 1.0) -> None:
+        self._store = store
+        self._look_s = REMOVALS_PAUSE_S * stretch
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look and rest until cancelled. Cancellation: a batch is deleted whole, or not at all."""
+        while True:
+            with self._outage.outlived(StoreError):
+                if total := await self._remove():
+                    log.info("retention.jobs_deleted", by_own_age=total)
+            await trio.sleep(self._look_s)
+
+    async def _remove(self) -> int:
+        """Delete all whose time has come. Those that have to stay yet are passed over, and seen again the next time."""
+        total, place = 0, None
+        while True:
+            began = trio.current_time()
+            deleted, place = await self._store.remove_due(REMOVALS_BATCH, place)
+            total += deleted
+            if place is None:
+                return total
+            await trio.sleep(max(REMOVALS_BATCH_PAUSE_S, REST * (trio.current_time() - began)))
 
 
 class KeyRetention:

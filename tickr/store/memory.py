@@ -37,7 +37,6 @@ from tickr.store.contract import (
     Node,
     Page,
     Place,
-    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -54,6 +53,7 @@ from tickr.store.memory_links import MemoryLinks
 from tickr.store.memory_nodes import MemoryNodes
 from tickr.store.memory_operations import MemoryOperations
 from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
+from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
 
 
@@ -64,7 +64,15 @@ async def open_memory(*, clock: Clock | None = None) -> AsyncIterator[MemoryStor
 
 
 class MemoryStore(
-    MemoryQueues, MemoryFeed, MemoryNodes, MemoryInbox, MemorySchedules, MemoryLinks, MemoryOperations, MemoryEncrypted
+    MemoryQueues,
+    MemoryFeed,
+    MemoryNodes,
+    MemoryInbox,
+    MemorySchedules,
+    MemoryRetention,
+    MemoryLinks,
+    MemoryOperations,
+    MemoryEncrypted,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
 
@@ -174,12 +182,12 @@ class MemoryStore(
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
         await trio.lowlevel.checkpoint()
-        ahead = (job for job in self._waiting() if position is None or _place(job) > _sortable(position))
-        page = heapq.nsmallest(limit, ahead, key=_place)
+        ahead = (job for job in self._waiting() if position is None or scan_place(job) > sortable(position))
+        page = heapq.nsmallest(limit, ahead, key=scan_place)
         entries = [job.entry() for job in page]
         if len(page) < limit:
             return entries, None
-        return entries, _position(page[-1])
+        return entries, scan_position(page[-1])
 
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
         await trio.lowlevel.checkpoint()
@@ -309,18 +317,6 @@ class MemoryStore(
 
     # -- for the operator -----------------------------------------------------------------------------------------
 
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        await trio.lowlevel.checkpoint()
-        ahead = (job for job in self._by_state[state].values() if position is None or _place(job) > _sortable(position))
-        page = heapq.nsmallest(limit, ahead, key=_place)
-        old = [job for job in page if job.finished_at is not None and job.finished_at < before]
-        old = [job for job in old if not self._links.holds(job.id)]
-        for job in old:
-            del self._jobs[job.id], self._by_state[state][job.id]
-            self._attempts.pop(job.id, None)
-            self._forget_children(job)
-        return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
-
     async def prune_keys(self, limit: int) -> int:
         await trio.lowlevel.checkpoint()
         return self._keys.prune(limit, self._clock())
@@ -346,6 +342,7 @@ class MemoryStore(
                 self._attempts[job_id].popleft()
         self._expiries.update(also.expiries)
         self._expiries.difference_update(also.spent)
+        self._note_removals(also)
         self._forget_checkpoints(also.restarted)
         if also.body is not None:
             self._tell(also.body, now)
@@ -376,15 +373,3 @@ class MemoryStore(
 
     def _waiting(self) -> Iterable[Job]:
         return (job for state in WAITING for job in self._by_state[state].values())
-
-
-def _place(job: Job) -> tuple[int, str, int, int, str]:
-    return STATE_CODES[job.state], job.queue, job.priority, job.run_at, job.id
-
-
-def _position(job: Job) -> ScanPosition:
-    return ScanPosition(job.state, job.queue, job.priority, job.run_at, job.id)
-
-
-def _sortable(position: ScanPosition) -> tuple[int, str, int, int, str]:
-    return STATE_CODES[position.state], *position[1:]

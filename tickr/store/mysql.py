@@ -14,7 +14,7 @@ from typing import TypeVar
 import trio
 from trio_mysql import err
 
-from tickr.jobs import Attempt, Entry, Job, NewJob, State
+from tickr.jobs import Attempt, Entry, Job, NewJob
 from tickr.keys import Unique
 from tickr.links import Link
 from tickr.queues import Controls, Limits, Standing
@@ -33,7 +33,6 @@ from tickr.store import (
     mysql_nodes,
     mysql_queues,
     mysql_reads,
-    mysql_retention,
     mysql_schema,
     mysql_waiting,
 )
@@ -48,7 +47,6 @@ from tickr.store.contract import (
     Node,
     Page,
     Place,
-    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -64,6 +62,7 @@ from tickr.store.mysql_links import MysqlLinks
 from tickr.store.mysql_operations import MysqlOperations
 from tickr.store.mysql_orders import MysqlNodes
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
+from tickr.store.mysql_retention import MysqlRetention
 from tickr.store.mysql_schedules import MysqlSchedules
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
@@ -139,7 +138,15 @@ async def open_mysql(
 
 
 class MysqlStore(
-    MysqlFeed, MysqlNodes, MysqlSchedules, MysqlOperations, MysqlInbox, MysqlLinks, MysqlChildren, MysqlEncrypted
+    MysqlFeed,
+    MysqlNodes,
+    MysqlSchedules,
+    MysqlRetention,
+    MysqlOperations,
+    MysqlInbox,
+    MysqlLinks,
+    MysqlChildren,
+    MysqlEncrypted,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""
 
@@ -375,12 +382,6 @@ class MysqlStore(
         return await self._run(lambda tx: mysql_nodes.reap(tx, limit), within_s=self._worked_s)
 
     # -- for the operator -----------------------------------------------------------------------------------------
-
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        async def work(tx: Transaction) -> Pruned:
-            return await mysql_retention.prune(tx, state, before, limit, position)
-
-        return await self._run(work, within_s=self._worked_s, exact_now=False)
 
     async def prune_keys(self, limit: int) -> int:
         return await self._run(lambda tx: mysql_keys.prune(tx, limit), within_s=self._worked_s)

@@ -45,6 +45,7 @@ from tickr.store.answers import Place as Place
 from tickr.store.answers import Pruned as Pruned
 from tickr.store.answers import QueueDepth as QueueDepth
 from tickr.store.answers import RefusedRow as RefusedRow
+from tickr.store.answers import Removed as Removed
 from tickr.store.answers import Running as Running
 from tickr.store.answers import ScanPosition as ScanPosition
 from tickr.store.answers import Start as Start
@@ -57,6 +58,7 @@ from tickr.store.contract.log import Log
 from tickr.store.contract.nodes import Nodes
 from tickr.store.contract.operations import Operations
 from tickr.store.contract.queues import Queues
+from tickr.store.contract.retention import Retention
 from tickr.store.contract.schedules import Schedules
 from tickr.store.contract.submissions import Submissions
 from tickr.store.contract.waiting import Waiting
@@ -108,6 +110,7 @@ class Store(
     Checkpoints,
     Nodes,
     Log,
+    Retention,
     Schedules,
     Operations,
     Encrypted,
