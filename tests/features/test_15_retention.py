@@ -75,6 +75,23 @@ async def test_ages_of_their_own_are_kept_by_the_node_that_is_left(tmp_path: Pat
             assert [(await http.get(f"/jobs/{job_id}")).status_code for job_id in (long, plain)] == [200, 200]
 
 
+async def test_only_the_last_are_kept_by_the_node_that_is_left(tmp_path: Path) -> None:
+    """Of those that the one has run that is killed, too."""
+    store = f"sqlite:///{tmp_path}/tickr.db"
+    with TickrProcess(store=store) as first:
+        ids = [post(first.url, type="report", payload={"title": "t", "time": 0})["id"] for _ in range(5)]
+        for job_id in ids:
+            assert httpx2.get(f"{first.url}/jobs/{job_id}?wait=20", timeout=30).json()["state"] == "succeeded"
+        first.kill()
+    with TickrProcess(store=store, arguments=["--keep-succeeded-count", "2"]) as second:
+        async with httpx2.AsyncClient(base_url=second.url) as http:
+
+            async def two() -> bool:
+                return [job["id"] for job in (await http.get("/jobs")).json()["items"]] == ids[:2:-1]
+
+            await eventually(two, within_s=30)
+
+
 def post(url: str, **body: object) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     with urlopen(Request(f"{url}/jobs", json.dumps(body).encode(), headers)) as answer:

@@ -252,13 +252,6 @@ class Pruned(NamedTuple):
     position: ScanPosition | None
 
 
-class Removed(NamedTuple):
-    """What ``Store.remove_due`` did: how many jobs it deleted, and the place to go on from; None: that was all."""
-
-    deleted: int
-    place: tuple[int, str] | None
-
-
 class Expired(NamedTuple):
     """What ``Store.end_expired`` did.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
 from tickr.jobs import Attempt, Job, State
 from tickr.store.changes import Removal, Written
-from tickr.store.contract import STATE_CODES, Clock, Pruned, Removed, ScanPosition
+from tickr.store.contract import STATE_CODES, Clock, Edge, Pruned, Removed, ScanPosition
 from tickr.store.memory_links import MemoryLinks
 
 
@@ -27,12 +27,25 @@ class MemoryRetention(MemoryLinks):
 
     async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
         await trio.lowlevel.checkpoint()
+        return self._prune(state, limit, position, lambda job: (job.finished_at or 0) < before)
+
+    async def last_beyond(self, state: State, count: int) -> Edge | None:
+        await trio.lowlevel.checkpoint()
+        newest = heapq.nlargest(count + 1, (Edge(job.run_at, job.id) for job in self._by_state[state].values()))
+        return newest[count] if len(newest) > count else None
+
+    async def prune_beyond(self, state: State, edge: Edge, limit: int, position: ScanPosition | None = None) -> Pruned:
+        await trio.lowlevel.checkpoint()
+        return self._prune(state, limit, position, lambda job: Edge(job.run_at, job.id) <= edge)
+
+    def _prune(
+        self, state: State, limit: int, position: ScanPosition | None, too_many: Callable[[Job], bool]
+    ) -> Pruned:
         ahead = (
             job for job in self._by_state[state].values() if position is None or scan_place(job) > sortable(position)
         )
         page = heapq.nsmallest(limit, ahead, key=scan_place)
-        old = [job for job in page if job.finished_at is not None and job.finished_at < before]
-        deleted = self._delete(job for job in old if job.extras.keep_us is None)
+        deleted = self._delete(job for job in page if job.extras.keep_us is None and too_many(job))
         return Pruned(deleted, None if len(page) < limit else scan_position(page[-1]))
 
     async def remove_due(self, limit: int, place: Removal | None = None) -> Removed:

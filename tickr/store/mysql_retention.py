@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tickr.jobs import FINAL, State
-from tickr.store import rows
+from tickr.store import mysql_last_kept, rows
 from tickr.store.changes import Removal
-from tickr.store.contract import STATE_CODES, Pruned, Removed, ScanPosition
+from tickr.store.contract import STATE_CODES, Edge, Pruned, Removed, ScanPosition
 from tickr.store.mysql_jobs import DELETE_REMOVALS, keys_of, write_timed
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import number, raw
@@ -30,10 +30,10 @@ _LET_GO = (
     "AND NOT EXISTS (SELECT 1 FROM links AS v FORCE INDEX (links_waiter) WHERE v.waiter = jobs.id LIMIT 1) "
     "FOR UPDATE SKIP LOCKED"
 )
-LOCK_OLD = (
-    "SELECT id FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state = %s AND finished_at < %s "  # noqa: S608
-    f"AND (extras IS NULL OR JSON_EXTRACT(extras, '$.keep_us') IS NULL) {_LET_GO}"
-)
+_NO_AGE = "AND (extras IS NULL OR JSON_EXTRACT(extras, '$.keep_us') IS NULL) "
+_OF_STATE = "SELECT id FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state = %s "
+LOCK_OLD = f"{_OF_STATE}AND finished_at < %s {_NO_AGE}{_LET_GO}"
+LOCK_BEYOND = f"{_OF_STATE}AND (run_at < %s OR (run_at = %s AND id <= %s)) {_NO_AGE}{_LET_GO}"
 DUE = (
     "SELECT remove_at, job_id FROM removals FORCE INDEX (PRIMARY) WHERE remove_at BETWEEN %s AND %s "
     "AND (remove_at > %s OR job_id > %s) ORDER BY remove_at, job_id LIMIT %s"
@@ -63,6 +63,24 @@ class MysqlRetention:
     async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
         async def work(tx: Transaction) -> Pruned:
             return await prune(tx, state, before, limit, position)
+
+        return await self._transactions.run(work, within_s=self._worked_s, exact_now=False)
+
+    async def last_beyond(self, state: State, count: int) -> Edge | None:
+        async def work(tx: Transaction) -> Edge | None:
+            return await mysql_last_kept.last_beyond(tx, state, count)
+
+        return await self._transactions.run(work, within_s=self._worked_s, exact_now=False, atomic=False)
+
+    async def prune_beyond(self, state: State, edge: Edge, limit: int, position: ScanPosition | None = None) -> Pruned:
+        async def work(tx: Transaction) -> Pruned:
+            start, last = position or ScanPosition(state, "", -1, FIRST, ""), rows.id_bytes(edge.id)
+            # What is at its very instant is looked at as well; which of it goes is decided by the id.
+            seen, after = await along(tx, start, limit, until=edge.run_at + 1, max_ranges=MAX_RANGES)
+            keys = keys_of([entry.id for entry in seen])
+            beyond = (keys, STATE_CODES[state], edge.run_at, edge.run_at, last)
+            locked = (await tx.run(LOCK_BEYOND, *beyond)).rows if keys else ()
+            return Pruned(await _delete(tx, [raw(key) for (key,) in locked]), after)
 
         return await self._transactions.run(work, within_s=self._worked_s, exact_now=False)
 

@@ -9,6 +9,8 @@ start them over.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -17,9 +19,10 @@ from typing import Any, NamedTuple
 from tickr.jobs import FINAL, State
 from tickr.store import rows
 from tickr.store.changes import Removal
-from tickr.store.contract import STATE_CODES, Clock, Pruned, Removed, ScanPosition
+from tickr.store.contract import STATE_CODES, Clock, Edge, Pruned, Removed, ScanPosition
+from tickr.store.retention_answers import MAX_RANGES_COUNTED
 from tickr.store.sqlite_file import SqliteFile
-from tickr.store.sqlite_reads import next_range
+from tickr.store.sqlite_reads import next_range, ranges_of
 
 HOLD_S = 0.003
 """For how long a transaction goes on deleting, in seconds; the COMMIT comes on top. Claims and submissions wait."""
@@ -40,6 +43,14 @@ DELETE FROM jobs WHERE id = ?1 AND state = ?2 AND finished_at < ?3
 """  # noqa: S608 -- static text
 _FINAL = ", ".join(str(STATE_CODES[state]) for state in sorted(FINAL))
 _OVER = f"id = ?1 AND +state IN ({_FINAL}) AND finished_at + json_extract(extras, '$.keep_us') = ?2"
+_NEWEST = """
+SELECT run_at, id FROM jobs INDEXED BY jobs_order WHERE state = ? AND queue = ? AND priority = ?
+ORDER BY run_at DESC, id DESC LIMIT ?
+"""
+_DELETE_BEYOND = f"""
+DELETE FROM jobs WHERE id = ?1 AND +state = ?2 AND (+run_at < ?3 OR (+run_at = ?3 AND id <= ?4))
+  AND (extras IS NULL OR json_extract(extras, '$.keep_us') IS NULL) AND {_LET_GO}
+"""  # noqa: S608 -- static text
 _DUE = """
 SELECT job_id, remove_at FROM removals
 WHERE remove_at <= ? AND (remove_at, job_id) > (?, ?) ORDER BY remove_at, job_id LIMIT ?
@@ -69,6 +80,19 @@ class SqliteRetention:
         tried, deleted = await self._file.write(lambda db: delete(db, old, before))
         return Pruned(deleted, after if tried == len(old) else old[tried - 1])
 
+    async def last_beyond(self, state: State, count: int) -> Edge | None:
+        return await self._file.read(lambda db: _last_beyond(db, STATE_CODES[state], count))
+
+    async def prune_beyond(self, state: State, edge: Edge, limit: int, position: ScanPosition | None = None) -> Pruned:
+        last = edge.run_at, rows.id_bytes(edge.id)
+        # What is at its very instant is looked at as well; which of it goes is decided by the id.
+        found, after = await self._file.read(lambda db: look(db, state, _LAST, limit, position, until=edge.run_at + 1))
+        many = [(rows.id_bytes(one.id), STATE_CODES[state], *last) for one in found]
+        if not many:
+            return Pruned(0, after)
+        tried, deleted = await self._file.write(lambda db: _delete_some(db, _DELETE_BEYOND, many))
+        return Pruned(deleted, after if tried == len(many) else found[tried - 1])
+
     async def remove_due(self, limit: int, place: Removal | None = None) -> Removed:
         at, last = (_FIRST, b"") if place is None else (place[0], rows.id_bytes(place[1]))
         now = self._clock()
@@ -94,10 +118,30 @@ class Look(NamedTuple):
     position: ScanPosition | None
 
 
-def look(db: sqlite3.Connection, state: State, before: int, limit: int, position: ScanPosition | None) -> Look:
-    """Look at up to ``limit`` jobs of ``state`` from ``position`` on for those that ended before ``before``."""
+def _last_beyond(db: sqlite3.Connection, code: int, count: int) -> Edge | None:
+    """See ``Store.last_beyond``. Each range is read from its end, and no further than it is among the last ones."""
+    ranges = itertools.islice(ranges_of(db, code), MAX_RANGES_COUNTED)
+    newest = heapq.merge(*(db.execute(_NEWEST, (*one, count + 1)) for one in ranges), reverse=True)
+    last = next(itertools.islice(newest, count, None), None)
+    return None if last is None else Edge(last[0], rows.id_text(last[1]))
+
+
+def look(
+    db: sqlite3.Connection,
+    state: State,
+    before: int,
+    limit: int,
+    position: ScanPosition | None,
+    *,
+    until: int | None = None,
+) -> Look:
+    """Look at up to ``limit`` jobs of ``state`` from ``position`` on for those that ended before ``before``.
+
+    ``until``: and are due before that; None: as far as those are.
+    """
     place = position or ScanPosition(state, "", -1, _FIRST, "")
-    until = _LAST if state is State.CANCELLED else before
+    if until is None:
+        until = _LAST if state is State.CANCELLED else before
     old: list[ScanPosition] = []
     for _ in range(MAX_RANGES):
         one = STATE_CODES[state], place.queue, place.priority

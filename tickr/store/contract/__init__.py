@@ -45,7 +45,6 @@ from tickr.store.answers import Place as Place
 from tickr.store.answers import Pruned as Pruned
 from tickr.store.answers import QueueDepth as QueueDepth
 from tickr.store.answers import RefusedRow as RefusedRow
-from tickr.store.answers import Removed as Removed
 from tickr.store.answers import Running as Running
 from tickr.store.answers import ScanPosition as ScanPosition
 from tickr.store.answers import Start as Start
@@ -67,6 +66,8 @@ from tickr.store.link_answers import LinkPage as LinkPage
 from tickr.store.link_answers import LinkPlace as LinkPlace
 from tickr.store.link_answers import Refused as Refused
 from tickr.store.link_answers import Settled as Settled
+from tickr.store.retention_answers import Edge as Edge
+from tickr.store.retention_answers import Removed as Removed
 from tickr.store.sealed import KeyUse as KeyUse
 from tickr.store.sealed import KeyUses as KeyUses
 from tickr.store.sealed import Resealed as Resealed

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from tickr.jobs import State
-from tickr.store.answers import Pruned, Removed, ScanPosition
+from tickr.store.answers import Pruned, ScanPosition
+from tickr.store.retention_answers import Edge, Removed
 
 
 class Retention(Protocol):
@@ -22,6 +23,22 @@ class Retention(Protocol):
         yet to hear (``links.Link``). A job that somebody else is at (a redrive, another pruner) is passed over: nobody
         waits for this, and this waits for nobody.
         Deleting is no change of state: it makes no event.
+        Cancellation: none of them is deleted, or all.
+        """
+        ...
+
+    async def last_beyond(self, state: State, count: int) -> Edge | None:
+        """Return the last job of ``state`` but ``count`` (>= 0), by when its last attempt was due; None if it has none.
+
+        Reads ``count`` entries of an index and a few for each queue and priority, however many jobs there are. Beyond
+        ``MAX_RANGES_COUNTED`` of these it counts too few, so that too many are kept and never too few.
+        """
+        ...
+
+    async def prune_beyond(self, state: State, edge: Edge, limit: int, position: ScanPosition | None = None) -> Pruned:
+        """Delete jobs that ended as ``state`` and whose last attempt was due when that of ``edge`` was, or before.
+
+        Pages, and what stays, as for ``prune_jobs``; so does what has an age of its own.
         Cancellation: none of them is deleted, or all.
         """
         ...
