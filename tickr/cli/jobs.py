@@ -261,7 +261,7 @@ def explain(job_id: str, url: str | None, as_json: bool) -> None:
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first."""
     with remote_at(url) as remote:
-        asked = choosing.chosen(filters)
+        asked = choosing.query(filters)
         # One more than asked for tells whether to say that there are more.
         found = remote.jobs(asked, limit=None if everything else limit + 1)
         if as_json:

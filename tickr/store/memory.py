@@ -28,7 +28,6 @@ from tickr.store.answers import page_of, place_of
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
@@ -55,6 +54,7 @@ from tickr.store.memory_operations import MemoryOperations
 from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
 from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
+from tickr.store.search import Searched
 
 
 @asynccontextmanager
@@ -73,6 +73,7 @@ class MemoryStore(
     MemoryLinks,
     MemoryOperations,
     MemoryEncrypted,
+    Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
 
@@ -143,9 +144,7 @@ class MemoryStore(
         await trio.lowlevel.checkpoint()
         return self._attempts_of(self._existing(job_id))
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         await trio.lowlevel.checkpoint()
         matches, now = matcher(which), self._clock()
         older = (job for job in self._jobs.values() if before is None or place_of(job) < before)

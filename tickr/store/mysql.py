@@ -39,7 +39,6 @@ from tickr.store import (
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     Check,
     Clock,
     Expired,
@@ -66,6 +65,7 @@ from tickr.store.mysql_retention import MysqlRetention
 from tickr.store.mysql_schedules import MysqlSchedules
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
+from tickr.store.search import Searched
 
 T = TypeVar("T")
 
@@ -147,6 +147,7 @@ class MysqlStore(
     MysqlLinks,
     MysqlChildren,
     MysqlEncrypted,
+    Searched,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""
 
@@ -259,9 +260,7 @@ class MysqlStore(
     async def attempts(self, job_id: str) -> list[Attempt]:
         return await self._read_long(lambda tx: mysql_reads.attempts(tx, job_id))
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         return await self._read_long(lambda tx: mysql_lists.list_jobs(tx, which, limit, before, look_at))
 
     async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:

@@ -41,7 +41,6 @@ from tickr.store import (
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
@@ -59,6 +58,7 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_listens
+from tickr.store.search import Searched
 from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
@@ -114,6 +114,7 @@ class SqliteStore(
     SqliteInbox,
     SqliteLinks,
     SqliteEncrypted,
+    Searched,
 ):
     """``Store`` over one file; see ``store/contract`` for what each method promises."""
 
@@ -200,9 +201,7 @@ class SqliteStore(
 
         return await self._file.read_long(work)
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         return await self._file.read_long(
             lambda db: sqlite_lists.list_jobs(db, which, limit, before, look_at, self._clock())
         )
