@@ -94,6 +94,8 @@ GOOD: list[tuple[str, object, object]] = [
     ("idempotency_keep", "90m", 5400.0),
     ("keep_succeeded", "1h", 3600.0),
     ("keep_succeeded", " Forever ", math.inf),
+    ("keep_succeeded_count", "0", 0),
+    ("keep_failed_count", "50000", 50_000),
     ("keep_failed", math.inf, math.inf),
     ("keep_failed", 90 * 86_400, 7_776_000.0),
     ("token", "s3cret!", "s3cret!"),
@@ -149,6 +151,7 @@ BAD: list[tuple[str, object]] = [
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
     ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""), ("inbox", "sometimes"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
+    ("keep_succeeded_count", "many"), ("keep_failed_count", "50001"), ("keep_failed_count", -1),
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
     ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
 ]  # fmt: skip

@@ -32,8 +32,8 @@ LAYERS = (
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
     "attempts | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names | operations "
-    "| operation_moves | reasons | reports | queues | schedules | schedule_moves | missed | ticks | events | retry "
-    "| traces | values | instants | encoding | surroundings",
+    "| operation_moves | payload_search | reasons | reports | queues | schedules | schedule_moves | missed | ticks "
+    "| events | retry | setting | traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -7,9 +7,8 @@ everything that is wrong with them at once. Fetching the raw values is the comma
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
@@ -19,62 +18,13 @@ from tickr import values
 from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
 from tickr.queues import Order
+from tickr.setting import Setting as Setting
 
 ROLES = ("api", "scheduler", "worker")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "text", "json")
-
-
-class Setting(NamedTuple):
-    """What the operator sees of one field.
-
-    Attributes:
-      read: makes the field's value of text or of a TOML value; ``ValueError`` says what it must be.
-      help: one or two sentences; the first stands alone in ``--help``.
-      metavar: what stands for the value in ``--help``.
-      secret: never a flag (anybody on the machine sees those with ``ps``) and never shown.
-      name: of the field; also the key in the file.
-    """
-
-    read: Callable[[object], object]
-    help: str
-    metavar: str = "TEXT"
-    secret: bool = False
-    name: str = ""
-    default: object = None
-
-    @property
-    def variable(self) -> str:
-        return f"TICKR_{self.name.upper()}"
-
-    @property
-    def flag(self) -> str | None:
-        return None if self.secret else f"--{self.name.replace('_', '-')}"
-
-    @property
-    def may_be_secret(self) -> bool:
-        """Whether a value of it may hold a password."""
-        return self.secret or self.metavar == "URL"
-
-    @property
-    def shown_default(self) -> str:
-        """The default as an operator would write it."""
-        default: Any = self.default
-        if isinstance(default, bool):
-            return "true" if default else "false"
-        if self.metavar == "SIZE":
-            return f"{default // 1024**2}MiB"
-        if self.metavar == "DURATION":
-            return _shown_duration(default)
-        return ",".join(default) if isinstance(default, tuple) else str(default)
-
-
-def _shown_duration(seconds_: float) -> str:
-    if seconds_ == math.inf:
-        return values.FOREVER
-    if seconds_ % 3600:
-        return f"{seconds_:g}s"
-    return f"{seconds_ / 3600:g}h" if seconds_ % 86_400 or seconds_ == 86_400 else f"{seconds_ / 86_400:g}d"
+MAX_KEEP_COUNT = 50_000
+"""So many entries of an index are read once a minute, whether or not there is anything to delete."""
 
 
 class Given(NamedTuple):
@@ -193,6 +143,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "DURATION",
         ),
     ] = 30 * 86_400.0
+    keep_succeeded_count: Annotated[
+        int | None,
+        Setting(
+            values.whole(0, MAX_KEEP_COUNT),
+            "How many of the jobs that have succeeded are kept at most, the last ones; any number if not given.",
+            "NUMBER",
+        ),
+    ] = None
+    keep_failed_count: Annotated[
+        int | None,
+        Setting(
+            values.whole(0, MAX_KEEP_COUNT),
+            "How many of the jobs that have failed, and of those that were cancelled, are kept at most, the last "
+            "ones; any number if not given.",
+            "NUMBER",
+        ),
+    ] = None
     idempotency_keep: Annotated[
         float,
         Setting(

@@ -21,6 +21,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       cancel_reason: what was said by who asked for its cancellation; counts only with ``Job.cancel_requested``.
       traceparent, tracestate: the trace it was submitted in (W3C Trace Context).
       unique: the key that it was submitted with, whether or not it holds it still.
+      keep_us: how long it is kept after it has ended, in microseconds; None: as long as the settings say.
       max_crashes: how many lost nodes it outlives; None is ``DEFAULT_MAX_CRASHES``. 0: it is not begun twice.
       schedule, tick: the schedule that made it, and for which of its ticks (microseconds UTC); no tick when somebody
         asked for a run at once.
@@ -39,6 +40,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
     tracestate: str | None = None
     unique: Unique | None = None
+    keep_us: int | None = None
     max_crashes: int | None = None
     schedule: str | None = None
     tick: int | None = None

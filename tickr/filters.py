@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from tickr.jobs import Job, State
+from tickr.payload_search import searcher
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,6 +21,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       states: as the outside sees them.
       labels: ``(name, value)`` pairs, all of which must match; a value of None asks only that the label is there.
       errors: kinds of the error that is on the job (``Failure.kind``).
+      payload, payload_parts: ``(path, value)`` pairs, and texts, that payloads are searched for (``payload_search``).
       created_after, finished_after: instants, microseconds UTC; at it or later.
       created_before, finished_before: earlier than it. What has not finished has no such instant, and passes neither.
     """
@@ -29,6 +31,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queues: tuple[str, ...] = ()
     labels: tuple[tuple[str, str | None], ...] = ()
     errors: tuple[str, ...] = ()
+    payload: tuple[tuple[str, str], ...] = ()
+    payload_parts: tuple[str, ...] = ()
     created_after: int | None = None
     created_before: int | None = None
     finished_after: int | None = None
@@ -38,12 +42,23 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def empty(self) -> bool:
         return self == EVERYTHING
 
+    @property
+    def searches(self) -> bool:
+        """Whether it asks for something in payloads."""
+        return bool(self.payload or self.payload_parts)
+
+    @property
+    def beside_payloads(self) -> Filter:
+        return msgspec.structs.replace(self, payload=(), payload_parts=())
+
 
 EVERYTHING = Filter()
 
 
 def matcher(which: Filter) -> Callable[[Job, int], bool]:
     """Return what says whether a job passes ``which`` at an instant, microseconds UTC."""
+
+    searched = searcher(which.payload, which.payload_parts) if which.searches else None
 
     def matches(job: Job, now: int) -> bool:
         return (
@@ -54,6 +69,7 @@ def matcher(which: Filter) -> Callable[[Job, int], bool]:
             and (not which.errors or (job.error is not None and job.error.kind in which.errors))
             and _within(job.created_at, which.created_after, which.created_before)
             and _within(job.finished_at, which.finished_after, which.finished_before)
+            and (searched is None or searched(job.payload))
         )
 
     return matches

@@ -41,6 +41,7 @@ DEFAULT_TIMEOUT_S = 3600.0
 MAX_ATTEMPTS = 1_000_000
 MAX_TIMEOUT_S = 30 * 86_400.0
 """Longest time-out of one attempt, in seconds."""
+MAX_KEEP_S = 10 * 365 * 86_400.0  # how long a job may say that it is kept after its end
 MAX_CRASHES = 3
 """A job whose node was lost this often is failed as ``crashed``: a poison job must not eat the fleet."""
 DEFAULT_MAX_CRASHES = MAX_CRASHES - 1  # so many lost nodes a job outlives that says nothing else; none outlives more

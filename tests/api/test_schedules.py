@@ -128,6 +128,7 @@ async def test_blanks_make_no_other_schedule_and_numbers_stay_as_they_are(site: 
 async def test_the_template_is_what_post_jobs_would_have_made_of_it(clock: SteppedClock) -> None:
     class Wishes:
         max_crashes, queue, priority, unique = 0, "other", None, tickr.Unique()
+        keep = 3600.0
         timeout, max_attempts, backoff = 5.0, 7, Backoff("constant")
 
     async with open_site(store=MemoryStore(clock=clock), defaults=lambda _: Wishes()) as site:
@@ -137,7 +138,7 @@ async def test_the_template_is_what_post_jobs_would_have_made_of_it(clock: Stepp
         stored = await site.store.get(made["id"])
         assert stored is not None
         assert (stored.queue, stored.priority, stored.labels, stored.payload) == ("q", 2, '{"a":"b"}', '{"x":1}')
-        assert (stored.extras.max_crashes, stored.extras.unique) == (0, None)
+        assert (stored.extras.max_crashes, stored.extras.unique, stored.extras.keep_us) == (0, None, 3_600_000_000)
         assert (stored.timeout_us, stored.max_attempts, stored.backoff) == (1_500_000, 7, Backoff("constant"))
 
 

@@ -20,7 +20,7 @@ ID = "0197A2C4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
 FIELDS = (
     *("id", "type", "queue", "priority", "state", "payload", "result", "error", "attempt", "max_attempts", "crashes"),
     "max_crashes",
-    *("run_at", "expires_at", "created_at", "started_at", "finished_at", "node", "version", "labels"),
+    *("run_at", "expires_at", "keep", "created_at", "started_at", "finished_at", "node", "version", "labels"),
     *("limit_key", "unique", "progress", "progress_message", "traceparent", "schedule"),
     *("depends_on", "parent", "encrypted", "encryption_key", "notice"),
 )
@@ -121,6 +121,7 @@ class Wishes(msgspec.Struct, frozen=True):
     timeout: float | None = 30.0
     max_attempts: int | None = 9
     max_crashes: int | None = 0
+    keep: float | None = 60.5
     queue: str | None = "quick"
     priority: int | None = 2
     unique: tickr.Unique | None = None

@@ -166,3 +166,17 @@ def test_dead_letters_in_groups(tickr: Tickr, queue: str) -> None:
     assert (told[1].split()[:2], told[1].split()[-1]) == (["2", "http"], max(ids))
     assert json.loads(tickr("dead-letters", "--queue", queue, "--json").stdout)["total"] == 2
     assert tickr("dead-letters", "--queue", f"{queue}-0").stderr == "No such jobs.\n"
+
+
+def test_what_is_in_payloads_is_said_alike_to_list_and_to_retry(tickr: Tickr, queue: str) -> None:
+    words = ["submit", "http", PRIVATE, "--queue", queue, "--max-attempts", "1", "--wait", "10", "--json"]
+    mine, other = (json.loads(tickr(*words, f"customer:={n}", code=4).stdout)["id"] for n in (7, 8))
+    which = ["--where", "customer=7", "--where", "url=http://127.0.0.1:9/", "--contains", "127", "--queue", queue]
+    listed = tickr("list", *which, "--json").stdout
+    assert [json.loads(line)["id"] for line in listed.splitlines()] == [mine]
+    assert json.loads(tickr("dead-letters", *which, "--json").stdout)["total"] == 1
+    assert json.loads(tickr("retry", "--all", *which, "--dry-run", "--json").stdout)["total"] == 1
+    tickr("retry", "--all", *which, "--yes", "--set", "delay=1h", "--wait", "20")
+    assert [job(tickr, one)["state"] for one in (mine, other)] == ["scheduled", "failed"]
+    assert "must be like customer=42" in tickr("list", "--where", "customer", code=2).stderr
+    assert "may be searched for 10 values" in tickr("list", *(f"--contains={n}" for n in range(11)), code=1).stderr

@@ -66,6 +66,13 @@ def test_what_cannot_be_is_told(tickr: Tickr, words: list[str], code: int, told:
     assert told in tickr(*words, code=code).stderr
 
 
+def test_how_long_a_job_is_kept_is_said_and_shown(tickr: Tickr) -> None:
+    job_id = submitted(tickr, "later", "--keep", "1h30m")
+    assert json.loads(tickr("show", job_id, "--json").stdout)["keep"] == 5400
+    assert "\nkept     90 min after its end" in tickr("show", job_id).stdout
+    assert "/keep must be a number of seconds" in tickr("submit", "x", "--keep", "4000d", code=1).stderr
+
+
 def test_when_a_job_expires_is_said_and_shown(tickr: Tickr) -> None:
     job_id = submitted(tickr, "later", "--delay", "1h", "--expires-in", "2h")
     assert "\nexpires " in tickr("show", job_id).stdout

@@ -46,6 +46,27 @@ def test_all_that_match_are_retried(client: Any, queue: str) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_in_payloads_is_asked_for_in_lists_and_operations_alike(client: Any, queue: str) -> None:
+    payloads: list[dict[str, Any]] = [{"who": {"id": n}, "of": queue} for n in (7, "7", 2**70, 8)]
+    jobs = [client.submit("later", payload, queue=queue, delay=3600) for payload in payloads]
+
+    def found(**which: Any) -> set[int]:
+        listed = {job.id for job in client.listed(**which)}
+        assert client.operations.look("cancel", **which).total == len(listed)
+        return {n for n, job in enumerate(jobs) if job.id in listed}
+
+    assert found(payload={"who.id": 7, "of": queue}) == {0, 1}
+    assert found(payload={"who.id": '"7"'}, queue=queue) == {1}
+    assert found(payload={"who.id": [2**70, 8]}, queue=queue) == {2, 3}
+    assert found(payload={"who.id": 7}, contains=[queue, '"id":7']) == {0}
+    begun = client.operations.cancel(payload={"who.id": 2**70}, contains=queue)
+    assert begun.filter["payload"] == {"who.id": [str(2**70)]}
+    assert client.operations.wait(begun, timeout_s=20).done == 1
+    assert [client.get(job).state for job in jobs] == [*["scheduled"] * 2, "cancelled", "scheduled"]
+    assert client.dead_letters(payload={"of": queue}).total == 0
+
+
+@pytest.mark.slow
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")

@@ -253,7 +253,7 @@ def test_the_fields_of_an_operation_are_those_of_the_program() -> None:
     for name, rule in operation_request.WISH_RULES.items():
         assert rows[name][2].replace("`", "").startswith(rule), name
     which = [name for row in table(text, "field of `filter`") for name in code(row[0])]
-    assert which == [field.name for field in msgspec.structs.fields(operation_request.Which)]
+    assert which == [field.encode_name for field in msgspec.structs.fields(operation_request.Which)]
     shown = {name for row in table(text, "field of an operation") for name in code(row[0])}
     assert shown == {field.name for field in msgspec.structs.fields(operation_document.OperationDocument)}
     for field in msgspec.structs.fields(edit_request.Changes):

@@ -23,6 +23,7 @@ from tickr.jobs import Job, State
 from tickr.operation_moves import Begin, Stop
 from tickr.operations import KEPT_US, Operation, filtered
 from tickr.scheduler.operations import ASIDE_S, AWAY_S, LONGEST_SLEEP_S, PRUNE_S, Operations
+from tickr.store import search
 
 
 async def failed(stage: Stage, count: int, **fields: Any) -> list[Job]:
@@ -90,6 +91,27 @@ async def test_of_many_schedulers_each_step_is_made_by_one(
     ended = await look(stage, begun)
     assert (ended.state, ended.done, ended.skipped) == ("done", 120, 0)
     assert {(await stage.get(job)).version for job in jobs} == {jobs[0].version + 1}
+
+
+async def test_by_payload_several_nodes_go_through_all_and_touch_those_alone(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK_INTO", 20)
+    mine = {job.id for _ in range(3) for job in (await _mixed(stage))}
+    operation = await add(stage, which=Filter(payload=(("customer", "7"),)), rate=40.0)
+    begin(stage, nursery, nodes=3)
+    await trio.sleep(30)  # virtual
+    ended = await look(stage, operation)
+    assert (ended.state, ended.done, ended.skipped) == ("done", len(mine), 0)
+    again = {job.id for job in (await stage.store.list_jobs(Filter(states=(State.READY,)), limit=1000)).jobs}
+    assert again == mine
+
+
+async def _mixed(stage: Stage) -> list[Job]:
+    """Store failed jobs of which a few are of customer 7. Returns: those."""
+    found = await failed(stage, 2, payload='{"customer":7}')
+    await failed(stage, 50, payload='{"customer":70}')
+    return found
 
 
 async def test_what_waits_is_cancelled_what_runs_is_told_and_the_index_forgets(

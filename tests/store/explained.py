@@ -271,6 +271,17 @@ class Asking:
                 _, position = await self._store.prune_jobs(state, before, LIMIT)
                 if position is not None:
                     await self._store.prune_jobs(state, before, LIMIT, position)
+        self.asked |= {"last_beyond", "prune_beyond"}
+        for state in sorted(FINAL):
+            edge = await self._store.last_beyond(state, LIMIT)
+            if edge is not None:
+                await self._store.prune_beyond(state, edge, LIMIT)
+        brief = await put(self._store, *(new_job(extras=Extras(keep_us=n % 90)) for n in range(900)))
+        for job in brief:
+            await self._store.cancel(job.id)
+        await self._store.redrive(brief[1].id)
+        await self.remove_due(LIMIT)
+        await self._store.remove_due(LIMIT, (self._now - DAY_US, brief[0].id))
         await self.new_history("another")
         await self.diagnose()
 

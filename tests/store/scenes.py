@@ -70,6 +70,14 @@ class Scene:
         late = [msgspec.structs.replace(new, extras=Extras(expires_at=START)) for new in self.new(count)]
         self.jobs = await put(self.store, *late)
 
+    async def outlive(self, count: int) -> None:
+        """Have jobs that are not kept any longer, by an age of their own."""
+        await self.join(0)
+        brief = [msgspec.structs.replace(new, extras=Extras(keep_us=0)) for new in self.new(count)]
+        self.jobs = await put(self.store, *brief)
+        for job in self.jobs:
+            await self.store.cancel(job.id)
+
     async def run(self, count: int) -> None:
         await self.join(count)
         claimed = await self.store.claim([job.id for job in self.jobs], node=self.node, types={self.type})

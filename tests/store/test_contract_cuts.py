@@ -51,10 +51,12 @@ from tests.store.scenes import (
 from tests.waiting import eventually
 from tickr.jobs import NewJob, State
 from tickr.operation_moves import Stop
-from tickr.store.contract import MAX_BATCH, Filter, Store
+from tickr.store.contract import MAX_BATCH, Edge, Filter, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 from tickr.store.orders import Order
+
+ABSENT = "f" * 32
 
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
@@ -85,6 +87,12 @@ WRITES = [
     Case("reap", partial(Scene.lose, count=3), lambda s: s.store.reap(100)),
     Case("prune_keys", put_unique, lambda s: s.store.prune_keys(MAX_BATCH)),
     Case("prune_jobs", partial(Scene.fail, count=3), lambda s: s.store.prune_jobs(State.FAILED, 2 * START, MAX_BATCH)),
+    Case("remove_due", partial(Scene.outlive, count=3), lambda s: s.store.remove_due(MAX_BATCH)),
+    Case(
+        "prune_beyond",
+        partial(Scene.fail, count=3),
+        lambda s: s.store.prune_beyond(State.FAILED, Edge(2 * START, ABSENT), MAX_BATCH),
+    ),
     Case("reseal", few, reseal_all),
     Case(
         "spawn",
@@ -104,6 +112,7 @@ WRITES = [
     Case("prune_inbox", rows, lambda s: s.store.prune_inbox(2 * START, MAX_BATCH)),
 ]
 READS = [
+    Case("last_beyond", partial(Scene.fail, count=3), lambda s: s.store.last_beyond(State.FAILED, 1)),
     Case("get", few, lambda s: s.store.get(s.jobs[0].id)),
     Case("checkpoint", kept_some, lambda s: s.store.checkpoint(s.jobs[0])),
     Case("holder", put_unique, lambda s: s.store.holder(unique_of(s.type))),

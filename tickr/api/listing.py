@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -20,17 +21,27 @@ from quart import Request
 
 from tickr import jobs
 from tickr.api import incoming
-from tickr.api.places import SURROGATE
+from tickr.api.places import SURROGATE, pointer
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, micros
 from tickr.jobs import State
 from tickr.keys import MAX_KEY_LENGTH, Unique
+from tickr.payload_search import (
+    MAX_CONDITIONS,
+    MAX_PATH_LENGTH,
+    MAX_STEPS,
+    MAX_VALUE_LENGTH,
+    is_part,
+    is_path,
+    is_value,
+)
 from tickr.store.contract import Filter, Place
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 INSTANTS = ("created_after", "created_before", "finished_after", "finished_before")
-FILTERS = ("type", "queue", "label", "error", *INSTANTS)
+IN_PAYLOAD, PAYLOAD_PART = "payload.", "payload~"
+FILTERS = ("type", "queue", "label", "error", PAYLOAD_PART, *INSTANTS)
 """The parameters that choose jobs, beside ``state``."""
 PARAMETERS = ("state", *FILTERS, "limit", "cursor", "unique_key")
 _CHECKSUM_BYTES = 6
@@ -38,6 +49,9 @@ _STATES = frozenset(State)
 
 LABEL_RULE = "must be name or name=value"
 ERROR_RULE = "must be the kind of an error, like exception or timeout"
+PATH_RULE = f"must be at most {MAX_STEPS} keys and places joined by dots, {MAX_PATH_LENGTH} characters in all"
+VALUE_RULE = f"must be at most {MAX_VALUE_LENGTH} characters"
+PART_RULE = f"must be 1 to {MAX_VALUE_LENGTH} characters"
 Instant = Annotated[datetime, Meta(tz=True)]
 
 _is_kind = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
@@ -61,7 +75,7 @@ class _Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 def read_query(request: Request) -> Query:
     """Return what the query asks for. Raises: Problem (400) with every fault found."""
-    incoming.known_query(request, PARAMETERS)
+    known_query(request, PARAMETERS)
     many, faults = request.args.getlist, list[Fault]()
     which = read_filter(request, faults)
     limit = incoming.limit(many("limit"), DEFAULT_LIMIT, MAX_LIMIT)
@@ -79,6 +93,12 @@ def read_query(request: Request) -> Query:
     return Query(which, limit, before, Unique(keys[0]) if keys else None)
 
 
+def known_query(request: Request, known: Collection[str]) -> None:
+    """Return if the query has no other parameters than ``known`` and paths in payloads. Raises: Problem (400)."""
+    paths = [name for name in request.args if name.startswith(IN_PAYLOAD)]
+    incoming.known_query(request, (*known, *paths))
+
+
 def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
     """Return which jobs the query asks for; what is wrong with that goes to ``faults``, and there is None."""
     many, before = request.args.getlist, len(faults)
@@ -87,6 +107,7 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/label", LABEL_RULE) for label in many("label") if not is_label(label)]
     faults += [Fault("/error", ERROR_RULE) for kind in many("error") if not is_kind(kind)]
+    faults += payload_faults(_in_payload(request), many(PAYLOAD_PART))
     instants = {name: _instant(name, many(name), faults) for name in INSTANTS}
     if len(faults) > before:
         return None
@@ -96,8 +117,34 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
         queues=tuple(sorted(set(many("queue")))),
         labels=tuple(sorted({label_of(label) for label in many("label")}, key=str)),
         errors=tuple(sorted(set(many("error")))),
+        payload=tuple(sorted(set(_in_payload(request)))),
+        payload_parts=tuple(sorted(set(many(PAYLOAD_PART)))),
         **instants,
     )
+
+
+def _in_payload(request: Request) -> list[tuple[str, str]]:
+    """Return the paths in payloads that the query names, with their values."""
+    return [
+        (name.removeprefix(IN_PAYLOAD), value)
+        for name in request.args
+        if name.startswith(IN_PAYLOAD)
+        for value in request.args.getlist(name)
+    ]
+
+
+def payload_faults(values: Sequence[tuple[str, str]], parts: Sequence[str], separator: str = ".") -> Iterator[Fault]:
+    """Yield what is wrong with what payloads are searched for. ``separator``: between ``payload`` and a path."""
+    for path, value in values:
+        place = f"/payload{separator}{pointer(path).removeprefix('/')}"
+        if not is_path(path):
+            yield Fault(place, PATH_RULE)
+        elif not is_value(value):
+            yield Fault(place, VALUE_RULE)
+    if not all(map(is_part, parts)):
+        yield Fault("/payload~0", PART_RULE)
+    if len(values) + len(parts) > MAX_CONDITIONS:
+        yield Fault("/payload", f"may be searched for {MAX_CONDITIONS} values and texts at most")
 
 
 def _instant(name: str, given: list[str], faults: list[Fault]) -> int | None:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from tickr.api import wire
+from tickr.api.listing import PAYLOAD_PART
 from tickr.edits import Edit
 from tickr.envelopes import is_sealed
 from tickr.filters import Filter
@@ -29,6 +30,8 @@ class FilterDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     error: tuple[str, ...] = ()
+    payload: dict[str, list[str]] = {}
+    payload_parts: tuple[str, ...] = msgspec.field(default=(), name=PAYLOAD_PART)
     created_after: str | None = None
     created_before: str | None = None
     finished_after: str | None = None
@@ -146,6 +149,8 @@ def _filter(which: Filter, ids: tuple[str, ...]) -> FilterDocument:
         queue=which.queues,
         label=tuple(name if value is None else f"{name}={value}" for name, value in which.labels),
         error=which.errors,
+        payload={path: [value for at, value in which.payload if at == path] for path, _ in which.payload},
+        payload_parts=which.payload_parts,
         created_after=wire.instant(which.created_after),
         created_before=wire.instant(which.created_before),
         finished_after=wire.instant(which.finished_after),

@@ -18,7 +18,17 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from tickr import jobs, operations
 from tickr.api import edit_request
 from tickr.api.jobs import CANCELLATION_RULES, MAX_REASON_LENGTH, REASON_LINE
-from tickr.api.listing import ERROR_RULE, LABEL_RULE, is_kind, is_label, label_of
+from tickr.api.listing import (
+    ERROR_RULE,
+    LABEL_RULE,
+    PART_RULE,
+    PAYLOAD_PART,
+    is_kind,
+    is_label,
+    label_of,
+    payload_faults,
+)
+from tickr.api.places import pointer
 from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.submission import RULES, UUID, field_faults, micros, whole
 from tickr.edits import NO_EDIT, Edit
@@ -45,6 +55,8 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: Texts | UnsetType = UNSET
     label: Texts | UnsetType = UNSET
     error: Texts | UnsetType = UNSET
+    payload: dict[str, Raw] | UnsetType = UNSET
+    payload_parts: Texts | UnsetType = msgspec.field(default=UNSET, name=PAYLOAD_PART)
     created_after: Instant | UnsetType = UNSET
     created_before: Instant | UnsetType = UNSET
     finished_after: Instant | UnsetType = UNSET
@@ -78,6 +90,8 @@ WHICH_RULES = {
     "queue": f"{RULES['queue']}, or a list of 1 to {MAX_VALUES} such",
     "label": f"{LABEL_RULE}, or a list of 1 to {MAX_VALUES} such",
     "error": f"{ERROR_RULE}, or a list of 1 to {MAX_VALUES} such",
+    "payload": "must be an object of paths, each with a text, number, true, false or null, or a list of such",
+    PAYLOAD_PART: f"{PART_RULE}, or a list of 1 to {MAX_VALUES} such",
     **dict.fromkeys(("created_after", "created_before", "finished_after", "finished_before"), RULES["run_at"]),
     "ids": f"must be a list of 1 to {MAX_IDS} ids of jobs",
 }
@@ -152,6 +166,8 @@ def _which(said: Wish, faults: list[Fault]) -> tuple[Filter, tuple[str, ...]]:
     if not operations.ALLOWED_STATES[said.action].issuperset(states):
         faults.append(Fault("/filter/state", f"must be of {_STATES[said.action]} with {said.action}"))
     found = _text_faults(msgspec.structs.asdict(which))
+    values, parts = _in_payload(which.payload, found), _many(which.payload_parts)
+    found += payload_faults(values, parts, separator="/")
     faults += [Fault(f"/filter{fault.pointer}", fault.detail) for fault in found]
     which_jobs = Filter(
         states=states,
@@ -159,12 +175,31 @@ def _which(said: Wish, faults: list[Fault]) -> tuple[Filter, tuple[str, ...]]:
         queues=_many(which.queue),
         labels=tuple(sorted(map(label_of, _many(which.label)), key=str)),
         errors=_many(which.error),
+        payload=tuple(sorted(set(values))),
+        payload_parts=parts,
         created_after=_instant(which.created_after),
         created_before=_instant(which.created_before),
         finished_after=_instant(which.finished_after),
         finished_before=_instant(which.finished_before),
     )
     return which_jobs, tuple(sorted({one.lower() for one in which.ids})) if which.ids is not UNSET else ()
+
+
+def _in_payload(given: dict[str, Raw] | UnsetType, faults: list[Fault]) -> list[tuple[str, str]]:
+    """Return the paths with their values, each as the query of a list has it; what is wrong goes to ``faults``."""
+    found = []
+    for path, raw in () if given is UNSET else given.items():
+        some = msgspec.json.decode(raw, type=list[Raw]) if bytes(raw).lstrip()[:1] == b"[" else [raw]
+        for one in some:
+            if bytes(one).lstrip()[:1] in (b"{", b"["):
+                faults.append(Fault(f"/payload{pointer(path)}", WHICH_RULES["payload"]))
+            else:
+                found.append((path, _as_said(bytes(one).strip())))
+    return found
+
+
+def _as_said(raw: bytes) -> str:
+    return msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()
 
 
 def _text_faults(given: Mapping[str, Any], told: Collection[str] = ()) -> list[Fault]:

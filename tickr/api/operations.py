@@ -124,7 +124,7 @@ class _Operations:
         return wire.json_response(wire.encode(document(await in_time(self._intake.stop(name)))))
 
     async def dead_letters(self) -> Response:
-        incoming.known_query(request, listing.FILTERS)
+        listing.known_query(request, listing.FILTERS)
         faults: list[Fault] = []
         which = listing.read_filter(request, faults)
         if which is None:

@@ -25,7 +25,7 @@ from tickr.api.places import pointer
 from tickr.api.problems import Fault, invalid
 from tickr.api.wire import EPOCH
 from tickr.encoding import Unencodable, encode
-from tickr.jobs import DEFAULT_MAX_CRASHES, MAX_ATTEMPTS, MAX_TIMEOUT_S, NO_EXTRAS, Extras, NewJob
+from tickr.jobs import DEFAULT_MAX_CRASHES, MAX_ATTEMPTS, MAX_KEEP_S, MAX_TIMEOUT_S, NO_EXTRAS, Extras, NewJob
 from tickr.links import MAX_DEPENDENCIES, Dependencies, OnFailure
 from tickr.retry import DEFAULT, MAX_DELAY_S, Backoff
 from tickr.traces import MAX_STATE, TRACEPARENT_PATTERN, TRACESTATE_PATTERN, Trace
@@ -78,6 +78,7 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_attempts: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] | UnsetType = UNSET
     max_crashes: Annotated[int, Meta(ge=0, le=DEFAULT_MAX_CRASHES)] | UnsetType = UNSET
     timeout: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT_S)] | UnsetType = UNSET
+    keep: Annotated[float, Meta(ge=0, le=MAX_KEEP_S)] | UnsetType = UNSET
     backoff: Backoff | Literal["constant", "linear", "exponential"] | UnsetType = UNSET
     labels: Labels | UnsetType = UNSET
     limit_key: Annotated[str, whole(jobs.LIMIT_KEY_PATTERN)] | UnsetType = UNSET
@@ -99,6 +100,7 @@ RULES: dict[str, str] = {
     "max_attempts": f"must be a whole number from 1 to {MAX_ATTEMPTS}",
     "max_crashes": f"must be a whole number from 0 (never again after a crash) to {DEFAULT_MAX_CRASHES}",
     "timeout": "must be a number of seconds above 0, at most 30 days",
+    "keep": "must be a number of seconds from 0 to 10 years",
     "backoff": 'must be "constant", "linear", "exponential", or an object of kind, base, factor, cap and jitter',
     "labels": f"must be an object of at most {MAX_LABELS} strings; names are 1 to 64 letters, digits or _ . -, "
     f"values at most {LABEL_VALUE_LENGTH} characters",
@@ -285,7 +287,9 @@ def new_job(said: Submission, handler: HandlerDefaults | None, trace: Trace | No
         backoff=_first(backoff, wishes.backoff, DEFAULT),
         labels=labels_text(said.labels).decode() if said.labels else None,
         limit_key=None if said.limit_key is UNSET else said.limit_key,
-        extras=_extras(said, trace, _first(said.max_crashes, wishes.max_crashes, None)),
+        extras=_extras(
+            said, trace, _first(said.max_crashes, wishes.max_crashes, None), _first(said.keep, wishes.keep, None)
+        ),
     )
     if said.depends_on is not UNSET:
         new = _dependent(said.depends_on, new)
@@ -304,8 +308,9 @@ def _dependent(said: list[str] | DependsOn, new: NewJob) -> NewJob:
     return msgspec.structs.replace(new, extras=extras)
 
 
-def _extras(said: Submission, trace: Trace | None, max_crashes: int | None) -> Extras:
-    if trace is None and said.traceparent is UNSET and said.expires_at is UNSET and max_crashes is None:
+def _extras(said: Submission, trace: Trace | None, max_crashes: int | None, keep_s: float | None) -> Extras:
+    plain = trace is None and said.traceparent is UNSET and said.expires_at is UNSET
+    if plain and max_crashes is None and keep_s is None:
         return NO_EXTRAS
     if said.traceparent is not UNSET:
         trace = traces.read([said.traceparent], [] if said.tracestate is UNSET else [said.tracestate])
@@ -313,6 +318,7 @@ def _extras(said: Submission, trace: Trace | None, max_crashes: int | None) -> E
         expires_at=None if said.expires_at is UNSET else micros(said.expires_at),
         traceparent=trace.traceparent if trace else None,
         tracestate=trace.tracestate if trace else None,
+        keep_us=None if keep_s is None else span(keep_s),
         max_crashes=max_crashes,
     )
 
@@ -321,6 +327,7 @@ class _NoWishes(msgspec.Struct, frozen=True):
     timeout: float | None = None
     max_attempts: int | None = None
     max_crashes: int | None = None
+    keep: float | None = None
     queue: str | None = None
     priority: int | None = None
     unique: Unique | None = None

@@ -79,6 +79,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     max_crashes: int
     run_at: str | None
     expires_at: str | None
+    keep: float | None
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -169,6 +170,7 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         max_crashes=job.max_crashes,
         run_at=instant(job.run_at),
         expires_at=instant(job.extras.expires_at),
+        keep=None if job.extras.keep_us is None else job.extras.keep_us / 1_000_000,
         created_at=instant(job.created_at),
         started_at=instant(job.started_at),
         finished_at=instant(job.finished_at),

@@ -149,7 +149,7 @@ def _all(
 ) -> None:
     if job_ids:
         raise click.UsageError("--all and IDs cannot be given together.")
-    which = choosing.chosen(filters)
+    which = choosing.body(filters)
     # Its id is chosen here, so that the wish is the same one however often it is sent.
     wish = {"action": action, "filter": which, "all": not which, "rate": rate, "id": str(uuid_utils.uuid7()), **more}
     with remote_at(url) as remote:

@@ -35,7 +35,17 @@ def ago(text: str) -> str:
     return datetime.fromtimestamp(max(0.0, time.time() - before_s), UTC).isoformat().replace("+00:00", "Z")
 
 
+def _where(text: str) -> tuple[str, str]:
+    """Raises: ValueError, with what would be right."""
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise ValueError("must be like customer=42 or order.id=abc")
+    return path, value
+
+
 _WHEN = Read(ago, "when")
+_WHERE = Read(_where, "where")
+_NAMES = {"contains": "payload~"}
 _STATE = Read(submission.state, "state")
 
 
@@ -52,6 +62,10 @@ def with_filters(command: Command) -> Command:
             click.option(
                 "--error", metavar="KIND", help="Whose error is of this kind: exception, timeout …", multiple=True
             ),
+            click.option(
+                "--where", type=_WHERE, metavar="PATH=VALUE", help="With this value in its payload.", multiple=True
+            ),
+            click.option("--contains", metavar="TEXT", help="With this text in its payload.", multiple=True),
             click.option("--created-after", type=_WHEN, metavar="WHEN", help="An instant, or how long ago: 2h, 7d."),
             click.option("--created-before", type=_WHEN, metavar="WHEN", help="Earlier than then."),
             click.option("--finished-after", type=_WHEN, metavar="WHEN", help="Ended then or later."),
@@ -62,14 +76,31 @@ def with_filters(command: Command) -> Command:
     return command
 
 
-def chosen(filters: Mapping[str, Any]) -> dict[str, str | Sequence[str]]:
-    """Return the flags that were given, by the names of the API."""
-    return {name: wanted for name, wanted in filters.items() if wanted}
+def query(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given, by the names of the API in a query."""
+    return _given(filters) | {f"payload.{path}": values for path, values in _paths(filters).items()}
+
+
+def body(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given, by the names of the API in a body."""
+    paths = _paths(filters)
+    return _given(filters) | ({"payload": paths} if paths else {})
+
+
+def _given(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {_NAMES.get(name, name): wanted for name, wanted in filters.items() if wanted and name != "where"}
+
+
+def _paths(filters: Mapping[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path, value in filters.get("where", ()):
+        found.setdefault(path, []).append(value)
+    return found
 
 
 def flags(filters: Mapping[str, Any]) -> str:
     """Return what was given as flags, for a sentence."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in chosen(filters))
+    return ", ".join(f"--{name.replace('_', '-')}" for name, wanted in filters.items() if wanted)
 
 
 # -- what is to be different ------------------------------------------------------------------------------------------

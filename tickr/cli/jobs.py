@@ -93,6 +93,7 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 @click.option("--max-attempts", type=int, metavar="NUMBER", help="How often it is tried in all.")
 @click.option("--max-crashes", type=int, metavar="NUMBER", help="How many lost nodes it outlives, 0 to 2.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="How long one attempt may take.")
+@click.option("--keep", type=DURATION, metavar="DURATION", help="How long it is kept after its end.")
 @click.option(
     "--backoff",
     type=Read(submission.backoff, "backoff"),
@@ -260,7 +261,7 @@ def explain(job_id: str, url: str | None, as_json: bool) -> None:
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first."""
     with remote_at(url) as remote:
-        asked = choosing.chosen(filters)
+        asked = choosing.query(filters)
         # One more than asked for tells whether to say that there are more.
         found = remote.jobs(asked, limit=None if everything else limit + 1)
         if as_json:

@@ -137,11 +137,11 @@ def dead_letters(url: str | None, as_json: bool, state: Sequence[str], **filters
     if state and set(state) != {"failed"}:
         raise click.UsageError("Dead letters are failed jobs; tickr list --state shows others.")
     with remote_at(url) as remote:
-        found, raw = RemoteOperations(remote).dead_letters(choosing.chosen(filters))
+        found, raw = RemoteOperations(remote).dead_letters(choosing.query(filters))
     if as_json:
         click.echo(raw)
     elif not found.total:
-        click.echo("No such jobs." if choosing.chosen(filters) else "No failed jobs.", err=True)
+        click.echo("No such jobs." if choosing.query(filters) else "No failed jobs.", err=True)
     else:
         console = screen.console()
         console.print(operation_screen.group_list(found, states=False))

@@ -109,6 +109,7 @@ class RemoteJob(msgspec.Struct, frozen=True):
     run_at: str
     created_at: str
     expires_at: str | None = None
+    keep: float | None = None
     result: Raw = Raw(b"null")
     error: RemoteError | None = None
     crashes: int = 0

@@ -47,6 +47,7 @@ def _say(answer: ScheduleAnswer, *, as_json: bool) -> None:
 @click.option("--max-attempts", type=int, metavar="NUMBER", help="How often each job is tried in all.")
 @click.option("--max-crashes", type=int, metavar="NUMBER", help="How many lost nodes each job outlives, 0 to 2.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="How long one attempt may take.")
+@click.option("--keep", type=DURATION, metavar="DURATION", help="How long each job is kept after its end.")
 @click.option(
     "--backoff",
     type=Read(submission.backoff, "backoff"),

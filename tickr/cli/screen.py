@@ -230,6 +230,8 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
         yield "started", Text(absolute(job.started_at, now))
     if job.finished_at:
         yield "finished", Text(absolute(job.finished_at, now))
+    if job.keep is not None:
+        yield "kept", Text(f"{span(job.keep)} after its end")
     if job.schedule:
         tick = f", tick {absolute(job.schedule.tick, now)}" if job.schedule.tick else ", on request"
         yield "schedule", Text(harmless(job.schedule.name) + tick)

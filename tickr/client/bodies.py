@@ -118,7 +118,7 @@ def _fields(job: NewJob | Mapping[str, Any], prepare: Prepare | None = None) -> 
     if unknown := [str(name) for name in given if name not in NewJob.__struct_fields__]:
         raise _invalid([Fault(f"/{name}", "is not known here") for name in unknown])
     fields = {name: value for name, value in given.items() if value is not None}
-    for name in ("delay", "expires_in", "timeout"):
+    for name in ("delay", "expires_in", "timeout", "keep"):
         if isinstance(lasting := fields.get(name), timedelta):
             fields[name] = lasting.total_seconds()
     if isinstance(unique := fields.get("unique"), str):

@@ -71,13 +71,11 @@ class Calls:
         return self.asked(Request("GET", _path(job, "/attempts")), History)
 
     def dead_letters(self, filters: Mapping[str, Any]) -> Steps[Count]:
-        wanted = {name: texts(value) for name, value in filters.items() if value is not None}
-        return self.asked(Request("GET", "/dead-letters", query=wanted), Count)
+        return self.asked(Request("GET", "/dead-letters", query=searched(filters)), Count)
 
     def page(self, filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> Steps[JobPage]:
         """Ask for one page of a list of which ``limit`` jobs are still wanted (None: all)."""
-        wanted = {name: texts(value) for name, value in filters.items() if value is not None}
-        query = {**wanted, "limit": str(PAGE if limit is None else min(limit, PAGE))}
+        query = {**searched(filters), "limit": str(PAGE if limit is None else min(limit, PAGE))}
         return self.asked(Request("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), JobPage)
 
     def wait(self, job: JobRef, timeout_s: float | None, decrypt: bool = False) -> Steps[Job]:
@@ -146,6 +144,32 @@ def _look(job: JobRef, decrypt: bool) -> Request:
 
 def if_match(version: int | None) -> Mapping[str, str]:
     return {} if version is None else {"If-Match": f'"v{version}"'}
+
+
+def searched(filters: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Return filters as the query has them."""
+    found = in_words(filters)
+    paths: Mapping[str, list[str]] = found.pop("payload", {})
+    return found | {f"payload.{path}": values for path, values in paths.items()}
+
+
+def in_words(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters as a body has them: values as texts."""
+    found: dict[str, Any] = {}
+    for name, value in filters.items():
+        if name == "payload" and value is not None:
+            found[name] = {path: [_word(one) for one in _listed(some)] for path, some in value.items()}
+        elif value is not None:
+            found["payload~" if name == "contains" else name] = texts(value)
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else bodies.encoded(value).decode()
 
 
 def texts(value: Any) -> str | list[str]:

@@ -14,13 +14,18 @@ Names = str | Iterable[str] | None
 
 
 class Filters(TypedDict, total=False):
-    """Which jobs; docs/http-api.md has the rules of each."""
+    """Which jobs; docs/http-api.md has the rules of each.
+
+    ``payload``: paths with what is to be there, or lists of such; ``contains``: texts that are to be somewhere in it.
+    """
 
     state: Names
     type: Names
     queue: Names
     label: Names | Mapping[str, str]
     error: Names
+    payload: Mapping[str, Any] | None
+    contains: Names
     created_after: datetime | None
     created_before: datetime | None
     finished_after: datetime | None

@@ -16,7 +16,7 @@ import msgspec
 import uuid_utils
 
 from tickr.client import bodies
-from tickr.client.calls import FIRST_LOOK_S, LOOK_S, Calls, texts
+from tickr.client.calls import FIRST_LOOK_S, LOOK_S, Calls, in_words
 from tickr.client.errors import NotEnded
 from tickr.client.operation_records import Changes, Count, Filters, Operation, OperationRef
 from tickr.client.records import JobRef, id_of
@@ -93,7 +93,7 @@ def cancelling(everything: bool, reason: str | None, rate: float | None) -> Wish
 
 def _filter(which: Which) -> dict[str, Any]:
     given: Mapping[str, Any] = which
-    found = {name: texts(value) for name, value in given.items() if value is not None and name != "ids"}
+    found = in_words({name: value for name, value in given.items() if name != "ids"})
     ids = which.get("ids")
     return found if ids is None else {**found, "ids": [id_of(job) for job in ids]}
 

@@ -29,6 +29,7 @@ class TemplateOptions(TypedDict, total=False):
     max_attempts: int
     max_crashes: int
     timeout: float | timedelta
+    keep: float | timedelta
     backoff: str | Backoff
     labels: Mapping[str, str]
     limit_key: str
@@ -69,7 +70,7 @@ class Options(TemplateOptions, total=False):
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job to be submitted. None leaves a field to the server.
 
-    ``delay``, ``expires_in`` and ``timeout`` in seconds or as ``timedelta``.
+    ``delay``, ``expires_in``, ``timeout`` and ``keep`` (after its end) in seconds or as ``timedelta``.
     ``payload``: anything with a form in JSON, ``msgspec.Raw`` for JSON text to be kept to the letter; None is ``{}``.
     ``id``: a UUID that makes the submission safe to repeat by another program; made by the client if it is None.
     ``unique``: a unique key, or ``{"key": …, "until": …, "on_conflict": …}``, where ``until`` may be a ``timedelta``.
@@ -87,6 +88,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_attempts: int | None = None
     max_crashes: int | None = None
     timeout: float | timedelta | None = None
+    keep: float | timedelta | None = None
     backoff: str | Backoff | None = None
     labels: Mapping[str, str] | None = None
     limit_key: str | None = None
@@ -154,6 +156,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limit_key: str | None = None
     unique: Unique | None = None
     expires_at: datetime | None = None
+    keep: float | None = None
     result: Any = None
     error: Failure | None = None
     started_at: datetime | None = None

@@ -15,7 +15,14 @@ from tickr.index.contract import Index
 from tickr.scheduler.expire import expire
 from tickr.scheduler.operations import Operations
 from tickr.scheduler.reap import Reaper
-from tickr.scheduler.retention import InboxRetention, JobRetention, KeyRetention, Retention
+from tickr.scheduler.retention import (
+    CountRetention,
+    InboxRetention,
+    JobRetention,
+    KeyRetention,
+    OwnAgeRetention,
+    Retention,
+)
 from tickr.scheduler.schedules import Schedules
 from tickr.store.contract import Store
 
@@ -37,6 +44,9 @@ def start_duties(
     nursery.start_soon(Retention(store, events_keep_s=config.events_keep, stretch=stretch).run)
     keep_s = {"keep_succeeded_s": config.keep_succeeded, "keep_failed_s": config.keep_failed}
     nursery.start_soon(JobRetention(store, **keep_s).run)
+    count = {"keep_succeeded": config.keep_succeeded_count, "keep_failed": config.keep_failed_count}
+    nursery.start_soon(CountRetention(store, **count, stretch=stretch).run)
+    nursery.start_soon(OwnAgeRetention(store, stretch=stretch).run)
     nursery.start_soon(KeyRetention(store, stretch=stretch).run)
     if store.name != "memory":  # into which nobody else can put anything
         nursery.start_soon(InboxRetention(store, keep_failed_s=config.keep_failed).run)

@@ -2,9 +2,9 @@
 
 Events: rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows
 older than ``events_keep`` are deleted from the front. A subscriber whose cursor is older than that is told so. Jobs:
-those that ended longer ago than ``keep_succeeded`` or ``keep_failed`` are deleted with their attempts. Keys, and
-checkpoints: those that stand for nothing any more. Rows of the inbox: those that were refused longer ago than
-``keep_failed``.
+those that ended longer ago than ``keep_succeeded`` or ``keep_failed``, or than an age of their own says, are deleted
+with their attempts, and so are those that are too many. Keys, and checkpoints: those that stand for nothing any more.
+Rows of the inbox: those that were refused longer ago than ``keep_failed``.
 
 All a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
 it at once: each row is numbered once and deleted once.
@@ -13,6 +13,8 @@ it at once: each row is numbered once and deleted once.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 import trio
@@ -21,7 +23,7 @@ from tickr.errors import StoreError
 from tickr.failpoints import reach
 from tickr.jobs import State
 from tickr.outage import Outage
-from tickr.store.contract import ScanPosition, Store, us_of
+from tickr.store.contract import Pruned, ScanPosition, Store, us_of
 
 LOOK_S = 5.0
 """Pause between two looks for rows without a number, in seconds."""
@@ -44,6 +46,11 @@ REST = 4
 BEHIND_S = 600.0
 """A walk that takes longer than that has more to delete than it gets done: it goes on at half of a processor."""
 BEHIND_REST, BEHIND_PAUSE_S = 1, 0.01
+
+REMOVALS_PAUSE_S = 5.0
+"""Pause between two looks for jobs that have an age of their own and are older than that, in seconds."""
+REMOVALS_BATCH, REMOVALS_BATCH_PAUSE_S = 200, 0.1
+"""How many of them one transaction deletes, and the pause after it in seconds, or ``REST`` times what it took."""
 
 KEYS_PAUSE_S = 60.0
 """Pause between two looks for keys and checkpoints that stand for nothing any more, in seconds."""
@@ -96,12 +103,51 @@ class Retention:
         return deleted > 0
 
 
+class Walks:
+    """Walks through the jobs of a state, page by page, at a pace that leaves the store to others.
+
+    State, its own: ``_page``, how many jobs the next page has.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._page = SMALLEST_PAGE
+
+    async def nodes(self) -> int:
+        """Return how many nodes walk: together they shall not take more of the store than one alone."""
+        return max(1, sum("scheduler" in node.roles for node in await self._store.nodes()))
+
+    async def walk(self, prune: Callable[[int, ScanPosition | None], Awaitable[Pruned]], nodes: int) -> int:
+        """Call ``prune`` with the size of a page and its place until it is through. Returns how many jobs it deleted.
+
+        Cancellation: a page is deleted whole, or not at all.
+        """
+        total = 0
+        position: ScanPosition | None = None
+        since = trio.current_time()
+        while True:
+            began = trio.current_time()
+            deleted, position = await prune(self._page, position)
+            took_s = trio.current_time() - began
+            total += deleted
+            self._fit_page(took_s)
+            behind = began - since > BEHIND_S
+            pause_s, rest = (BEHIND_PAUSE_S, BEHIND_REST) if behind else (BATCH_PAUSE_S, REST)
+            await trio.sleep(nodes * max(pause_s, rest * took_s))
+            if position is None:
+                return total
+
+    def _fit_page(self, took_s: float) -> None:
+        if took_s > SLOW_S:
+            self._page = max(SMALLEST_PAGE, self._page // 2)
+        elif took_s < QUICK_S:
+            self._page = min(LARGEST_PAGE, self._page * 2)
+
+
 class JobRetention:
     """One node's part in deleting the jobs that ended long enough ago.
 
     A walk goes through the jobs of each state once, page by page, those that may be old first.
-
-    State, its own: ``_page``, how many jobs the next page has.
     """
 
     def __init__(self, store: Store, *, keep_succeeded_s: float, keep_failed_s: float) -> None:
@@ -111,7 +157,7 @@ class JobRetention:
         self._keep_us = {state: us_of(keep) for state, keep in keep_s.items() if keep != math.inf}
         tenth_s = max(1.0, min(keep_s.values()) / 10)
         self._shortest_s, self._longest_s = min(WALK_S, tenth_s), min(LONGEST_WALK_S, tenth_s)
-        self._page = SMALLEST_PAGE
+        self._walks = Walks(store)
         self._outage = Outage(log, "retention")
 
     async def run(self) -> None:
@@ -128,35 +174,85 @@ class JobRetention:
 
     async def _walk(self) -> int:
         """Delete what is old enough. Returns how many jobs."""
-        # Each node with this duty walks; together they shall not take more of the store than one alone.
-        nodes = sum("scheduler" in node.roles for node in await self._store.nodes())
-        counts = {state: await self._walk_through(state, max(1, nodes)) for state in self._keep_us}
-        if total := sum(counts.values()):
-            log.info("retention.jobs_deleted", **{state.value: count for state, count in counts.items() if count})
-        return total
+        nodes = await self._walks.nodes()
+        counts = {state: await self._walks.walk(partial(self._prune, state), nodes) for state in self._keep_us}
+        return _told(counts)
 
-    async def _walk_through(self, state: State, nodes: int) -> int:
-        total = 0
-        position: ScanPosition | None = None
-        since = trio.current_time()
+    async def _prune(self, state: State, limit: int, position: ScanPosition | None) -> Pruned:
+        return await self._store.prune_jobs(state, self._store.now_us() - self._keep_us[state], limit, position)
+
+
+class CountRetention:
+    """One node's part in deleting the jobs that are too many, the oldest first.
+
+    Args:
+      keep_succeeded, keep_failed: how many to keep of those that ended so; the latter also of the cancelled ones. None:
+        any number.
+      stretch: how many times longer than ``WALK_S`` the pause is.
+    """
+
+    def __init__(
+        self, store: Store, *, keep_succeeded: int | None, keep_failed: int | None, stretch: float = 1.0
+    ) -> None:
+        keep = {State.SUCCEEDED: keep_succeeded, State.FAILED: keep_failed, State.CANCELLED: keep_failed}
+        self._store = store
+        self._keep = {state: count for state, count in keep.items() if count is not None}
+        self._look_s = WALK_S * stretch
+        self._walks = Walks(store)
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look, walk and rest until cancelled; return at once if any number is kept.
+
+        Cancellation: a page is deleted whole, or not at all.
+        """
+        while self._keep:
+            with self._outage.outlived(StoreError):
+                nodes = await self._walks.nodes()
+                _told({state: await self._keep_last(state, count, nodes) for state, count in self._keep.items()})
+            await trio.sleep(self._look_s)
+
+    async def _keep_last(self, state: State, count: int, nodes: int) -> int:
+        edge = await self._store.last_beyond(state, count)
+        return 0 if edge is None else await self._walks.walk(partial(self._store.prune_beyond, state, edge), nodes)
+
+
+def _told(counts: Mapping[State, int]) -> int:
+    if total := sum(counts.values()):
+        log.info("retention.jobs_deleted", **{state.value: count for state, count in counts.items() if count})
+    return total
+
+
+class OwnAgeRetention:
+    """One node's part in deleting jobs that say themselves how long they are kept.
+
+    Args:
+      stretch: how many times longer than ``REMOVALS_PAUSE_S`` the pause is.
+    """
+
+    def __init__(self, store: Store, *, stretch: float = 1.0) -> None:
+        self._store = store
+        self._look_s = REMOVALS_PAUSE_S * stretch
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look and rest until cancelled. Cancellation: a batch is deleted whole, or not at all."""
+        while True:
+            with self._outage.outlived(StoreError):
+                if total := await self._remove():
+                    log.info("retention.jobs_deleted", by_own_age=total)
+            await trio.sleep(self._look_s)
+
+    async def _remove(self) -> int:
+        """Delete all whose time has come. Those that have to stay yet are passed over, and seen again the next time."""
+        total, place = 0, None
         while True:
             began = trio.current_time()
-            before = self._store.now_us() - self._keep_us[state]
-            deleted, position = await self._store.prune_jobs(state, before, self._page, position)
-            took_s = trio.current_time() - began
+            deleted, place = await self._store.remove_due(REMOVALS_BATCH, place)
             total += deleted
-            self._fit_page(took_s)
-            behind = began - since > BEHIND_S
-            pause_s, rest = (BEHIND_PAUSE_S, BEHIND_REST) if behind else (BATCH_PAUSE_S, REST)
-            await trio.sleep(nodes * max(pause_s, rest * took_s))
-            if position is None:
+            if place is None:
                 return total
-
-    def _fit_page(self, took_s: float) -> None:
-        if took_s > SLOW_S:
-            self._page = max(SMALLEST_PAGE, self._page // 2)
-        elif took_s < QUICK_S:
-            self._page = min(LARGEST_PAGE, self._page * 2)
+            await trio.sleep(max(REMOVALS_BATCH_PAUSE_S, REST * (trio.current_time() - began)))
 
 
 class KeyRetention:

@@ -261,12 +261,23 @@ Expiry = tuple[int, str]
 """The ``expires_at`` and the id of a job that waits: a row of ``expiries``."""
 
 
+Removal = tuple[int, str]
+"""When a job that has ended is not kept any longer, by an age of its own, and its id: a row of ``removals``."""
+
+
+def removal(job: Job) -> Removal | None:
+    """Return the row of ``removals`` that ``job`` has: none but for one that has ended and has an age of its own."""
+    if job.extras.keep_us is None or job.state not in FINAL or job.finished_at is None:
+        return None
+    return job.finished_at + job.extras.keep_us, job.id
+
+
 class Written(NamedTuple):
     """What goes into the tables besides the jobs: attempt rows, and one row of events, ``told`` of them in ``body``.
 
     ``body`` is None when nothing moved: then there is no row. ``expiries`` and ``spent`` are the rows that come and go
-    as jobs that expire begin and cease to wait: mostly none. ``restarted`` are the jobs that begin anew, and lose their
-    checkpoints.
+    as jobs that expire begin and cease to wait, ``removals`` and ``spared`` those as jobs with an age of their own end
+    and are started over: mostly none. ``restarted`` are the jobs that begin anew, and lose their checkpoints.
     """
 
     attempts: list[tuple[str, Attempt]]
@@ -274,6 +285,8 @@ class Written(NamedTuple):
     body: str | None
     expiries: list[Expiry]
     spent: list[Expiry]
+    removals: list[Removal]
+    spared: list[Removal]
     restarted: list[str]
 
     @property
@@ -286,6 +299,7 @@ def written(changes: Iterable[Change], now: int) -> Written:
     """Return the rows that one commit with ``changes`` adds."""
     attempts, told, restarted = [], [], []
     waits: dict[Expiry, bool] = {}
+    ends: dict[Removal, bool] = {}
     for change in changes:
         before, after = change.before, change.after
         if before is not None and before.version == after.version:
@@ -295,10 +309,23 @@ def written(changes: Iterable[Change], now: int) -> Written:
             attempts.append((after.id, attempt))
         if (at := after.extras.expires_at) is not None:
             _note_expiry(waits, (at, after.id), before, after)
+        if after.extras.keep_us is not None:
+            _note_removal(ends, None if before is None else removal(before), removal(after))
         if before is not None and before.state in FINAL and after.state not in FINAL:
             restarted.append(after.id)
-    expiries, spent = ([one for one, holds in waits.items() if holds is wanted] for wanted in (True, False))
-    return Written(attempts, len(told), events.encode(told) if told else None, expiries, spent, restarted)
+    rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))
+    return Written(attempts, len(told), events.encode(told) if told else None, *rows, restarted)
+
+
+def _that_hold(found: dict[tuple[int, str], bool], wanted: bool) -> list[tuple[int, str]]:
+    return [one for one, holds in found.items() if holds is wanted]
+
+
+def _note_removal(ends: dict[Removal, bool], gone: Removal | None, come: Removal | None) -> None:
+    if gone is not None and ends.pop(gone, None) is None:
+        ends[gone] = False
+    if come is not None:
+        ends[come] = True
 
 
 def _note_expiry(waits: dict[Expiry, bool], expiry: Expiry, before: Job | None, after: Job) -> None:

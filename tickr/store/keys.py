@@ -308,7 +308,10 @@ class _Admission:
                 queue=job.queue,
                 priority=job.priority,
                 extras=msgspec.structs.replace(
-                    said.extras, max_crashes=job.extras.max_crashes, unique=job.extras.unique
+                    said.extras,
+                    keep_us=job.extras.keep_us,
+                    max_crashes=job.extras.max_crashes,
+                    unique=job.extras.unique,
                 ),
             )
         return jobs.created(said, key.created_at)

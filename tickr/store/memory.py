@@ -29,7 +29,6 @@ from tickr.store.answers import page_of, place_of
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
@@ -38,7 +37,6 @@ from tickr.store.contract import (
     Node,
     Page,
     Place,
-    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -55,7 +53,9 @@ from tickr.store.memory_links import MemoryLinks
 from tickr.store.memory_nodes import MemoryNodes
 from tickr.store.memory_operations import MemoryOperations
 from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
+from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
+from tickr.store.search import Searched
 
 
 @asynccontextmanager
@@ -65,7 +65,16 @@ async def open_memory(*, clock: Clock | None = None) -> AsyncIterator[MemoryStor
 
 
 class MemoryStore(
-    MemoryQueues, MemoryFeed, MemoryNodes, MemoryInbox, MemorySchedules, MemoryLinks, MemoryOperations, MemoryEncrypted
+    MemoryQueues,
+    MemoryFeed,
+    MemoryNodes,
+    MemoryInbox,
+    MemorySchedules,
+    MemoryRetention,
+    MemoryLinks,
+    MemoryOperations,
+    MemoryEncrypted,
+    Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
 
@@ -136,9 +145,7 @@ class MemoryStore(
         await trio.lowlevel.checkpoint()
         return self._attempts_of(self._existing(job_id))
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         await trio.lowlevel.checkpoint()
         matches, now = matcher(which), self._clock()
         older = (job for job in self._jobs.values() if before is None or place_of(job) < before)
@@ -175,12 +182,12 @@ class MemoryStore(
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
         await trio.lowlevel.checkpoint()
-        ahead = (job for job in self._waiting() if position is None or _place(job) > _sortable(position))
-        page = heapq.nsmallest(limit, ahead, key=_place)
+        ahead = (job for job in self._waiting() if position is None or scan_place(job) > sortable(position))
+        page = heapq.nsmallest(limit, ahead, key=scan_place)
         entries = [job.entry() for job in page]
         if len(page) < limit:
             return entries, None
-        return entries, _position(page[-1])
+        return entries, scan_position(page[-1])
 
     async def still_waiting(self, ids: Collection[str]) -> list[Job]:
         await trio.lowlevel.checkpoint()
@@ -314,18 +321,6 @@ class MemoryStore(
 
     # -- for the operator -----------------------------------------------------------------------------------------
 
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        await trio.lowlevel.checkpoint()
-        ahead = (job for job in self._by_state[state].values() if position is None or _place(job) > _sortable(position))
-        page = heapq.nsmallest(limit, ahead, key=_place)
-        old = [job for job in page if job.finished_at is not None and job.finished_at < before]
-        old = [job for job in old if not self._links.holds(job.id)]
-        for job in old:
-            del self._jobs[job.id], self._by_state[state][job.id]
-            self._attempts.pop(job.id, None)
-            self._forget_children(job)
-        return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
-
     async def prune_keys(self, limit: int) -> int:
         await trio.lowlevel.checkpoint()
         return self._keys.prune(limit, self._clock())
@@ -351,6 +346,7 @@ class MemoryStore(
                 self._attempts[job_id].popleft()
         self._expiries.update(also.expiries)
         self._expiries.difference_update(also.spent)
+        self._note_removals(also)
         self._forget_checkpoints(also.restarted)
         if also.body is not None:
             self._tell(also.body, now)
@@ -381,15 +377,3 @@ class MemoryStore(
 
     def _waiting(self) -> Iterable[Job]:
         return (job for state in WAITING for job in self._by_state[state].values())
-
-
-def _place(job: Job) -> tuple[int, str, int, int, str]:
-    return STATE_CODES[job.state], job.queue, job.priority, job.run_at, job.id
-
-
-def _position(job: Job) -> ScanPosition:
-    return ScanPosition(job.state, job.queue, job.priority, job.run_at, job.id)
-
-
-def _sortable(position: ScanPosition) -> tuple[int, str, int, int, str]:
-    return STATE_CODES[position.state], *position[1:]

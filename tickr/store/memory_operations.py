@@ -15,7 +15,7 @@ from tickr.jobs import Job, State
 from tickr.operation_moves import Move, Step
 from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import operation_changes
-from tickr.store.answers import MOST_TALLIED, groups_of
+from tickr.store.answers import groups_of
 from tickr.store.contract import STATE_CODES, Clock, DueOperations, MovedOperation, Tally
 from tickr.store.memory_keys import KeyTable
 
@@ -56,7 +56,7 @@ class MemoryOperations:
         self._record([change], now)
         return change.after
 
-    async def tally(self, which: Filter, *, most: int = MOST_TALLIED) -> Tally:
+    async def _tally(self, which: Filter, most: int) -> Tally:
         await trio.lowlevel.checkpoint()
         now, matches = self._clock(), matcher(which)
         stored = {State.READY if state is State.SCHEDULED else state for state in which.states or STATE_CODES}

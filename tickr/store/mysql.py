@@ -14,7 +14,7 @@ from typing import TypeVar
 import trio
 from trio_mysql import err
 
-from tickr.jobs import Attempt, Entry, Job, NewJob, State
+from tickr.jobs import Attempt, Entry, Job, NewJob
 from tickr.keys import Unique
 from tickr.links import Link
 from tickr.names import node_of_queue
@@ -32,14 +32,12 @@ from tickr.store import (
     mysql_lists,
     mysql_nodes,
     mysql_reads,
-    mysql_retention,
     mysql_schema,
     mysql_waiting,
 )
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     Check,
     Clock,
     Expired,
@@ -47,7 +45,6 @@ from tickr.store.contract import (
     Node,
     Page,
     Place,
-    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -64,9 +61,11 @@ from tickr.store.mysql_operations import MysqlOperations
 from tickr.store.mysql_orders import MysqlNodes
 from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
 from tickr.store.mysql_queues import MysqlQueues
+from tickr.store.mysql_retention import MysqlRetention
 from tickr.store.mysql_schedules import MysqlSchedules
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
+from tickr.store.search import Searched
 
 T = TypeVar("T")
 
@@ -143,11 +142,13 @@ class MysqlStore(
     MysqlQueues,
     MysqlNodes,
     MysqlSchedules,
+    MysqlRetention,
     MysqlOperations,
     MysqlInbox,
     MysqlLinks,
     MysqlChildren,
     MysqlEncrypted,
+    Searched,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""
 
@@ -260,9 +261,7 @@ class MysqlStore(
     async def attempts(self, job_id: str) -> list[Attempt]:
         return await self._read_long(lambda tx: mysql_reads.attempts(tx, job_id))
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         return await self._read_long(lambda tx: mysql_lists.list_jobs(tx, which, limit, before, look_at))
 
     async def queues(self, *, count_to: int = COUNT_TO) -> list[QueueDepth]:
@@ -373,12 +372,6 @@ class MysqlStore(
         return await self._run(lambda tx: mysql_nodes.reap(tx, limit), within_s=self._worked_s)
 
     # -- for the operator -----------------------------------------------------------------------------------------
-
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        async def work(tx: Transaction) -> Pruned:
-            return await mysql_retention.prune(tx, state, before, limit, position)
-
-        return await self._run(work, within_s=self._worked_s, exact_now=False)
 
     async def prune_keys(self, limit: int) -> int:
         return await self._run(lambda tx: mysql_keys.prune(tx, limit), within_s=self._worked_s)

@@ -14,7 +14,7 @@ from tickr.jobs import EXPIRING, Job
 from tickr.store import changes, rows
 from tickr.store.changes import Expiry
 from tickr.store.contract import STATE_CODES, Expired
-from tickr.store.mysql_jobs import BY_IDS, delete_expiries, keys_of, read, write
+from tickr.store.mysql_jobs import BY_IDS, DELETE_EXPIRIES, keys_of, read, write, write_timed
 from tickr.store.mysql_transactions import FOR_EVER_US, Transaction
 from tickr.store.mysql_values import number, raw
 
@@ -56,4 +56,4 @@ async def _delete_stale(tx: Transaction, due: Sequence[Expiry], locked: Sequence
         return
     found = (await tx.run(STILL_WAITING, keys_of([job_id for _, job_id in others]))).rows
     held = {rows.id_text(raw(key)) for (key,) in found} - {job.id for job in locked}
-    await delete_expiries(tx, [one for one in others if one[1] not in held])
+    await write_timed(tx, DELETE_EXPIRIES, [one for one in others if one[1] not in held])

@@ -17,7 +17,7 @@ from tickr.errors import StoreError
 from tickr.events import Change, untold_bytes
 from tickr.jobs import Job, Progress, State
 from tickr.store import rows
-from tickr.store.changes import Expiry, written
+from tickr.store.changes import Expiry, Removal, written
 from tickr.store.mysql_transactions import NOW, Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Result, Row
 
@@ -133,11 +133,15 @@ INSERT_ATTEMPTS = (
     f"INSERT INTO attempts (job_id, {', '.join(_ATTEMPT)}) "  # noqa: S608
     f"SELECT UNHEX(x.id), {', '.join('x.' + c for c in _ATTEMPT)} FROM {json_table(('id', *_ATTEMPT))}"
 )
-_EXPIRY = json_table(("at", "id"))
-INSERT_EXPIRIES = f"INSERT IGNORE INTO expiries (expires_at, job_id) SELECT x.at, UNHEX(x.id) FROM {_EXPIRY}"  # noqa: S608
-DELETE_EXPIRIES = (
-    f"DELETE w FROM {_EXPIRY} STRAIGHT_JOIN expiries AS w FORCE INDEX (PRIMARY) "
-    "ON w.expires_at = x.at AND w.job_id = UNHEX(x.id)"
+_TIMED = json_table(("at", "id"))
+INSERT_EXPIRIES, INSERT_REMOVALS = (
+    f"INSERT IGNORE INTO {table} ({at}, job_id) SELECT x.at, UNHEX(x.id) FROM {_TIMED}"  # noqa: S608 -- static text
+    for table, at in (("expiries", "expires_at"), ("removals", "remove_at"))
+)
+DELETE_EXPIRIES, DELETE_REMOVALS = (
+    f"DELETE w FROM {_TIMED} STRAIGHT_JOIN {table} AS w FORCE INDEX (PRIMARY) "
+    f"ON w.{at} = x.at AND w.job_id = UNHEX(x.id)"
+    for table, at in (("expiries", "expires_at"), ("removals", "remove_at"))
 )
 DELETE_ATTEMPTS = (
     f"DELETE a FROM {json_table(('id', 'fence'))} STRAIGHT_JOIN attempts AS a FORCE INDEX (PRIMARY) "
@@ -309,17 +313,20 @@ async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
         outdated = [(rows.id_bytes(id_).hex(), fence) for id_, fence in told.outdated]
         for document in documents(outdated, transaction.max_document_bytes):
             await transaction.run(DELETE_ATTEMPTS, document)
-        for document in _expiry_documents(transaction, told.expiries):
-            await transaction.run(INSERT_EXPIRIES, document)
-        await delete_expiries(transaction, told.spent)
+        await write_timed(transaction, INSERT_EXPIRIES, told.expiries)
+        await write_timed(transaction, DELETE_EXPIRIES, told.spent)
+        await write_timed(transaction, INSERT_REMOVALS, told.removals)
+        await write_timed(transaction, DELETE_REMOVALS, told.spared)
         await delete_checkpoints(transaction, told.restarted)
         if told.body is not None:
             await add_events(transaction, told.told, told.body)
 
 
-async def delete_expiries(transaction: Transaction, spent: Sequence[Expiry]) -> None:
-    for document in _expiry_documents(transaction, spent):
-        await transaction.run(DELETE_EXPIRIES, document)
+async def write_timed(transaction: Transaction, statement: str, some: Sequence[Expiry | Removal]) -> None:
+    """Run ``statement``, which inserts or deletes rows of an instant and a job, for all of ``some``."""
+    values = [(at, rows.id_bytes(job_id).hex()) for at, job_id in sorted(some)]
+    for document in documents(values, transaction.max_document_bytes):
+        await transaction.run(statement, document)
 
 
 async def delete_checkpoints(transaction: Transaction, ids: Iterable[str]) -> None:
@@ -327,11 +334,6 @@ async def delete_checkpoints(transaction: Transaction, ids: Iterable[str]) -> No
     keys = [(key.hex(),) for key in keys_of([*ids])]
     for document in documents(keys, transaction.max_document_bytes):
         await transaction.run(DELETE_CHECKPOINTS, document)
-
-
-def _expiry_documents(transaction: Transaction, some: Sequence[Expiry]) -> Iterator[str]:
-    values = [(at, rows.id_bytes(job_id).hex()) for at, job_id in sorted(some)]
-    return documents(values, transaction.max_document_bytes)
 
 
 async def add_events(transaction: Transaction, count: int, body: str) -> None:

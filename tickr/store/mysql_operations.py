@@ -20,7 +20,6 @@ from tickr.jobs import Job
 from tickr.operation_moves import Begin, Move, Step, Stop
 from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import changes, mysql_errors, mysql_jobs, mysql_keys, mysql_links, mysql_lists, operation_changes, rows
-from tickr.store.answers import MOST_TALLIED
 from tickr.store.contract import DueOperations, MovedOperation, Tally
 from tickr.store.keys import Key
 from tickr.store.mysql_claims import LOCK_BY_IDS
@@ -91,7 +90,7 @@ class MysqlOperations:
         for document in documents(values, tx.max_document_bytes):
             await tx.run(EDIT_JOBS, document)
 
-    async def tally(self, which: Filter, *, most: int = MOST_TALLIED) -> Tally:
+    async def _tally(self, which: Filter, most: int) -> Tally:
         return await self._read_long(lambda tx: mysql_lists.tally(tx, which, most))
 
     async def operation(self, operation_id: str) -> Operation | None:

@@ -38,12 +38,10 @@ from tickr.store import (
     sqlite_queues,
     sqlite_reads,
     sqlite_record,
-    sqlite_retention,
 )
 from tickr.store.claimant import Claimant
 from tickr.store.contract import (
     COUNT_TO,
-    LOOK_AT,
     STATE_CODES,
     Check,
     Clock,
@@ -53,7 +51,6 @@ from tickr.store.contract import (
     Node,
     Page,
     Place,
-    Pruned,
     QueueDepth,
     Running,
     ScanPosition,
@@ -62,6 +59,7 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_listens
+from tickr.store.search import Searched
 from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
@@ -70,6 +68,7 @@ from tickr.store.sqlite_links import SqliteLinks
 from tickr.store.sqlite_nodes import SqliteNodes
 from tickr.store.sqlite_operations import SqliteOperations
 from tickr.store.sqlite_queues import SqliteQueues
+from tickr.store.sqlite_retention import SqliteRetention
 from tickr.store.sqlite_schedules import SqliteSchedules
 
 Answer = TypeVar("Answer")
@@ -108,7 +107,15 @@ def _path(where: str | PathLike[str]) -> Path:
 
 
 class SqliteStore(
-    SqliteQueues, SqliteNodes, SqliteSchedules, SqliteOperations, SqliteInbox, SqliteLinks, SqliteEncrypted
+    SqliteQueues,
+    SqliteNodes,
+    SqliteSchedules,
+    SqliteRetention,
+    SqliteOperations,
+    SqliteInbox,
+    SqliteLinks,
+    SqliteEncrypted,
+    Searched,
 ):
     """``Store`` over one file; see ``store/contract`` for what each method promises."""
 
@@ -195,9 +202,7 @@ class SqliteStore(
 
         return await self._file.read_long(work)
 
-    async def list_jobs(
-        self, which: Filter, *, limit: int, before: Place | None = None, look_at: int = LOOK_AT
-    ) -> Page:
+    async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         return await self._file.read_long(
             lambda db: sqlite_lists.list_jobs(db, which, limit, before, look_at, self._clock())
         )
@@ -341,14 +346,6 @@ class SqliteStore(
 
     async def new_history(self, old: str) -> str:
         return await self._file.write(lambda db: sqlite_feed.new_history(db, old))
-
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        """See the contract. One that has had the write lock for long enough ends early."""
-        old, after = await self._file.read(lambda db: sqlite_retention.look(db, state, before, limit, position))
-        if not old:
-            return Pruned(0, after)
-        tried, deleted = await self._file.write(lambda db: sqlite_retention.delete(db, old, before))
-        return Pruned(deleted, after if tried == len(old) else old[tried - 1])
 
     async def prune_keys(self, limit: int) -> int:
         return await self._file.write(lambda db: sqlite_keys.prune(db, limit, self._clock()))

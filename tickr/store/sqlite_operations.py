@@ -26,7 +26,6 @@ from tickr.store import (
     sqlite_reads,
     sqlite_record,
 )
-from tickr.store.answers import MOST_TALLIED
 from tickr.store.contract import Clock, DueOperations, MovedOperation, Tally
 from tickr.store.sqlite_file import SqliteFile
 
@@ -71,7 +70,7 @@ class SqliteOperations:
 
         return await self._change(work)
 
-    async def tally(self, which: Filter, *, most: int = MOST_TALLIED) -> Tally:
+    async def _tally(self, which: Filter, most: int) -> Tally:
         return await self._file.read_long(lambda db: sqlite_lists.tally(db, which, most, self._clock()))
 
     async def operation(self, operation_id: str) -> Operation | None:

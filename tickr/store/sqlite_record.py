@@ -6,7 +6,16 @@ import sqlite3
 from collections.abc import Sequence
 
 from tickr.events import Change
-from tickr.store import changes, rows, sqlite_checkpoints, sqlite_claims, sqlite_expiry, sqlite_feed, sqlite_jobs
+from tickr.store import (
+    changes,
+    rows,
+    sqlite_checkpoints,
+    sqlite_claims,
+    sqlite_expiry,
+    sqlite_feed,
+    sqlite_jobs,
+    sqlite_retention,
+)
 
 
 def record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
@@ -27,6 +36,7 @@ def tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
         outdated = [(rows.id_bytes(job_id), fence) for job_id, fence in also.outdated]
         db.executemany("DELETE FROM attempts WHERE job_id = ? AND fence <= ?", outdated)
     sqlite_expiry.note(db, also.expiries, also.spent)
+    sqlite_retention.note(db, also.removals, also.spared)
     sqlite_checkpoints.forget(db, also.restarted)
     if also.body is not None:
         sqlite_feed.tell(db, now, also.told, also.body)

@@ -25,6 +25,7 @@ TRANSACTIONS = frozenset(
     | {"register", "heartbeat", "deregister", "expire", "reap", "prune_events", "prune_jobs", "new_history"}
     | {"control", "end_expired", "prune_keys", "move_schedules", "order_node", "settle_links", "spawn", "reseal"}
     | {"keep_checkpoints", "prune_checkpoints", "move_operation", "prune_operations"}
+    | {"remove_due", "prune_beyond"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )
 """The methods that write; the others only read."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, Unpack
 
 import msgspec
@@ -56,6 +57,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
     unique: Unique | None = None
     max_crashes: int | None = None
+    keep: float | None = None
     backoff: retry.Backoff | None = None
     pause: Pause | None = None
     give_up_on: Errors = ()
@@ -97,6 +99,7 @@ class Jobs:
         priority: int | None = None,
         unique: Unique | None = None,
         max_crashes: int | None = None,
+        keep: float | timedelta | str | None = None,
         run_in: Literal["thread", "process"] | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[Function], Function]:
@@ -112,6 +115,8 @@ class Jobs:
           queue, priority: where its jobs wait, and before whom: 0 runs first, 9 last.
           unique: what no second job is stored for, while one holds it.
           max_crashes: how many lost nodes a job outlives, 0 (never again after a crash) to 2.
+          keep: how long a job is kept after it has ended, instead of what the settings say: seconds, a
+            ``timedelta`` or a text like ``"1h"``; 0 to 10 years.
           run_in: for plain functions: ``thread`` (the default), or ``process`` for what needs a processor to itself;
             such a function must be found by its name when its module is imported there.
           middleware: round jobs of this type alone, inside the others, the first outermost; see ``middleware``.
@@ -130,7 +135,7 @@ class Jobs:
                 check(one)
             read = msgspec.structs.replace(read, lifespan=self._lifespan)
             errors, more = _errors(type, give_up_on), tuple(middleware)
-            wishes = checked(type, queue=queue, priority=priority, unique=unique, max_crashes=max_crashes)
+            wishes = checked(type, queue=queue, priority=priority, unique=unique, max_crashes=max_crashes, keep=keep)
             self._add(msgspec.structs.replace(read, pause=pause, give_up_on=errors, middleware=more, **wishes))
             return function
 

@@ -1,20 +1,22 @@
 """Wishes of a handler for the jobs of its type, beside those of its attempts: checked when it is registered.
 
 They count where a submission says nothing (``api/submission.py``): the queue and priority of a job, what it is unique
-by, and how many lost nodes it outlives. Pure.
+by, how long it is kept after its end, and how many lost nodes it outlives. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Literal, TypedDict
 
 import msgspec
 
-from tickr import jobs
+from tickr import jobs, values
 from tickr.keys import MAX_KEY_LENGTH, MAX_UNIQUE_S, OnConflict
 
 LOWEST_PRIORITY = 9
+_keep_s = values.seconds_between(0, jobs.MAX_KEEP_S)
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -75,10 +77,17 @@ class Wishes(TypedDict):
     priority: int | None
     unique: Unique | None
     max_crashes: int | None
+    keep: float | None
 
 
 def checked(
-    type: str, *, queue: str | None, priority: int | None, unique: Unique | None, max_crashes: int | None
+    type: str,
+    *,
+    queue: str | None,
+    priority: int | None,
+    unique: Unique | None,
+    max_crashes: int | None,
+    keep: float | timedelta | str | None,
 ) -> Wishes:
     """Return the wishes of the handler of ``type``. Raises: TypeError, ValueError: one of them is none."""
     if queue is not None and not (isinstance(queue, str) and jobs.is_queue(queue)):
@@ -87,7 +96,17 @@ def checked(
         raise TypeError(f"handler {type!r}: unique takes a tickr.Unique, not {unique!r:.100}")
     _check_number(type, "priority", priority, LOWEST_PRIORITY)
     _check_number(type, "max_crashes", max_crashes, jobs.DEFAULT_MAX_CRASHES)
-    return Wishes(queue=queue, priority=priority, unique=unique, max_crashes=max_crashes)
+    return Wishes(queue=queue, priority=priority, unique=unique, max_crashes=max_crashes, keep=_kept_s(type, keep))
+
+
+def _kept_s(type: str, given: float | timedelta | str | None) -> float | None:
+    """Return seconds out of seconds, a ``timedelta``, or words like ``1h``."""
+    if given is None:
+        return None
+    try:
+        return _keep_s(given.total_seconds() if isinstance(given, timedelta) else given)
+    except ValueError as wrong:
+        raise ValueError(f"handler {type!r}: keep {wrong}, not {given!r:.100}") from None
 
 
 def _check_number(type: str, name: str, given: object, most: int) -> None:

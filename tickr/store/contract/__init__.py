@@ -57,6 +57,7 @@ from tickr.store.contract.log import Log
 from tickr.store.contract.nodes import Nodes
 from tickr.store.contract.operations import Operations
 from tickr.store.contract.queues import Queues
+from tickr.store.contract.retention import Retention
 from tickr.store.contract.schedules import Schedules
 from tickr.store.contract.submissions import Submissions
 from tickr.store.contract.waiting import Waiting
@@ -65,6 +66,8 @@ from tickr.store.link_answers import LinkPage as LinkPage
 from tickr.store.link_answers import LinkPlace as LinkPlace
 from tickr.store.link_answers import Refused as Refused
 from tickr.store.link_answers import Settled as Settled
+from tickr.store.retention_answers import Edge as Edge
+from tickr.store.retention_answers import Removed as Removed
 from tickr.store.sealed import KeyUse as KeyUse
 from tickr.store.sealed import KeyUses as KeyUses
 from tickr.store.sealed import Resealed as Resealed
@@ -108,6 +111,7 @@ class Store(
     Checkpoints,
     Nodes,
     Log,
+    Retention,
     Schedules,
     Operations,
     Encrypted,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from tickr.jobs import State
-from tickr.store.answers import Check, FeedState, Pruned, ScanPosition
+from tickr.store.answers import Check, FeedState
 
 
 class Log(Protocol):
@@ -64,17 +63,6 @@ class Log(Protocol):
         ...
 
     # -- for the operator -----------------------------------------------------------------------------------------
-
-    async def prune_jobs(self, state: State, before: int, limit: int, position: ScanPosition | None = None) -> Pruned:
-        """Delete jobs that ended as ``state`` before the instant ``before`` (microseconds UTC), with their attempts.
-
-        Looks at up to ``limit`` (1..MAX_BATCH) jobs from ``position`` on, and deletes those of them that are old
-        enough; start with None. A job of which another has yet to hear stays (``links.Link``). A job that somebody else
-        is at (a redrive, another pruner) is passed over: nobody waits for this, and this waits for nobody.
-        Deleting is no change of state: it makes no event.
-        Cancellation: none of them is deleted, or all.
-        """
-        ...
 
     async def prune_keys(self, limit: int) -> int:
         """Delete keys that stand for nothing any more, looking at up to ``limit`` (1..MAX_BATCH) that it is time for.

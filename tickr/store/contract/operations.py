@@ -22,7 +22,7 @@ class Operations(Protocol):
         Args:
           which: has states. The fewer jobs are in these (and in its queues), the less there is to look at.
           most: of each state, or state and queue, so many jobs are looked at, >= 1; where there are more, the answer is
-            not exact.
+            not exact. Where payloads are searched, fewer, in all (``search.py``).
         """
         ...
 

@@ -86,6 +86,7 @@ class Submissions(Protocol):
         Args:
           before: ``Page.after`` of the page before; only older jobs follow.
           look_at: a page ends when about so many jobs have been looked at, >= 1, found or not, so that what it costs
-            does not depend on how many are stored.
+            does not depend on how many are stored. Where payloads are searched, also when so many of these have been
+            looked into as ``search.py`` says.
         """
         ...
