@@ -40,6 +40,8 @@ class StopReason(enum.Enum):
     """The job's own time is over: spends an attempt, as an error does."""
     CHILDREN = "children"
     """It waits for its children: it is run again when they have ended, at no cost to it."""
+    BATCH = "batch_stopped"
+    """Another job of its batch was stopped, and with it the handler: it is run again, at no cost to it."""
 
 
 class Notetaker(Protocol):
@@ -71,6 +73,19 @@ class Sink(Notetaker, Protocol):
         ...
 
 
+class Company(Protocol):
+    """The attempts of a batch, for which one handler is called; ``gathering.py``."""
+
+    @property
+    def leader(self) -> RunningJob:
+        """In whose task it runs."""
+        ...
+
+    def stop(self, reason: StopReason) -> None:
+        """Stop all of them, as one was stopped for ``reason``. After the end of the handler nothing happens."""
+        ...
+
+
 _opening = threading.RLock()
 """Held while a pad or a bookmark is opened, so that two threads of one handler never have two."""
 
@@ -85,12 +100,13 @@ class RunningJob:
       task: the worker task, while a handler runs in it.
       began_at, stopped_at: trio's time of its start (before that, of its claim) and of its stop, seconds; stopped_at is
         None without a stop.
+      company: those with whom it is in one batch, from the call of the handler on.
       settled: its outcome has been given, by its worker or in its stead.
     """
 
     __slots__ = (
-        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "handler", "job"),
-        *("notepad", "reason", "record", "settled", "stopped_at", "task"),
+        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company", "handler"),
+        *("job", "notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
     def __init__(self, job: Job, handler: Handler, notetaker: Notetaker) -> None:
@@ -102,6 +118,7 @@ class RunningJob:
         self.began_at = trio.current_time()
         self.stopped_at: float | None = None
         self.task: trio.lowlevel.Task | None = None
+        self.company: Company | None = None
         self.settled = False
         self._leash: Leash | None = None
         self._ends_at = math.inf
@@ -116,6 +133,8 @@ class RunningJob:
         return self._kin
 
     def await_children(self) -> None:
+        if self.company is not None:
+            raise RuntimeError("job.children would end the whole batch; await children in a handler of single jobs")
         self.stop(StopReason.CHILDREN)
 
     def say(self, fraction: float | None, message: str | None) -> None:
@@ -213,6 +232,8 @@ class RunningJob:
         self.stopped_at = trio.current_time()
         if self._leash is not None:
             self._leash.scope.cancel(f"job {self.job.id}: {reason.value}")
+        if self.company is not None:
+            self.company.stop(reason)
 
     def remind(self) -> None:
         """Cancel what the handler waits for at this moment, once, and keep the cancellation from it after that.
