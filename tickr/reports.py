@@ -71,6 +71,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       failure: why, with every other kind.
       delay_us: microseconds from the store's now until the next start, with ``retried`` and ``released``.
       cut_off: with ``released``: the node has ended an attempt that had begun.
+      may_have_ended: its handler may have written its end (``store/ended.py``), which counts then, whatever this says.
     """
 
     job: Job
@@ -79,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     delay_us: int = 0
     cut_off: bool = False
+    may_have_ended: bool = False
 
     @property
     def of_parent(self) -> bool:

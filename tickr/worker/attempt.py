@@ -19,6 +19,7 @@ import trio
 
 from tickr.jobs import Job
 from tickr.reports import Outcome
+from tickr.store.ended import Statement
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Handler
 from tickr.worker.kin import Family, Kin
@@ -45,7 +46,7 @@ class StopReason(enum.Enum):
 
 
 class Notetaker(Protocol):
-    """Who has pads for what attempts say, bookmarks, and a place for children; ``Outcomes`` in ``outcomes.py``."""
+    """Who has pads for what attempts say, bookmarks, a place for children; ``Outcomes`` in ``outcomes.py``."""
 
     @property
     def family(self) -> Family:
@@ -58,6 +59,13 @@ class Notetaker(Protocol):
 
     def open_bookmark(self, job: Job) -> Bookmark:
         """Return where an attempt's handler keeps what; any thread may ask."""
+        ...
+
+    def end_statement(self, job: Job, result: str | None, schema: str | None) -> Statement:
+        """Return by what an attempt's handler writes its end, which is then looked for; any thread may ask.
+
+        Raises: RuntimeError: this store has no database that a handler could write to.
+        """
         ...
 
 
@@ -161,6 +169,13 @@ class RunningJob:
             if self.bookmark is None:
                 self.bookmark = self._notetaker.open_bookmark(self.job)
             return self.bookmark
+
+    def end_statement(self, result: str | None, schema: str | None) -> Statement:
+        """Return by what its end is written (``view.Listener``). Raises: RuntimeError: the attempt has ended."""
+        made = self._notetaker.end_statement(self.job, result, schema)
+        if self.settled:  # asked only now: an outcome that is put after this knows that there may be an end
+            raise RuntimeError("this attempt has ended; what it would write counts for nothing")
+        return made
 
     def close(self) -> None:
         """The attempt has ended: what it has said and kept goes to the store in front of its outcome."""
