@@ -5,7 +5,7 @@ Each is a wish that names its attempt by the job's id and fence; the store appli
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -58,6 +58,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         """Return about how much this checkpoint adds to a batch."""
         return 512 + len(self.value)
+
+
+class Statement(NamedTuple):
+    """By what a handler itself writes that its attempt has ended: ``cursor.execute(*statement)``."""
+
+    sql: str
+    parameters: tuple[bytes | int | str | None, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from typing import Any
 import trio
 
 from tickr import jobs as records
-from tickr.reports import Checkpoint, Note, Outcome
-from tickr.store.ended import Statement, statement
+from tickr.reports import Checkpoint, Note, Outcome, Statement
+from tickr.store.ended import statement
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import Notepad, Notes

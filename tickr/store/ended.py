@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from tickr.jobs import Job, State
-from tickr.reports import Outcome
+from tickr.reports import Outcome, Statement
 from tickr.store import rows
 from tickr.store.contract import STATE_CODES
 
@@ -25,13 +25,6 @@ _INSERT = (
     "INSERT INTO {schema}ended (job_id, fence, result, running_since) VALUES ({id}, {value}, {value}, "
     "(SELECT started_at FROM {schema}jobs WHERE id = {id} AND fence = {value} AND state = {running}{lock}))"
 )
-
-
-class Statement(NamedTuple):
-    """What a driver is given: ``cursor.execute(*statement)``."""
-
-    sql: str
-    parameters: tuple[bytes | int | str | None, ...]
 
 
 class Ended(NamedTuple):

@@ -13,10 +13,11 @@ from tickr.store.mysql_values import number, raw, text
 
 FIND = "SELECT job_id, fence, running_since, result FROM ended FORCE INDEX (PRIMARY) WHERE job_id IN %s"
 FORGET = "DELETE FROM ended WHERE job_id IN %s"
-PRUNE = (
-    "DELETE FROM ended WHERE NOT EXISTS (SELECT 1 FROM jobs AS j FORCE INDEX (PRIMARY) "
-    "WHERE j.id = ended.job_id AND j.fence = ended.fence AND j.state = 4) LIMIT %s"
+OVER = (
+    "SELECT ended.job_id, ended.fence FROM ended LEFT JOIN jobs AS j FORCE INDEX (PRIMARY) "
+    "ON j.id = ended.job_id AND j.fence = ended.fence AND j.state = 4 WHERE j.id IS NULL LIMIT %s"
 )
+PRUNE = "DELETE FROM ended WHERE job_id = %s AND fence = %s"
 
 
 async def take(tx: Transaction, jobs: Sequence[Job]) -> dict[str, Ended]:
@@ -32,5 +33,9 @@ async def take(tx: Transaction, jobs: Sequence[Job]) -> dict[str, Ended]:
 
 
 async def prune(tx: Transaction, limit: int) -> None:
-    """Delete rows of attempts that are over: fences only rise, so they never count again."""
-    await tx.run(PRUNE, limit)
+    """Delete rows of attempts that are over: fences only rise, so they never count again. Usually there are none.
+
+    They are looked for without locks, so that nobody waits for a handler that has not committed.
+    """
+    for key, fence in (await tx.run(OVER, limit)).rows:
+        await tx.run(PRUNE, raw(key), number(fence))

@@ -18,8 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import trio
 
 from tickr.jobs import Job
-from tickr.reports import Outcome
-from tickr.store.ended import Statement
+from tickr.reports import Outcome, Statement
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Handler
 from tickr.worker.kin import Family, Kin

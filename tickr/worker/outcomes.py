@@ -24,11 +24,10 @@ from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
 from tickr.jobs import WAITING, Failure, Job, State
-from tickr.reports import Checkpoint, Note, Outcome
+from tickr.reports import Checkpoint, Note, Outcome, Statement
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store import ended
 from tickr.store.contract import MAX_BATCH, Store
-from tickr.store.ended import Statement
 from tickr.worker import bookmark
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.family import Family

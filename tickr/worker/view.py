@@ -18,7 +18,7 @@ import trio
 
 from tickr import jobs, traces
 from tickr.instants import datetime_of
-from tickr.store.ended import Statement
+from tickr.reports import Statement
 from tickr.worker.bookmark import Bookmark, written
 from tickr.worker.failures import BadResult
 from tickr.worker.kin import JobEnd, Kin
