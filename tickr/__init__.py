@@ -35,6 +35,7 @@ from tickr.errors import (
     VersionMismatch,
 )
 from tickr.retry import Backoff
+from tickr.worker.batch import Batch
 from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
 from tickr.worker.handlers import Jobs
 from tickr.worker.kin import ChildrenFailed, JobEnd
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backoff",
+    "Batch",
     "ChildrenFailed",
     "ConfigError",
     "Drop",

@@ -44,7 +44,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (BadResult, "bad_result"),
     (Unresponsive, "unresponsive"),
 )
-_NOT_A_FAULT = ("cancelled", "shutdown", "lease_lost", "snoozed", "dropped", "children")
+_NOT_A_FAULT = ("cancelled", "shutdown", "lease_lost", "snoozed", "dropped", "children", "batch_stopped")
 
 _w3c = TraceContextTextMapPropagator()
 

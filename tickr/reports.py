@@ -5,7 +5,7 @@ Each is a wish that names its attempt by the job's id and fence; the store appli
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -61,6 +61,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return 512 + len(self.value)
 
 
+class Statement(NamedTuple):
+    """By what a handler itself writes that its attempt has ended: ``cursor.execute(*statement)``."""
+
+    sql: str
+    parameters: tuple[bytes | int | str | None, ...]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker has to say about one attempt. It is a wish: the store applies it if the fence still holds.
 
@@ -74,6 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       cut_off: with ``released``: the node has ended an attempt that had begun.
       queue, priority: with ``retried`` and ``released``: where it waits from now on; None: where it did.
       hold_us: for so many microseconds from the store's now no job of its queue is started; 0: they are.
+      may_have_ended: its handler may have written its end (``store/ended.py``), which counts then, whatever this says.
     """
 
     job: Job
@@ -85,6 +93,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     priority: int | None = None
     hold_us: int = 0
+    may_have_ended: bool = False
 
     @property
     def of_parent(self) -> bool:

@@ -7,21 +7,23 @@ questions are asked with small limits, so that whatever reads many rows reads th
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from bench.fill import Rows, add
 from tests.store.backends import MANY_BYTES, OOPS, a_node, methods, new_id, new_job, noted, put
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent
+from tests.store.written import execute, outcome
 from tests.waiting import eventually
-from tickr.jobs import FINAL, Extras, NewJob, State
+from tickr.jobs import FINAL, Extras, Job, NewJob, State
 from tickr.missed import due
 from tickr.operation_moves import Begin, Step, Stop
 from tickr.operations import MAX_RUNNING, Action, Operation
 from tickr.queues import NO_LIMITS, Limits, Rate
 from tickr.reports import Checkpoint, Outcome
 from tickr.schedule_moves import Delete, Move, Pause, Put
+from tickr.store import rows
 from tickr.store.contract import DueOperations, DuePlace, DueSchedules, Filter, Resealed, Start, Store
 from tickr.store.orders import Order
 from tickr.ticks import Timing
@@ -109,7 +111,9 @@ class Asking:
         await self.claim_due(LIMIT, node="n2", types={"none"})
         await self.control("default", limits=Limits(max_running_per_key=1, rate=Rate(100, DAY_US)))
         keyed = await put(store, *(new_job(limit_key="acme") for _ in range(3)))
-        await store.claim([job.id for job in keyed], node="n2", types={"mail"})
+        await self._end_by_handlers(
+            claimed[35:38], await store.claim([job.id for job in keyed], node="n2", types={"mail"})
+        )
         await self.claim_due(LIMIT, node="n2", types={"mail"}, queues={"default": LIMIT})
         await self.standings(["default"])
         await self.standings()
@@ -125,6 +129,17 @@ class Asking:
         await self.reap(LIMIT)
         await self.expire("n1", lease_until=1)
         await self._let_expire()
+
+    async def _end_by_handlers(self, ending: Sequence[Job], lost: Sequence[Job]) -> None:
+        """Some that end with their worker, one that ends as its node is taken away, and one that stands for nothing."""
+        for job in (*ending, *lost[:1]):
+            await self._write_end(job)
+        await self._store.finish([outcome(job, "failed", failure=OOPS) for job in ending])
+        await self._write_end(ending[0])
+
+    async def _write_end(self, job: Job) -> None:
+        values = f"X'{rows.id_bytes(job.id).hex()}', {job.fence}, {job.started_at}"
+        await execute(self._store, f"INSERT INTO ended (job_id, fence, running_since) VALUES ({values})")
 
     async def _let_expire(self) -> None:
         """Some that are ended by a claim, some that are ended because it is time, and many whose time is to come."""

@@ -21,6 +21,7 @@ from tests.store.backends import transactions_on
 from tests.store.explained import Asking
 from tickr.store import (
     mysql_claims,
+    mysql_ended,
     mysql_feed,
     mysql_inbox,
     mysql_jobs,
@@ -212,5 +213,6 @@ async def test_each_statement_names_the_index_it_goes_by(sent: list[Sent]) -> No
     hot |= {mysql_jobs.SUCCEED_EACH, mysql_jobs.SHOW_PROGRESS, mysql_retention.DELETE_JOBS}
     hot |= {mysql_keys.LOCK, mysql_keys.BY_NAMES, mysql_keys.WRITE, mysql_keys.DUE, mysql_keys.DELETE}
     hot |= {mysql_keys.ALIVE, mysql_keys.LOOK_LATER}
+    hot |= {mysql_ended.FIND, mysql_ended.FORGET, mysql_ended.OVER, mysql_ended.PRUNE}
     hot |= {mysql_inbox.SIZES, mysql_inbox.TAKE, mysql_inbox.PRUNE}
     assert hot <= {one.sql for one in sent}

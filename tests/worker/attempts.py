@@ -11,7 +11,8 @@ from typing import Any
 import trio
 
 from tickr import jobs as records
-from tickr.reports import Checkpoint, Note, Outcome
+from tickr.reports import Checkpoint, Note, Outcome, Statement
+from tickr.store.ended import statement
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import Notepad, Notes
@@ -35,6 +36,7 @@ class Outcomes:
         self.all: list[Outcome] = []
         self.in_line: list[Outcome | Note | Checkpoint] = []
         self.full = False
+        self.asked_ends: list[str | None] = []
         self._notes = Notes(lambda: 0, self._put_notes)
         self._send, self._receive = trio.open_memory_channel[Outcome](10_000)
 
@@ -51,6 +53,10 @@ class Outcomes:
 
     def open_bookmark(self, job: records.Job) -> Bookmark:
         return Bookmark(job, self, trio.lowlevel.current_trio_token())
+
+    def end_statement(self, job: records.Job, result: str | None, schema: str | None) -> Statement:
+        self.asked_ends.append(result)
+        return statement("sqlite", job, result, schema)
 
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         self.in_line.append(checkpoint)

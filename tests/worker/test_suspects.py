@@ -16,7 +16,7 @@ from tickr.jobs import SUSPECT_CRASHES, Job
 from tickr.scheduler.promote import promote
 from tickr.worker.attempt import StopReason
 from tickr.worker.handlers import Jobs
-from tickr.worker.pool import SUSPECT_S
+from tickr.worker.suspect import SUSPECT_S
 
 OTHER = "22222222-2222-7222-8222-222222222222"
 MOST_CLAIMS = 200

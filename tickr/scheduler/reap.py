@@ -18,7 +18,8 @@ import trio
 from tickr.announce import Announcer
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
-from tickr.jobs import WAITING
+from tickr.jobs import WAITING, State
+from tickr.links import End
 from tickr.store.contract import Store
 
 SWEEP_S = 1.0
@@ -96,8 +97,10 @@ class Reaper:
         for job in jobs:
             if job in abandoned:
                 continue
-            log.warning(
-                "job.crashed", job=job.id, type=job.type, node=job.node, crashes=job.crashes, state=job.state.value
-            )
+            said = {"job": job.id, "type": job.type, "node": job.node}
+            if job.state is State.SUCCEEDED or job.closing is End.SUCCEEDED:
+                log.warning("job.end_found", **said, outcome="crashed")
+            else:
+                log.warning("job.crashed", **said, crashes=job.crashes, state=job.state.value)
         await self._announcer.announce([job.entry() for job in jobs if job.state in WAITING], at=self._store.now_us())
         return len(jobs)

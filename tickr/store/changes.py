@@ -26,6 +26,8 @@ from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Move, Put, Seen
 from tickr.schedules import Schedule
 from tickr.store.contract import MovedSchedule, Start
+from tickr.store.ended import NONE as NOT_WRITTEN
+from tickr.store.ended import Ended
 
 NO_GATES: Mapping[str, Gate] = {}
 
@@ -155,14 +157,22 @@ def end_expired(found: Iterable[Job], now: int) -> list[Change]:
     return [Change(job, jobs.expired(job, now)) for job in late]
 
 
-def finish(outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int) -> list[Change | None]:
-    """Return the change of each outcome, in order; None where that attempt is over already."""
+def finish(
+    outcomes: Sequence[Outcome], stored: Mapping[str, Job], now: int, written: Mapping[str, Ended] = NOT_WRITTEN
+) -> list[Change | None]:
+    """Return the change of each outcome, in order; None where that attempt is over already.
+
+    Args:
+      written: ends that the handlers of those attempts have written themselves, by id.
+    """
     changes: list[Change | None] = []
     for outcome in outcomes:
         job = stored.get(outcome.job.id)
         if job is None or job.state is not State.RUNNING or job.fence != outcome.job.fence:
             changes.append(None)
         else:
+            if job.id in written:
+                outcome = written[job.id].settle(outcome)
             after = outcome.apply(job, now)
             again = after.state is State.READY or (after.state is State.BLOCKED and after.closing is None)
             changes.append(Change(job, after, outcome.failure if again else None))
@@ -220,9 +230,14 @@ def edited(made: Iterable[Change]) -> list[Job]:
     return [change.after for change in made if change.what == "redriven" and change.after.extras.redrives[-1].changed]
 
 
-def reap(lost: Iterable[Job], now: int) -> list[Change]:
-    """Take back jobs whose node has no live row."""
-    return [Change(job, after, _lost(after)) for job in lost for after in (jobs.crashed(job, now),)]
+def reap(lost: Iterable[Job], now: int, written: Mapping[str, Ended] = NOT_WRITTEN) -> list[Change]:
+    """Take back jobs whose node has no live row. ``written``: as for ``finish``; those have succeeded."""
+    taken_back = []
+    for job in lost:
+        end = written.get(job.id)
+        after = jobs.crashed(job, now) if end is None else jobs.succeeded(job, end.result, now)
+        taken_back.append(Change(job, after, _lost(after)))
+    return taken_back
 
 
 def abandon(found: Iterable[Job], now: int) -> list[Change]:

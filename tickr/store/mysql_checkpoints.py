@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tickr.jobs import FINAL, Job
 from tickr.reports import Checkpoint
-from tickr.store import changes, rows
+from tickr.store import changes, mysql_ended, rows
 from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_feed import LOCK_FENCES
 from tickr.store.mysql_jobs import delete_checkpoints, documents, keys_of
@@ -66,7 +66,11 @@ async def _keep(tx: Transaction, kept: Sequence[Checkpoint]) -> int:
 
 
 async def _prune(tx: Transaction, limit: int) -> int:
-    """The rows are locked before it is looked whether their jobs have ended: nobody can start one over meanwhile."""
+    """Rows are locked before it is looked whether their jobs have ended: nobody can start one over meanwhile.
+
+    And ends that were written and stand for nothing are deleted.
+    """
+    await mysql_ended.prune(tx, limit)
     looked_at = [raw(key) for (key,) in (await tx.run(DUE, tx.now, limit)).rows]
     if not looked_at:
         return 0

@@ -16,7 +16,7 @@ from tickr.names import may_run
 from tickr.queues import MAX_LIMIT
 from tickr.queues import gates as queue_gates
 from tickr.reports import Outcome
-from tickr.store import changes, mysql_queues
+from tickr.store import changes, ended, mysql_ended, mysql_queues
 from tickr.store.claimant import Claimant
 from tickr.store.mysql_jobs import AS_JSON, BY_IDS, jobs_of, keys_of, move, read, succeed, succeed_each, tell, write
 from tickr.store.mysql_transactions import NOW, Transaction
@@ -138,16 +138,18 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
     if tx.replacement_us is None:
         tx.now = max(tx.now, *(outcome.job.started_at or 0 for outcome in outcomes))
     believed = {outcome.job.id: outcome.job for outcome in outcomes}
-    parents = any(outcome.of_parent for outcome in outcomes)  # whose children are not on the worker's record
+    # What the worker's record does not tell: the children of parents, and what handlers have written.
+    unsure = any(outcome.of_parent or outcome.may_have_ended for outcome in outcomes)
     made = changes.finish(outcomes, believed, tx.now)
     wanted = [change for change in made if change is not None]
-    if not parents and await _take(tx, wanted) == len(wanted):
+    if not unsure and await _take(tx, wanted) == len(wanted):
         await tell(tx, wanted)
     else:
-        if not parents:
+        if not unsure:
             await tx.start_over()
-        stored = await read(tx, LOCK_BY_IDS, keys_of(believed))
-        made = changes.finish(outcomes, {job.id: job for job in stored}, tx.now)
+        stored = {job.id: job for job in await read(tx, LOCK_BY_IDS, keys_of(believed))}
+        written = await mysql_ended.take(tx, ended.asked(outcomes, stored))
+        made = changes.finish(outcomes, stored, tx.now, written)
         await write(tx, [change for change in made if change is not None])
     for queue in changes.relocated(outcomes, made):
         await tx.run(mysql_queues.REGISTER, queue, tx.now)

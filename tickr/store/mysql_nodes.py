@@ -9,7 +9,7 @@ import msgspec
 from tickr.events import Change
 from tickr.jobs import Job, NewJob
 from tickr.names import node_of_queue
-from tickr.store import changes, rows
+from tickr.store import changes, mysql_ended, rows
 from tickr.store.contract import Node, Running, Start, us_of
 from tickr.store.mysql_jobs import BY_IDS, keys_of, read, write
 from tickr.store.mysql_queues import CONTROLLED, names
@@ -92,7 +92,8 @@ async def reap(tx: Transaction, limit: int) -> list[Job]:
     made: list[Change] = []
     if lost:
         locked = await read(tx, LOCK_RUNNING, keys_of(lost))
-        made = changes.reap([job for job in locked if job.fence == lost[job.id]], tx.now)
+        still = [job for job in locked if job.fence == lost[job.id]]
+        made = changes.reap(still, tx.now, await mysql_ended.take(tx, still))
         await write(tx, made)
     return [change.after for change in [*made, *await _abandon(tx, limit)]]
 

@@ -30,6 +30,7 @@ from tickr.store import (
     changes,
     rows,
     sqlite_claims,
+    sqlite_ended,
     sqlite_expiry,
     sqlite_feed,
     sqlite_keys,
@@ -321,7 +322,8 @@ class SqliteStore(
 
     async def reap(self, limit: int) -> list[Job]:
         def work(db: sqlite3.Connection, now: int) -> tuple[list[Job], list[Change]]:
-            made = changes.reap(sqlite_reads.lost(db, limit), now)
+            lost = sqlite_reads.lost(db, limit)
+            made = changes.reap(lost, now, sqlite_ended.take(db, lost))
             made += changes.abandon(sqlite_nodes.abandoned(db, limit), now)
             return [change.after for change in made], made
 

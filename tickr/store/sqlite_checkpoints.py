@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tickr.jobs import FINAL, Job, State
 from tickr.reports import Checkpoint
-from tickr.store import changes, rows
+from tickr.store import changes, rows, sqlite_ended
 from tickr.store.contract import STATE_CODES, Clock
 from tickr.store.sqlite_file import SqliteFile
 
@@ -56,6 +56,7 @@ def _keep(db: sqlite3.Connection, kept: Sequence[Checkpoint], now: int) -> int:
 
 
 def _prune(db: sqlite3.Connection, limit: int, now: int) -> int:
+    sqlite_ended.prune(db, limit)
     looked_at = [key for (key,) in db.execute(_DUE, (now, limit)).fetchall()]
     alive = {key for key in looked_at if db.execute(_ALIVE, (key,)).fetchone() is not None}
     db.executemany(_FORGET, [(key,) for key in looked_at if key not in alive])

@@ -16,7 +16,7 @@ from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import Job, NewJob, State
 from tickr.reports import Outcome
-from tickr.store import changes, rows, sqlite_jobs, sqlite_queues
+from tickr.store import changes, ended, rows, sqlite_ended, sqlite_jobs, sqlite_queues
 from tickr.store.claimant import Claimant
 from tickr.store.contract import STATE_CODES, Start
 from tickr.store.sqlite_reads import BY_IDS, jobs_by_id
@@ -115,17 +115,20 @@ def finish(db: sqlite3.Connection, outcomes: Sequence[Outcome], now: int) -> tup
     """See ``Store.finish``. Returns the jobs, and what has been written of them.
 
     Successes are written as their worker believes the jobs to be, by compare-and-set; only when one does not take are
-    all of them looked at, and parents always: their children are not on the worker's record.
+    all of them looked at. Parents and those that may have written their end are looked at always: the worker's record
+    does not tell their children, nor what a handler has written.
     """
-    believed = {one.job.id: one.job for one in outcomes if one.kind == "succeeded" and not one.of_parent}
+    sure = [one for one in outcomes if not (one.of_parent or one.may_have_ended)]
+    believed = {one.job.id: one.job for one in sure if one.kind == "succeeded"}
     stored = jobs_by_id(db, [one.job.id for one in outcomes if one.job.id not in believed])
-    made = changes.finish(outcomes, stored | believed, now)
+    written = sqlite_ended.take(db, ended.asked(outcomes, stored))
+    made = changes.finish(outcomes, stored | believed, now, written)
     successes = [one for one in made if one is not None and one.after.state is State.SUCCEEDED]
     others = [one for one in made if one is not None and one.after.state is not State.SUCCEEDED]
     db.execute("SAVEPOINT believed")
     if _succeed(db, successes, now) != len(successes):
         db.execute("ROLLBACK TO believed")
-        made = changes.finish(outcomes, jobs_by_id(db, [one.job.id for one in outcomes]), now)
+        made = changes.finish(outcomes, jobs_by_id(db, [one.job.id for one in outcomes]), now, written)
         others = [one for one in made if one is not None]
     db.execute("RELEASE believed")
     move(db, others)

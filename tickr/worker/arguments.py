@@ -91,7 +91,7 @@ def read_signature(function: Callable[..., Any], view: type) -> Arguments:
 
     Raises: TypeError: a payload could not be passed to it; the message says why and what would do.
     """
-    parameters = _parameters(function)
+    parameters = read_annotations(function)
     job_name = _take_job(parameters, view)
     rest: Any = NOTHING
     for name, one in list(parameters.items()):
@@ -105,7 +105,8 @@ def read_signature(function: Callable[..., Any], view: type) -> Arguments:
     return Arguments(job_name, parameters, rest)
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def read_annotations(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of ``function``, their annotations evaluated. Raises: TypeError: they can not be."""
     try:
         return dict(inspect.signature(function, eval_str=True).parameters)
     except NameError as error:

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import trio
 
 from tickr.jobs import Job
-from tickr.reports import Outcome
+from tickr.reports import Outcome, Statement
 from tickr.worker.bookmark import Bookmark
 from tickr.worker.handlers import Handler
 from tickr.worker.kin import Family, Kin
@@ -40,10 +40,12 @@ class StopReason(enum.Enum):
     """The job's own time is over: spends an attempt, as an error does."""
     CHILDREN = "children"
     """It waits for its children: it is run again when they have ended, at no cost to it."""
+    BATCH = "batch_stopped"
+    """Another job of its batch was stopped, and with it the handler: it is run again, at no cost to it."""
 
 
 class Notetaker(Protocol):
-    """Who has pads for what attempts say, bookmarks, and a place for children; ``Outcomes`` in ``outcomes.py``."""
+    """Who has pads for what attempts say, bookmarks, a place for children; ``Outcomes`` in ``outcomes.py``."""
 
     @property
     def family(self) -> Family:
@@ -58,6 +60,13 @@ class Notetaker(Protocol):
         """Return where an attempt's handler keeps what; any thread may ask."""
         ...
 
+    def end_statement(self, job: Job, result: str | None, schema: str | None) -> Statement:
+        """Return by what an attempt's handler writes its end, which is then looked for; any thread may ask.
+
+        Raises: RuntimeError: this store has no database that a handler could write to.
+        """
+        ...
+
 
 class Sink(Notetaker, Protocol):
     """Where outcomes go; ``Outcomes``, too."""
@@ -68,6 +77,19 @@ class Sink(Notetaker, Protocol):
 
     async def wait_room(self) -> None:
         """Return when there is room for the outcomes of new jobs."""
+        ...
+
+
+class Company(Protocol):
+    """The attempts of a batch, for which one handler is called; ``gathering.py``."""
+
+    @property
+    def leader(self) -> RunningJob:
+        """In whose task it runs."""
+        ...
+
+    def stop(self, reason: StopReason) -> None:
+        """Stop all of them, as one was stopped for ``reason``. After the end of the handler nothing happens."""
         ...
 
 
@@ -85,12 +107,13 @@ class RunningJob:
       task: the worker task, while a handler runs in it.
       began_at, stopped_at: trio's time of its start (before that, of its claim) and of its stop, seconds; stopped_at is
         None without a stop.
+      company: those with whom it is in one batch, from the call of the handler on.
       settled: its outcome has been given, by its worker or in its stead.
     """
 
     __slots__ = (
-        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "handler", "job"),
-        *("notepad", "reason", "record", "settled", "stopped_at", "task"),
+        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company", "handler"),
+        *("job", "notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
     def __init__(self, job: Job, handler: Handler, notetaker: Notetaker) -> None:
@@ -102,6 +125,7 @@ class RunningJob:
         self.began_at = trio.current_time()
         self.stopped_at: float | None = None
         self.task: trio.lowlevel.Task | None = None
+        self.company: Company | None = None
         self.settled = False
         self._leash: Leash | None = None
         self._ends_at = math.inf
@@ -116,6 +140,8 @@ class RunningJob:
         return self._kin
 
     def await_children(self) -> None:
+        if self.company is not None:
+            raise RuntimeError("job.children would end the whole batch; await children in a handler of single jobs")
         self.stop(StopReason.CHILDREN)
 
     def say(self, fraction: float | None, message: str | None) -> None:
@@ -142,6 +168,13 @@ class RunningJob:
             if self.bookmark is None:
                 self.bookmark = self._notetaker.open_bookmark(self.job)
             return self.bookmark
+
+    def end_statement(self, result: str | None, schema: str | None) -> Statement:
+        """Return by what its end is written (``view.Listener``). Raises: RuntimeError: the attempt has ended."""
+        made = self._notetaker.end_statement(self.job, result, schema)
+        if self.settled:  # asked only now: an outcome that is put after this knows that there may be an end
+            raise RuntimeError("this attempt has ended; what it would write counts for nothing")
+        return made
 
     def close(self) -> None:
         """The attempt has ended: what it has said and kept goes to the store in front of its outcome."""
@@ -213,6 +246,8 @@ class RunningJob:
         self.stopped_at = trio.current_time()
         if self._leash is not None:
             self._leash.scope.cancel(f"job {self.job.id}: {reason.value}")
+        if self.company is not None:
+            self.company.stop(reason)
 
     def remind(self) -> None:
         """Cancel what the handler waits for at this moment, once, and keep the cancellation from it after that.

@@ -23,6 +23,7 @@ import msgspec
 from tickr import jobs, retry
 from tickr.worker import lifespan
 from tickr.worker.arguments import Arguments, read_signature
+from tickr.worker.batch import Batch, read_batch_signature
 from tickr.worker.declarations import Declarations, Wish
 from tickr.worker.lifespan import Lifespan
 from tickr.worker.middleware import Middleware, check, joined
@@ -43,7 +44,8 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout`` (seconds), ``max_attempts``, ``backoff`` and what is in ``wishes.py`` are wishes for jobs of this type
     whose submitter says nothing, None where the handler says nothing either; an attempt goes by its job's record.
-    ``pause`` is asked when an attempt has failed, and goes before the record. ``lifespan`` is that of the ``Jobs`` that
+    ``pause`` is asked when an attempt has failed, and goes before the record. With a ``batch`` the function is called
+    with the list of views of many jobs in the place of one. ``lifespan`` is that of the ``Jobs`` that
     it was registered with, ``shared`` what that has yielded on this node.
     """
 
@@ -62,6 +64,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause | None = None
     give_up_on: Errors = ()
     middleware: tuple[Middleware, ...] = ()
+    batch: Batch | None = None
     lifespan: Lifespan | None = None
     shared: Any = None
 
@@ -102,6 +105,7 @@ class Jobs:
         keep: float | timedelta | str | None = None,
         run_in: Literal["thread", "process"] | None = None,
         middleware: Sequence[Middleware] = (),
+        batch: Batch | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which stays as it is, for jobs of ``type``.
 
@@ -120,6 +124,8 @@ class Jobs:
           run_in: for plain functions: ``thread`` (the default), or ``process`` for what needs a processor to itself;
             such a function must be found by its name when its module is imported there.
           middleware: round jobs of this type alone, inside the others, the first outermost; see ``middleware``.
+          batch: call it for many jobs at once; it takes the list of them and nothing else, and returns nothing or a
+            list with a result for each, an exception for one that has failed. It does not run in other processes.
         Raises: TypeError, ValueError: the registration or the function can not be used, and why.
         """
 
@@ -130,7 +136,15 @@ class Jobs:
 
         def register(function: Function) -> Function:
             policy, pause = (None, backoff) if callable(backoff) else (backoff, None)
-            read = _read(type, function, timeout=timeout, max_attempts=max_attempts, backoff=policy, run_in=run_in)
+            read = _read(
+                type,
+                function,
+                timeout=timeout,
+                max_attempts=max_attempts,
+                backoff=policy,
+                run_in=run_in,
+                batch=batch,
+            )
             for one in middleware:
                 check(one)
             read = msgspec.structs.replace(read, lifespan=self._lifespan)
@@ -257,6 +271,7 @@ def _read(
     max_attempts: int | None,
     backoff: retry.Backoff | None,
     run_in: str | None,
+    batch: Batch | None,
 ) -> Handler:
     """Return the handler, or raise TypeError or ValueError with everything a reader needs to repair it."""
     if not jobs.is_type(type):
@@ -270,9 +285,13 @@ def _read(
         raise TypeError(f"handler {type!r}: backoff takes a tickr.Backoff or a function, not {backoff!r}")
     for field, problem in backoff.faults() if backoff is not None else ():
         raise ValueError(f"handler {type!r}: backoff.{field} {problem}")
+    if batch is not None and not isinstance(batch, Batch):
+        raise TypeError(f"handler {type!r}: batch takes a tickr.Batch, not {batch!r:.100}")
     try:
         place = _place(function, run_in)
-        arguments = read_signature(function, Job)
+        if batch is not None and place == "process":
+            raise TypeError("batches run in the loop or in a thread, not in other processes")
+        arguments = read_signature(function, Job) if batch is None else read_batch_signature(function, Job)
     except TypeError as error:
         raise TypeError(f"handler {type!r}: {error}") from error
     return Handler(
@@ -280,6 +299,7 @@ def _read(
         function=function,
         arguments=arguments,
         place=place,
+        batch=batch,
         timeout=timeout,
         max_attempts=max_attempts,
         backoff=backoff,

@@ -28,6 +28,9 @@ class Inbox:
         self._takers = trio.lowlevel.ParkingLot()
         self.closed = False
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def put(self, jobs: Iterable[RunningJob]) -> None:
         """Put ``jobs`` in, in their order."""
         self._waiting.extend(jobs)

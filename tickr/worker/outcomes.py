@@ -6,7 +6,8 @@ whether it still counts, so a result is never dropped in silence. What running a
 (``bookmark.py``) travels in the same line, in front of its attempt's outcome, and is written first.
 
 State: ``_unsettled`` holds every attempt from ``put`` until its transaction has answered; ``Pool`` and the heartbeat
-read it.
+read it. ``_writing_ends`` has the attempts whose handlers were given the statement that writes their ends, until
+``put``; they add to it in any thread.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
 import structlog
 import trio
 
@@ -21,9 +23,10 @@ from tickr.announce import Announcer
 from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
-from tickr.jobs import WAITING, Failure, Job
-from tickr.reports import Checkpoint, Note, Outcome
+from tickr.jobs import WAITING, Failure, Job, State
+from tickr.reports import Checkpoint, Note, Outcome, Statement
 from tickr.sealing import NO_VAULT, Vault
+from tickr.store import ended
 from tickr.store.contract import MAX_BATCH, Store
 from tickr.worker import bookmark
 from tickr.worker.bookmark import Bookmark
@@ -69,6 +72,7 @@ class Outcomes:
         self._store = store
         self._announcer = announcer
         self._unsettled: dict[str, int] = {}
+        self._writing_ends: set[tuple[str, int]] = set()
         self._settled = trio.Event()
         self._line: Batcher[_Report, None] = Batcher(
             self._flush,
@@ -91,6 +95,9 @@ class Outcomes:
         if self._line.closed:
             return
         self._unsettled[outcome.job.id] = outcome.job.fence
+        if self._writing_ends and (key := (outcome.job.id, outcome.job.fence)) in self._writing_ends:
+            self._writing_ends.remove(key)
+            outcome = msgspec.structs.replace(outcome, may_have_ended=True)
         if outcome.job.extras.sealed is not None:
             outcome = self._vault.seal_outcome(outcome)
         self._line.put_nowait(outcome, outcome.size_bytes())
@@ -102,6 +109,15 @@ class Outcomes:
     def open_bookmark(self, job: Job) -> Bookmark:
         """Return where the attempt that ``job`` is the claim of keeps what. Any thread may ask."""
         return Bookmark(job, self, self._token)
+
+    def end_statement(self, job: Job, result: str | None, schema: str | None) -> Statement:
+        """Return what writes the end of the attempt that ``job`` is the claim of. Any thread may ask.
+
+        Raises: RuntimeError: a memory store has no database to write to.
+        """
+        made = ended.statement(self._store.name, job, result, schema)
+        self._writing_ends.add((job.id, job.fence))
+        return made
 
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         """Take a checkpoint, never waiting, and return what is set when it is stored."""
@@ -183,6 +199,8 @@ class Outcomes:
                 del self._unsettled[outcome.job.id]
             if job is None:
                 log.warning("job.outcome_void", job=outcome.job.id, outcome=outcome.kind, fence=outcome.job.fence)
+            elif job.state is State.SUCCEEDED and outcome.kind != "succeeded":
+                log.warning("job.end_found", job=job.id, type=job.type, outcome=outcome.kind)
         self._settled.set()
         if holds := [outcome.hold_us for outcome in outcomes if outcome.hold_us]:
             await self._announcer.announce_hold(self._store.now_us() + max(holds))
@@ -215,7 +233,8 @@ class Outcomes:
         if outcome.failure is not None and outcome.failure.kind == "bad_result":
             return [None]
         why = Failure("bad_result", f"The store refused the outcome: {error}"[:500])
-        return await self._finish([self._vault.seal_outcome(Outcome(job=outcome.job, kind="failed", failure=why))])
+        refused = msgspec.structs.replace(outcome, kind="failed", result=None, failure=why)
+        return await self._finish([self._vault.seal_outcome(refused)])
 
 
 def _bound(in_flight: int) -> int:

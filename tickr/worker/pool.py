@@ -13,8 +13,7 @@ A zombie can not be ended from inside Python. The worker tasks live in a nursery
 the outermost of the program: it can not be left while ``zombies`` holds a task, and a program that has stored and
 closed everything ends itself by ``os._exit`` then.
 
-State: ``_held`` (attempts without outcome), ``_suspect`` (the last one that was started) and ``_zombies`` are written
-here only, in trio's thread.
+State: ``_held`` (attempts without outcome) and ``_zombies`` are written here only, in trio's thread.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ from tickr.sealing import NO_VAULT, Vault
 from tickr.worker import stacks
 from tickr.worker.attempt import RunningJob, Sink, StopReason, Zombie, left_behind
 from tickr.worker.elsewhere import Elsewhere
+from tickr.worker.gathering import Gatherings
 from tickr.worker.handlers import Jobs
 from tickr.worker.inbox import Inbox
 from tickr.worker.leash import Leash
 from tickr.worker.pace import Pace
 from tickr.worker.retirement import UNBOUNDED, Bounds
 from tickr.worker.run import Conditions, not_started, run_attempt, tell, unresponsive
+from tickr.worker.suspect import Suspects
 
 LOOK_S = 1.0
 """Time between two looks for handlers that do not stop, in seconds."""
-SUSPECT_S = 30.0
-"""A suspect that has run for so long and done no harm does not keep the next one waiting any more, in seconds."""
 UNSTARTED_S = 0.5
 """A job for which there was no slot for so long goes back, in seconds; it is looked for at every ``LOOK_S``."""
 PARTS = 4
@@ -88,10 +87,12 @@ class Pool:
             on_thread_abandoned=partial(self._tell_left_behind, where="thread"),
             on_thread_ended=self._thread_ended,
         )
+        self._gatherings = Gatherings(self._is_full, patience_s=unresponsive_after_s)
         self._conditions = Conditions(
             max_result_bytes=max_result_bytes,
             patience_s=unresponsive_after_s,
             elsewhere=self.elsewhere,
+            gatherings=self._gatherings,
             chance=chance,
             vault=vault,
         )
@@ -99,7 +100,7 @@ class Pool:
         self._pace = Pace()
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
-        self._suspect: tuple[RunningJob, float] | None = None
+        self._suspects = Suspects(self.holds)
         self._reserved = self._lost_tasks = self._told_lost = 0
         self._tasks: trio.Nursery | None = None
         self._freed = trio.Event()
@@ -162,10 +163,12 @@ class Pool:
     @property
     def has_suspect(self) -> bool:
         """Whether a suspect runs here of which it is not known yet that it does no harm."""
-        if self._suspect is None:
-            return False
-        running, started_at = self._suspect
-        return self.holds(running.job.id, running.job.fence) and trio.current_time() - started_at < SUSPECT_S
+        return self._suspects.one_runs
+
+    def _is_full(self) -> bool:
+        """Whether nothing can start before something ends: all slots are taken, and what waits here finds no task."""
+        waiting, tasks = len(self._inbox), self._most - self._lost_tasks
+        return len(self._held) >= self._slots - self.lost and (not waiting or len(self._held) - waiting >= tasks)
 
     def start(self, jobs: Sequence[Job]) -> None:
         """Start claimed jobs: at most ``room``, of types that have a handler here."""
@@ -181,7 +184,7 @@ class Pool:
         assert handler is not None, f"claimed a job of type {job.type!r}, for which there is no handler here"
         running = self._held[job.id, job.fence] = RunningJob(job, handler, self._outcomes)
         if job.suspect:
-            self._suspect = running, trio.current_time()
+            self._suspects.started(job)
         return running
 
     # -- for the service -----------------------------------------------------------------------------------------
@@ -300,6 +303,8 @@ class Pool:
         task = running.task = trio.lowlevel.current_task()
         try:
             await reach("run.before_handler")
+            if running.handler.batch is None:
+                self._gatherings.look()  # it may have taken the last slot
             outcome = await run_attempt(running, leash, self._conditions)
             await reach("run.after_handler")
         except BaseException:
@@ -347,7 +352,7 @@ class Pool:
             running.notice_timeout()
             if running.task is None or running.stopped_at is None or running.stopped_at > patience_ends_at:
                 continue
-            if running not in self.elsewhere.in_threads:  # those are looked after in elsewhere.py
+            if not self._conditions.is_looked_after(running):
                 self._write_off(running, running.task)
 
     def _hand_back_unstarted(self) -> None:
@@ -378,22 +383,18 @@ class Pool:
         self._tell_end(running)
 
     def _tell_left_behind(self, running: RunningJob, where: Literal["task", "thread"]) -> None:
-        self._conditions.log.error(
-            "job.left_behind", job=running.job.id, type=running.job.type, where=where, zombies=len(self.zombies)
-        )
+        job, zombies = running.job, len(self.zombies)
+        self._conditions.log.error("job.left_behind", job=job.id, type=job.type, where=where, zombies=zombies)
         self._tell_lost()
 
     def _tell_end(self, running: RunningJob) -> None:
-        self._conditions.log.warning(
-            "job.left_behind_ended", job=running.job.id, type=running.job.type, zombies=len(self.zombies)
-        )
+        job, zombies = running.job, len(self.zombies)
+        self._conditions.log.warning("job.left_behind_ended", job=job.id, type=job.type, zombies=zombies)
         self._tell_lost()
 
     def _tell_lost(self) -> None:
         """Say how many slots are lost, each time that has changed."""
         if self.lost != self._told_lost:
             self._told_lost = self.lost
-            tasks, threads = len(self._zombies), len(self.elsewhere.abandoned)
-            self._conditions.log.warning(
-                "worker.slots_lost", lost=self.lost, slots=self._slots, tasks=tasks, threads=threads
-            )
+            left = {"tasks": len(self._zombies), "threads": len(self.elsewhere.abandoned)}
+            self._conditions.log.warning("worker.slots_lost", lost=self.lost, slots=self._slots, **left)

@@ -78,7 +78,7 @@ class Reconciler:
                 continue
             if job is not None and job.state is State.RUNNING and job.fence == one.fence and not self._knows(one):
                 log.warning("job.lost_claim", job=job.id, type=job.type, attempt=job.attempt)
-                self._outcomes.put(Outcome(job=job, kind="released", failure=LOST_CLAIM))
+                self._outcomes.put(Outcome(job=job, kind="released", failure=LOST_CLAIM, may_have_ended=True))
 
     def _knows(self, one: Running) -> bool:
         return self._pool.holds(one.id, one.fence) or self._outcomes.holds(one.id, one.fence)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from tickr.worker.attempt import RunningJob, StopReason
 from tickr.worker.elsewhere import Elsewhere
 from tickr.worker.endings import Drop, GiveUp, Later, RetryLater, Snooze
 from tickr.worker.failures import BadResult, HandlerBlocked, ProcessEnded, Unresponsive
+from tickr.worker.gathering import Gatherings
 from tickr.worker.handlers import Pause
 from tickr.worker.kin import ChildrenFailed
 from tickr.worker.leash import Leash
@@ -49,6 +51,7 @@ class Conditions:
     """What all attempts of a node share.
 
     Args:
+      gatherings: where the attempts of a batch meet.
       chance: returns 0 <= x < 1, for the jitter of delays.
       vault: opens encrypted payloads.
     """
@@ -59,6 +62,7 @@ class Conditions:
         max_result_bytes: int,
         patience_s: float,
         elsewhere: Elsewhere,
+        gatherings: Gatherings,
         chance: Callable[[], float],
         vault: Vault = NO_VAULT,
     ) -> None:
@@ -66,9 +70,14 @@ class Conditions:
         self.max_result_bytes = max_result_bytes
         self.patience_s = patience_s
         self.elsewhere = elsewhere
+        self.gatherings = gatherings
         self.chance = chance
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tickr.worker")
         self.informs = self.log.is_enabled_for(logging.INFO)
+
+    def is_looked_after(self, running: RunningJob) -> bool:
+        """Whether it waits for what runs elsewhere, and gives up by itself what does not end."""
+        return running in self.elsewhere.in_threads or running in self.gatherings.waiting
 
     def work_as(self, node: str) -> None:
         """Let the log name this node so from now on: it gets a new id whenever it registers anew."""
@@ -92,7 +101,7 @@ async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions)
     try:
         with leash:
             handler = running.handler
-            if handler.place == "loop" and not handler.middleware:  # the quick ones
+            if handler.place == "loop" and not handler.middleware and handler.batch is None:  # the quick ones
                 running.take(leash, clock_runs=True)
                 outcome = succeeded(
                     running, await call_handler(handler.function, handler.bind(running.record, running)), conditions
@@ -123,19 +132,33 @@ def _open(running: RunningJob, conditions: Conditions) -> Outcome | None:
 
 
 async def _call(running: RunningJob, conditions: Conditions, job: Job | None = None) -> Outcome:
-    """Call the handler, wherever it runs; ``job`` is the view of it that its middleware has, if it has any."""
+    """Call the handler, by itself or with others; ``job`` is the view of it that its middleware has, if it has any."""
     handler = running.handler
     arguments = handler.bind(running.record, running, job)
-    if handler.place == "loop":
-        value = await call_handler(handler.function, arguments)
-    elif handler.place == "thread":
-        value = await conditions.elsewhere.in_thread(running, partial(handler.function, **arguments))
+    if handler.batch is None:
+        value = await _call_there(running, arguments, conditions)
     else:
-        value = await conditions.elsewhere.in_process(running, partial(handler.function, **arguments))
+        ((name, view),) = arguments.items()
+
+        async def call(views: list[Job]) -> Any:
+            return await _call_there(running, {name: views}, conditions)
+
+        value = await conditions.gatherings.join(running, view, handler.batch, call)
     outcome = succeeded(running, value, conditions)
     if job is not None:
         job.returned(value)
     return outcome
+
+
+async def _call_there(running: RunningJob, arguments: dict[str, Any], conditions: Conditions) -> Any:
+    """Return what the handler returns, wherever it runs."""
+    handler = running.handler
+    if handler.place == "loop":
+        return await call_handler(handler.function, arguments)
+    call = partial(handler.function, **arguments)
+    if handler.place == "thread":
+        return await conditions.elsewhere.in_thread(running, call)
+    return await conditions.elsewhere.in_process(running, call)
 
 
 async def _call_within(running: RunningJob, conditions: Conditions) -> Outcome:
@@ -147,7 +170,8 @@ async def _call_within(running: RunningJob, conditions: Conditions) -> Outcome:
         nonlocal outcome
         outcome = await _call(running, conditions, job)
 
-    await call_within(running.handler.middleware, job, call)
+    with nullcontext() if running.handler.batch is None else conditions.gatherings.expecting(running):
+        await call_within(running.handler.middleware, job, call)
     if outcome is None:
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop is not theirs to swallow
     return outcome or Outcome(job=running.job, kind="succeeded")
@@ -218,6 +242,8 @@ def stopped(running: RunningJob, error: BaseException | None, conditions: Condit
             return _released(running, failures.failure("lease_lost", "Its node lost the right to run it."))
         case StopReason.CHILDREN:
             return Outcome(job=running.job, kind="awaiting", failure=CHILDREN)
+        case StopReason.BATCH:
+            return _released(running, failures.failure("batch_stopped", "Another job of its batch was stopped."))
         case StopReason.TIMEOUT:
             why = failures.failure("timeout", f"Not done within {running.job.timeout_us / 1_000_000:g} s.", trace)
             return _retried(running, why, conditions, TimeoutError(why.message))

@@ -40,6 +40,8 @@ def of_thread(ident: int) -> str:
 
 def of_attempt(running: RunningJob) -> str:
     """Return where the handler of ``running`` is; "" if it is not called yet, or in another process."""
+    if running.company is not None:
+        running = running.company.leader
     if running.handler.place == "loop":
         return "" if running.task is None else of_task(running.task)
     name = thread_name(running.job.id)

@@ -18,10 +18,16 @@ import trio
 
 from tickr import jobs, traces
 from tickr.instants import datetime_of
+from tickr.reports import Statement
 from tickr.worker.bookmark import Bookmark, written
+from tickr.worker.failures import BadResult
 from tickr.worker.kin import JobEnd, Kin
 from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE
+from tickr.worker.results import encode
 from tickr.worker.speech import read_fraction, read_text, said
+
+MAX_END_BYTES = 1024 * 1024
+"""The longest result that an end may be written with, in bytes of JSON."""
 
 
 class Listener(Protocol):
@@ -42,6 +48,10 @@ class Listener(Protocol):
 
     def open_bookmark(self) -> Bookmark:
         """Return what the attempt keeps values in. Raises: RuntimeError: it has ended."""
+        ...
+
+    def end_statement(self, result: str | None, schema: str | None) -> Statement:
+        """Return by what the end of the attempt is written. Raises: RuntimeError: it has ended, or it cannot be."""
         ...
 
 
@@ -303,6 +313,30 @@ class Job:
         """
         return self._bookmark().recall(default)
 
+    def end_statement(self, result: Any = None, *, schema: str | None = None) -> Statement:
+        """Return the statement that writes the end of this job: ``cursor.execute(*job.end_statement())``.
+
+        For a handler that works on the database in which this store is, in a transaction of its own: whatever it does
+        there and the job's success are one COMMIT. Make it the last statement before the COMMIT, as it locks the job.
+        It fails, and so must the transaction, if others have taken this job over (a NOT NULL constraint of
+        ``ended.running_since``), and at a second time.
+
+        Args:
+          result: what the job's result is if this attempt ends otherwise than by returning one; up to 1 MiB of JSON.
+          schema: MySQL: the database that Tickr's tables are in, unless it is the connection's own. SQLite: the name
+            under which the file is attached.
+        Returns: the SQL, with ``%s`` or ``?`` where the parameters go, and those.
+        Raises: ValueError: it cannot be the result. RuntimeError: this is another process, the attempt has ended, or
+          the store is in memory.
+        """
+        if self._listener is None:
+            raise RuntimeError("job.end_statement is there for async handlers and threads, not for other processes")
+        if schema is not None and not schema.isidentifier():
+            raise ValueError(f"{schema!r:.100} is not the name of a database")
+        if self.encrypted and result is not None:
+            raise ValueError("the result of an encrypted job cannot be written in the clear: return it instead")
+        return self._listener.end_statement(_end_of(result), schema)
+
     def _bookmark(self) -> Bookmark:
         if self._listener is None:
             raise RuntimeError(
@@ -315,3 +349,11 @@ class Job:
             raise RuntimeError("job.progress and job.log work in async handlers and in threads, not in other processes")
         self._listener.say(fraction, message)
         return said()
+
+
+def _end_of(result: Any) -> str | None:
+    """Return ``result`` as JSON text. Raises: ValueError: it is none, or too long."""
+    try:
+        return encode(result, MAX_END_BYTES)
+    except BadResult as error:
+        raise ValueError(str(error)) from error

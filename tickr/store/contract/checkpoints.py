@@ -34,6 +34,7 @@ class Checkpoints(Protocol):
     async def prune_checkpoints(self, limit: int) -> int:
         """Delete checkpoints of jobs that are final or gone, looking at up to ``limit`` (1..MAX_BATCH).
 
+        And up to so many ends that handlers have written (``store/ended.py``), of attempts that are over.
         Those that somebody else is at are passed over, and no job is locked.
         Returns: how many were looked at; fewer than ``limit``: that was all, for now.
         """

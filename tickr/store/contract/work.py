@@ -68,7 +68,8 @@ class Work(Protocol):
           outcomes: 1..MAX_BATCH, each of a different job.
         Returns: for each, in order, the job after the change, or None when its fence no longer held and nothing was
           changed for it. Its ``progress`` may be missing, after a success the ``cancel_reason`` as well. What would
-          have run again is CANCELLED instead if that was requested, or if it has expired.
+          have run again is CANCELLED instead if that was requested, or if it has expired. An attempt whose handler has
+          written its end (``Outcome.may_have_ended``) has SUCCEEDED, whatever its outcome says.
         """
         ...
 
@@ -119,8 +120,9 @@ class Work(Protocol):
     async def reap(self, limit: int) -> list[Job]:
         """Take back up to ``limit`` running jobs whose node has no row. No clock has a say in it.
 
-        Returns: the jobs after the change: READY, FAILED (lost more often than its ``max_crashes``) or CANCELLED (if
-          that was requested, or it has expired). Several nodes may reap at once: each job is taken back once. With
-          them come up to ``limit`` that waited for a node alone which has no row (``names.queue_of_node``): CANCELLED.
+        Returns: the jobs after the change: READY, FAILED (lost more often than its ``max_crashes``), CANCELLED (if
+          that was requested, or it has expired) or SUCCEEDED (if its handler has written its end). Several nodes may
+          reap at once: each job is taken back once. With them come up to ``limit`` that waited for a node alone which
+          has no row (``names.queue_of_node``): CANCELLED.
         """
         ...
