@@ -127,6 +127,7 @@ READS = [
     Case("prune_events", few, lambda s: s.store.prune_events(START, 10)),
     Case("new_history", few, lambda s: s.store.new_history("another")),
     Case("diagnose", few, lambda s: s.store.diagnose()),
+    Case("waits_of", put_family, lambda s: s.store.waits_of(s.ids()[0])),
     Case("open_links", put_family, lambda s: s.store.open_links(10)),
     Case("children", put_family, lambda s: s.store.children(s.ids())),
     Case("schedule", scheduled, lambda s: s.store.schedule(f"{s.type}.0")),

@@ -92,6 +92,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     traceparent: str | None
     schedule: OriginDocument | None
     depends_on: DependenciesDocument | None
+    sequence: str | None
     parent: str | None
     encrypted: bool
     encryption_key: str | None
@@ -181,6 +182,7 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         traceparent=job.extras.traceparent,
         schedule=_origin(job),
         depends_on=_dependencies(job),
+        sequence=None if job.extras.sequence is None else job.extras.sequence.name,
         parent=job.extras.parent,
         encrypted=sealed is not None,
         encryption_key=None if sealed is None else name_of(sealed),

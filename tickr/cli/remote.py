@@ -125,6 +125,7 @@ class RemoteJob(msgspec.Struct, frozen=True):
     unique: RemoteUnique | None = None
     schedule: RemoteOrigin | None = None
     depends_on: RemoteDependencies | None = None
+    sequence: str | None = None
     parent: str | None = None
     encrypted: bool = False
     encryption_key: str | None = None

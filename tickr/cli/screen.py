@@ -235,6 +235,8 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
     if job.depends_on:
         how = "" if job.depends_on.on_failure == "fail" else f" (on failure: {harmless(job.depends_on.on_failure)})"
         yield "depends on", Text(harmless(", ".join(job.depends_on.jobs)) + how)
+    if job.sequence:
+        yield "sequence", Text(harmless(job.sequence))
     if job.parent:
         yield "parent", Text(harmless(job.parent))
     if job.node:

@@ -46,6 +46,7 @@ class Options(TemplateOptions, total=False):
     tracestate: str
     unique: str | Mapping[str, Any]
     depends_on: Sequence[str] | Mapping[str, Any]
+    sequence: str
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,6 +57,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id``: a UUID that makes the submission safe to repeat by another program; made by the client if it is None.
     ``unique``: a unique key, or ``{"key": …, "until": …, "on_conflict": …}``, where ``until`` may be a ``timedelta``.
     ``depends_on``: ids of jobs to wait for, or ``{"jobs": …, "on_failure": "fail" | "cancel" | "run"}``.
+    ``sequence``: the sequence whose jobs run one after the other, this one after all that are in it.
     """
 
     type: str
@@ -77,6 +79,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracestate: str | None = None
     unique: str | Mapping[str, Any] | None = None
     depends_on: Sequence[str] | Mapping[str, Any] | None = None
+    sequence: str | None = None
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -146,6 +149,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     schedule: Origin | None = None
     depends_on: Dependencies | None = None
+    sequence: str | None = None
     parent: str | None = None
     encrypted: bool = False
     encryption_key: str | None = None
