@@ -209,7 +209,8 @@ def _held(job: Job, standing: Standing, held: Held) -> Reason:
         detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
     elif held.by == "max_running_per_key":
         running = standing.keys.get(job.limit_key or "", 0)
-        detail = f'{running} jobs with the key "{job.limit_key}" run, and {limits.max_running_per_key} may.'
+        where = " in the queues that share their keys" if limits.shared_keys else ""
+        detail = f'{running} jobs with the key "{job.limit_key}" run{where}, and {limits.max_running_per_key} may.'
     else:
         assert rate is not None
         detail = f'The queue "{job.queue}" has had its {rate.starts} starts in {rate.period_us / 1e6:g} s.'

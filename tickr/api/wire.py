@@ -137,6 +137,7 @@ class QueueDocument(msgspec.Struct, frozen=True):
     max_running: int | None
     max_running_per_key: int | None
     rate: RateDocument | None
+    shared_keys: bool
     counted_to: int
 
 
@@ -232,6 +233,7 @@ def queue_document(queue: QueueDepth, controls: Controls | None) -> QueueDocumen
         max_running=limits.max_running,
         max_running_per_key=limits.max_running_per_key,
         rate=RateDocument(rate.starts, rate.period_us / 1e6) if rate else None,
+        shared_keys=limits.shared_keys,
         counted_to=queue.counted_to,
     )
 

@@ -154,6 +154,7 @@ class RemoteQueue(msgspec.Struct, frozen=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: RemoteRate | None = None
+    shared_keys: bool = False
 
 
 class RemoteReason(msgspec.Struct, frozen=True):

@@ -270,6 +270,7 @@ class EventQueue(msgspec.Struct, frozen=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None
+    shared_keys: bool = False
 
 
 class EventJob(msgspec.Struct, frozen=True):
