@@ -10,7 +10,7 @@ import msgspec
 
 from tickr.edits import Redrive
 from tickr.keys import Unique
-from tickr.links import Dependencies, Nursery
+from tickr.links import Dependencies, Nursery, Sequence
 
 
 class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,6 +26,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       schedule, tick: the schedule that made it, and for which of its ticks (microseconds UTC); no tick when somebody
         asked for a run at once.
       depends_on: the jobs that it was submitted to wait for, whether or not it waits for them still.
+      sequence: where its jobs run one after the other.
       parent, name: the job whose handler has submitted it, and by which name among its siblings.
       generation: how many jobs are above it in its family.
       nursery: it has submitted jobs itself.
@@ -45,6 +46,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: str | None = None
     tick: int | None = None
     depends_on: Dependencies | None = None
+    sequence: Sequence | None = None
     parent: str | None = None
     name: str | None = None
     generation: int = 0

@@ -8,7 +8,8 @@ One job, many, and what comes by a stream go through one line and share its tran
 one whole have a transaction for themselves, so that what is wrong with one of them undoes nobody else's. Jobs with keys
 have a line of their own: their transactions may have to wait for others with the same key, and plain jobs wait for no
 one. One of them is in flight at a time, so that a node's submissions with one key count in the order they came in. Jobs
-that depend on others go this way, too; and if some of those come in the same request, all of them in one transaction.
+that depend on others, or are in a sequence, go this way, too; and if the former come with what they depend on in the
+same request, all of them in one transaction.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ class Intake:
     ) -> list[Stored | Exception]:
         """``submit_many`` where those at ``keyed`` are not plain. What is told of one line is told of each."""
         answers: dict[int, Stored | Exception] = {}
-        together = _linked(new)
+        together = links.together(new)
         keyed = [at for at in keyed if at not in together]
 
         async def submit_linked() -> None:
@@ -364,12 +365,6 @@ def _as_created(new: NewJob, answer: Stored) -> Stored:
         return answer
     first = jobs.created(new, job.created_at)
     return answer.with_job(first) if isinstance(answer, Keyed) else (first, created)
-
-
-def _linked(new: Sequence[NewJob]) -> set[int]:
-    """Return the places of those that depend on others of ``new``, and of these others."""
-    ids, needed = {one.id for one in new}, links.needed(new)
-    return {at for at, one in enumerate(new) if one.id in needed or not ids.isdisjoint(links.needed([one]))}
 
 
 def _refusal(new: NewJob, answer: Stored) -> JobError | SpecRejected | None:

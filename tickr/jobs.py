@@ -214,12 +214,14 @@ class Entry(NamedTuple):
 
 def created(new: NewJob, now: int) -> Job:
     """Return the job that a submission becomes at ``now``: version 1, due at once or later, or BLOCKED."""
+    sequence = new.extras.sequence
+    waits = new.extras.depends_on is not None or (sequence is not None and sequence.after is not None)
     return Job(
         id=new.id,
         type=new.type,
         queue=new.queue,
         priority=new.priority,
-        state=State.READY if new.extras.depends_on is None else State.BLOCKED,
+        state=State.BLOCKED if waits else State.READY,
         payload=new.payload,
         run_at=new.run_at if new.run_at is not None else now + new.delay_us,
         created_at=now,

@@ -2,9 +2,10 @@
 
 An *idempotency key* names a request: whoever sends it again means the same request, and gets the first answer again
 for as long as the key is kept. A *unique key* names what a job is about: while one job holds it, no second one is
-stored beside it. Both come in with a ``NewJob`` as its ``Wish``; a plain job has none.
+stored beside it. A *sequence* is a key as well, and the last of its jobs has it. All come in with a ``NewJob`` as its
+``Wish``; a plain job has none.
 
-The stores keep both kinds in one table. The names under which they are kept are made here; no name of one kind is ever
+The stores keep all kinds in one table. The names under which they are kept are made here; no name of one kind is ever
 a name of the other.
 """
 
@@ -86,19 +87,33 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
       derived: the unique key is made of the payload, as the handler of its type wishes.
+      sequence: the sequence that it is to be in.
     """
 
     unique: Unique | None = None
     derived: bool = False
     on_conflict: OnConflict = OnConflict.RETURN
     idempotency: Idempotency | None = None
+    sequence: str | None = None
 
     def names(self) -> list[str]:
         """Return the names of all keys that have to be looked at."""
         found = [] if self.unique is None else [self.unique.name]
         if self.idempotency is not None:
             found += {self.idempotency.name, self.idempotency.item_name}
+        if self.sequence is not None:
+            found.append(sequence_name(self.sequence))
         return found
+
+
+def sequence_name(sequence: str) -> str:
+    """Return the name under which the last job of a sequence is kept."""
+    return _name("s", sequence)
+
+
+def of_sequence(name: str) -> bool:
+    """Whether it is such a name."""
+    return name.startswith(("s:", "s#"))
 
 
 def _name(kind: str, key: str) -> str:

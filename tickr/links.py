@@ -39,6 +39,17 @@ class Dependencies(msgspec.Struct, frozen=True, omit_defaults=True):
     on_failure: OnFailure = OnFailure.FAIL
 
 
+class Sequence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The sequence that a job is in: its jobs run one after the other, in the order in which they were submitted.
+
+    Attributes:
+      after: the job that it was submitted to wait for, the last one then; None: it was the only one.
+    """
+
+    name: str
+    after: str | None = None
+
+
 class End(enum.StrEnum):
     """How a job ends; the final states by their names."""
 
@@ -62,6 +73,8 @@ class Nursery(msgspec.Struct, frozen=True, omit_defaults=True):
 class Kind(enum.IntEnum):
     """What a link is; the SQL stores write the number. Those up to ``CHILD`` are waits that are not over."""
 
+    SEQUENCE = -1
+    """``waiter`` comes next after ``on`` in their sequence. Both may have ended: see ``store/sequences.py``."""
     NURSERY = 0
     """``on``, which is ``waiter`` itself, has a nursery, and has not ended."""
     DEPENDENCY = 1
@@ -72,6 +85,10 @@ class Kind(enum.IntEnum):
     """``on`` is a child that ended without success, and ``waiter`` has not ended yet. Nobody waits for it any more."""
     SUCCEEDED_CHILD = 4
     """``on`` is a child that has succeeded, and ``waiter`` has not ended yet."""
+
+
+WAITS = frozenset({Kind.SEQUENCE, Kind.DEPENDENCY, Kind.CHILD})
+"""Those by which a job waits for another."""
 
 
 class Link(NamedTuple):

@@ -7,6 +7,7 @@ what is running and what has been started is exact, whichever nodes claim and di
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -50,11 +51,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       max_running: jobs of the queue that run at once.
       max_running_per_key: jobs with the same ``limit_key`` that run at once; jobs without a key do not count.
       rate: starts, the repeated ones too, in a time.
+      shared_keys: with each key, the jobs of all queues that share theirs count together.
     """
 
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: Rate | None = None
+    shared_keys: bool = False
 
 
 NO_LIMITS = Limits()
@@ -110,13 +113,14 @@ class _Rate(msgspec.Struct, frozen=True):
     period: float
 
 
-class _Queue(msgspec.Struct, frozen=True):
+class _Queue(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     paused: bool
     paused_until: str | None
     max_running: int | None
     max_running_per_key: int | None
     rate: _Rate | None
+    shared_keys: bool = False
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -140,6 +144,7 @@ def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> t
         after.limits.max_running,
         after.limits.max_running_per_key,
         None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000),
+        after.limits.shared_keys,
     )
     was, is_now = (before.paused, before.paused_until), (after.paused, after.paused_until)
     whats = ["paused" if after.paused else "resumed"] if was != is_now else []
@@ -207,7 +212,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
       running: how many of its jobs run, lost ones that nobody has taken back yet among them.
-      keys: of these, how many there are of each ``limit_key``.
+      keys: of these, how many there are of each ``limit_key``; with ``shared_keys`` in all queues that share them.
     """
 
     name: str
@@ -225,16 +230,20 @@ class Held(NamedTuple):
 
 
 class Gate:
-    """Who may start in a queue from now on: asked for one job after the other, and counts those that it lets in."""
+    """Who may start in a queue from now on: asked for one job after the other, and counts those that it lets in.
 
-    def __init__(self, standing: Standing, now: int) -> None:
+    Args:
+      shared: the counts of the keys that several gates share; None: it counts for itself.
+    """
+
+    def __init__(self, standing: Standing, now: int, shared: dict[str, int] | None = None) -> None:
         self.name = standing.name
         self.limits = standing.controls.limits
         self.admitted = 0
         self._paused = standing.controls.at(now).paused
         self._paused_until = standing.controls.paused_until
         self._running = standing.running
-        self._keys = dict(standing.keys)
+        self._keys = dict(standing.keys) if shared is None else shared  # which others count in as well
         self._now = now
         rate = self.limits.rate
         self._window = standing.window.at(rate, now) if rate else NO_STARTS
@@ -294,6 +303,20 @@ class Gate:
         return self._window.plus(self.admitted, self._now) if self.admitted else self._window
 
 
+def shares_keys(standing: Standing) -> bool:
+    return standing.controls.limits.shared_keys
+
+
+def counted_together(standings: Sequence[Standing]) -> list[Standing]:
+    """Return ``standings``, of which each has counted for itself, with the keys that are shared counted together."""
+    keys: Counter[str] = Counter()
+    for standing in standings:
+        if shares_keys(standing):
+            keys.update(standing.keys)
+    return [msgspec.structs.replace(one, keys=keys) if shares_keys(one) else one for one in standings]
+
+
 def gates(standings: Sequence[Standing], now: int) -> dict[str, Gate]:
     """Return the gates of ``standings`` at ``now``, by the name of their queue."""
-    return {standing.name: Gate(standing, now) for standing in standings}
+    shared = next((dict(standing.keys) for standing in standings if shares_keys(standing)), {})
+    return {one.name: Gate(one, now, shared if shares_keys(one) else None) for one in standings}

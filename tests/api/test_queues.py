@@ -12,8 +12,8 @@ from tickr.reports import Outcome
 from tickr.store.contract import Node
 from tickr.store.memory import MemoryStore
 
-LIMITS = {"max_running": 10, "max_running_per_key": 2, "rate": {"starts": 100, "period": 60.0}}
-NO_LIMITS = dict.fromkeys(LIMITS)
+LIMITS = {"max_running": 10, "max_running_per_key": 2, "rate": {"starts": 100, "period": 60.0}, "shared_keys": True}
+NO_LIMITS = dict.fromkeys(LIMITS) | {"shared_keys": False}
 
 
 async def node(site: Site, *, types: tuple[str, ...] = ("a",), queues: tuple[str, ...] = ()) -> None:
@@ -85,6 +85,7 @@ async def test_a_queue_may_be_set_before_its_first_job(site: Site) -> None:
         ({"max_running": 1.5}, "/max_running"),
         ({"max_running_per_key": "2"}, "/max_running_per_key"),
         ({"rate": 5}, "/rate"),
+        ({"shared_keys": "yes"}, "/shared_keys"),
         ({"rate": {"starts": 1}}, "/rate"),
         ({"rate": {"starts": 0, "period": 1}}, "/rate/starts"),
         ({"rate": {"starts": 1, "period": 0}}, "/rate/period"),

@@ -22,7 +22,7 @@ FIELDS = (
     "max_crashes",
     *("run_at", "expires_at", "keep", "created_at", "started_at", "finished_at", "node", "version", "labels"),
     *("limit_key", "unique", "progress", "progress_message", "traceparent", "schedule"),
-    *("depends_on", "parent", "encrypted", "encryption_key", "notice"),
+    *("depends_on", "sequence", "parent", "encrypted", "encryption_key", "notice"),
 )
 
 

@@ -130,3 +130,23 @@ async def test_limits_hold_on_one_file(tmp_path: Path) -> None:
         _, events = await trio.to_thread.run_sync(on.stored)
         assert most_at_once(events, dict.fromkeys(ids))[None] == 3
         await on.verdict()
+
+
+async def test_a_key_counts_over_queues_on_all_nodes_while_one_is_killed(
+    tmp_path: Path, mysql_url: str, redis_url: str
+) -> None:
+    async with fleet(tmp_path, Place(mysql_url, redis_url), nodes=2, lease_s=LEASE_S) as on:
+        groups: dict[str, str | None] = {}
+        for queue in ("in", "out"):
+            await put(on, queue, {"max_running_per_key": 1, "shared_keys": True})
+        for n in range(24):
+            options = {"queue": ("in", "out")[n % 2], "limit_key": KEYS[n % 4]}
+            groups[await on.submit("slow", options=options, seconds=0.1)] = options["limit_key"]
+        victim = on.nodes[1]
+        await eventually(partial(runs_a_job, on, victim.pid), within_s=30)
+        on.kill(victim)
+        await on.restart(victim)
+        await on.all_final(within_s=60)
+        _, events = await trio.to_thread.run_sync(on.stored)
+        assert most_at_once(events, groups) == {"acme": 1, "zoo": 1}
+        await on.verdict()

@@ -154,6 +154,23 @@ async def test_keys_have_fair_turns_and_none_runs_more_than_it_may(
     assert trio.current_time() < 3
 
 
+async def test_a_key_that_gets_free_in_one_queue_goes_on_in_another_at_once(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    node = Node(stage)
+    for queue in ("a", "b"):
+        await control(stage, queue, limits=Limits(max_running_per_key=1, shared_keys=True))
+    await node.start(nursery)
+    for queue in ("a", "b", "a", "b"):
+        await stage.submit(5, queue=queue, limit_key="k")
+    before = trio.current_time()
+    while node.runs:
+        assert len(node.runs) == 1
+        await node.let_go()
+    assert (len(node.begun), node.most["k"]) == (20, 1)
+    assert trio.current_time() == before
+
+
 async def test_a_rate_is_used_and_kept(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     node = Node(stage, slots=50)
     await control(stage, "default", limits=Limits(rate=Rate(3, 60 * SECOND_US)))

@@ -13,7 +13,7 @@ from bench.fill import Rows, add
 from tests.store.backends import MANY_BYTES, OOPS, a_node, methods, new_id, new_job, noted, put
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
-from tests.store.linked import child_of, dependent
+from tests.store.linked import child_of, dependent, in_turn
 from tests.store.written import execute, outcome
 from tests.waiting import eventually
 from tickr.jobs import FINAL, Extras, Job, NewJob, State
@@ -179,6 +179,11 @@ class Asking:
         await store.open_links(LIMIT, (new_id(), new_id()))
         await self.settle_links([parent.id, *(job.id for job in first)], new_id())
         await store.settle_links([ended.id, parent.id])
+        first, second, third = await put(store, *(in_turn("s") for _ in range(3)))
+        await self.waits_of(third.id)
+        await store.cancel(second.id)
+        await store.settle_links([second.id])
+        await store.redrive(second.id)
         await store.redrive(ended.id)
 
     async def _schedule(self) -> None:

@@ -9,7 +9,9 @@ from msgspec import structs
 
 from tests.store.backends import end, new_job, put, start
 from tickr.jobs import Extras, Job, NewJob, State
+from tickr.keys import Wish
 from tickr.links import Dependencies, OnFailure
+from tickr.links import Sequence as Turn
 from tickr.store.contract import LinkPage, LinkPlace, Store
 
 KINDS = {State.SUCCEEDED: "succeeded", State.FAILED: "failed", State.CANCELLED: "cancelled"}
@@ -24,6 +26,13 @@ def dependent(*on: str | Job | NewJob, on_failure: str = "fail", **fields: Any) 
 
 async def put_dependent(store: Store, *on: str | Job | NewJob, **fields: Any) -> Job:
     return (await put(store, dependent(*on, **fields)))[0]
+
+
+def in_turn(name: str = "s", new: NewJob | None = None, **fields: Any) -> NewJob:
+    """Return ``new``, or another new job, as the next of a sequence."""
+    new = new or new_job(**fields)
+    extras = structs.replace(new.extras, sequence=Turn(name))
+    return structs.replace(new, extras=extras, wish=structs.replace(new.wish or Wish(), sequence=name))
 
 
 def child_of(parent: Job, new: NewJob | None = None, *, name: str | None = None, **fields: Any) -> NewJob:

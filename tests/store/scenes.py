@@ -12,7 +12,7 @@ import msgspec
 from tests.store.backends import MANY_BYTES, OOPS, START, a_node, noted, put
 from tests.store.inboxed import put_rows, rows_of
 from tests.store.keyed import request, unique_job, unique_of
-from tests.store.linked import child_of
+from tests.store.linked import child_of, in_turn
 from tickr import operation_moves
 from tickr.jobs import Attempt, Extras, Job, NewJob, State
 from tickr.missed import due
@@ -143,6 +143,7 @@ class Scene:
         refused = [(row.job, row.reason) for row in await self.store.inbox_refused(MAX_BATCH) if self.type in row.job]
         children = [job.id for job in await self.store.children(self.ids())]
         waits = {*(await self.store.open_links(MAX_BATCH)).ended} & {*self.ids()}
+        waits |= {link.on for link in await self.store.waits_of(self.ids()[2])}
         others = await self.found(), await self.store.operation(self.operation), inbox, refused, children, waits
         return jobs, attempts, nodes, holder, standings, checkpoints, *others, [body for _, body in pages]
 
@@ -206,6 +207,16 @@ async def put_family(scene: Scene) -> None:
     await scene.store.spawn(scene.jobs[0], [child_of(scene.jobs[0], first), child_of(scene.jobs[0], second)])
     (running,) = await scene.store.claim([first.id], node=scene.node, types={scene.type})
     await scene.store.finish([Outcome(job=running, kind="failed", failure=OOPS)])
+
+
+async def put_sequence(scene: Scene) -> None:
+    """Three jobs one after the other, of which the one in the middle was cancelled."""
+    scene.jobs = await put(scene.store, *(in_turn(scene.type, one) for one in scene.new(3)))
+    await scene.store.cancel(scene.ids()[1])
+
+
+def insert_another(scene: Scene) -> Awaitable[object]:
+    return scene.store.insert([in_turn(scene.type, scene.new(4)[3])])
 
 
 def spawn_more(scene: Scene) -> Awaitable[object]:

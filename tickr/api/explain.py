@@ -7,7 +7,7 @@ that waits has at least one reason; the first is the one to look at.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,7 @@ from tickr.api.context import Context
 from tickr.envelopes import told
 from tickr.errors import JobNotFound
 from tickr.jobs import FINAL, WAITING, Job, State
+from tickr.links import Kind
 from tickr.names import node_of_queue
 from tickr.queues import Gate, Held, Standing
 from tickr.store.contract import Node, Store, keys_for
@@ -134,14 +135,22 @@ def _not_waiting(job: Job) -> Reason:
 
 async def _blocked(store: Store, job: Job, now: int) -> Reason:
     """Return which jobs a blocked one waits for. What has ended meanwhile is dealt with in a moment."""
-    after = job.extras.depends_on
     if job.extras.nursery is not None:
         found, why = await store.children([job.id]), "it has submitted" + _until(job)
     else:
-        found, why = [] if after is None else await store.get_many(after.jobs), "it depends on"
+        waits = await store.waits_of(job.id)
+        found = await store.get_many([link.on for link in waits]) if waits else []
+        why = _why(job, {link.kind for link in waits})
     waits_for = [Awaited(one.id, one.type, one.state_at(now)) for one in found if one.state not in FINAL]
     many = "1 job" if len(waits_for) == 1 else f"{len(waits_for)} jobs"
     return Reason("blocked", f"It waits for {many} that {why}.", jobs=waits_for)
+
+
+def _why(job: Job, kinds: Collection[Kind]) -> str:
+    if Kind.SEQUENCE not in kinds or job.extras.sequence is None:
+        return "it depends on"
+    turn = f'before it in the sequence "{job.extras.sequence.name}"'
+    return f"it depends on, or that came {turn}" if Kind.DEPENDENCY in kinds else f"came {turn}"
 
 
 def _until(job: Job) -> str:
@@ -212,7 +221,8 @@ def _held(job: Job, standing: Standing, held: Held) -> Reason:
         detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
     elif held.by == "max_running_per_key":
         running = standing.keys.get(job.limit_key or "", 0)
-        detail = f'{running} jobs with the key "{job.limit_key}" run, and {limits.max_running_per_key} may.'
+        where = " in the queues that share their keys" if limits.shared_keys else ""
+        detail = f'{running} jobs with the key "{job.limit_key}" run{where}, and {limits.max_running_per_key} may.'
     else:
         assert rate is not None
         detail = f'The queue "{job.queue}" has had its {rate.starts} starts in {rate.period_us / 1e6:g} s.'

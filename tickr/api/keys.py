@@ -1,6 +1,6 @@
-"""Keys on the wire: ``Idempotency-Key`` and the field ``unique`` on the way in, what came of them on the way out. Pure.
+"""Keys on the wire: ``Idempotency-Key``, ``unique`` and ``sequence`` on the way in, what came of them on the way out.
 
-What is done about a key is decided where it is stored (``store/keys.py``); here it is read and told.
+Pure. What is done about a key is decided where it is stored (``store/keys.py``); here it is read and told.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tickr.api.problems import Problem
 from tickr.intake import Stored
 from tickr.jobs import Extras, NewJob
 from tickr.keys import MAX_KEY_LENGTH, MAX_UNIQUE_S, Idempotency, OnConflict, Unique, Wish
+from tickr.links import Sequence
 from tickr.store.contract import Fate, Keyed
 from tickr.worker.wishes import Unique as HandlersUnique
 
@@ -86,6 +87,13 @@ def held_by(said: UniqueWish, new: NewJob, *, derived: bool = False) -> NewJob:
     return msgspec.structs.replace(
         new, extras=extras, wish=Wish(unique=unique, derived=derived, on_conflict=said.on_conflict)
     )
+
+
+def in_sequence(name: str, new: NewJob) -> NewJob:
+    """Return ``new`` as the next job of a sequence."""
+    extras = msgspec.structs.replace(new.extras, sequence=Sequence(name))
+    wish = msgspec.structs.replace(new.wish or Wish(), sequence=name)
+    return msgspec.structs.replace(new, extras=extras, wish=wish)
 
 
 def _us(until: float | str) -> int | None:

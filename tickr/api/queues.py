@@ -39,6 +39,7 @@ class LimitsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_running: Number | None = None
     max_running_per_key: Number | None = None
     rate: RateBody | None = None
+    shared_keys: bool = False
 
 
 class PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +62,7 @@ LIMIT_RULES = {
     "max_running_per_key": f"must be a whole number from 1 to {MAX_LIMIT}, or null",
     "rate": f'must be an object like {{"starts": 100, "period": 60}}: 1 to {MAX_LIMIT} starts in 0.001 to '
     f"{MAX_PERIOD_S:.0f} seconds, or null",
+    "shared_keys": "must be true or false",
 }
 
 
@@ -143,4 +145,9 @@ def _until(body: PauseBody, now: int) -> int | None:
 
 def _limits(body: LimitsBody) -> Limits:
     rate = Rate(body.rate.starts, us_of(body.rate.period)) if body.rate else None
-    return Limits(max_running=body.max_running, max_running_per_key=body.max_running_per_key, rate=rate)
+    return Limits(
+        max_running=body.max_running,
+        max_running_per_key=body.max_running_per_key,
+        rate=rate,
+        shared_keys=body.shared_keys,
+    )

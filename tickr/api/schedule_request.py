@@ -65,6 +65,7 @@ NOT_OF_A_TEMPLATE = {
     "expires_in": "cannot be given: the jobs of a schedule do not expire",
     "unique": "cannot be given: overlap says whether there may be several at once",
     "depends_on": "cannot be given: it is for one job alone",
+    "sequence": "cannot be given: overlap says whether there may be several at once",
     "traceparent": "cannot be given: no request makes the jobs of a schedule",
     "tracestate": "cannot be given: no request makes the jobs of a schedule",
 }

@@ -87,6 +87,7 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracestate: Annotated[str, whole(TRACESTATE_PATTERN, most=MAX_STATE)] | UnsetType = UNSET
     unique: UniqueWish | UnsetType = UNSET
     depends_on: Ids | DependsOn | UnsetType = UNSET
+    sequence: Annotated[str, whole(jobs.LIMIT_KEY_PATTERN)] | UnsetType = UNSET
 
 
 RULES: dict[str, str] = {
@@ -111,6 +112,7 @@ RULES: dict[str, str] = {
     "unique": keys.RULE,
     "depends_on": f"must be a list of at most {MAX_DEPENDENCIES} ids of jobs (UUIDs), or an object of jobs, such a "
     'list, and on_failure ("fail", "cancel" or "run")',
+    "sequence": "must be 1 to 128 printable ASCII characters without spaces",
 }
 """What to say about a field that is wrong."""
 
@@ -295,7 +297,9 @@ def new_job(said: Submission, handler: HandlerDefaults | None, trace: Trace | No
         new = _dependent(said.depends_on, new)
     derived = said.unique is UNSET
     unique = keys.wish_of(wishes.unique, new) if said.unique is UNSET else said.unique
-    return new if unique is None else keys.held_by(unique, new, derived=derived)
+    if unique is not None:
+        new = keys.held_by(unique, new, derived=derived)
+    return new if said.sequence is UNSET else keys.in_sequence(said.sequence, new)
 
 
 def _dependent(said: list[str] | DependsOn, new: NewJob) -> NewJob:

@@ -93,6 +93,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     traceparent: str | None
     schedule: OriginDocument | None
     depends_on: DependenciesDocument | None
+    sequence: str | None
     parent: str | None
     encrypted: bool
     encryption_key: str | None
@@ -138,6 +139,7 @@ class QueueDocument(msgspec.Struct, frozen=True):
     max_running: int | None
     max_running_per_key: int | None
     rate: RateDocument | None
+    shared_keys: bool
     counted_to: int
 
 
@@ -184,6 +186,7 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         traceparent=job.extras.traceparent,
         schedule=_origin(job),
         depends_on=_dependencies(job),
+        sequence=None if job.extras.sequence is None else job.extras.sequence.name,
         parent=job.extras.parent,
         encrypted=sealed is not None,
         encryption_key=None if sealed is None else name_of(sealed),
@@ -234,6 +237,7 @@ def queue_document(queue: QueueDepth, controls: Controls | None) -> QueueDocumen
         max_running=limits.max_running,
         max_running_per_key=limits.max_running_per_key,
         rate=RateDocument(rate.starts, rate.period_us / 1e6) if rate else None,
+        shared_keys=limits.shared_keys,
         counted_to=queue.counted_to,
     )
 

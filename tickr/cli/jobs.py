@@ -108,6 +108,7 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
     type=click.Choice([one.value for one in OnFailure]),
     help="If a job that it depends on does not succeed: fail, be cancelled, or run all the same.",
 )
+@click.option("--sequence", metavar="NAME", help="Run it after all jobs that have been put into this sequence.")
 @click.option("--id", "job_id", metavar="UUID", help="An id of your own; the same id is never stored twice.")
 @click.option("--traceparent", metavar="TRACEPARENT", help="The trace that it belongs to (W3C Trace Context).")
 @click.option(

@@ -88,19 +88,27 @@ def _change(
 @click.argument("name")
 @click.option("--max-running", type=int, metavar="NUMBER", help="How many of its jobs run at once, on all nodes.")
 @click.option("--max-per-key", type=int, metavar="NUMBER", help="How many with the same limit key run at once.")
+@click.option("--shared-keys", is_flag=True, help="Count each key over all queues that share theirs.")
 @click.option("--rate", type=Read(_rate, "rate"), metavar="STARTS/TIME", help="How many start in a time: 100/60s.")
 @asking
 def limit(
-    name: str, max_running: int | None, max_per_key: int | None, rate: object, url: str | None, as_json: bool
+    name: str,
+    max_running: int | None,
+    max_per_key: int | None,
+    shared_keys: bool,
+    rate: object,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Set the limits of the queue NAME. What is not given is no limit any more; without options there is none.
 
     \b
     tickr queue limit mail --max-running 10 --rate 100/1m
-    tickr queue limit reports --max-per-key 2
+    tickr queue limit reports --max-per-key 2 --shared-keys
     tickr queue limit mail
     """
-    body = msgspec.json.encode({"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate})
+    limits = {"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate, "shared_keys": shared_keys}
+    body = msgspec.json.encode(limits)
     _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
 
 

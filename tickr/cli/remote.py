@@ -126,6 +126,7 @@ class RemoteJob(msgspec.Struct, frozen=True):
     unique: RemoteUnique | None = None
     schedule: RemoteOrigin | None = None
     depends_on: RemoteDependencies | None = None
+    sequence: str | None = None
     parent: str | None = None
     encrypted: bool = False
     encryption_key: str | None = None
@@ -155,6 +156,7 @@ class RemoteQueue(msgspec.Struct, frozen=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: RemoteRate | None = None
+    shared_keys: bool = False
 
 
 class RemoteReason(msgspec.Struct, frozen=True):

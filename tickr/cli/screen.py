@@ -180,6 +180,8 @@ def _set_on(queue: RemoteQueue) -> Text:
         said.append(f"{queue.max_running} at once")
     if queue.max_running_per_key is not None:
         said.append(f"{queue.max_running_per_key} per key")
+    if queue.shared_keys:
+        said.append("keys shared")
     if queue.rate is not None:
         said.append(f"{queue.rate.starts} in {queue.rate.period:g} s")
     return Text(", ".join(said), "bold yellow" if queue.paused else "")
@@ -238,6 +240,8 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
     if job.depends_on:
         how = "" if job.depends_on.on_failure == "fail" else f" (on failure: {harmless(job.depends_on.on_failure)})"
         yield "depends on", Text(harmless(", ".join(job.depends_on.jobs)) + how)
+    if job.sequence:
+        yield "sequence", Text(harmless(job.sequence))
     if job.parent:
         yield "parent", Text(harmless(job.parent))
     if job.node:

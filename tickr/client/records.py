@@ -65,6 +65,7 @@ class Options(TemplateOptions, total=False):
     tracestate: str
     unique: str | Mapping[str, Any]
     depends_on: Sequence[str] | Mapping[str, Any]
+    sequence: str
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,6 +76,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id``: a UUID that makes the submission safe to repeat by another program; made by the client if it is None.
     ``unique``: a unique key, or ``{"key": …, "until": …, "on_conflict": …}``, where ``until`` may be a ``timedelta``.
     ``depends_on``: ids of jobs to wait for, or ``{"jobs": …, "on_failure": "fail" | "cancel" | "run"}``.
+    ``sequence``: the sequence whose jobs run one after the other, this one after all that are in it.
     """
 
     type: str
@@ -97,6 +99,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracestate: str | None = None
     unique: str | Mapping[str, Any] | None = None
     depends_on: Sequence[str] | Mapping[str, Any] | None = None
+    sequence: str | None = None
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -167,6 +170,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     schedule: Origin | None = None
     depends_on: Dependencies | None = None
+    sequence: str | None = None
     parent: str | None = None
     encrypted: bool = False
     encryption_key: str | None = None
@@ -312,6 +316,7 @@ class EventQueue(msgspec.Struct, frozen=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None
+    shared_keys: bool = False
 
 
 class EventJob(msgspec.Struct, frozen=True):

@@ -94,9 +94,14 @@ def same_content(job: Job, new: NewJob) -> bool:
         and job.limit_key == new.limit_key
         and job.extras.unique == new.extras.unique
         and job.extras.depends_on == new.extras.depends_on
+        and _sequence(job) == _sequence(new)
         and job.extras.parent == new.extras.parent
         and job.extras.max_crashes == new.extras.max_crashes
     )
+
+
+def _sequence(job: Job | NewJob) -> str | None:
+    return None if job.extras.sequence is None else job.extras.sequence.name
 
 
 def claim(

@@ -17,6 +17,7 @@ from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
 from tickr.links import MAX_CHILDREN, MAX_GENERATIONS, Kind, Link, Nursery
 from tickr.store import changes, keys, links
+from tickr.store.sequences import Sequences
 
 
 class Place(NamedTuple):
@@ -122,7 +123,7 @@ def _check(parent: Job, new: Iterable[NewJob], stored: Mapping[str, Job], born: 
 def _started_over(job: Job, stored: Mapping[str, Job], now: int, made: Spawned) -> Job:
     """Start ``job`` over, which failed in its parent's former life; return it as it is then."""
     states = {id_: stored[id_].state for id_ in links.awaits(job) if id_ in stored}
-    (change,), opened = links.redrive([changes.redrive(job, None, now)], states)
+    (change,), opened = links.redrive([changes.redrive(job, None, now)], states, Sequences({}, {}, (), now))
     made.changes.append(change)
     made.links.extend(opened)
     return change.after

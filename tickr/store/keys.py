@@ -17,49 +17,27 @@ from tickr.edits import NO_EDIT, Edit
 from tickr.errors import KeyReused, UniqueConflict
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.keys import OnConflict, Unique, Wish
+from tickr.keys import OnConflict, Unique, Wish, sequence_name
 from tickr.links import Link
 from tickr.store import changes, links
 from tickr.store.answers import Fate, Keyed, Start
+from tickr.store.key_rows import FIRST_LOOK_US
+from tickr.store.key_rows import Key as Key
 from tickr.store.link_answers import Refused
-
-FIRST_LOOK_US = 3_600_000_000
-"""When ``prune_keys`` looks first at a key that is held until its job is final; then after as long as it was kept."""
-
-
-class Key(NamedTuple):
-    """One row: what is kept under a name (``tickr/keys.py``). Instants in microseconds UTC.
-
-    Attributes:
-      job_id: the job that has the unique key, or that came of the request.
-      expires_at: from then on the row stands for nothing; None: that is up to the job.
-      digest: of the request; None for a unique key.
-      made: whether the request made the job, or was told of one that was there.
-    """
-
-    name: str
-    job_id: str
-    created_at: int
-    expires_at: int | None
-    digest: bytes | None = None
-    made: bool = True
-
-    @property
-    def look_at(self) -> int:
-        """When ``prune_keys`` is to look at it."""
-        return self.created_at + FIRST_LOOK_US if self.expires_at is None else self.expires_at
+from tickr.store.sequences import Sequences
 
 
 class Admitted(NamedTuple):
     """What comes of new jobs: the answers in order, the changes of one commit, and its rows of keys and links.
 
-    ``links`` are new; the others may be there already.
+    ``links`` are new, and those of ``gone`` were taken over; the others may be there already.
     """
 
     answers: list[tuple[Job, bool]]
     changes: list[Change]
     keys: list[Key]
     links: list[Link]
+    gone: list[Link]
 
 
 def names(new: Iterable[NewJob]) -> list[str]:
@@ -67,9 +45,13 @@ def names(new: Iterable[NewJob]) -> list[str]:
     return sorted({name for one in new if one.wish is not None for name in one.wish.names()})
 
 
-def replaces(new: Iterable[NewJob]) -> bool:
-    """Whether one of ``new`` may cancel a job."""
-    return any(one.wish is not None and one.wish.on_conflict is OnConflict.REPLACE for one in new)
+def locks(new: Iterable[NewJob]) -> bool:
+    """Whether the jobs that are read for ``new`` are to be locked: they may be cancelled, or waited for."""
+    return any(
+        one.extras.depends_on is not None
+        or (one.wish is not None and (one.wish.on_conflict is OnConflict.REPLACE or one.wish.sequence is not None))
+        for one in new
+    )
 
 
 def insert(
@@ -80,19 +62,22 @@ def insert(
     *,
     whole: bool = False,
     start: Start | None = None,
+    waits: Iterable[Link] = (),
 ) -> Admitted:
     """Return what comes of ``new``, of which some have wishes or depend on others. For the rest see ``changes.insert``.
 
     Args:
       stored: those of the new ids that exist already, of the jobs that ``kept`` names, and of ``links.needed(new)``.
       kept: the rows of ``names(new)`` that there are, by name.
+      waits: the links of those of ``stored`` that are in a sequence and wait, or have waited.
     Raises: DuplicateJob, UniqueConflict, KeyReused, DependencyMissing, DependencyCycle: only with ``whole``.
     """
     order, circling = links.in_order(new, stored)
-    admission = _Admission(stored, kept, now, whole, start, circling)
+    admission = _Admission(stored, kept, now, whole, start, circling, waits)
     answers = {at: admission.admit(new[at]) for at in order}
     in_order = [answers[at] for at in range(len(new))]
-    return Admitted(in_order, admission.changes, list(admission.written.values()), admission.links)
+    written = admission.written | admission.sequences.written
+    return Admitted(in_order, admission.changes, [*written.values()], admission.links, admission.sequences.gone)
 
 
 def refusal(new: NewJob, answer: Keyed) -> KeyReused | UniqueConflict | None:
@@ -156,11 +141,18 @@ def needs_key(job: Job) -> Unique | None:
     return None if unique is None or unique.until_us is not None or unique.until_started else unique
 
 
+def wanted_again(job: Job) -> list[str]:
+    """Return the names of the keys that ``job`` has to do with when it is started over."""
+    unique, sequence = needs_key(job), job.extras.sequence
+    found = [] if unique is None else [unique.name]
+    return found if sequence is None else [*found, sequence_name(sequence.name)]
+
+
 def sweep(looked_at: Iterable[Key], alive: Collection[str], now: int) -> tuple[list[str], list[tuple[str, int]]]:
     """Return the names of the rows that are to be deleted, and of the others when to look again.
 
     Args:
-      alive: the ids of those of their jobs that are stored and not final.
+      alive: the ids of those of their jobs that are stored and not final, or have a link still (``sequences.py``).
     """
     gone: list[str] = []
     later: list[tuple[str, int]] = []
@@ -185,6 +177,7 @@ class _Admission:
         whole: bool,
         start: Start | None,
         circling: Collection[str],
+        waits: Iterable[Link],
     ) -> None:
         self._stored = dict(stored)
         self._kept = dict(kept)
@@ -195,6 +188,7 @@ class _Admission:
         self.changes: list[Change] = []
         self.links: list[Link] = []
         self.written: dict[str, Key] = {}
+        self.sequences = Sequences(self._kept, self._stored, waits, now)
 
     def admit(self, new: NewJob) -> tuple[Job, bool]:
         if new.wish is None:
@@ -252,17 +246,22 @@ class _Admission:
         return Keyed(job, Fate.CREATED, replaced=replaced)
 
     def _store(self, new: NewJob) -> tuple[Job, bool]:
-        known, depends = self._stored.get(new.id), new.extras.depends_on is not None
-        start = None if depends else self._start
+        known, sequence = self._stored.get(new.id), new.extras.sequence
+        if known is None and sequence is not None:
+            sequence = msgspec.structs.replace(sequence, after=self.sequences.before(sequence.name))
+            new = msgspec.structs.replace(new, extras=msgspec.structs.replace(new.extras, sequence=sequence))
+        waits = new.extras.depends_on is not None or (sequence is not None and sequence.after is not None)
         (answer,), made = changes.insert(
-            [new], {new.id: known} if known else {}, self._now, whole=self._whole, start=start
+            [new], {new.id: known} if known else {}, self._now, whole=self._whole, start=None if waits else self._start
         )
-        if made and depends:
+        if made and waits:
             made, opened = links.begin(made[0].after, self._stored, self._now)
             answer = made[-1].after, True
             self.links += opened
         self.changes += made
         self._stored[new.id] = answer[0]
+        if made and sequence is not None and answer[0].state not in FINAL:
+            self.sequences.put(new.id, sequence.name)
         return answer
 
     def _cancel(self, job: Job, for_id: str) -> Job:
@@ -312,6 +311,7 @@ class _Admission:
                     keep_us=job.extras.keep_us,
                     max_crashes=job.extras.max_crashes,
                     unique=job.extras.unique,
+                    sequence=job.extras.sequence,
                 ),
             )
         return jobs.created(said, key.created_at)

@@ -8,6 +8,7 @@ come to be is in ``children.py``.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ from tickr import jobs, reasons
 from tickr.errors import DependencyCycle, DependencyMissing
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.links import Dependencies, End, Kind, Link, OnFailure
+from tickr.links import End, Kind, Link, OnFailure
+from tickr.store import sequences
+from tickr.store.sequences import Sequences
 
 MAX_SETTLED = 100
 """So many jobs that wait are settled by one transaction at most."""
@@ -33,6 +36,16 @@ def has_dependencies(new: Iterable[NewJob]) -> bool:
 def needed(new: Iterable[NewJob]) -> set[str]:
     """Return the ids of all jobs that ``new`` depend on."""
     return {id_ for one in new if (after := one.extras.depends_on) is not None for id_ in after.jobs}
+
+
+def together(new: Sequence[NewJob]) -> set[int]:
+    """Return the places of those that depend on others of ``new``, and of these others.
+
+    If there are such, those in sequences go with them: else their order would not be that of the request.
+    """
+    ids, others = {one.id for one in new}, needed(new)
+    found = {at for at, one in enumerate(new) if one.id in others or not ids.isdisjoint(needed([one]))}
+    return found | {at for at, one in enumerate(new) if found and one.extras.sequence is not None}
 
 
 def in_order(new: Sequence[NewJob], stored: Collection[str]) -> tuple[list[int], frozenset[str]]:
@@ -51,13 +64,12 @@ def in_order(new: Sequence[NewJob], stored: Collection[str]) -> tuple[list[int],
         for other in those:
             waiting.setdefault(other, []).append(at)
     free, order = [at for at, those in after.items() if not those], list[int]()
-    free.reverse()
-    while free:
-        order.append(at := free.pop())
-        for other in reversed(waiting.get(at, ())):
+    while free:  # a heap, so that the order stays where nothing is said against it
+        order.append(at := heapq.heappop(free))
+        for other in waiting.get(at, ()):
             after[other].discard(at)
             if not after[other]:
-                free.append(other)
+                heapq.heappush(free, other)
     rest = [at for at, those in after.items() if those]
     return order + rest, frozenset(new[at].id for at in _circling(rest, after))
 
@@ -102,22 +114,24 @@ class Begun(NamedTuple):
 
 
 def begin(job: Job, stored: Mapping[str, Job], now: int) -> Begun:
-    """Return what a new job, as ``jobs.created`` has it, begins as that depends on jobs which are all among ``stored``.
+    """Return what a new job, as ``jobs.created`` has it, begins as that waits for jobs which are all among ``stored``.
 
     READY if all of them have ended well; at its end if one has not and that is to be its end; else BLOCKED.
     """
-    after = _dependencies(job)
-    ended = {id_: stored[id_].state for id_ in after.jobs if stored[id_].state in FINAL}
-    if (end := _end(job, after.jobs, ended, now)) is not None:
+    awaited, sequence = awaits(job), job.extras.sequence
+    ended = {id_: stored[id_].state for id_ in awaited if stored[id_].state in FINAL}
+    if (end := _end(job, awaited, ended, now)) is not None:
         return Begun([Change(None, job), Change(job, end)], [])
-    links = [Link(id_, job.id, Kind.DEPENDENCY) for id_ in after.jobs if id_ not in ended]
+    links = [Link(id_, job.id, Kind.DEPENDENCY) for id_ in awaited if id_ not in ended]
+    if sequence is not None and sequence.after is not None:
+        links = in_turn(links, [Link(sequence.after, job.id, Kind.SEQUENCE)])
     return Begun([Change(None, job if links else msgspec.structs.replace(job, state=State.READY))], links)
 
 
 def _end(job: Job, looked_at: Iterable[str], ended: Mapping[str, State], now: int) -> Job | None:
     """Return ``job`` as it ends for one of ``looked_at`` that has ended without success; None if it does not."""
-    policy = _dependencies(job).on_failure
-    if policy is OnFailure.RUN:
+    after = job.extras.depends_on
+    if after is None or (policy := after.on_failure) is OnFailure.RUN:
         return None
     for id_ in looked_at:
         if (state := ended.get(id_, State.SUCCEEDED)) is not State.SUCCEEDED:
@@ -126,9 +140,9 @@ def _end(job: Job, looked_at: Iterable[str], ended: Mapping[str, State], now: in
     return None
 
 
-def _dependencies(job: Job) -> Dependencies:
-    assert job.extras.depends_on is not None, "only jobs that depend on others are asked about"
-    return job.extras.depends_on
+def in_turn(dependencies: Iterable[Link], sequence: Iterable[Link]) -> list[Link]:
+    """Return the links of both kinds; one job is waited for once, and then for its turn as well."""
+    return [*({link[:2]: link for link in (*dependencies, *sequence)}).values()]
 
 
 # -- jobs started over ------------------------------------------------------------------------------------------------
@@ -139,26 +153,30 @@ def awaits(job: Job) -> tuple[str, ...]:
     return () if job.extras.depends_on is None else job.extras.depends_on.jobs
 
 
-def redrive(made: Sequence[Change], stored: Mapping[str, State]) -> Begun:
+def redrive(made: Sequence[Change], stored: Mapping[str, State], turns: Sequences) -> Begun:
     """Return what starting jobs over in one commit comes to, and their links.
 
     It waits for those that it depends on and that have not ended, as they run again or still. Those that have ended
-    count as they are: whoever starts the job over knows of them, and wants it done all the same.
+    count as they are: whoever starts the job over knows of them, and wants it done all the same. And it waits for its
+    turn, where it is in a sequence.
 
     Args:
       made: as it would be without links.
       stored: the states of those jobs of ``awaits`` that there are.
+      turns: of their sequences; it has then what else is to be written.
     """
     states = dict(stored) | {change.after.id: change.after.state for change in made}
-    begun = Begun([], [])
+    changes, opened = list[Change](), list[Link]()
     for change in made:
+        if change.after.extras.sequence is not None:
+            change = turns.start_over(change)
         job = change.after
         waits_for = [id_ for id_ in awaits(job) if states.get(id_, State.SUCCEEDED) not in FINAL]
         if waits_for:
             change = Change(change.before, msgspec.structs.replace(job, state=State.BLOCKED))
-        begun.changes.append(change)
-        begun.links.extend(Link(id_, job.id, Kind.DEPENDENCY) for id_ in waits_for)
-    return begun
+        changes.append(change)
+        opened.extend(Link(id_, job.id, Kind.DEPENDENCY) for id_ in waits_for)
+    return Begun(changes, in_turn(opened, turns.opened))
 
 
 # -- jobs that have ended ---------------------------------------------------------------------------------------------
@@ -184,20 +202,26 @@ def settle(waiters: Iterable[Job], links: Iterable[Link], ended: Mapping[str, St
     """Return what becomes of ``waiters`` now that some of those they wait for have ended.
 
     Args:
-      waiters: locked; some of them may have ended themselves, and wait for nobody any more.
+      waiters: locked; some of them may have ended themselves, and wait for nobody any more. So are those of ``ended``
+        after whom one of them comes in a sequence (``sequences.predecessors``): they may be among these.
       links: all of theirs.
       ended: the states of those that have ended, as far as they were asked about.
     """
-    made = Settlement([], [], [], [])
+    made, links, waiters = Settlement([], [], [], []), list(links), list(waiters)
+    turns = sequences.take_over(links, {job.id for job in waiters}, ended)
+    made.gone.extend(turns.gone)
+    made.kept.extend(turns.kept)
+    passed = {link.waiter: link.on for link in turns.gone}
     of_waiter: dict[str, list[Link]] = {}
     for link in links:
-        of_waiter.setdefault(link.waiter, []).append(link)
+        if link.kind is not Kind.SEQUENCE:
+            of_waiter.setdefault(link.waiter, []).append(link)
     for job in sorted(waiters, key=lambda job: job.id):
         own = of_waiter.get(job.id, [])
         if job.extras.nursery is not None and job.state not in FINAL:
             after = _parent_settled(job, own, ended, now, made)
         else:
-            after, gone = _settled(job, own, ended, now)
+            after, gone = _settled(job, own, ended, now, passed.get(job.id), waits=job.id in turns.waiting)
             made.gone.extend(gone)
         if after is not None:
             made.changes.append(Change(job, after))
@@ -237,12 +261,17 @@ def child_kind(state: State | None) -> Kind:
 
 
 def _settled(
-    job: Job, links: Sequence[Link], ended: Mapping[str, State], now: int
+    job: Job, links: Sequence[Link], ended: Mapping[str, State], now: int, passed: str | None, *, waits: bool
 ) -> tuple[Job | None, Sequence[Link]]:
-    """Return what ``job`` becomes, None if it stays, and those of its links that are over."""
+    """Return what ``job`` becomes, None if it stays, and those of its links that are over.
+
+    Args:
+      passed: whom it was next to in its sequence, and is no more. waits: it is next to somebody.
+    """
     if job.state is not State.BLOCKED:
         return None, links
     over = [link for link in links if link.on in ended]
-    if (end := _end(job, [link.on for link in over], ended, now)) is not None:
+    looked_at = [link.on for link in over] + ([passed] if passed in awaits(job) else [])
+    if (end := _end(job, looked_at, ended, now)) is not None:
         return end, links
-    return (jobs.unblocked(job, now) if len(over) == len(links) else None), over
+    return (jobs.unblocked(job, now) if len(over) == len(links) and not waits else None), over

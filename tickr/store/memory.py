@@ -87,7 +87,7 @@ class MemoryStore(
         self._jobs: dict[str, Job] = {}
         self._by_state: dict[State, dict[str, Job]] = {state: {} for state in STATE_CODES}
         self._attempts: dict[str, deque[Attempt]] = {}
-        self._keys = KeyTable(self._jobs)
+        self._keys = KeyTable(self._jobs, self._links)
         self._log = EventLog()
         self._on_events: Callable[[], None] = nobody_listens
         self._nodes: dict[str, Node] = {}
@@ -112,8 +112,9 @@ class MemoryStore(
         start = start if start and start.node in self._nodes else None
         start = start and changes.past_gates(start, new, self._controls.controlled)
         if not all(one.plain for one in new):
-            answers, made, _, opened = self._keys.admit(new, now, whole=whole, start=start)
+            answers, made, _, opened, gone = self._keys.admit(new, now, whole=whole, start=start)
             self._links.put(opened)
+            self._links.remove(gone)
         else:
             answers, made = changes.insert(new, self._found(one.id for one in new), now, whole=whole, start=start)
         self._queues.update(change.after.queue for change in made)

@@ -9,16 +9,18 @@ from tickr.edits import Edit
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob
 from tickr.keys import Unique
-from tickr.store import keys, links
+from tickr.store import keys, links, sequences
 from tickr.store.answers import Start
 from tickr.store.keys import Admitted, Key
+from tickr.store.memory_links import LinkTable
 
 
 class KeyTable:
-    """All keys. ``jobs``: the store's own dict of all jobs by id, which is only read here."""
+    """All keys. ``jobs``, ``links``: the store's own of all jobs by id, and of all links; only read here."""
 
-    def __init__(self, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, jobs: Mapping[str, Job], links: LinkTable) -> None:
         self._jobs = jobs
+        self._links = links
         self._rows: dict[str, Key] = {}
         self._look_at: dict[str, int] = {}
 
@@ -27,7 +29,8 @@ class KeyTable:
         kept = self.rows(keys.names(new))
         ids = {one.id for one in new} | {key.job_id for key in kept.values()} | links.needed(new)
         stored = {id_: self._jobs[id_] for id_ in ids if id_ in self._jobs}
-        admitted = keys.insert(new, stored, kept, now, whole=whole, start=start)
+        waits = self._links.of(sequences.last_of(kept))
+        admitted = keys.insert(new, stored, kept, now, whole=whole, start=start, waits=waits)
         self.write(admitted.keys)
         return admitted
 
@@ -56,7 +59,8 @@ class KeyTable:
         """See ``Store.prune_keys``."""
         due = ((at, name) for name, at in self._look_at.items() if at <= now)
         looked_at = [self._rows[name] for _, name in heapq.nsmallest(limit, due)]
-        alive = {job.id for key in looked_at if (job := self._jobs.get(key.job_id)) and job.state not in FINAL}
+        jobs = [job for key in looked_at if (job := self._jobs.get(key.job_id))]
+        alive = {job.id for job in jobs if job.state not in FINAL or self._links.of([job.id])}
         gone, later = keys.sweep(looked_at, alive, now)
         for name in gone:
             del self._rows[name], self._look_at[name]

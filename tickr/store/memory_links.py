@@ -5,15 +5,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import trio
 
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.links import MAX_CHILDREN, Kind, Link
-from tickr.store import children, links
+from tickr.links import MAX_CHILDREN, WAITS, Kind, Link
+from tickr.store import children, keys, links, sequences
 from tickr.store.contract import Clock
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled, to_settle
+from tickr.store.sequences import Sequences
+
+if TYPE_CHECKING:
+    from tickr.store.memory_keys import KeyTable
 
 
 class LinkTable:
@@ -42,6 +47,10 @@ class LinkTable:
     def of(self, waiters: Iterable[str]) -> list[Link]:
         return [Link(on, waiter, kind) for waiter in waiters for on, kind in self._waiter.get(waiter, {}).items()]
 
+    def on(self, ids: Iterable[str]) -> list[Link]:
+        """Return the links of those who wait for one of ``ids``."""
+        return [Link(on, waiter, kind) for on in ids for waiter, kind in self._on.get(on, {}).items()]
+
     def concerned(self, ended: Iterable[str]) -> set[str]:
         """Return who waits for one of ``ended``, or is one of them and waits."""
         found: set[str] = set()
@@ -62,6 +71,7 @@ class MemoryLinks:
     _clock: Clock
     _jobs: dict[str, Job]
     _queues: set[str]
+    _keys: KeyTable
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,18 +85,31 @@ class MemoryLinks:
         return {id_: self._jobs[id_].state for id_ in ids if id_ in self._jobs}
 
     def _redriven(self, made: list[Change]) -> list[Change]:
-        """Return what starting jobs over comes to, and write their links."""
-        after, opened = links.redrive(made, self._states(id_ for change in made for id_ in links.awaits(change.after)))
+        """Return what starting jobs over comes to, and write their links, and the rows of their sequences."""
+        turns = self._turns([change.after for change in made])
+        states = self._states(id_ for change in made for id_ in links.awaits(change.after))
+        after, opened = links.redrive(made, states, turns)
         self._links.put(opened)
+        self._links.remove(turns.gone)
+        self._keys.write(turns.written.values())
         return after
+
+    def _turns(self, jobs: Iterable[Job]) -> Sequences:
+        """Return the sequences of ``jobs`` that are to be started over."""
+        ordered = sequences.named(jobs)
+        ids = {job.id for job in ordered}
+        kept = self._keys.rows(name for job in ordered for name in keys.wanted_again(job))
+        held = self._links.of(ids | sequences.last_of(kept)) + self._links.on(ids)
+        return Sequences(kept, self._jobs, held, self._clock())
 
     async def settle_links(self, ended: Collection[str], after: str | None = None) -> Settled:
         await trio.lowlevel.checkpoint()
         found = (one for one in self._links.concerned(ended) if after is None or one > after)
         waiters = heapq.nsmallest(links.MAX_SETTLED, found)
         states = {id_: state for id_, state in self._states(ended).items() if state in FINAL}
-        jobs = [self._jobs[id_] for id_ in waiters if id_ in self._jobs]
-        made = links.settle(jobs, self._links.of(waiters), states, now := self._clock())
+        held = {*waiters} | sequences.predecessors(self._links.of(waiters), states)
+        jobs = [self._jobs[id_] for id_ in held if id_ in self._jobs]
+        made = links.settle(jobs, self._links.of(held), states, now := self._clock())
         self._record(made.changes, now)
         self._links.remove(made.gone)
         self._links.put(made.kept)
@@ -98,6 +121,10 @@ class MemoryLinks:
         page = heapq.nsmallest(limit, (place for place in self._links.places() if after is None or place > after))
         states = self._states({id_ for place in page for id_ in place})
         return LinkPage(len(page), to_settle(page, states), page[-1] if len(page) == limit else None)
+
+    async def waits_of(self, waiter: str) -> list[Link]:
+        await trio.lowlevel.checkpoint()
+        return sorted(link for link in self._links.of([waiter]) if link.kind in WAITS)
 
     async def spawn(self, attempt: Job, new: Sequence[NewJob]) -> list[Job]:
         await trio.lowlevel.checkpoint()

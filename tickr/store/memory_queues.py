@@ -13,7 +13,19 @@ import trio
 from tickr import events
 from tickr.events import ThingEvent
 from tickr.jobs import WAITING, Job, State
-from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
+from tickr.queues import (
+    NO_STARTS,
+    Controls,
+    Gate,
+    Hold,
+    Limits,
+    Setting,
+    Standing,
+    Window,
+    counted_together,
+    gates,
+    told,
+)
 from tickr.store.answers import QueueDepth
 from tickr.store.contract import Clock
 
@@ -45,11 +57,11 @@ class QueueControls:
 
     def standings(self, queues: Collection[str] | None, running: Iterable[Job]) -> list[Standing]:
         """See ``Store.standings``. ``running``: all jobs that run."""
-        names = sorted(self._controls if queues is None else self._controls.keys() & set(queues))
-        if not names:
+        wanted = self._controls.keys() if queues is None else self._controls.keys() & set(queues)
+        if not wanted:
             return []
         keys = Counter((job.queue, job.limit_key) for job in running)
-        return [
+        found = [
             Standing(
                 name=name,
                 controls=self._controls[name],
@@ -57,8 +69,9 @@ class QueueControls:
                 keys={key: count for (queue, key), count in keys.items() if queue == name and key is not None},
                 window=self._windows.get(name, NO_STARTS),
             )
-            for name in names
+            for name in sorted(self._controls)
         ]
+        return [standing for standing in counted_together(found) if standing.name in wanted]
 
     def gates(self, queues: Collection[str], running: Iterable[Job], now: int) -> dict[str, Gate]:
         """Return the gates of ``queues``."""

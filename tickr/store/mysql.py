@@ -16,7 +16,6 @@ from trio_mysql import err
 
 from tickr.jobs import Attempt, Entry, Job, NewJob
 from tickr.keys import Unique
-from tickr.links import Link
 from tickr.names import node_of_queue
 from tickr.reports import Note, Outcome
 from tickr.store import (
@@ -50,7 +49,6 @@ from tickr.store.contract import (
     ScanPosition,
     Start,
 )
-from tickr.store.keys import Key
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_children import MysqlChildren
 from tickr.store.mysql_encrypted import MysqlEncrypted
@@ -203,12 +201,13 @@ class MysqlStore(
     ) -> list[tuple[Job, bool]]:
         """Suppose that all are new, our clock right and the node there; look only when the server says otherwise."""
         stored: dict[str, Job] = {}
-        names, plain, written, opened = keys.names(new), all(one.plain for one in new), list[Key](), list[Link]()
+        names, plain, admitted = keys.names(new), all(one.plain for one in new), None
         while True:
             if not plain:
-                kept, held = await mysql_keys.lock(tx, new, names)
+                kept, held, waits = await mysql_keys.lock(tx, new, names)
                 known = stored | {job.id: job for job in held}
-                answers, made, written, opened = keys.insert(new, known, kept, tx.now, whole=whole, start=start)
+                admitted = keys.insert(new, known, kept, tx.now, whole=whole, start=start, waits=waits)
+                answers, made = admitted.answers, admitted.changes
             else:
                 answers, made = changes.insert(new, stored, tx.now, whole=whole, start=start)
             jobs, moves = changes.inserted(made)
@@ -222,8 +221,8 @@ class MysqlStore(
                 stored = {job.id: job for job in await mysql_reads.by_ids(tx, [one.id for one in new])}
                 continue
             if inserted == len(jobs):
-                if not plain:
-                    await mysql_keys.write_with(tx, moves, written, opened)
+                if admitted is not None:
+                    await mysql_keys.write_with(tx, moves, admitted.keys, admitted.links, admitted.gone)
                 await mysql_jobs.tell(tx, made)
                 return answers
             await tx.start_over()

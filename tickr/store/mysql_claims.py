@@ -19,6 +19,7 @@ from tickr.reports import Outcome
 from tickr.store import changes, ended, mysql_ended, mysql_queues
 from tickr.store.claimant import Claimant
 from tickr.store.mysql_jobs import AS_JSON, BY_IDS, jobs_of, keys_of, move, read, succeed, succeed_each, tell, write
+from tickr.store.mysql_queues import Controlled
 from tickr.store.mysql_transactions import NOW, Transaction
 from tickr.store.mysql_waiting import due_in, due_queues
 
@@ -53,13 +54,11 @@ async def claim(tx: Transaction, ids: Collection[str], claimant: Claimant) -> li
     return await _start(tx, found, claimant, controlled)
 
 
-async def _lock_claimable(
-    tx: Transaction, ids: Collection[str], claimant: Claimant
-) -> tuple[list[Job], Collection[str]]:
+async def _lock_claimable(tx: Transaction, ids: Collection[str], claimant: Claimant) -> tuple[list[Job], Controlled]:
     """Return those of ``ids`` that may be claimed, as far as nobody else is at them, and the queues with gates."""
     keys, types = keys_of(ids), tuple(claimant.types)
     if not keys or not types:
-        return [], ()
+        return [], {}
     crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
     ((document, controlled, _),) = (
         await tx.run_telling_now(CLAIMABLE, keys, tx.replacement_us, types, crashes_below, claimant.node)
@@ -67,7 +66,7 @@ async def _lock_claimable(
     return await jobs_of(tx, document), mysql_queues.names(controlled)
 
 
-async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant, controlled: Collection[str]) -> list[Job]:
+async def _start(tx: Transaction, found: Sequence[Job], claimant: Claimant, controlled: Controlled) -> list[Job]:
     gates = await mysql_queues.lock_gates(tx, found, controlled) if controlled else {}
     made = changes.claim(found, now=tx.now, gates=gates, **claimant._asdict())
     starts, others = changes.started(made)
@@ -90,7 +89,8 @@ async def claim_due(
     """See ``Store.claim_due``. ``turn``: raised by one at every call, so that each queue has its turn."""
     due = await due_queues(tx) if claimant.types and limit > 0 else []
     due = [queue for queue in due if may_run(claimant.node, queue)]
-    gates = queue_gates(await mysql_queues.standings(tx, await mysql_queues.controlled(tx) & set(due)), tx.now)
+    controlled = await mysql_queues.controlled(tx)
+    gates = queue_gates(await mysql_queues.standings(tx, controlled.keys() & set(due)), tx.now)
     rooms = {queue: gates[queue].room if queue in gates else MAX_LIMIT for queue in due}
     if queues is not None:
         rooms = {queue: min(room, queues[queue]) for queue, room in rooms.items() if queue in queues}
@@ -113,7 +113,7 @@ async def claim_due(
     found = await lock_some(None)
     if not all(changes.readable(job, claimant.keys) for job in found):
         found = await lock_some(claimant.keys)  # or those that nobody here can read would hide the others
-    return await _start(tx, found, claimant, gates)
+    return await _start(tx, found, claimant, controlled)
 
 
 def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[Entry]:

@@ -9,6 +9,7 @@ there is one order, keys before jobs; a plain job has nothing to do with any of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from tickr.edits import Edit
 from tickr.errors import StoreError
@@ -16,7 +17,7 @@ from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob
 from tickr.keys import Unique
 from tickr.links import Link
-from tickr.store import keys, links, mysql_links, mysql_reads, rows
+from tickr.store import keys, links, mysql_links, mysql_reads, rows, sequences
 from tickr.store.contract import STATE_CODES
 from tickr.store.keys import Key
 from tickr.store.mysql_claims import LOCK_BY_IDS
@@ -66,16 +67,29 @@ DELETE = _rows_of("", "DELETE k FROM")
 LOOK_LATER = _rows_of(", look_at BIGINT PATH '$[1]'") + "SET k.look_at = x.look_at"
 
 
-async def lock(tx: Transaction, new: Sequence[NewJob], names: Sequence[str]) -> tuple[dict[str, Key], list[Job]]:
+class Locked(NamedTuple):
+    """The rows of some keys, by name, and what was read of jobs: those of these rows and of ``new``.
+
+    ``waits``: the links of those that are the last of a sequence.
+    """
+
+    kept: dict[str, Key]
+    jobs: list[Job]
+    waits: list[Link]
+
+
+async def lock(tx: Transaction, new: Sequence[NewJob], names: Sequence[str]) -> Locked:
     """Lock the rows of ``names``, sorted; return them by name, and of their jobs and of ``new`` those that are stored.
 
-    So are those that ``new`` depend on. Jobs are locked, too, if one of ``new`` may cancel them, or depends on others.
+    So are those that ``new`` depend on. Jobs are locked, too, if one of ``new`` may cancel them, or waits for others.
     ``tx.now`` may be an estimate; it is exact afterwards if there are ``names``.
     """
     kept = await _lock_rows(tx, names)
+    last = sequences.last_of(kept)
     # A new one that is stored already is that job, whoever has its key: no INSERT would tell.
-    ids = keys_of({key.job_id for key in kept.values()} | {one.id for one in new} | (needed := links.needed(new)))
-    return kept, await read(tx, LOCK_BY_IDS if needed or keys.replaces(new) else BY_IDS, ids) if ids else []
+    ids = keys_of({key.job_id for key in kept.values()} | {one.id for one in new} | links.needed(new))
+    jobs = await read(tx, LOCK_BY_IDS if last or keys.locks(new) else BY_IDS, ids) if ids else []
+    return Locked(kept, jobs, await mysql_links.of(tx, keys_of(last)))
 
 
 async def _lock_rows(tx: Transaction, names: Sequence[str]) -> dict[str, Key]:
@@ -91,7 +105,11 @@ async def _lock_rows(tx: Transaction, names: Sequence[str]) -> dict[str, Key]:
 
 
 async def write_with(
-    tx: Transaction, moves: Sequence[Change], written: Iterable[Key], opened: Iterable[Link] = ()
+    tx: Transaction,
+    moves: Sequence[Change],
+    written: Iterable[Key],
+    opened: Iterable[Link] = (),
+    gone: Iterable[Link] = (),
 ) -> None:
     """Write rows that are locked, and ``moves`` and links of jobs that are locked, too, or new. Raises: StoreError."""
     if moves and (taken := await move(tx, moves)) != len(moves):
@@ -104,21 +122,22 @@ async def write_with(
     for document in documents(values, tx.max_document_bytes):
         await tx.run(WRITE, document)
     await mysql_links.put(tx, opened)
+    await mysql_links.remove(tx, gone)
 
 
 async def redrive(tx: Transaction, job_id: str, version: int | None, edit: Edit) -> Change:
     """See ``Store.redrive``, of any job."""
     job = await mysql_reads.existing(tx, job_id, lock=True)
-    key: Key | None = None
-    stored: list[Job] = []
-    if (unique := keys.needs_key(job)) is not None:
+    kept, stored = dict[str, Key](), list[Job]()
+    if names := keys.wanted_again(job):
         await tx.start_over()  # keys before jobs
-        kept, stored = await lock(tx, (), [unique.name])
-        key = kept.get(unique.name)
+        kept, stored, _ = await lock(tx, (), sorted(names))
         job = await mysql_reads.existing(tx, job_id, lock=True)
+    unique = keys.needs_key(job)
+    key = kept.get(unique.name) if unique else None
     change, taken = keys.redrive(job, version, key, {one.id: one for one in stored}, tx.now, edit)
-    (change,) = await mysql_links.redrive(tx, [change])
-    await write_with(tx, [], [taken] if taken else [])
+    (change,), turns = await mysql_links.redrive(tx, [change], kept, stored)
+    await write_with(tx, [], [taken, *turns] if taken else turns)
     await write(tx, [change])
     return change
 
@@ -136,6 +155,7 @@ async def prune(tx: Transaction, limit: int) -> int:
     looked_at = [_key(row) for row in (await tx.run(DUE, tx.now, limit)).rows]
     ids = keys_of({key.job_id for key in looked_at if key.expires_at is None})
     alive = {rows.id_text(raw(found)) for (found,) in (await tx.run(ALIVE, ids)).rows} if ids else set()
+    alive |= {link.waiter for link in await mysql_links.of(tx, ids)}
     gone, later = keys.sweep(looked_at, alive, tx.now)
     for document in documents([(_hex(name),) for name in gone], tx.max_document_bytes):
         await tx.run(DELETE, document)

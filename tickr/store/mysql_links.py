@@ -8,17 +8,19 @@ jobs is decided in ``links.py``. All SQL is static.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tickr.events import Change
-from tickr.jobs import FINAL, State
-from tickr.links import Kind, Link
-from tickr.store import links, rows
+from tickr.jobs import FINAL, Job, State
+from tickr.links import WAITS, Kind, Link
+from tickr.store import links, rows, sequences
+from tickr.store.key_rows import Key
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled, to_settle
 from tickr.store.mysql_claims import LOCK_BY_IDS
 from tickr.store.mysql_jobs import documents, keys_of, read, write
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, raw
+from tickr.store.sequences import Sequences
 
 _ROWS = (
     "JSON_TABLE(%s, '$[*]' COLUMNS (on_id CHAR(32) CHARACTER SET ascii PATH '$[0]', "
@@ -33,6 +35,7 @@ DELETE = (
     "ON l.on_id = UNHEX(x.on_id) AND l.waiter = UNHEX(x.waiter)"
 )
 OF = "SELECT on_id, waiter, kind FROM links FORCE INDEX (links_waiter) WHERE waiter IN %s"
+ON = "SELECT on_id, waiter, kind FROM links FORCE INDEX (PRIMARY) WHERE on_id IN %s"
 WAIT_FOR = (
     "SELECT DISTINCT waiter FROM links FORCE INDEX (PRIMARY) WHERE on_id IN %s AND waiter > %s ORDER BY waiter LIMIT %s"
 )
@@ -66,6 +69,12 @@ class MysqlLinks:
             return Settled([], None, self.now_us(), [])
         return await run(lambda tx: _settle(tx, found, ended), within_s=self._worked_s)
 
+    async def waits_of(self, waiter: str) -> list[Link]:
+        async def work(tx: Transaction) -> list[Link]:
+            return sorted(link for link in await of(tx, keys_of([waiter])) if link.kind in WAITS)
+
+        return await self._transactions.run(work, within_s=self._worked_s, exact_now=False, atomic=False)
+
     async def open_links(self, limit: int, after: LinkPlace | None = None) -> LinkPage:
         return await self._transactions.run(
             lambda tx: _look(tx, limit, after), within_s=self._worked_s, exact_now=False, atomic=False
@@ -78,19 +87,46 @@ async def put(tx: Transaction, some: Iterable[Link]) -> None:
         await tx.run(INSERT, document)
 
 
-async def of(tx: Transaction, keys: tuple[bytes, ...]) -> list[Link]:
-    """Return the links of the jobs ``keys`` that wait."""
-    return [_link(row) for row in (await tx.run(OF, keys)).rows]
+async def of(tx: Transaction, keys: tuple[bytes, ...], sql: str = OF) -> list[Link]:
+    """Return whom the jobs ``keys`` wait for; with ``ON`` who waits for them."""
+    return [_link(row) for row in (await tx.run(sql, keys)).rows] if keys else []
 
 
-async def redrive(tx: Transaction, made: list[Change]) -> list[Change]:
-    """Return what starting jobs over comes to, and write their links. The jobs are locked."""
+async def remove(tx: Transaction, some: Iterable[Link]) -> None:
+    """Delete links of jobs that are locked."""
+    for document in _documents(tx, some):
+        await tx.run(DELETE, document)
+
+
+async def redrive(
+    tx: Transaction, made: list[Change], kept: dict[str, Key], stored: Iterable[Job]
+) -> tuple[list[Change], list[Key]]:
+    """Return what starting jobs over comes to, with the rows of their sequences, and write their links.
+
+    Args:
+      made: of jobs that are locked.
+      kept: the rows of their keys, locked, by name. stored: the jobs of these, locked where they are of a sequence.
+    """
     keys = keys_of({id_ for change in made for id_ in links.awaits(change.after)})
-    if not keys:
-        return made
-    after, opened = links.redrive(made, dict(map(_state, (await tx.run(LOCK_STATES, keys)).rows)))
+    ordered = {job.id for job in sequences.named(change.after for change in made)}
+    if not keys and not ordered:
+        return made, []
+    states = dict(map(_state, (await tx.run(LOCK_STATES, keys)).rows)) if keys else {}
+    turns = Sequences(kept, {job.id: job for job in stored}, await _turns(tx, ordered, kept), tx.now)
+    after, opened = links.redrive(made, states, turns)
     await put(tx, opened)
-    return after
+    await remove(tx, turns.gone)
+    return after, [*turns.written.values()]
+
+
+async def _turns(tx: Transaction, ordered: Collection[str], kept: Mapping[str, Key]) -> list[Link]:
+    """Return whom ``ordered`` and the last of their sequences wait for, and who waits for ``ordered``, locked."""
+    if not ordered:
+        return []
+    keys = keys_of(ordered)
+    if waiters := keys_of({link.waiter for link in await of(tx, keys, ON)}):
+        await tx.run(LOCK_STATES, waiters)
+    return await of(tx, keys_of({*ordered} | sequences.last_of(kept))) + await of(tx, keys, ON)
 
 
 async def _concerned(tx: Transaction, ended: Collection[str], after: str | None) -> list[str]:
@@ -104,14 +140,13 @@ async def _concerned(tx: Transaction, ended: Collection[str], after: str | None)
 
 async def _settle(tx: Transaction, waiters: Sequence[str], ended: Collection[str]) -> Settled:
     """See ``Store.settle_links``; of ``waiters``, who are looked at again under lock."""
-    keys = keys_of(waiters)
+    keys = keys_of({*waiters} | sequences.predecessors(await of(tx, keys_of(waiters)), ended))
     jobs = await read(tx, LOCK_BY_IDS, keys)
     held = await of(tx, keys)
     found = map(_state, (await tx.run(STATES, keys_of(ended))).rows)
     made = links.settle(jobs, held, {id_: state for id_, state in found if state in FINAL}, tx.now)
     await write(tx, made.changes)
-    for document in _documents(tx, made.gone):
-        await tx.run(DELETE, document)
+    await remove(tx, made.gone)
     await put(tx, made.kept)
     after = waiters[-1] if len(waiters) == links.MAX_SETTLED else None
     return Settled([change.after for change in made.changes], after, tx.now, made.orphans)

@@ -126,9 +126,10 @@ class MysqlOperations:
         kept, held = await _lock_keys(tx, found, ids)
         jobs = {job.id: job for job in await read(tx, LOCK_BY_IDS, ids)} if ids else {}
         moved, made, written = operation_changes.step(move, found, jobs, kept, held, tx.now)
-        await mysql_keys.write_with(tx, [], written)
         if found.action == "retry":
-            made = await mysql_links.redrive(tx, made)
+            made, turns = await mysql_links.redrive(tx, made, kept, held)
+            written += turns
+        await mysql_keys.write_with(tx, [], written)
         await write(tx, made)
         await self._edit(tx, made)
         await _write(tx, moved.after, moved.told)
@@ -169,7 +170,8 @@ async def _lock_keys(tx: Transaction, operation: Operation, ids: tuple[bytes, ..
     if operation.action == "cancel" or not ids:
         return {}, []
     names = operation_changes.needed(operation, await read(tx, WITH_EXTRAS, ids))
-    return await mysql_keys.lock(tx, (), names) if names else ({}, [])
+    kept, held, _ = await mysql_keys.lock(tx, (), names) if names else ({}, [], [])
+    return kept, held
 
 
 async def _write(tx: Transaction, operation: Operation, told: Sequence[ThingEvent]) -> None:

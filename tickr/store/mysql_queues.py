@@ -14,17 +14,32 @@ import msgspec
 
 from tickr import events
 from tickr.jobs import Job
-from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
+from tickr.queues import (
+    NO_STARTS,
+    Controls,
+    Gate,
+    Hold,
+    Limits,
+    Setting,
+    Standing,
+    Window,
+    counted_together,
+    gates,
+    shares_keys,
+    told,
+)
 from tickr.store import mysql_jobs
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, text, text_or_none
 
-CONTROLLED = "(SELECT JSON_ARRAYAGG(CONVERT(name USING utf8mb4)) FROM queue_controls)"
-"""The names of the queues that are not plain, as one value; NULL when all are."""
+CONTROLLED = (
+    "(SELECT JSON_ARRAYAGG(JSON_ARRAY(CONVERT(name USING utf8mb4), "
+    "JSON_EXTRACT(controls, '$.limits.shared_keys') IS NOT NULL)) FROM queue_controls)"
+)
+"""The names of the queues that are not plain, each with whether it shares its keys, as one value; NULL when all are."""
 READ_CONTROLLED = f"SELECT {CONTROLLED}"
 IS_PLAIN = " AND NOT EXISTS (SELECT 1 FROM queue_controls AS q WHERE q.name IN %s)"
-CONTROLS = "SELECT name, controls, starts FROM queue_controls WHERE name IN %s ORDER BY name"
-LOCK_CONTROLS = CONTROLS + " FOR UPDATE"
+LOCK_CONTROLS = "SELECT name, controls, starts FROM queue_controls WHERE name IN %s ORDER BY name FOR UPDATE"
 ALL_CONTROLS = "SELECT name, controls, starts FROM queue_controls ORDER BY name"
 RUNNING = (
     "SELECT queue, limit_key, COUNT(*) FROM jobs FORCE INDEX (jobs_order) WHERE state = 4 AND queue IN %s "
@@ -38,7 +53,7 @@ KEEP_STARTS = "UPDATE queue_controls SET starts = %s WHERE name = %s"
 
 _controls = msgspec.json.Decoder(Controls).decode
 _window = msgspec.json.Decoder(Window).decode
-_names = msgspec.json.Decoder(list[str]).decode
+_names = msgspec.json.Decoder(list[tuple[str, int | bool]]).decode
 
 
 class MysqlQueues:
@@ -65,13 +80,17 @@ class MysqlQueues:
         )
 
 
-def names(document: bytes | None) -> frozenset[str]:
-    """Return the names in the value of ``CONTROLLED``."""
-    return frozenset(_names(document)) if document else frozenset()
+Controlled = Mapping[str, bool]
+"""The queues that are not plain, and whether each shares its keys."""
 
 
-async def controlled(tx: Transaction) -> frozenset[str]:
-    """Return the names of the queues that are not plain."""
+def names(document: bytes | None) -> Controlled:
+    """Return what the value of ``CONTROLLED`` says."""
+    return {name: bool(shares) for name, shares in _names(document)} if document else {}
+
+
+async def controlled(tx: Transaction) -> Controlled:
+    """Return the queues that are not plain."""
     ((document,),) = (await tx.run(READ_CONTROLLED)).rows
     return names(document)
 
@@ -106,18 +125,24 @@ async def _change(tx: Transaction, queue: str, make: Callable[[Controls], Contro
 
 async def standings(tx: Transaction, queues: Collection[str] | None) -> list[Standing]:
     """See ``Store.standings``."""
-    if queues is None:
-        return await _standings(tx, (await tx.run(ALL_CONTROLS)).rows)
-    return await _standings(tx, (await tx.run(CONTROLS, tuple(queues))).rows) if queues else []
+    if queues is not None and not queues:
+        return []
+    found = await _standings(tx, (await tx.run(ALL_CONTROLS)).rows, queues)
+    return [standing for standing in found if queues is None or standing.name in queues]
 
 
-async def lock_gates(tx: Transaction, found: Iterable[Job], controlled: Collection[str]) -> dict[str, Gate]:
-    """Return the gates that ``found`` have to go through, and hold them to the end of the transaction."""
-    queues = sorted({job.queue for job in found}.intersection(controlled))
+async def lock_gates(tx: Transaction, found: Iterable[Job], controlled: Controlled) -> dict[str, Gate]:
+    """Return the gates that ``found`` have to go through, and hold them to the end of the transaction.
+
+    Those of all queues that share their keys, if one of them is among them: what starts in any of them counts.
+    """
+    queues = {job.queue for job in found}.intersection(controlled)
     if not queues:
         return {}
-    locked = (await tx.run(LOCK_CONTROLS, tuple(queues))).rows
-    return gates(await _standings(tx, locked), tx.now)
+    if any(controlled[name] for name in queues):
+        queues |= {name for name, shares in controlled.items() if shares}
+    locked = (await tx.run(LOCK_CONTROLS, tuple(sorted(queues)))).rows
+    return gates(await _standings(tx, locked, None), tx.now)
 
 
 async def keep_starts(tx: Transaction, passed: Mapping[str, Gate]) -> None:
@@ -127,20 +152,26 @@ async def keep_starts(tx: Transaction, passed: Mapping[str, Gate]) -> None:
             await tx.run(KEEP_STARTS, msgspec.json.encode(gate.window).decode(), gate.name)
 
 
-async def _standings(tx: Transaction, rows: Sequence[Row]) -> list[Standing]:
+async def _standings(tx: Transaction, rows: Sequence[Row], queues: Collection[str] | None) -> list[Standing]:
+    """Return where the queues of ``rows`` stand; those that are not among ``queues`` may be left out."""
+    read = [_standing(row) for row in rows]
+    counted = [one for one in read if queues is None or one.name in queues]
+    if any(shares_keys(one) for one in counted):
+        counted = [one for one in read if one in counted or shares_keys(one)]
+    if not counted:
+        return []
     running: defaultdict[str, dict[str | None, int]] = defaultdict(dict)
-    if rows:
-        for queue, key, count in (await tx.run(RUNNING, tuple(text(row[0]) for row in rows))).rows:
-            running[text(queue)][text_or_none(key)] = number(count)
-    return [_standing(row, running[text(row[0])]) for row in rows]
+    for queue, key, count in (await tx.run(RUNNING, tuple(one.name for one in counted))).rows:
+        running[text(queue)][text_or_none(key)] = number(count)
+    return counted_together([_with_running(one, running[one.name]) for one in counted])
 
 
-def _standing(row: Row, running: Mapping[str | None, int]) -> Standing:
+def _standing(row: Row) -> Standing:
     name, controls, starts = row
-    return Standing(
-        name=text(name),
-        controls=_controls(text(controls)),
-        running=sum(running.values()),
-        keys={key: count for key, count in running.items() if key is not None},
-        window=NO_STARTS if starts is None else _window(starts),
-    )
+    window = NO_STARTS if starts is None else _window(starts)
+    return Standing(name=text(name), controls=_controls(text(controls)), window=window)
+
+
+def _with_running(standing: Standing, running: Mapping[str | None, int]) -> Standing:
+    keys = {key: count for key, count in running.items() if key is not None}
+    return msgspec.structs.replace(standing, running=sum(running.values()), keys=keys)

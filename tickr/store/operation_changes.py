@@ -71,7 +71,7 @@ def needed(operation: Operation, jobs: Iterable[Job]) -> list[str]:
     """Return the names of the keys that ``jobs`` have to have again, sorted: the order in which rows are locked."""
     if operation.action == "cancel":
         return []
-    return sorted({unique.name for job in jobs if (unique := keys.needs_key(job)) is not None})
+    return sorted({name for job in jobs for name in keys.wanted_again(job)})
 
 
 def moved(move: Move, found: Operation | None, now: int, *, full: bool) -> Moved:

@@ -13,7 +13,7 @@ from tickr.edits import Edit
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob
 from tickr.keys import Unique
-from tickr.store import keys, links, rows, sqlite_links, sqlite_reads
+from tickr.store import keys, links, rows, sequences, sqlite_links, sqlite_reads
 from tickr.store.answers import Start
 from tickr.store.contract import STATE_CODES
 from tickr.store.keys import Admitted, Key
@@ -24,7 +24,10 @@ _BY_NAMES = f"SELECT {_COLUMNS} FROM unique_keys WHERE name IN (SELECT value FRO
 _WRITE = f"INSERT OR REPLACE INTO unique_keys ({_COLUMNS}, look_at) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _DUE = f"SELECT {_COLUMNS} FROM unique_keys WHERE look_at <= ? ORDER BY look_at LIMIT ?"  # noqa: S608
 _FINAL = ", ".join(str(STATE_CODES[state]) for state in sorted(FINAL))
-_ALIVE = f"SELECT id FROM jobs WHERE {BY_IDS.partition('WHERE ')[2]} AND +state NOT IN ({_FINAL})"  # noqa: S608
+_ALIVE = (
+    f"SELECT id FROM jobs WHERE {BY_IDS.partition('WHERE ')[2]} "  # noqa: S608
+    f"AND (+state NOT IN ({_FINAL}) OR EXISTS (SELECT 1 FROM links WHERE waiter = id))"
+)
 
 
 def read(db: sqlite3.Connection, names: Collection[str]) -> dict[str, Key]:
@@ -48,9 +51,11 @@ def admit(db: sqlite3.Connection, new: Sequence[NewJob], now: int, *, whole: boo
     kept = read(db, keys.names(new))
     ids = {one.id for one in new} | {key.job_id for key in kept.values()} | links.needed(new)
     stored = sqlite_reads.jobs_by_id(db, ids)
-    admitted = keys.insert(new, stored, kept, now, whole=whole, start=start)
+    waits = sqlite_links.of(db, sequences.last_of(kept))
+    admitted = keys.insert(new, stored, kept, now, whole=whole, start=start, waits=waits)
     write(db, admitted.keys)
     sqlite_links.put(db, admitted.links)
+    sqlite_links.remove(db, admitted.gone)
     return admitted
 
 
@@ -59,9 +64,8 @@ def redrive(db: sqlite3.Connection, job: Job, version: int | None, now: int, edi
     unique = keys.needs_key(job)
     row, stored = (None, {}) if unique is None else _with_job(db, unique)
     change, key = keys.redrive(job, version, row, stored, now, edit)
-    if key is not None:
-        write(db, [key])
-    (change,) = sqlite_links.redrive(db, [change])
+    (change,), turns = sqlite_links.redrive(db, [change], read(db, keys.wanted_again(job)), now)
+    write(db, turns if key is None else [key, *turns])
     return change
 
 

@@ -11,10 +11,12 @@ from typing import TypeVar
 
 from tickr.events import Change
 from tickr.jobs import FINAL, Job, NewJob, State
-from tickr.links import MAX_CHILDREN, Kind, Link
-from tickr.store import children, links, rows
+from tickr.links import MAX_CHILDREN, WAITS, Kind, Link
+from tickr.store import children, links, rows, sequences
 from tickr.store.contract import Clock
+from tickr.store.key_rows import Key
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled, to_settle
+from tickr.store.sequences import Sequences
 from tickr.store.sqlite_file import SqliteFile
 from tickr.store.sqlite_reads import BY_IDS, jobs_by_id
 
@@ -23,6 +25,7 @@ _STATES = f"SELECT id, state FROM jobs WHERE id IN {_IDS}"  # noqa: S608 -- stat
 _INSERT = "INSERT OR REPLACE INTO links (on_id, waiter, kind) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM links WHERE on_id = ? AND waiter = ?"
 _OF = f"SELECT on_id, waiter, kind FROM links WHERE waiter IN {_IDS}"  # noqa: S608
+_ON = f"SELECT on_id, waiter, kind FROM links WHERE on_id IN {_IDS}"  # noqa: S608
 _CONCERNED = f"""
 SELECT waiter FROM (
   SELECT waiter FROM links WHERE on_id IN {_IDS} AND waiter > ?3
@@ -63,6 +66,9 @@ class SqliteLinks:
     async def children(self, parents: Collection[str], limit: int = MAX_CHILDREN) -> list[Job]:
         return await self._file.read(lambda db: _children(db, parents, limit))
 
+    async def waits_of(self, waiter: str) -> list[Link]:
+        return await self._file.read(lambda db: sorted(one for one in of(db, [waiter]) if one.kind in WAITS))
+
     async def open_links(self, limit: int, after: LinkPlace | None = None) -> LinkPage:
         return await self._file.read(lambda db: _look(db, limit, after))
 
@@ -72,14 +78,28 @@ def put(db: sqlite3.Connection, some: Sequence[Link]) -> None:
         db.executemany(_INSERT, [(rows.id_bytes(on), rows.id_bytes(waiter), int(kind)) for on, waiter, kind in some])
 
 
-def redrive(db: sqlite3.Connection, made: list[Change]) -> list[Change]:
-    """Return what starting jobs over comes to, and write their links."""
+def remove(db: sqlite3.Connection, some: Iterable[Link]) -> None:
+    db.executemany(_DELETE, [(rows.id_bytes(link.on), rows.id_bytes(link.waiter)) for link in some])
+
+
+def redrive(
+    db: sqlite3.Connection, made: list[Change], kept: dict[str, Key], now: int
+) -> tuple[list[Change], list[Key]]:
+    """Return what starting jobs over comes to, with the rows of their sequences, and write their links.
+
+    Args:
+      kept: the rows of their keys, by name.
+    """
     ids = {id_ for change in made for id_ in links.awaits(change.after)}
-    if not ids:
-        return made
-    after, opened = links.redrive(made, _states(db, ids))
+    ordered = {job.id for job in sequences.named(change.after for change in made)}
+    if not ids and not ordered:
+        return made, []
+    last = sequences.last_of(kept)
+    turns = Sequences(kept, jobs_by_id(db, last), of(db, ordered | last) + of(db, ordered, _ON), now)
+    after, opened = links.redrive(made, _states(db, ids), turns)
     put(db, opened)
-    return after
+    remove(db, turns.gone)
+    return after, [*turns.written.values()]
 
 
 def _settle(
@@ -88,8 +108,9 @@ def _settle(
     """See ``Store.settle_links``."""
     waiters = _concerned(db, ended, after)
     states = {id_: state for id_, state in _states(db, ended).items() if state in FINAL}
-    made = links.settle(_jobs(db, waiters), _held(db, waiters), states, now)
-    db.executemany(_DELETE, [(rows.id_bytes(link.on), rows.id_bytes(link.waiter)) for link in made.gone])
+    held = {*waiters} | sequences.predecessors(of(db, waiters), states)
+    made = links.settle(jobs_by_id(db, held).values(), of(db, held), states, now)
+    remove(db, made.gone)
     put(db, made.kept)
     after = waiters[-1] if len(waiters) == links.MAX_SETTLED else None
     return Settled([change.after for change in made.changes], after, now, made.orphans), made.changes
@@ -98,7 +119,7 @@ def _settle(
 def _spawn(db: sqlite3.Connection, attempt: Job, new: Sequence[NewJob], now: int) -> tuple[list[Job], list[Change]]:
     """See ``Store.spawn``."""
     stored = jobs_by_id(db, children.needed(attempt.id, new))
-    held = _held(db, [attempt.id])
+    held = of(db, [attempt.id])
     ((born,),) = db.execute(_BORN, (rows.id_bytes(attempt.id),))
     made = children.spawn(attempt, new, stored, held, born, now)
     put(db, made.links)
@@ -128,14 +149,10 @@ def _concerned(db: sqlite3.Connection, ended: Collection[str], after: str | None
     return [rows.id_text(key) for (key,) in found]
 
 
-def _held(db: sqlite3.Connection, waiters: Collection[str]) -> list[Link]:
-    """Return the links of ``waiters``."""
-    found = db.execute(_OF, _packed(waiters))
+def of(db: sqlite3.Connection, ids: Collection[str], sql: str = _OF) -> list[Link]:
+    """Return whom ``ids`` wait for; with ``_ON`` who waits for them."""
+    found = db.execute(sql, _packed(ids)) if ids else ()
     return [Link(rows.id_text(on), rows.id_text(waiter), Kind(kind)) for on, waiter, kind in found]
-
-
-def _jobs(db: sqlite3.Connection, ids: Iterable[str]) -> list[Job]:
-    return [*jobs_by_id(db, ids).values()]
 
 
 def _states(db: sqlite3.Connection, ids: Collection[str]) -> dict[str, State]:

@@ -117,9 +117,10 @@ def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int)
     kept = sqlite_keys.read(db, operation_changes.needed(found, jobs.values()))
     held = sqlite_reads.jobs_by_id(db, [key.job_id for key in kept.values()])
     moved, made, written = operation_changes.step(move, found, jobs, kept, held.values(), now)
-    sqlite_keys.write(db, written)
     if found.action == "retry":
-        made = sqlite_links.redrive(db, made)
+        made, turns = sqlite_links.redrive(db, made, kept, now)
+        written += turns
+    sqlite_keys.write(db, written)
     told = sqlite_record.record(db, made, now)
     _write(db, moved, now)
     answer = MovedOperation(moved.before, moved.after, [change.after for change in made])

@@ -14,7 +14,19 @@ import msgspec
 
 from tickr import events
 from tickr.jobs import Job, State
-from tickr.queues import NO_STARTS, Controls, Gate, Hold, Limits, Setting, Standing, Window, gates, told
+from tickr.queues import (
+    NO_STARTS,
+    Controls,
+    Gate,
+    Hold,
+    Limits,
+    Setting,
+    Standing,
+    Window,
+    counted_together,
+    gates,
+    told,
+)
 from tickr.store import sqlite_feed
 from tickr.store.contract import STATE_CODES, Clock
 from tickr.store.sqlite_file import SqliteFile
@@ -94,8 +106,12 @@ def hold(db: sqlite3.Connection, holds: Iterable[Hold], now: int) -> None:
 
 def standings(db: sqlite3.Connection, queues: Collection[str] | None) -> list[Standing]:
     """See ``Store.standings``."""
-    found = db.execute(_CONTROLS).fetchall()
-    return [_standing(db, *row) for row in found if queues is None or row[0] in queues]
+    found = [(name, _controls(document), starts) for name, document, starts in db.execute(_CONTROLS)]
+    wanted = {name for name, _, _ in found if queues is None or name in queues}
+    shared = {name for name, controls, _ in found if controls.limits.shared_keys}
+    counted = wanted | shared if wanted & shared else wanted
+    standings = [_standing(db, *row) for row in found if row[0] in counted]
+    return [standing for standing in counted_together(standings) if standing.name in wanted]
 
 
 def gates_of(db: sqlite3.Connection, found: Iterable[Job], now: int) -> dict[str, Gate]:
@@ -111,13 +127,13 @@ def keep_starts(db: sqlite3.Connection, passed: Mapping[str, Gate]) -> None:
             db.execute(_KEEP_STARTS, (msgspec.json.encode(gate.window).decode(), gate.name))
 
 
-def _standing(db: sqlite3.Connection, name: str, controls: str, starts: str | None) -> Standing:
+def _standing(db: sqlite3.Connection, name: str, controls: Controls, starts: str | None) -> Standing:
     running: defaultdict[str | None, int] = defaultdict(int)
     for key, count in db.execute(_RUNNING, (name,)):
         running[key] += count
     return Standing(
         name=name,
-        controls=_controls(controls),
+        controls=controls,
         running=sum(running.values()),
         keys={key: count for key, count in running.items() if key is not None},
         window=NO_STARTS if starts is None else _window(starts),

@@ -165,13 +165,21 @@ class Gates:
                 gate.free(job.limit_key)
                 if gate.limits.max_running is not None:
                     free.add(job.queue)
-                if gate.limits.max_running_per_key is not None and job.limit_key is not None:
-                    lanes.add(Lane(job.queue, job.limit_key))
+                if job.limit_key is not None:
+                    lanes |= {Lane(name, job.limit_key) for name in self._counting(job.queue, gate)}
         if self._loop and (self._caps or set(self._open()) - open_before):
             self._loop.look_again()
         with suppress(IndexUnavailable):  # then nobody takes from lanes
             await self._index.free(sorted(lanes))
         await self._bell.ring(*(Ring("free", queue=name) for name in sorted(free)))
+
+    def _counting(self, queue: str, gate: Gate) -> Iterator[str]:
+        """Yield the queues whose limit by key has one job less to count when one of ``queue`` ends."""
+        names = self._gates if gate.limits.shared_keys else (queue,)
+        for name in names:
+            limits = self._gates[name].limits
+            if limits.max_running_per_key is not None and (name == queue or limits.shared_keys):
+                yield name
 
     # -- the view -------------------------------------------------------------------------------------------------
 

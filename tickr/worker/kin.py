@@ -24,7 +24,12 @@ from tickr.jobs import FINAL, Job, NewJob, State
 from tickr.links import Nursery
 from tickr.reasons import Failure
 
-NOT_FOR_CHILDREN = ("id", "unique")
+_THEIRS = "is not for children: theirs follow from their names"
+NOT_FOR_CHILDREN = {
+    "id": _THEIRS,
+    "unique": _THEIRS,
+    "sequence": "is not for children: they would wait for jobs that may wait for their parent",
+}
 
 Describe = Callable[[Mapping[str, Any]], NewJob]
 """Returns the job that the fields of a submission describe. Raises: SpecRejected."""
@@ -102,9 +107,9 @@ class Kin:
         if name is None:
             self._count += 1
             name = str(self._count)
-        for field in NOT_FOR_CHILDREN:
+        for field, why in NOT_FOR_CHILDREN.items():
             if field in options:
-                raise SpecRejected(f"/{field}", "is not for children: theirs follow from their names")
+                raise SpecRejected(f"/{field}", why)
         said = self._family.describe({"type": type, "payload": {} if payload is None else payload, **options})
         parent = self._attempt.job
         # What its handler wishes it to be unique by is not for children either: each is one of a kind by its name.

@@ -249,7 +249,8 @@ class Job:
 
         Args:
           name: tells it from its siblings; without one it is the first, second, third … that this attempt submits.
-          options: the other fields of ``POST /jobs``, but for ``id`` and ``unique``; ``depends_on`` may name siblings.
+          options: the other fields of ``POST /jobs``, but for ``id``, ``unique``, ``sequence``; those in ``depends_on``
+            are siblings.
         Raises: SpecRejected: it can not be taken. DuplicateJob: a former attempt has submitted another job in this
           place, or by this name. AttemptOver: this attempt has lost its lease.
         Cancellation: it may have been submitted or not; the next attempt does it again.

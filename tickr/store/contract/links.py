@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tickr.jobs import Job, NewJob
-from tickr.links import MAX_CHILDREN
+from tickr.links import MAX_CHILDREN, Link
 from tickr.store.link_answers import LinkPage, LinkPlace, Settled
 
 
@@ -35,6 +35,10 @@ class Links(Protocol):
 
         A read without locks. With ``after``: those behind that place.
         """
+        ...
+
+    async def waits_of(self, waiter: str) -> list[Link]:
+        """Return by which links (``links.WAITS``) a job waits for others just now, in order. A read without locks."""
         ...
 
     async def spawn(self, attempt: Job, new: Sequence[NewJob]) -> list[Job]:
