@@ -46,6 +46,26 @@ def test_all_that_match_are_retried(client: Any, queue: str) -> None:
 
 
 @pytest.mark.slow
+def test_what_waits_is_changed(client: Any, queue: str) -> None:
+    one, other = (client.submit("later", queue=queue, delay=3600, expires_in=7200) for _ in range(2))
+    with client.events(event="changed", job=one.id) as events:
+        changed = client.edit(one, priority=1, run_at=datetime.now(UTC) + timedelta(hours=3), expires_at=None)
+        assert next(events).data.changed == ["priority", "run_at", "expires_at"]
+    assert (changed.priority, changed.state, changed.expires_at, changed.version) == (1, "scheduled", None, 2)
+    with pytest.raises(Conflict):
+        client.edit(one, version=1, delay=0)
+    assert client.edit(one, version=2, delay=0).state == "ready"
+    begun = client.operations.edit(changes={"delay": 0, "labels": {}}, queue=queue)
+    ended = client.operations.wait(begun, timeout_s=20)
+    assert (ended.done, ended.skipped) == (1, 1), "one was as it is to be"
+    assert client.get(other).state == "ready"
+    client.cancel(one)
+    with pytest.raises(Conflict) as told:
+        client.edit(one, priority=2)
+    assert told.value.code == "not_editable"
+
+
+@pytest.mark.slow
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")

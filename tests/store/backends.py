@@ -239,7 +239,11 @@ def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
         assert (event.previous_state is None) == (before is None), event
         if before is not None:
             assert event.previous_state is not None
-            assert event.state in TRANSITIONS[State(event.previous_state)], event
+            if event.what == "changed":
+                waits = {State.READY, State.SCHEDULED}
+                assert event.state == event.previous_state or {event.state, event.previous_state} == waits, event
+            else:
+                assert event.state in TRANSITIONS[State(event.previous_state)], event
             if event.previous_state != before.state:  # the clock's own move is not told
                 assert (before.state, event.previous_state) == (State.SCHEDULED, State.READY), event
         last[event.job] = event

@@ -15,6 +15,7 @@ from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent
 from tests.waiting import eventually
+from tickr.edits import Edit
 from tickr.jobs import FINAL, Extras, NewJob, State
 from tickr.missed import due
 from tickr.operation_moves import Begin, Step, Stop
@@ -120,6 +121,7 @@ class Asking:
         await self.at_work(LIMIT)
         await store.at_work(LIMIT, node="n2")
         await self.cancel((await put(store, new_job()))[0].id)
+        await self.edit((await put(store, new_job()))[0].id, Edit(queue="edited", run_at=self._now + DAY_US))
         await self.redrive(claimed[30].id)
         await self.deregister("n2")
         await self.reap(LIMIT)

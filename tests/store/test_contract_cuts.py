@@ -49,12 +49,15 @@ from tests.store.scenes import (
     unique,
 )
 from tests.waiting import eventually
+from tickr.edits import Edit
 from tickr.jobs import NewJob, State
 from tickr.operation_moves import Stop
 from tickr.store.contract import MAX_BATCH, Filter, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 from tickr.store.orders import Order
+
+FAR = 2 * START
 
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
@@ -64,6 +67,8 @@ WRITES = [
     Case("insert and replace", put_unique, lambda s: s.store.insert([unique(s, 1, "replace")])),
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id, reason="why")),
+    Case("edit", few, lambda s: s.store.edit(s.jobs[0].id, Edit(queue=f"{s.type} edited", priority=1, expires_at=FAR))),
+    Case("edit running", running, lambda s: s.store.edit(s.jobs[0].id, Edit(timeout_us=1))),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
     Case("redrive with a key", end_unique, lambda s: s.store.redrive(s.ids()[0])),
     Case("claim", partial(Scene.join, count=3), claim_all),

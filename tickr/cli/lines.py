@@ -35,6 +35,7 @@ COLOURS = {
     "released": "magenta",
     "redriven": "blue",
     "unblocked": "blue",
+    "changed": "blue",
     "progress": "cyan",
     "log": "dim",
     "schedule.skipped": "yellow",

@@ -135,6 +135,10 @@ class AsyncClient:
         """
         return await self._run(self._calls.cancel(job, version, reason))
 
+    async def edit(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
+        """Change a job that waits, or the ``timeout`` of one that runs. ``delay=0``: run it now."""
+        return await self._run(self._calls.edit(job, version, changes))
+
     async def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
         """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
         return await self._run(self._calls.retry(job, version, changes))

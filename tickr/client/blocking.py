@@ -101,6 +101,10 @@ class Client:
         """
         return self._run(self._calls.cancel(job, version, reason))
 
+    def edit(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
+        """Change a job that waits, or the ``timeout`` of one that runs. ``delay=0``: run it now."""
+        return self._run(self._calls.edit(job, version, changes))
+
     def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
         """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
         return self._run(self._calls.retry(job, version, changes))

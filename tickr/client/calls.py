@@ -58,6 +58,12 @@ class Calls:
         body = bodies.encoded({"reason": reason})
         return self.asked(Request("POST", _path(job, "/cancel"), body, headers={**headers, **JSON}), Job)
 
+    def edit(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
+        body = bodies.encoded(bodies.changes(changes))
+        return self.asked(
+            Request("PATCH", _path(job), body, headers={**JSON, **if_match(version)}), Job, repeatable=version is None
+        )
+
     def retry(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
         body = bodies.encoded(bodies.changes(changes)) if changes else None
         headers = if_match(version) if body is None else {**JSON, **if_match(version)}

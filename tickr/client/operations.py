@@ -26,7 +26,7 @@ PAGE = 200
 """Operations on a page; the server takes no more."""
 
 Found = list[Operation]
-Action = Literal["retry", "cancel"]
+Action = Literal["retry", "cancel", "edit"]
 Wish = dict[str, Any]
 
 
@@ -83,7 +83,7 @@ class OperationCalls:
             look_s = min(1.5 * look_s, LOOK_S)
 
 
-def retrying(everything: bool, changes: Changes | None, rate: float | None) -> Wish:
+def changing(everything: bool, changes: Changes | None, rate: float | None) -> Wish:
     return {"all": everything, "changes": None if changes is None else bodies.changes(changes), "rate": rate}
 
 
@@ -128,7 +128,13 @@ class Operations:
 
         ``all``: has to be True where nothing is said of which. ``changes``: of each. ``rate``: so many a second.
         """
-        return self._run(self._calls.begin("retry", which, retrying(all, changes, rate)))
+        return self._run(self._calls.begin("retry", which, changing(all, changes, rate)))
+
+    def edit(
+        self, *, changes: Changes, all: bool = False, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to change all jobs that match, those that wait if no ``state`` is given; otherwise like ``retry``."""
+        return self._run(self._calls.begin("edit", which, changing(all, changes, rate)))
 
     def cancel(
         self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
@@ -170,7 +176,13 @@ class AsyncOperations:
 
         ``all``: has to be True where nothing is said of which. ``changes``: of each. ``rate``: so many a second.
         """
-        return await self._run(self._calls.begin("retry", which, retrying(all, changes, rate)))
+        return await self._run(self._calls.begin("retry", which, changing(all, changes, rate)))
+
+    async def edit(
+        self, *, changes: Changes, all: bool = False, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to change all jobs that match, those that wait if no ``state`` is given; otherwise like ``retry``."""
+        return await self._run(self._calls.begin("edit", which, changing(all, changes, rate)))
 
     async def cancel(
         self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]

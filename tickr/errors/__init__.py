@@ -11,6 +11,7 @@
     │   ├── AttemptOver                a handler's: its attempt has ended, and submits nothing any more
     │   ├── JobNotFound
     │   ├── IllegalTransition          the job is not in a state from which this can be done
+    │   ├── NotEditable                it has ended, or runs, and that cannot be changed any more
     │   ├── DuplicateJob               the id is taken by a different job
     │   ├── UniqueConflict(refused)    another job holds the unique key
     │   ├── KeyReused                  the idempotency key was used for another request
@@ -60,6 +61,7 @@ from tickr.errors.jobs import IllegalTransition as IllegalTransition
 from tickr.errors.jobs import JobError as JobError
 from tickr.errors.jobs import JobNotFound as JobNotFound
 from tickr.errors.jobs import KeyReused as KeyReused
+from tickr.errors.jobs import NotEditable as NotEditable
 from tickr.errors.jobs import SpecRejected as SpecRejected
 from tickr.errors.jobs import UniqueConflict as UniqueConflict
 from tickr.errors.jobs import VersionMismatch as VersionMismatch

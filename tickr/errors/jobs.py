@@ -85,6 +85,12 @@ class IllegalTransition(JobError):
         self.state = state
 
 
+class NotEditable(JobError):
+    """What was to be changed about the job cannot be, as it has ended, or runs. Nothing was changed."""
+
+    code = "not_editable"
+
+
 class DuplicateJob(JobError):
     """The id already belongs to a job with another content. Nothing was changed."""
 

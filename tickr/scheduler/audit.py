@@ -4,7 +4,8 @@ Two looks. *Identity*: the index carries an epoch that the store keeps too; an i
 restarted from an old snapshot does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the
 due jobs that should run next, and one page more of everything that waits, in turn, are looked up in the index; those
 missing in two looks in a row (one may just be on its way from the index to a claim) are put back. So the front is
-repaired within seconds, and the rest, however long the line, within as many looks as it has pages.
+repaired within seconds, and the rest, however long the line, within as many looks as it has pages. What the index has
+for much later than the store is missing, too: somebody has had it run earlier, and died before the index was told.
 
 Several nodes may audit at once: pushing what is there changes nothing.
 """
@@ -106,7 +107,7 @@ class Audit:
         if not looked_for:
             return
         suspected = {entry.id for entry in self._suspects}
-        missing = {entry.id: entry for entry in await self._index.missing(looked_for)}
+        missing = {entry.id: entry for entry in await self._index.missing(looked_for, now=self._store.now_us())}
         await self._put_back([entry for entry in missing.values() if entry.id in suspected])
         self._suspects = [entry for entry in missing.values() if entry.id not in suspected][:PAGE]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import trio
 
@@ -16,33 +16,26 @@ from tickr.operation_moves import Move, Step
 from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import operation_changes
 from tickr.store.answers import MOST_TALLIED, groups_of
-from tickr.store.contract import STATE_CODES, Clock, DueOperations, MovedOperation, Tally
+from tickr.store.contract import STATE_CODES, DueOperations, MovedOperation, Tally
+from tickr.store.memory_editing import MemoryEditing
 from tickr.store.memory_keys import KeyTable
 
 
-class MemoryOperations:
+class MemoryOperations(MemoryEditing):
     """``Operations`` of the contract, on a dict by id."""
 
-    _clock: Clock
     _jobs: dict[str, Job]
     _by_state: dict[State, dict[str, Job]]
     _keys: KeyTable
-    _queues: set[str]
 
     def __init__(self) -> None:
         super().__init__()
         self._operations: dict[str, Operation] = {}
 
-    def _existing(self, job_id: str) -> Job:
-        raise NotImplementedError
-
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         raise NotImplementedError
 
     def _redriven(self, made: list[Change]) -> list[Change]:
-        raise NotImplementedError
-
-    def _record(self, made: Sequence[Change], now: int) -> None:
         raise NotImplementedError
 
     def _tell(self, body: str, now: int) -> None:
@@ -101,7 +94,7 @@ class MemoryOperations:
         self._operations[move.id] = moved.after
         if moved.told:
             self._tell(events.encode(moved.told), now)
-        return MovedOperation(moved.before, moved.after, [change.after for change in made])
+        return MovedOperation(moved.before, moved.after, made)
 
     async def prune_operations(self, before: int, keep: int, limit: int) -> int:
         await trio.lowlevel.checkpoint()

@@ -62,6 +62,8 @@ def _change(
 ) -> tuple[Change | None, Key | None]:
     if operation.action == "cancel":
         return changes.cancel(job, None, now, operation.why), None
+    if operation.action == "edit":
+        return changes.edit(job, None, now, operation.edit), None
     unique = keys.needs_key(job)
     key = kept.get(unique.name) if unique else None
     return keys.redrive(job, None, key, stored, now, operation.edit, operation.id)
@@ -69,7 +71,7 @@ def _change(
 
 def needed(operation: Operation, jobs: Iterable[Job]) -> list[str]:
     """Return the names of the keys that ``jobs`` have to have again, sorted: the order in which rows are locked."""
-    if operation.action == "cancel":
+    if operation.action != "retry":
         return []
     return sorted({unique.name for job in jobs if (unique := keys.needs_key(job)) is not None})
 

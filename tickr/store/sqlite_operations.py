@@ -6,8 +6,7 @@ The one writer makes steps of an operation come one after the other.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 from tickr import events
 from tickr.edits import NO_EDIT, Edit
@@ -28,9 +27,8 @@ from tickr.store import (
 )
 from tickr.store.answers import MOST_TALLIED
 from tickr.store.contract import Clock, DueOperations, MovedOperation, Tally
+from tickr.store.sqlite_editing import SqliteEditing
 from tickr.store.sqlite_file import SqliteFile
-
-Answer = TypeVar("Answer")
 
 _BY_ID = "SELECT body FROM operations WHERE id = ?"
 _PAGE = "SELECT body FROM operations WHERE id < ? ORDER BY id DESC LIMIT ?"
@@ -50,19 +48,12 @@ _LAST_ID = "~"
 """Behind every id."""
 
 
-class SqliteOperations:
+class SqliteOperations(SqliteEditing):
     """``Operations`` of the contract."""
 
     _file: SqliteFile
     _clock: Clock
     _on_events: Callable[[], None]
-
-    async def _change(
-        self,
-        work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]],
-        record: Callable[[sqlite3.Connection, Sequence[Change], int], bool] | None = None,
-    ) -> Answer:
-        raise NotImplementedError
 
     async def redrive(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
         def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
@@ -123,7 +114,7 @@ def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int)
         made = sqlite_links.redrive(db, made)
     told = sqlite_record.record(db, made, now)
     _write(db, moved, now)
-    answer = MovedOperation(moved.before, moved.after, [change.after for change in made])
+    answer = MovedOperation(moved.before, moved.after, made)
     return answer, told or bool(moved.told)
 
 

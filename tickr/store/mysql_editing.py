@@ -1,0 +1,52 @@
+"""Jobs that somebody wants different, in MySQL: part of ``MysqlStore``.
+
+The job is locked first: who claims at the same moment passes it over, or was first, and then it runs already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tickr.edits import EDITABLE, Edit
+from tickr.events import Change
+from tickr.jobs import Job
+from tickr.store import changes, mysql_reads, rows
+from tickr.store.contract import Edited
+from tickr.store.mysql_jobs import documents, json_table, write
+from tickr.store.mysql_transactions import Transaction, Transactions
+
+EDIT_JOBS = (
+    f"UPDATE {json_table(('id', *EDITABLE))} "  # noqa: S608
+    "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
+    f"SET {', '.join(f'j.{column} = x.{column}' for column in EDITABLE)}"
+)
+
+
+class MysqlEditing:
+    """``Editing`` of the contract."""
+
+    _transactions: Transactions
+    _asked_s: float
+
+    async def _register_queues(self, tx: Transaction, jobs: Sequence[Job]) -> None:
+        raise NotImplementedError
+
+    async def edit(self, job_id: str, edit: Edit, *, version: int | None = None) -> Edited:
+        async def work(tx: Transaction) -> Edited:
+            job = await mysql_reads.existing(tx, job_id, lock=True)
+            change = changes.edit(job, version, tx.now, edit)
+            if change is None:
+                return Edited(job, None, tx.now)
+            await write(tx, [change])
+            await self._edit(tx, [change])
+            return Edited(change.after, change, tx.now)
+
+        return await self._transactions.run(work, within_s=self._asked_s)
+
+    async def _edit(self, tx: Transaction, made: Sequence[Change]) -> None:
+        """Write what was changed about jobs beside what their moves did."""
+        jobs = changes.edited(made)
+        await self._register_queues(tx, jobs)
+        values = [(rows.id_bytes(job.id).hex(), *rows.of_edit(job)) for job in jobs]
+        for document in documents(values, tx.max_document_bytes):
+            await tx.run(EDIT_JOBS, document)
