@@ -60,6 +60,15 @@ class Amendments:
             await self._announcer.announce_changes([change], at=at)
         return job
 
+    async def delete(
+        self, job_id: str, *, version: int | None = None, cancel: bool = False, reason: str | None = None
+    ) -> None:
+        """Delete a job that has ended for good, or with ``cancel`` one that waits; see ``Store.delete``."""
+        job = await self._store.delete(job_id, version=version, cancel=cancel, reason=reason)
+        log.info("job.deleted", job=job.id, type=job.type, state=job.state.value)
+        if job.state in WAITING:
+            await self._forget([job.entry()])
+
     async def retry(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
         """Run a final job again with a fresh budget of attempts, changed by ``edit``; see ``Store.redrive``."""
         edit = self._vault.seal_edit(edit, job_id)

@@ -27,6 +27,7 @@ CHANGES = (
     "redriven",
     "unblocked",
     "changed",
+    "deleted",
 )
 """The events that tell a change of state, or of what a job is like: ``Event.what``."""
 NOTES = ("progress", "log")
@@ -153,12 +154,14 @@ class Change(msgspec.Struct, frozen=True):
       after: the job as it is from this commit on.
       why: the reason, where the job itself does not keep it (a hand-back, a lost node).
       changed: the names of the fields that are others, where it is no move (``editing.py``).
+      deleted: the job is gone after it; it was final.
     """
 
     before: Job | None
     after: Job
     why: Failure | None = None
     changed: tuple[str, ...] = ()
+    deleted: bool = False
 
     @property
     def what(self) -> str:
@@ -167,7 +170,7 @@ class Change(msgspec.Struct, frozen=True):
         if before is None:
             return "created"
         if before.state in FINAL:
-            return "redriven"
+            return "deleted" if self.deleted else "redriven"
         if self.changed:
             return "changed"
         if after.state is State.READY and before.state is State.BLOCKED:
@@ -213,7 +216,7 @@ class Change(msgspec.Struct, frozen=True):
         children is a row from the beginning: the job itself succeeds later.
         """
         before, after = self.before, self.after
-        if before is None or self.changed:
+        if before is None or self.changed or self.deleted:
             return None
         if before.state is State.RUNNING and after.state is not State.SUCCEEDED:
             return _attempt(before, now, after.closing or self.what, self.why or after.error)

@@ -34,18 +34,20 @@ MAX_RUNNING = 20
 MAX_KEPT, KEPT_US = 1_000, 7 * 86_400 * 1_000_000
 """So many operations that have ended are kept, and so long."""
 
-Action = Literal["retry", "cancel", "edit"]
+Action = Literal["retry", "cancel", "edit", "delete"]
 CANCELLABLE = tuple(state for state in State if state not in FINAL)
 DEFAULT_STATES: dict[Action, tuple[State, ...]] = {
     "retry": (State.FAILED,),
     "cancel": CANCELLABLE,
     "edit": tuple(state for state in CANCELLABLE if state is not State.RUNNING),
+    "delete": (State.SUCCEEDED, State.FAILED, State.CANCELLED),
 }
 """The states that are meant where none is named."""
 ALLOWED_STATES: dict[Action, frozenset[State]] = {
     "retry": FINAL,
     "cancel": frozenset(CANCELLABLE),
     "edit": frozenset(CANCELLABLE),
+    "delete": frozenset(State) - {State.RUNNING},
 }
 
 Place = tuple[int, str]

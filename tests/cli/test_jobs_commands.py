@@ -234,6 +234,17 @@ def test_edit(tickr: Tickr) -> None:
     assert "delay is set twice" in tickr("edit", one, "--now", "--set", "delay=5", code=2).stderr
 
 
+def test_delete(tickr: Tickr) -> None:
+    one, other = (submitted(tickr, "later", "--delay", "1h") for _ in range(2))
+    assert "has not ended" in tickr("delete", one, code=1).stderr
+    assert tickr("delete", one, "--cancel").stdout == f"{one}  deleted\n"
+    tickr("cancel", other)
+    assert tickr("delete", other).stdout == f"{other}  deleted\n"
+    for gone in (one, other):
+        assert f"There is no job {gone}." in tickr("show", gone, code=1).stderr
+    assert "for jobs that wait" in tickr("delete", "--all", "--cancel", "--yes", code=2).stderr
+
+
 def test_one_refusal_does_not_keep_the_others_from_being_done(tickr: Tickr) -> None:
     good = submitted(tickr, "later", "--delay", "1h")
     told = tickr("cancel", ABSENT, good, "nonsense", code=1)

@@ -66,6 +66,24 @@ def test_what_waits_is_changed(client: Any, queue: str) -> None:
 
 
 @pytest.mark.slow
+def test_jobs_are_deleted(client: Any, queue: str) -> None:
+    (one,) = failed(client, queue)
+    waiting, last = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
+    with client.events(event="deleted", queue=queue) as events:
+        assert client.delete(one) is None
+        assert next(events).data.job.id == one.id
+    with pytest.raises(Conflict) as told:
+        client.delete(waiting)
+    assert told.value.code == "not_deletable"
+    client.delete(waiting, cancel=True, version=1)
+    begun = client.operations.delete(queue=queue, state="scheduled")
+    assert client.operations.wait(begun, timeout_s=20).done == 1
+    for job in (one, waiting, last):
+        with pytest.raises(NotFound):
+            client.get(job)
+
+
+@pytest.mark.slow
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")

@@ -8,7 +8,7 @@ from tests.docs import source
 from tickr import errors, events, jobs
 from tickr.api import event_socket, incoming, problems
 from tickr.api.problems import Problem
-from tickr.jobs import TRANSITIONS, State
+from tickr.jobs import FINAL, TRANSITIONS, State
 
 
 class Edge(NamedTuple):
@@ -36,6 +36,7 @@ def _changes() -> set[Edge]:
     """Return those that leave a job in its state, but for what its ``run_at`` makes of it."""
     waits = (State.SCHEDULED, State.READY)
     same = {Edge("changed", state, state) for state in (State.BLOCKED, State.RETRYING, State.RUNNING)}
+    same |= {Edge("deleted", state, state) for state in FINAL}
     return same | {Edge("changed", before, after) for before in waits for after in waits}
 
 

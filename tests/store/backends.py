@@ -17,7 +17,7 @@ import trio
 
 from tickr import events
 from tickr.events import Event
-from tickr.jobs import TRANSITIONS, Failure, Job, NewJob, State
+from tickr.jobs import FINAL, TRANSITIONS, Failure, Job, NewJob, State
 from tickr.reports import Note, Outcome
 from tickr.store import rows
 from tickr.store.contract import Node, Store
@@ -242,6 +242,8 @@ def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
             if event.what == "changed":
                 waits = {State.READY, State.SCHEDULED}
                 assert event.state == event.previous_state or {event.state, event.previous_state} == waits, event
+            elif event.what == "deleted":
+                assert event.state == event.previous_state in FINAL, event
             else:
                 assert event.state in TRANSITIONS[State(event.previous_state)], event
             if event.previous_state != before.state:  # the clock's own move is not told

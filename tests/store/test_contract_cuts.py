@@ -69,6 +69,7 @@ WRITES = [
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id, reason="why")),
     Case("edit", few, lambda s: s.store.edit(s.jobs[0].id, Edit(queue=f"{s.type} edited", priority=1, expires_at=FAR))),
     Case("edit running", running, lambda s: s.store.edit(s.jobs[0].id, Edit(timeout_us=1))),
+    Case("delete", partial(Scene.fail, count=2), lambda s: s.store.delete(s.jobs[0].id)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
     Case("redrive with a key", end_unique, lambda s: s.store.redrive(s.ids()[0])),
     Case("claim", partial(Scene.join, count=3), claim_all),

@@ -1,4 +1,4 @@
-"""The calls about jobs: submit, look, list, change, cancel, retry.
+"""The calls about jobs: submit, look, list, change, delete, cancel, retry.
 
 Changes go through the intake and are answered only once they are durable; reads go straight to the store. The job
 document, its ETag and its state are shown as they are at the store's own clock.
@@ -67,6 +67,7 @@ def add_routes(app: Edge, context: Context) -> None:
     app.add_url_rule("/jobs", "list", routes.page, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>", "show", routes.show, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>", "edit", routes.edit, methods=["PATCH"])
+    app.add_url_rule("/jobs/<job_id>", "delete", routes.delete, methods=["DELETE"])
     app.add_url_rule("/jobs/<job_id>/attempts", "attempts", routes.attempts, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>/cancel", "cancel", routes.cancel, methods=["POST"])
     app.add_url_rule("/jobs/<job_id>/retry", "retry", routes.retry, methods=["POST"])
@@ -184,6 +185,14 @@ class _Jobs:
             raise invalid([Fault("", "must say what is to be different")])
         edit = edit_request.read(said, now=self._store.now_us())
         return self._answer(await in_time(self._intake.edit(name, edit, version=incoming.wished_version(request))))
+
+    async def delete(self, job_id: str) -> Response:
+        incoming.known_query(request, ("cancel",))
+        name, cancel = incoming.job_id(job_id), incoming.wished(request, "cancel")
+        version = incoming.wished_version(request)
+        await incoming.no_body(request)
+        await in_time(self._intake.delete(name, version=version, cancel=cancel))
+        return wire.empty_response(204, {})
 
     async def retry(self, job_id: str) -> Response:
         incoming.known_query(request)

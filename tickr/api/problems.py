@@ -154,6 +154,7 @@ _JOB_STATUS: dict[type[errors.JobError], int] = {
     errors.JobNotFound: 404,
     errors.IllegalTransition: 409,
     errors.NotEditable: 409,
+    errors.NotDeletable: 409,
     errors.DuplicateJob: 409,
     errors.UniqueConflict: 409,
     errors.KeyReused: 422,

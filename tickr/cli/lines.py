@@ -36,6 +36,7 @@ COLOURS = {
     "redriven": "blue",
     "unblocked": "blue",
     "changed": "blue",
+    "deleted": "dim",
     "progress": "cyan",
     "log": "dim",
     "schedule.skipped": "yellow",

@@ -139,6 +139,10 @@ class AsyncClient:
         """Change a job that waits, or the ``timeout`` of one that runs. ``delay=0``: run it now."""
         return await self._run(self._calls.edit(job, version, changes))
 
+    async def delete(self, job: JobRef, *, version: int | None = None, cancel: bool = False) -> None:
+        """Delete a job that has ended for good; ``cancel``: also one that waits. Not repeated like ``retry``."""
+        await self._run(self._calls.delete(job, version, cancel))
+
     async def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
         """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
         return await self._run(self._calls.retry(job, version, changes))

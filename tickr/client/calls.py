@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import BoundedSemaphore
+from types import NoneType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -63,6 +64,11 @@ class Calls:
         return self.asked(
             Request("PATCH", _path(job), body, headers={**JSON, **if_match(version)}), Job, repeatable=version is None
         )
+
+    def delete(self, job: JobRef, version: int | None, cancel: bool) -> Steps[None]:
+        query = {"cancel": "true"} if cancel else {}
+        request = Request("DELETE", _path(job), query=query, headers=if_match(version))
+        return self.asked(request, NoneType, repeatable=False)
 
     def retry(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
         body = bodies.encoded(bodies.changes(changes)) if changes else None

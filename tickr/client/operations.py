@@ -26,7 +26,7 @@ PAGE = 200
 """Operations on a page; the server takes no more."""
 
 Found = list[Operation]
-Action = Literal["retry", "cancel", "edit"]
+Action = Literal["retry", "cancel", "edit", "delete"]
 Wish = dict[str, Any]
 
 
@@ -142,6 +142,15 @@ class Operations:
         """Begin to cancel all jobs that match and have not ended. The arguments are as in ``retry``."""
         return self._run(self._calls.begin("cancel", which, cancelling(all, reason, rate)))
 
+    def delete(
+        self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to delete all jobs that match for good, those that have ended if no ``state`` is given.
+
+        Those that wait, where ``state`` names them, are cancelled first, for ``reason``.
+        """
+        return self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
+
     def get(self, operation: OperationRef) -> Operation:
         return self._run(self._calls.get(operation))
 
@@ -189,6 +198,15 @@ class AsyncOperations:
     ) -> Operation:
         """Begin to cancel all jobs that match and have not ended. The arguments are as in ``retry``."""
         return await self._run(self._calls.begin("cancel", which, cancelling(all, reason, rate)))
+
+    async def delete(
+        self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to delete all jobs that match for good, those that have ended if no ``state`` is given.
+
+        Those that wait, where ``state`` names them, are cancelled first, for ``reason``.
+        """
+        return await self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
 
     async def get(self, operation: OperationRef) -> Operation:
         return await self._run(self._calls.get(operation))

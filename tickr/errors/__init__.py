@@ -12,6 +12,7 @@
     │   ├── JobNotFound
     │   ├── IllegalTransition          the job is not in a state from which this can be done
     │   ├── NotEditable                it has ended, or runs, and that cannot be changed any more
+    │   ├── NotDeletable               it has not ended, or others need it still
     │   ├── DuplicateJob               the id is taken by a different job
     │   ├── UniqueConflict(refused)    another job holds the unique key
     │   ├── KeyReused                  the idempotency key was used for another request
@@ -61,6 +62,7 @@ from tickr.errors.jobs import IllegalTransition as IllegalTransition
 from tickr.errors.jobs import JobError as JobError
 from tickr.errors.jobs import JobNotFound as JobNotFound
 from tickr.errors.jobs import KeyReused as KeyReused
+from tickr.errors.jobs import NotDeletable as NotDeletable
 from tickr.errors.jobs import NotEditable as NotEditable
 from tickr.errors.jobs import SpecRejected as SpecRejected
 from tickr.errors.jobs import UniqueConflict as UniqueConflict

@@ -91,6 +91,12 @@ class NotEditable(JobError):
     code = "not_editable"
 
 
+class NotDeletable(JobError):
+    """The job cannot be deleted, as it has not ended, or as others need it still. Nothing was changed."""
+
+    code = "not_deletable"
+
+
 class DuplicateJob(JobError):
     """The id already belongs to a job with another content. Nothing was changed."""
 

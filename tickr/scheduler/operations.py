@@ -138,7 +138,7 @@ class Operations:
         else:
             running = [job for job in jobs if job.state is State.RUNNING]
             await self._bell.ring(*(Ring("cancel", job=job.id, fence=job.fence) for job in running))
-            await self._forget([job for job in jobs if job.state is State.CANCELLED])
+            await self._forget([job for job in jobs if job.state is State.CANCELLED])  # or what was so and is deleted
         if after.state != before.state:
             log.info("operation.ended", operation=after.id, state=after.state, done=after.done, skipped=after.skipped)
 

@@ -316,9 +316,7 @@ class MemoryStore(
         old = [job for job in page if job.finished_at is not None and job.finished_at < before]
         old = [job for job in old if not self._links.holds(job.id)]
         for job in old:
-            del self._jobs[job.id], self._by_state[state][job.id]
-            self._attempts.pop(job.id, None)
-            self._forget_children(job)
+            self._erase(job)
         return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
 
     async def prune_keys(self, limit: int) -> int:
@@ -352,6 +350,12 @@ class MemoryStore(
 
     def _put(self, job: Job) -> None:
         self._jobs[job.id] = self._by_state[job.state][job.id] = job
+
+    def _erase(self, job: Job) -> None:
+        del self._jobs[job.id], self._by_state[job.state][job.id]
+        self._attempts.pop(job.id, None)
+        self._forget_checkpoints([job.id])
+        self._forget_children(job)
 
     def _tell(self, body: str, now: int) -> None:
         self._log.append(now, body)

@@ -82,7 +82,8 @@ class MemoryOperations(MemoryEditing):
             jobs = self._found(move.ids)
             kept = self._keys.rows(operation_changes.needed(found, jobs.values()))
             held = self._found(key.job_id for key in kept.values()).values()
-            moved, made, written = operation_changes.step(move, found, jobs, kept, held, now)
+            needed = self._needed(move.ids) if found.action == "delete" else ()
+            moved, made, written = operation_changes.step(move, found, jobs, kept, held, now, needed)
             if found.action == "retry":
                 made = self._redriven(made)
         else:
@@ -90,7 +91,7 @@ class MemoryOperations(MemoryEditing):
             moved, made, written = operation_changes.moved(move, found, now, full=full), [], []
         self._keys.write(written)
         self._queues.update(change.after.queue for change in made)
-        self._record(made, now)
+        self._apply(made, now)
         self._operations[move.id] = moved.after
         if moved.told:
             self._tell(events.encode(moved.told), now)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from tickr.edits import EDITABLE, Edit
 from tickr.events import Change
 from tickr.jobs import Job
-from tickr.store import changes, mysql_reads, rows
+from tickr.store import changes, deletions, mysql_links, mysql_reads, mysql_retention, rows
 from tickr.store.contract import Edited
-from tickr.store.mysql_jobs import documents, json_table, write
+from tickr.store.mysql_jobs import delete_checkpoints, documents, json_table, keys_of, tell, write
 from tickr.store.mysql_transactions import Transaction, Transactions
 
 EDIT_JOBS = (
@@ -37,11 +37,32 @@ class MysqlEditing:
             change = changes.edit(job, version, tx.now, edit)
             if change is None:
                 return Edited(job, None, tx.now)
-            await write(tx, [change])
-            await self._edit(tx, [change])
+            await self._apply(tx, [change])
             return Edited(change.after, change, tx.now)
 
         return await self._transactions.run(work, within_s=self._asked_s)
+
+    async def delete(
+        self, job_id: str, *, version: int | None = None, cancel: bool = False, reason: str | None = None
+    ) -> Job:
+        async def work(tx: Transaction) -> Job:
+            job = await mysql_reads.existing(tx, job_id, lock=True)
+            needed = await mysql_links.needed(tx, keys_of([job_id]))
+            made = deletions.delete(job, version, needed, tx.now, cancel=cancel, reason=reason)
+            await self._apply(tx, made)
+            return job
+
+        return await self._transactions.run(work, within_s=self._asked_s)
+
+    async def _apply(self, tx: Transaction, made: Sequence[Change]) -> None:
+        """Write changes of jobs that are locked; what is deleted is gone."""
+        if gone := deletions.deleted(made):
+            await mysql_retention.erase(tx, keys_of(gone))
+            await delete_checkpoints(tx, gone)
+            await tell(tx, made)
+        else:
+            await write(tx, made)
+            await self._edit(tx, made)
 
     async def _edit(self, tx: Transaction, made: Sequence[Change]) -> None:
         """Write what was changed about jobs beside what their moves did."""

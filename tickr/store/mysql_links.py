@@ -40,6 +40,7 @@ WAIT = (
     "SELECT DISTINCT waiter FROM links FORCE INDEX (links_waiter) "
     "WHERE waiter IN %s AND waiter > %s ORDER BY waiter LIMIT %s"
 )
+NEEDED = "SELECT DISTINCT on_id FROM links FORCE INDEX (PRIMARY) WHERE on_id IN %s AND waiter <> on_id"
 STATES = "SELECT id, state FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s"
 LOCK_STATES = STATES + " FOR UPDATE"
 PAGE = (
@@ -81,6 +82,11 @@ async def put(tx: Transaction, some: Iterable[Link]) -> None:
 async def of(tx: Transaction, keys: tuple[bytes, ...]) -> list[Link]:
     """Return the links of the jobs ``keys`` that wait."""
     return [_link(row) for row in (await tx.run(OF, keys)).rows]
+
+
+async def needed(tx: Transaction, keys: tuple[bytes, ...]) -> set[str]:
+    """Return those of the jobs ``keys``, which are locked, that other jobs have a link to."""
+    return {rows.id_text(raw(on)) for (on,) in (await tx.run(NEEDED, keys)).rows} if keys else set()
 
 
 async def redrive(tx: Transaction, made: list[Change]) -> list[Change]:

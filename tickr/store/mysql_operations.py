@@ -25,7 +25,7 @@ from tickr.store.contract import DueOperations, MovedOperation, Tally
 from tickr.store.keys import Key
 from tickr.store.mysql_claims import LOCK_BY_IDS
 from tickr.store.mysql_editing import MysqlEditing
-from tickr.store.mysql_jobs import BY_IDS, keys_of, read, write
+from tickr.store.mysql_jobs import BY_IDS, keys_of, read
 from tickr.store.mysql_transactions import FOR_EVER_US, Transaction
 from tickr.store.mysql_values import Parameter, number_or_none, text
 
@@ -109,12 +109,12 @@ class MysqlOperations(MysqlEditing):
         ids = keys_of(move.ids)
         kept, held = await _lock_keys(tx, found, ids)
         jobs = {job.id: job for job in await read(tx, LOCK_BY_IDS, ids)} if ids else {}
-        moved, made, written = operation_changes.step(move, found, jobs, kept, held, tx.now)
+        needed = await mysql_links.needed(tx, ids) if found.action == "delete" else ()
+        moved, made, written = operation_changes.step(move, found, jobs, kept, held, tx.now, needed)
         await mysql_keys.write_with(tx, [], written)
         if found.action == "retry":
             made = await mysql_links.redrive(tx, made)
-        await write(tx, made)
-        await self._edit(tx, made)
+        await self._apply(tx, made)
         await _write(tx, moved.after, moved.told)
         return MovedOperation(moved.before, moved.after, made)
 

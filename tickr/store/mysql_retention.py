@@ -7,6 +7,8 @@ old are then locked by primary key, with ``SKIP LOCKED``, and deleted: nobody wa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tickr.jobs import State
@@ -33,6 +35,7 @@ DELETE_JOBS = _DELETE % "j" + "jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x
 DELETE_ATTEMPTS = _DELETE % "a" + "attempts AS a FORCE INDEX (PRIMARY) ON a.job_id = UNHEX(x.id)"
 DELETE_CHILDREN = _DELETE % "c" + "children AS c FORCE INDEX (PRIMARY) ON c.parent = UNHEX(x.id)"
 DELETE_CHILD = _DELETE % "c" + "children AS c FORCE INDEX (children_child) ON c.child = UNHEX(x.id)"
+DELETE_WAITS = _DELETE % "v" + "links AS v FORCE INDEX (links_waiter) ON v.waiter = UNHEX(x.id)"
 
 
 async def prune(tx: Transaction, state: State, before: int, limit: int, position: ScanPosition | None) -> Pruned:
@@ -44,8 +47,18 @@ async def prune(tx: Transaction, state: State, before: int, limit: int, position
     locked = (await tx.run(LOCK_OLD, keys, STATE_CODES[state], before)).rows if keys else ()
     if not locked:
         return Pruned(0, after)
-    old = msgspec.json.encode([raw(key).hex() for (key,) in locked]).decode()
-    deleted = (await tx.run(DELETE_JOBS, old)).affected
-    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD):
-        await tx.run(statement, old)
-    return Pruned(deleted, after)
+    return Pruned(await _delete(tx, [raw(key) for (key,) in locked]), after)
+
+
+async def erase(tx: Transaction, keys: Sequence[bytes]) -> None:
+    """Delete these jobs, which are locked, whatever they are, with all that is kept of them but checkpoints."""
+    await _delete(tx, keys, DELETE_WAITS)
+
+
+async def _delete(tx: Transaction, keys: Sequence[bytes], *more: str) -> int:
+    """Delete jobs, with their attempts and places in families. Return how many there were."""
+    ids = msgspec.json.encode([key.hex() for key in keys]).decode()
+    deleted = (await tx.run(DELETE_JOBS, ids)).affected
+    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD, *more):
+        await tx.run(statement, ids)
+    return deleted

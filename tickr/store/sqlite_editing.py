@@ -8,7 +8,16 @@ from typing import TypeVar
 
 from tickr.edits import Edit
 from tickr.events import Change
-from tickr.store import changes, sqlite_reads
+from tickr.jobs import Job
+from tickr.store import (
+    changes,
+    deletions,
+    sqlite_checkpoints,
+    sqlite_links,
+    sqlite_reads,
+    sqlite_record,
+    sqlite_retention,
+)
 from tickr.store.contract import Edited
 
 Answer = TypeVar("Answer")
@@ -31,3 +40,23 @@ class SqliteEditing:
             return (Edited(job, None, now), []) if change is None else (Edited(change.after, change, now), [change])
 
         return await self._change(work)
+
+    async def delete(
+        self, job_id: str, *, version: int | None = None, cancel: bool = False, reason: str | None = None
+    ) -> Job:
+        def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
+            job = sqlite_reads.existing(db, job_id)
+            needed = sqlite_links.needed(db, [job_id])
+            return job, deletions.delete(job, version, needed, now, cancel=cancel, reason=reason)
+
+        return await self._change(work, write)
+
+
+def write(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
+    """Record changes; what is deleted is gone. Returns: whether there are events."""
+    gone = deletions.deleted(made)
+    if not gone:
+        return sqlite_record.record(db, made, now)
+    sqlite_retention.erase(db, gone)
+    sqlite_checkpoints.forget(db, gone)
+    return sqlite_record.tell(db, made, now)

@@ -23,6 +23,7 @@ _STATES = f"SELECT id, state FROM jobs WHERE id IN {_IDS}"  # noqa: S608 -- stat
 _INSERT = "INSERT OR REPLACE INTO links (on_id, waiter, kind) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM links WHERE on_id = ? AND waiter = ?"
 _OF = f"SELECT on_id, waiter, kind FROM links WHERE waiter IN {_IDS}"  # noqa: S608
+_NEEDED = f"SELECT DISTINCT on_id FROM links WHERE waiter <> on_id AND on_id IN {_IDS}"  # noqa: S608
 _CONCERNED = f"""
 SELECT waiter FROM (
   SELECT waiter FROM links WHERE on_id IN {_IDS} AND waiter > ?3
@@ -70,6 +71,11 @@ class SqliteLinks:
 def put(db: sqlite3.Connection, some: Sequence[Link]) -> None:
     if some:
         db.executemany(_INSERT, [(rows.id_bytes(on), rows.id_bytes(waiter), int(kind)) for on, waiter, kind in some])
+
+
+def needed(db: sqlite3.Connection, ids: Collection[str]) -> set[str]:
+    """Return those of ``ids`` that other jobs have a link to."""
+    return {rows.id_text(key) for (key,) in db.execute(_NEEDED, _packed(ids))}
 
 
 def redrive(db: sqlite3.Connection, made: list[Change]) -> list[Change]:

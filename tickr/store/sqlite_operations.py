@@ -18,12 +18,12 @@ from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import (
     operation_changes,
     rows,
+    sqlite_editing,
     sqlite_feed,
     sqlite_keys,
     sqlite_links,
     sqlite_lists,
     sqlite_reads,
-    sqlite_record,
 )
 from tickr.store.answers import MOST_TALLIED
 from tickr.store.contract import Clock, DueOperations, MovedOperation, Tally
@@ -108,11 +108,12 @@ def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int)
     jobs = sqlite_reads.jobs_by_id(db, move.ids)
     kept = sqlite_keys.read(db, operation_changes.needed(found, jobs.values()))
     held = sqlite_reads.jobs_by_id(db, [key.job_id for key in kept.values()])
-    moved, made, written = operation_changes.step(move, found, jobs, kept, held.values(), now)
+    needed = sqlite_links.needed(db, move.ids) if found.action == "delete" else ()
+    moved, made, written = operation_changes.step(move, found, jobs, kept, held.values(), now, needed)
     sqlite_keys.write(db, written)
     if found.action == "retry":
         made = sqlite_links.redrive(db, made)
-    told = sqlite_record.record(db, made, now)
+    told = sqlite_editing.write(db, made, now)
     _write(db, moved, now)
     answer = MovedOperation(moved.before, moved.after, made)
     return answer, told or bool(moved.told)

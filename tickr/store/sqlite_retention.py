@@ -39,6 +39,9 @@ DELETE FROM children WHERE (parent = ?1 OR child = ?1) AND NOT EXISTS (SELECT 1 
 _DELETE_ATTEMPTS = "DELETE FROM attempts WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
 
 
+_ERASE = ("DELETE FROM jobs WHERE id = ?1", "DELETE FROM links WHERE waiter = ?1", _DELETE_ATTEMPTS, _DELETE_CHILDREN)
+
+
 class Look(NamedTuple):
     """The places of the old jobs that were seen, and where to go on; None at the end."""
 
@@ -65,6 +68,13 @@ def look(db: sqlite3.Connection, state: State, before: int, limit: int, position
             return Look(old, None)
         place = ScanPosition(state, following.queue, following.priority, _FIRST, "")
     return Look(old, place)
+
+
+def erase(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Delete these jobs, whatever they are, with all that is kept of them but checkpoints."""
+    keys = [(rows.id_bytes(job_id),) for job_id in ids]
+    for statement in _ERASE:
+        db.executemany(statement, keys)
 
 
 def delete(db: sqlite3.Connection, old: Sequence[ScanPosition], before: int) -> tuple[int, int]:

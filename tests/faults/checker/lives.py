@@ -31,6 +31,7 @@ def _edges() -> Iterator[tuple[str, str | None, str]]:
     for state in ("scheduled", "ready", "retrying", "blocked"):
         yield "cancelled", state, "cancelled"
     for state in FINAL:
+        yield "deleted", state, state
         yield "redriven", state, "ready"
         yield "redriven", state, "scheduled"
     for state in ("ready", "scheduled"):

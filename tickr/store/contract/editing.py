@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tickr.edits import Edit
+from tickr.jobs import Job
 from tickr.store.change_answers import Edited
 
 
@@ -23,5 +24,17 @@ class Editing(Protocol):
         Args:
           version: if given, the job must be at it.
         Raises: JobNotFound, NotEditable, VersionMismatch, CannotOpen.
+        """
+        ...
+
+    async def delete(
+        self, job_id: str, *, version: int | None = None, cancel: bool = False, reason: str | None = None
+    ) -> Job:
+        """Delete a job that has ended, with all that is kept of it; see ``deletions.delete``.
+
+        Args:
+          version: if given, the job must be at it. cancel: one that waits is cancelled first, for ``reason``.
+        Returns: the job as it was before.
+        Raises: JobNotFound, NotDeletable, VersionMismatch.
         """
         ...
