@@ -108,6 +108,12 @@ class Amendments:
         await self._bell.ring(Ring("queue"))
         return controls
 
+    async def drop_queue(self, queue: str) -> None:
+        """Take a queue away in which nothing is left to do; see ``Store.drop_queue``."""
+        await self._store.drop_queue(queue, mark=secrets.token_hex(4))
+        log.info("queue.deleted", queue=queue)
+        await self._bell.ring(Ring("queue"))
+
     async def _forget(self, entries: Sequence[Entry]) -> None:
         # A cancelled job left in the index would only be a stale hint, so a failure here costs nothing.
         with trio.move_on_after(1):

@@ -35,7 +35,7 @@ NOTES = ("progress", "log")
 THINGS = {
     "schedule": ("created", "changed", "paused", "resumed", "deleted", "skipped", "ended"),
     "operation": ("started", "progress", "done", "stopped"),
-    "queue": ("paused", "resumed", "changed"),
+    "queue": ("paused", "resumed", "changed", "deleted"),
     "node": ("quieted", "resumed", "changed", "stopping"),
 }
 """What else there are events of, and what happens to it: ``ThingEvent.what`` is ``schedule.paused``, say."""

@@ -68,6 +68,8 @@ WAITING = frozenset({State.READY, State.RETRYING})
 """Stored states from which a due job may be claimed."""
 EXPIRING = WAITING | {State.BLOCKED}
 """Stored states in which a job ends when its ``expires_at`` comes."""
+UNENDED = EXPIRING | {State.RUNNING}
+"""Stored states of jobs that have not ended."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.READY, State.RUNNING, State.CANCELLED, State.BLOCKED}),

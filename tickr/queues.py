@@ -97,19 +97,22 @@ def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> t
     Args:
       mark: tells this change from others of the queue at the same instant.
     """
-    rate = after.limits.rate
-    summary = _Queue(
-        name,
-        after.paused,
-        after.limits.max_running,
-        after.limits.max_running_per_key,
-        None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000),
-    )
     whats = ["paused" if after.paused else "resumed"] if after.paused != before.paused else []
     whats += ["changed"] if after.limits != before.limits else []
+    return tuple(_event(name, what, after, now, mark, at) for at, what in enumerate(whats, 1))
+
+
+def deleted(name: str, before: Controls, now: int, mark: str) -> ThingEvent:
+    """Return the event of a queue that is taken away, with what was set on it. ``mark``: as for ``told``."""
+    return _event(name, "deleted", before, now, mark, 1)
+
+
+def _event(name: str, what: str, controls: Controls, now: int, mark: str, at: int) -> ThingEvent:
+    limits, rate = controls.limits, controls.limits.rate
+    told = None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000)
+    summary = _Queue(name, controls.paused, limits.max_running, limits.max_running_per_key, told)
     data = msgspec.Raw(msgspec.json.encode(_Data(summary)))
-    mark = f"{now}-{mark}" if mark else str(now)
-    return tuple(ThingEvent(f"queue.{what}", now, name, f"{mark}.{at}", data) for at, what in enumerate(whats, 1))
+    return ThingEvent(f"queue.{what}", now, name, f"{now}-{mark}.{at}" if mark else f"{now}.{at}", data)
 
 
 class Window(msgspec.Struct, frozen=True, array_like=True):

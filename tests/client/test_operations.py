@@ -84,6 +84,22 @@ def test_jobs_are_deleted(client: Any, queue: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_queue_is_emptied_and_taken_away(client: Any, queue: str) -> None:
+    job = client.submit("later", queue=queue, delay=3600)
+    with pytest.raises(Conflict) as told:
+        client.delete_queue(queue)
+    assert told.value.code == "queue_not_empty"
+    begun = client.operations.empty_queue(queue, delete=True, reason="moved")
+    assert client.operations.wait(begun, timeout_s=20).done == 1
+    with client.events(event="queue.deleted", queue=queue) as events:
+        client.delete_queue(queue)
+        assert next(events).subject == queue
+    for gone in (lambda: client.get(job), lambda: client.delete_queue(queue)):
+        with pytest.raises(NotFound):
+            gone()
+
+
+@pytest.mark.slow
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")

@@ -122,6 +122,8 @@ class Asking:
         await store.at_work(LIMIT, node="n2")
         await self.cancel((await put(store, new_job()))[0].id)
         await self.edit((await put(store, new_job()))[0].id, Edit(queue="edited", run_at=self._now + DAY_US))
+        await store.cancel((await put(store, new_job(queue="gone")))[0].id)
+        await self.drop_queue("gone")
         await self.delete((await put(store, new_job()))[0].id, cancel=True)
         await self.redrive(claimed[30].id)
         await self.deregister("n2")

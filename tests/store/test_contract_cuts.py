@@ -47,6 +47,7 @@ from tests.store.scenes import (
     spawn_more,
     step,
     unique,
+    use_up_a_queue,
 )
 from tests.waiting import eventually
 from tickr.edits import Edit
@@ -70,6 +71,7 @@ WRITES = [
     Case("edit", few, lambda s: s.store.edit(s.jobs[0].id, Edit(queue=f"{s.type} edited", priority=1, expires_at=FAR))),
     Case("edit running", running, lambda s: s.store.edit(s.jobs[0].id, Edit(timeout_us=1))),
     Case("delete", partial(Scene.fail, count=2), lambda s: s.store.delete(s.jobs[0].id)),
+    Case("drop_queue", use_up_a_queue, lambda s: s.store.drop_queue(s.type)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
     Case("redrive with a key", end_unique, lambda s: s.store.redrive(s.ids()[0])),
     Case("claim", partial(Scene.join, count=3), claim_all),

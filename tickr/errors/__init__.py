@@ -18,6 +18,9 @@
     │   ├── KeyReused                  the idempotency key was used for another request
     │   └── VersionMismatch            the job has moved on since the caller looked
     ├── CannotOpen(key)                what is encrypted can not be read here
+    ├── QueueError(queue)              the caller's
+    │   ├── QueueNotFound
+    │   └── QueueNotEmpty              jobs that have not ended are in it
     ├── NodeError(node_id)             the caller's
     │   ├── NodeNotFound
     │   └── TakesNoOrders
@@ -75,6 +78,9 @@ from tickr.errors.things import NodeNotFound as NodeNotFound
 from tickr.errors.things import OperationError as OperationError
 from tickr.errors.things import OperationExists as OperationExists
 from tickr.errors.things import OperationNotFound as OperationNotFound
+from tickr.errors.things import QueueError as QueueError
+from tickr.errors.things import QueueNotEmpty as QueueNotEmpty
+from tickr.errors.things import QueueNotFound as QueueNotFound
 from tickr.errors.things import ScheduleError as ScheduleError
 from tickr.errors.things import ScheduleExists as ScheduleExists
 from tickr.errors.things import ScheduleMismatch as ScheduleMismatch

@@ -31,6 +31,8 @@ FRONT = 100
 """How many due jobs of each queue the presence look covers."""
 FRONT_PER_S = 10_000
 """How many jobs of fronts are looked up per second on average: with many queues they have their turn more rarely."""
+QUEUES_S = 10.0
+"""Pause between two looks for queues that have lost their names, in seconds."""
 REBUILDING = "rebuilding-"
 
 log = structlog.get_logger("tickr.scheduler")
@@ -44,7 +46,7 @@ class Audit:
 
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
     what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
-    (trio's clock) the fronts have their next look.
+    (trio's clock) the fronts have their next look; ``_queues_at``, when queues have theirs.
     """
 
     def __init__(self, store: Store, index: Index, bell: Bell, *, stretch: float = 1.0) -> None:
@@ -55,13 +57,14 @@ class Audit:
         self._epoch: str | None = None
         self._suspects: list[Entry] = []
         self._position: ScanPosition | None = None
-        self._front_at = float("-inf")
+        self._front_at = self._queues_at = float("-inf")
 
     async def run(self) -> None:
         """Look once a period, and at once when the index is back, until cancelled."""
         while True:
             await self._index.wait_available()
             try:
+                await self._name_queues()
                 await self._check_identity()
                 await self._check_presence()
             except (IndexUnavailable, StoreUnavailable) as error:
@@ -101,6 +104,12 @@ class Audit:
             count += len(entries)
             if position is None:
                 return count
+
+    async def _name_queues(self) -> None:
+        """Have queues found again that were taken away while a job came into them."""
+        if trio.current_time() >= self._queues_at:
+            await self._store.queue_names()
+            self._queues_at = trio.current_time() + QUEUES_S
 
     async def _check_presence(self) -> None:
         looked_for = [*self._suspects, *await self._front(), *await self._next_page()]

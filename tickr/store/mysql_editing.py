@@ -1,4 +1,4 @@
-"""Jobs that somebody wants different, in MySQL: part of ``MysqlStore``.
+"""Jobs that somebody wants different, and queues that are to be gone, in MySQL: part of ``MysqlStore``.
 
 The job is locked first: who claims at the same moment passes it over, or was first, and then it runs already.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tickr.edits import EDITABLE, Edit
 from tickr.events import Change
 from tickr.jobs import Job
-from tickr.store import changes, deletions, mysql_links, mysql_reads, mysql_retention, rows
+from tickr.store import changes, deletions, mysql_links, mysql_queues, mysql_reads, mysql_retention, rows
 from tickr.store.contract import Edited
 from tickr.store.mysql_jobs import delete_checkpoints, documents, json_table, keys_of, tell, write
 from tickr.store.mysql_transactions import Transaction, Transactions
@@ -27,6 +27,7 @@ class MysqlEditing:
 
     _transactions: Transactions
     _asked_s: float
+    _queues: set[str]
 
     async def _register_queues(self, tx: Transaction, jobs: Sequence[Job]) -> None:
         raise NotImplementedError
@@ -53,6 +54,20 @@ class MysqlEditing:
             return job
 
         return await self._transactions.run(work, within_s=self._asked_s)
+
+    async def drop_queue(self, queue: str, *, mark: str = "") -> None:
+        await self._transactions.run(lambda tx: mysql_queues.drop(tx, queue, mark), within_s=self._asked_s)
+        self._queues.discard(queue)
+
+    async def queue_names(self) -> list[str]:
+        """See the contract. What this node has registered and another has taken away is to be registered anew."""
+        run = self._transactions.run
+        named = await run(mysql_reads.queue_names, within_s=self._asked_s, exact_now=False, atomic=False)
+        self._queues.intersection_update(named)
+        used = await run(mysql_reads.used_queues, within_s=self._asked_s, exact_now=False, atomic=False)
+        if unnamed := used.difference(named):
+            await run(lambda tx: mysql_queues.register(tx, unnamed), within_s=self._asked_s, exact_now=False)
+        return sorted(used.union(named))
 
     async def _apply(self, tx: Transaction, made: Sequence[Change]) -> None:
         """Write changes of jobs that are locked; what is deleted is gone."""

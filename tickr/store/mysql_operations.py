@@ -61,7 +61,6 @@ class MysqlOperations(MysqlEditing):
     """``Operations`` of the contract."""
 
     _worked_s: float
-    _queues: set[str]
 
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         raise NotImplementedError
