@@ -28,12 +28,13 @@ LAYERS = (
     "handle | declared | otel | own_node",
     "api | client",
     "intake | timetable | scheduler | worker | remote | lease | orders",
+    "amendments",
     "feed | announce",
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
-    "attempts | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names | operations "
-    "| operation_moves | payload_search | reasons | reports | queues | schedules | schedule_moves | missed | ticks "
-    "| events | retry | setting | traces | values | instants | encoding | surroundings",
+    "attempts | errors | config | editing | edits | envelopes | extras | filters | jobs | keys | links | names "
+    "| operations | operation_moves | payload_search | reasons | reports | queues | schedules | schedule_moves "
+    "| missed | ticks | events | retry | setting | traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

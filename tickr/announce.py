@@ -8,14 +8,15 @@ State: ``_queues_seen`` (which queue names this process has rung for) is written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
+from tickr.events import Change
 from tickr.failpoints import reach
 from tickr.index.contract import Index
-from tickr.jobs import Entry
+from tickr.jobs import WAITING, Entry, Job, State
 from tickr.store.contract import Store
 
 
@@ -71,3 +72,30 @@ class Announcer:
     async def announce_hold(self, until: int) -> None:
         """Let workers know that queues are held up, none of them for longer than ``until``, microseconds UTC."""
         await self._bell.ring(Ring("queue", at=until))
+
+    async def announce_changes(self, changes: Iterable[Change], *, at: int) -> None:
+        """Tell index and bell what has been changed about jobs: where they stand, and when they end.
+
+        Args:
+          changes: which are no moves. at: as for ``announce``.
+        Cancellation: as for ``announce``; who runs earlier than the index knows is found by the audit, too.
+        """
+        pairs = [(change.before, change.after) for change in changes if change.before is not None]
+        placed = [(was, job) for was, job in pairs if job.state in WAITING and was.entry() != job.entry()]
+        if placed and self._index:
+            with suppress(IndexUnavailable):
+                await self._index.remove([was.entry() for was, _ in placed])
+        await self.announce([job.entry() for _, job in placed], at=at)
+        rings = [
+            Ring("timeout", job=job.id, fence=job.fence)
+            for was, job in pairs
+            if job.state is State.RUNNING and was.timeout_us != job.timeout_us
+        ]
+        rings += [Ring("expiry", at=ends) for was, job in pairs if (ends := _new_end(was, job)) is not None]
+        if rings:
+            await self._bell.ring(*rings)
+
+
+def _new_end(was: Job, job: Job) -> int | None:
+    """Return when ``job`` expires, if that is another instant than it was."""
+    return job.extras.expires_at if job.extras.expires_at != was.extras.expires_at else None

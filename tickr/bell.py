@@ -29,17 +29,19 @@ class Ring(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
       kind: ``due``: something was put into the index that is due at ``at``. ``work``: something may be claimed.
-        ``cancel``: the running job ``job`` shall be stopped. ``queue``: a queue was used for the first time, or
-        something was set on one; ``at``: then a pause there is over. ``free``: a job of the limited queue ``queue`` has
-        ended. ``feed``: there are new events. ``schedule``: a schedule has a tick at ``at`` that nobody may know of.
-        ``expiry``: a job was stored that expires at ``at``. ``operation``: there is a new one to go on with.
-        ``node``: the node ``node`` was told to do something.
-        ``links``: a job was stored that waits for others.
+        ``cancel``: the running job ``job`` shall be stopped. ``timeout``: it has got another time-out. ``queue``: a
+        queue was used for the first time, or something was set on one; ``at``: then a pause there is over. ``free``: a
+        job of the limited queue ``queue`` has ended. ``feed``: there are new events. ``schedule``: a schedule has a
+        tick at ``at`` that nobody may know of. ``expiry``: a job was stored that expires at ``at``. ``operation``:
+        there is a new one to go on with. ``node``: the node ``node`` was told to do something. ``links``: a job was
+        stored that waits for others.
       at: microseconds UTC, with ``due``, ``schedule`` and ``expiry``, and sometimes with ``queue``.
-      job, fence: which attempt, with ``cancel``.
+      job, fence: which attempt, with ``cancel`` and ``timeout``.
     """
 
-    kind: Literal["due", "work", "cancel", "queue", "free", "feed", "schedule", "expiry", "operation", "node", "links"]
+    kind: Literal[
+        "due", "work", "cancel", "queue", "free", "feed", "schedule", "expiry", "operation", "node", "links", "timeout"
+    ]
     at: int | None = None
     job: str | None = None
     fence: int | None = None

@@ -1,7 +1,7 @@
-"""What may be changed about a job that is started over, and what it tells of the times that it was. Pure.
+"""What may be changed about a job, and what it tells of the times that it was started over. Pure.
 
-An ``Edit`` says only what is to be different; ``jobs.redriven`` makes the job of it. What a value may be is checked
-where it comes in, as that of a submission is.
+An ``Edit`` says only what is to be different; ``jobs.redriven`` makes the job of it where one is started over,
+``editing.edited`` where one waits or runs. What a value may be is checked where it comes in, as in a submission.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NO_LABELS = "{}"
 """What ``Edit.labels`` is where there shall be none any more."""
+NEVER = 0
+"""What ``Edit.expires_at`` is where the job shall not expire any more."""
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,7 +31,9 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       payload, labels: JSON text, as on the job; the payload an envelope where the node that took it has keys.
       others: envelopes of the same under the other keys of that node, by the keys' ids: each job keeps its key.
       place: what these envelopes belong to, see ``Extras.place``.
-      delay_us: due so long from now; ``run_at``: due then. At most one of them; without either it is due at once.
+      delay_us: due so long from now; ``run_at``: due then. At most one of them; without either a job that is started
+        over is due at once.
+      expires_in_us: expires so long from now; ``expires_at``: then. At most one of them.
     """
 
     payload: str | None = None
@@ -44,6 +48,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit_key: str | None = None
     delay_us: int | None = None
     run_at: int | None = None
+    expires_in_us: int | None = None
+    expires_at: int | None = None
 
     def fields(self, now: int) -> dict[str, Any]:
         """Return the fields of a job that this sets at ``now``, microseconds UTC, by their names in the record."""
@@ -55,6 +61,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.run_at is not None or self.delay_us is not None:
             set_["run_at"] = self.run_at if self.run_at is not None else now + (self.delay_us or 0)
         return set_
+
+    def expiry(self, kept: int | None, now: int) -> int | None:
+        """Return when a job expires that expired at ``kept`` so far; None: never."""
+        if self.expires_in_us is not None:
+            return now + self.expires_in_us
+        return kept if self.expires_at is None else self.expires_at or None
 
     def payload_for(self, key: str | None) -> str:
         """Return the payload for a job that is encrypted with ``key``; None: for one that is plain.
@@ -106,6 +118,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 yield told, name
         if self.run_at is not None or self.delay_us is not None:
             yield "run_at", "run_at"
+
+    def different(self, job: Job, edited: Mapping[str, Any], now: int) -> tuple[str, ...]:
+        """Return the names of the fields that are others than those of ``job``; ``edited`` as ``given_to`` has it."""
+        names = [name for name, field in self.named() if edited[field] != getattr(job, field)]
+        expires_at = job.extras.expires_at
+        return (*names, "expires_at") if self.expiry(expires_at, now) != expires_at else tuple(names)
 
 
 _PLAIN = {

@@ -26,14 +26,16 @@ CHANGES = (
     "released",
     "redriven",
     "unblocked",
+    "changed",
+    "deleted",
 )
-"""The events that tell a change of state: ``Event.what``."""
+"""The events that tell a change of state, or of what a job is like: ``Event.what``."""
 NOTES = ("progress", "log")
 """Those that tell what a running job says."""
 THINGS = {
     "schedule": ("created", "changed", "paused", "resumed", "deleted", "skipped", "ended"),
     "operation": ("started", "progress", "done", "stopped"),
-    "queue": ("paused", "resumed", "changed"),
+    "queue": ("paused", "resumed", "changed", "deleted"),
     "node": ("quieted", "resumed", "changed", "stopping"),
 }
 """What else there are events of, and what happens to it: ``ThingEvent.what`` is ``schedule.paused``, say."""
@@ -57,8 +59,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         envelope (``sealing.py``), which is no JSON.
       result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
       note: number of the note within its attempt; 0 for a change.
-      fraction, message, dropped: as in ``reports.Note``; but ``message`` of a redrive is what was changed with it, the
-        names with commas between, so that no other event is any longer for it (``changed``).
+      fraction, message, dropped: as in ``reports.Note``; but ``message`` of a change, or a redrive, is what was changed
+        with it, the names with commas between, so that no other event is any longer for it (``changed``).
     """
 
     what: str
@@ -89,8 +91,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def changed(self) -> list[str]:
-        """The names of the fields that were changed with a redrive."""
-        return self.message.split(",") if self.message and self.what == "redriven" else []
+        """The names of the fields that were changed, with a redrive or without."""
+        return self.message.split(",") if self.message and self.what in ("changed", "redriven") else []
 
     @property
     def sealed(self) -> str | None:
@@ -151,11 +153,15 @@ class Change(msgspec.Struct, frozen=True):
       before: the job as it was, or None for a new one.
       after: the job as it is from this commit on.
       why: the reason, where the job itself does not keep it (a hand-back, a lost node).
+      changed: the names of the fields that are others, where it is no move (``editing.py``).
+      deleted: the job is gone after it; it was final.
     """
 
     before: Job | None
     after: Job
     why: Failure | None = None
+    changed: tuple[str, ...] = ()
+    deleted: bool = False
 
     @property
     def what(self) -> str:
@@ -164,12 +170,19 @@ class Change(msgspec.Struct, frozen=True):
         if before is None:
             return "created"
         if before.state in FINAL:
-            return "redriven"
+            return "deleted" if self.deleted else "redriven"
+        if self.changed:
+            return "changed"
         if after.state is State.READY and before.state is State.BLOCKED:
             return "unblocked"
         if after.state in (State.READY, State.BLOCKED):
             return "released"
         return "started" if after.state is State.RUNNING else after.state.value
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """The names of the fields that are others for somebody's wish, and not for the move alone."""
+        return self.after.extras.redrives[-1].changed if self.what == "redriven" else self.changed
 
     def event(self, now: int) -> Event:
         before, after, what = self.before, self.after, self.what
@@ -193,7 +206,7 @@ class Change(msgspec.Struct, frozen=True):
             None if untold else result,
             (self.why or after.error) if what in _ENDS_BADLY else None,
             untold,
-            message=",".join(after.extras.redrives[-1].changed) or None if what == "redriven" else None,
+            message=",".join(self.edited) or None if what in ("changed", "redriven") else None,
         )
 
     def attempt(self, now: int) -> Attempt | None:
@@ -203,7 +216,7 @@ class Change(msgspec.Struct, frozen=True):
         children is a row from the beginning: the job itself succeeds later.
         """
         before, after = self.before, self.after
-        if before is None:
+        if before is None or self.changed or self.deleted:
             return None
         if before.state is State.RUNNING and after.state is not State.SUCCEEDED:
             return _attempt(before, now, after.closing or self.what, self.why or after.error)

@@ -1,4 +1,4 @@
-"""The one door for changes asked from outside: submit, cancel, retry, of one or many, and what is set on queues.
+"""The one door for what comes from outside: submissions here, and with ``amendments.py`` changes to what is there.
 
 Checked submissions come in from the API (or a program that embeds Tickr), are batched, stored in one transaction, put
 into the index, and answered; the answer leaves only after COMMIT. Truth first, then tell: store, index, bell. An index
@@ -15,24 +15,21 @@ same request, all of them in one transaction.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
-import msgspec
 import structlog
 import trio
 
 from tickr import jobs
+from tickr.amendments import Amendments
 from tickr.announce import Announcer
 from tickr.batching import Batcher, Ticket, TooLate
 from tickr.bell import Bell, Ring
-from tickr.edits import NO_EDIT, Edit
 from tickr.errors import (
     BatchTooLarge,
     DuplicateJob,
-    IndexUnavailable,
     JobError,
     Overloaded,
     SpecRejected,
@@ -40,10 +37,7 @@ from tickr.errors import (
 )
 from tickr.failpoints import reach
 from tickr.index.contract import Index
-from tickr.jobs import WAITING, Entry, Job, NewJob, State
-from tickr.operation_moves import Begin, Stop
-from tickr.operations import Operation
-from tickr.queues import Controls, Setting
+from tickr.jobs import WAITING, Job, NewJob, State
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store import keys, links
 from tickr.store.changes import same_content
@@ -85,8 +79,8 @@ class _Together(NamedTuple):
     whole: bool
 
 
-class Intake:
-    """Takes changes from outside. ``run`` must be running for ``submit`` to be answered.
+class Intake(Amendments):
+    """Takes jobs and changes from outside. ``run`` must be running for ``submit`` to be answered.
 
     Args:
       starter: None where no jobs run.
@@ -102,12 +96,8 @@ class Intake:
         starter: Starter | None = None,
         vault: Vault = NO_VAULT,
     ) -> None:
-        self._vault = vault
+        super().__init__(store, index, bell, announcer, vault)
         self._starter = starter
-        self._store = store
-        self._index = index
-        self._bell = bell
-        self._announcer = announcer
         self._line: Batcher[NewJob, Stored] = Batcher(
             self._store_and_tell, max_items=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WAITING
         )
@@ -260,58 +250,6 @@ class Intake:
         new = entered.items
         return _told(new, await self._line_of(new).wait(entered, within_s=within_s))
 
-    async def cancel(self, job_id: str, *, version: int | None = None, reason: str | None = None) -> Job:
-        """Cancel a waiting job, or have a running one stopped by its worker; see ``Store.cancel``."""
-        job = await self._store.cancel(job_id, version=version, reason=reason)
-        await reach("intake.after_cancel")
-        if job.state is State.RUNNING:
-            await self._bell.ring(Ring("cancel", job=job.id, fence=job.fence))
-        elif job.closing is not None:
-            log.info("job.closing", job=job.id, type=job.type, attempt=job.attempt)
-        else:
-            log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
-            await self._forget([job.entry()])
-        return job
-
-    async def retry(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
-        """Run a final job again with a fresh budget of attempts, changed by ``edit``; see ``Store.redrive``."""
-        edit = self._vault.seal_edit(edit, job_id)
-        job = await self._store.redrive(job_id, version=version, edit=edit)
-        redrive = job.extras.redrives[-1]
-        log.info("job.redriven", job=job.id, type=job.type, changed=redrive.changed)
-        await self._announcer.announce([job.entry()] if job.state in WAITING else [], at=redrive.at)
-        if job.state is State.BLOCKED:
-            await self._bell.ring(Ring("links"))
-        return job
-
-    async def begin(self, operation: Operation) -> tuple[Operation, bool]:
-        """Have something done to many jobs; return it once that is durable, and whether it is new.
-
-        Raises: OperationExists, TooManyOperations. BatchTooLarge: a payload, sealed with very many keys, is that.
-        Cancellation: it may have begun; the same id again tells.
-        """
-        before, after, _ = await self._store.move_operation(Begin(self._vault.seal_operation(operation)))
-        assert after is not None, "what begins is there"
-        if before is None:
-            log.info("operation.started", operation=after.id, action=after.action, total=after.total, rate=after.rate)
-            await self._bell.ring(Ring("operation"))
-        return after, before is None
-
-    async def stop(self, operation_id: str) -> Operation:
-        """Have an operation go no further. Raises: OperationNotFound."""
-        before, after, _ = await self._store.move_operation(Stop(operation_id))
-        assert after is not None, "what is stopped is there"
-        if before != after:
-            log.info("operation.ended", operation=after.id, state=after.state, done=after.done, skipped=after.skipped)
-        return after
-
-    async def control(self, queue: str, setting: Setting) -> Controls:
-        """Pause a queue, resume it or limit it on all nodes; see ``Store.control``. Returns: what holds now."""
-        controls = await self._store.control(queue, **setting._asdict(), mark=secrets.token_hex(4))
-        log.info("queue.changed", queue=queue, paused=controls.paused, **msgspec.to_builtins(controls.limits))
-        await self._bell.ring(Ring("queue", at=controls.paused_until))
-        return controls
-
     async def _store_together(self, batches: Sequence[_Together]) -> list[list[Stored]]:
         ((new, whole),) = batches
         return [await self._store_keyed(new, whole=whole)]
@@ -348,14 +286,6 @@ class Intake:
             await self._bell.ring(Ring("expiry", at=min(ends)))
         await reach("intake.after_announce")
         return [_as_created(one, answer) for one, answer in zip(new, answers, strict=True)] if start else answers
-
-    async def _forget(self, entries: Sequence[Entry]) -> None:
-        # A cancelled job left in the index would only be a stale hint, so a failure here costs nothing.
-        with trio.move_on_after(1):
-            try:
-                await self._index.remove(entries)
-            except IndexUnavailable:
-                return
 
 
 def _as_created(new: NewJob, answer: Stored) -> Stored:

@@ -69,6 +69,8 @@ WAITING = frozenset({State.READY, State.RETRYING})
 """Stored states from which a due job may be claimed."""
 EXPIRING = WAITING | {State.BLOCKED}
 """Stored states in which a job ends when its ``expires_at`` comes."""
+UNENDED = EXPIRING | {State.RUNNING}
+"""Stored states of jobs that have not ended."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.READY, State.RUNNING, State.CANCELLED, State.BLOCKED}),
@@ -360,10 +362,10 @@ def redriven(job: Job, now: int, edit: Edit = NO_EDIT, operation: str | None = N
     if job.state not in FINAL:
         raise IllegalTransition(job.id, job.state_at(now), "retried")
     job, edited = edit.given_to(job, now)
-    changed = tuple(name for name, field in edit.named() if field == "run_at" or edited[field] != getattr(job, field))
+    changed = edit.different(job, edited, now)
     due, before = edited.get("run_at", now), job.extras.redrives
     life = before[-1].life + 1 if before else 2
-    expires_at = job.extras.expires_at
+    expires_at = edit.expiry(job.extras.expires_at, now)
     fields: dict[str, object] = {
         "run_at": now,
         **edited,

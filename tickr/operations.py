@@ -1,4 +1,4 @@
-"""The operation: one wish about many jobs, retry or cancel all that match a filter, and how its events tell it. Pure.
+"""The operation: one wish about many jobs, to retry, say, all that match a filter, and how its events tell it. Pure.
 
 An operation is a row with a place (``cursor``): what lies before it has been dealt with. Whoever goes on with it moves
 the place in the transaction that changes the jobs, so that of any number of nodes one does each part, once. It goes
@@ -34,11 +34,21 @@ MAX_RUNNING = 20
 MAX_KEPT, KEPT_US = 1_000, 7 * 86_400 * 1_000_000
 """So many operations that have ended are kept, and so long."""
 
-Action = Literal["retry", "cancel"]
+Action = Literal["retry", "cancel", "edit", "delete"]
 CANCELLABLE = tuple(state for state in State if state not in FINAL)
-DEFAULT_STATES: dict[Action, tuple[State, ...]] = {"retry": (State.FAILED,), "cancel": CANCELLABLE}
+DEFAULT_STATES: dict[Action, tuple[State, ...]] = {
+    "retry": (State.FAILED,),
+    "cancel": CANCELLABLE,
+    "edit": tuple(state for state in CANCELLABLE if state is not State.RUNNING),
+    "delete": (State.SUCCEEDED, State.FAILED, State.CANCELLED),
+}
 """The states that are meant where none is named."""
-ALLOWED_STATES: dict[Action, frozenset[State]] = {"retry": FINAL, "cancel": frozenset(CANCELLABLE)}
+ALLOWED_STATES: dict[Action, frozenset[State]] = {
+    "retry": FINAL,
+    "cancel": frozenset(CANCELLABLE),
+    "edit": frozenset(CANCELLABLE),
+    "delete": frozenset(State) - {State.RUNNING},
+}
 
 Place = tuple[int, str]
 """The ``(created_at, id)`` of a job."""
@@ -49,7 +59,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
       which: the jobs that are meant, always with states. ``ids``: only these, sorted; empty: any.
-      edit: what is changed about the jobs that are retried. ``reason``: for those that are cancelled.
+      edit: what is changed about the jobs that are retried or edited. ``reason``: for those that are cancelled.
       rate: jobs a second.
       total, exact: how many matched when it was asked for; not ``exact``: so many or more.
       created_at: what came in after that is not touched.

@@ -136,22 +136,25 @@ def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> t
       before: what held at ``now``.
       mark: tells this change from others of the queue at the same instant.
     """
-    rate = after.limits.rate
-    summary = _Queue(
-        name,
-        after.paused,
-        None if after.paused_until is None else instants.rfc3339(after.paused_until),
-        after.limits.max_running,
-        after.limits.max_running_per_key,
-        None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000),
-        after.limits.shared_keys,
-    )
     was, is_now = (before.paused, before.paused_until), (after.paused, after.paused_until)
     whats = ["paused" if after.paused else "resumed"] if was != is_now else []
     whats += ["changed"] if after.limits != before.limits else []
+    return tuple(_event(name, what, after, now, mark, at) for at, what in enumerate(whats, 1))
+
+
+def deleted(name: str, before: Controls, now: int, mark: str) -> ThingEvent:
+    """Return the event of a queue that is taken away, with what was set on it. ``mark``: as for ``told``."""
+    return _event(name, "deleted", before, now, mark, 1)
+
+
+def _event(name: str, what: str, controls: Controls, now: int, mark: str, at: int) -> ThingEvent:
+    limits, rate = controls.limits, controls.limits.rate
+    told = None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000)
+    until = None if controls.paused_until is None else instants.rfc3339(controls.paused_until)
+    most = limits.max_running, limits.max_running_per_key
+    summary = _Queue(name, controls.paused, until, *most, told, limits.shared_keys)
     data = msgspec.Raw(msgspec.json.encode(_Data(summary)))
-    mark = f"{now}-{mark}" if mark else str(now)
-    return tuple(ThingEvent(f"queue.{what}", now, name, f"{mark}.{at}", data) for at, what in enumerate(whats, 1))
+    return ThingEvent(f"queue.{what}", now, name, f"{now}-{mark}.{at}" if mark else f"{now}.{at}", data)
 
 
 class Hold(NamedTuple):

@@ -106,7 +106,7 @@ async def test_other_requests_about_queues_are_refused_in_words(site: Site) -> N
         ("GET", "/queues/a%20b", 400),
         ("PUT", "/queues/-x", 400),
         ("POST", "/queues/q/pause?now=1", 400),
-        ("DELETE", "/queues/q", 405),
+        ("PATCH", "/queues/q", 405),
         ("POST", "/queues/q/stop", 404),
     ):
         answer = await site.http.request(method, path)

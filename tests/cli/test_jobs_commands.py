@@ -221,6 +221,30 @@ def test_cancel_and_retry(tickr: Tickr) -> None:
     until(tickr, running, "cancelled")
 
 
+def test_edit(tickr: Tickr) -> None:
+    one, other = (submitted(tickr, "later", "--delay", "1h", "--expires-in", "3h") for _ in range(2))
+    told = tickr("edit", one, other, "--set", "queue=edited", "--set", "priority=2", "--now").stdout
+    assert told == f"{one}  ready in edited, priority 2\n{other}  ready in edited, priority 2\n"
+    shown = json.loads(tickr("edit", one, "--set", "expires_at=never", "--set", "delay=2h", "--json").stdout)
+    assert (shown["expires_at"], shown["state"], shown["version"]) == (None, "scheduled", 3)
+    assert ", due " in tickr("edit", one, "--set", "priority=0").stdout
+    tickr("cancel", one)
+    assert "retry it" in tickr("edit", one, "--now", code=1).stderr
+    assert "Say what is to be different" in tickr("edit", one, code=2).stderr
+    assert "delay is set twice" in tickr("edit", one, "--now", "--set", "delay=5", code=2).stderr
+
+
+def test_delete(tickr: Tickr) -> None:
+    one, other = (submitted(tickr, "later", "--delay", "1h") for _ in range(2))
+    assert "has not ended" in tickr("delete", one, code=1).stderr
+    assert tickr("delete", one, "--cancel").stdout == f"{one}  deleted\n"
+    tickr("cancel", other)
+    assert tickr("delete", other).stdout == f"{other}  deleted\n"
+    for gone in (one, other):
+        assert f"There is no job {gone}." in tickr("show", gone, code=1).stderr
+    assert "for jobs that wait" in tickr("delete", "--all", "--cancel", "--yes", code=2).stderr
+
+
 def test_one_refusal_does_not_keep_the_others_from_being_done(tickr: Tickr) -> None:
     good = submitted(tickr, "later", "--delay", "1h")
     told = tickr("cancel", ABSENT, good, "nonsense", code=1)

@@ -95,6 +95,26 @@ def test_cancel_all(tickr: Tickr, queue: str) -> None:
     assert "no more" in job(tickr, ids[0])["error"]["message"]
 
 
+def test_edit_all(tickr: Tickr, queue: str) -> None:
+    ids = [tickr("submit", "later", "--queue", queue, "--delay", "1h").stdout.split()[0] for _ in range(2)]
+    assert tickr("edit", "--all", "--queue", queue, "--now", "--dry-run").stdout.endswith("about 2 jobs.\n")
+    told = tickr("edit", "--all", "--queue", queue, "--now", "--set", "priority=1", "--yes", "--wait", "20").stdout
+    assert told.split()[1:] == ["edit", "done", "2", "of", "2"]
+    assert {(job(tickr, one)["state"], job(tickr, one)["priority"]) for one in ids} == {("ready", 1)}
+
+
+def test_delete_all(tickr: Tickr, queue: str) -> None:
+    ids = failed(tickr, queue, 2)
+    waiting = tickr("submit", "later", "--queue", queue).stdout.split()[0]
+    no = tickr("delete", "--all", "--queue", queue, stdin="n\n", code=1)
+    assert "Delete 2 jobs?" in no.stderr
+    told = tickr("delete", "--all", "--queue", queue, "--yes", "--wait", "20").stdout
+    assert told.split()[1:] == ["delete", "done", "2", "of", "2"]
+    for gone in ids:
+        assert "There is no job" in tickr("show", gone, code=1).stderr
+    assert job(tickr, waiting)["state"] == "ready"
+
+
 def test_operations_are_listed_waited_for_and_stopped(tickr: Tickr, queue: str) -> None:
     failed(tickr, queue, 2)
     begun = tickr("retry", "--all", "--queue", queue, "--set", "delay=1h", "--rate", "0.1", "--yes").stdout.split()[0]

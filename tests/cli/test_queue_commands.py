@@ -49,6 +49,20 @@ def test_all_queues_are_paused_and_resumed_with_one_command(tickr: Tickr) -> Non
     assert "3 at once" in table
 
 
+def test_a_queue_is_emptied_and_taken_away(tickr: Tickr) -> None:
+    one = tickr("submit", "later", "--queue", "old", "--delay", "1h").stdout.split()[0]
+    assert "Empty it first" in tickr("queue", "delete", "old", code=1).stderr
+    tickr("queue", "empty", "old", stdin="n\n", code=1)
+    told = tickr("queue", "empty", "old", "--reason", "moved", "--wait", "20", stdin="y\n").stdout
+    assert told.split()[1:] == ["cancel", "done", "1", "of", "1"]
+    assert "moved" in json.loads(tickr("show", one, "--json").stdout)["error"]["message"]
+    assert tickr("queue", "delete", "old").stdout == "old  deleted\n"
+    assert "queue old" in tickr("queue", "show", "old", code=1).stderr
+    other = tickr("submit", "later", "--queue", "old", "--delay", "1h").stdout.split()[0]
+    tickr("queue", "empty", "old", "--delete", "--yes", "--wait", "20")
+    assert "There is no job" in tickr("show", other, code=1).stderr
+
+
 def test_limits_are_set_shown_and_lifted(tickr: Tickr) -> None:
     words = ["--max-running", "3", "--max-per-key", "1", "--rate", "100/1m"]
     told = tickr("queue", "limit", "mail", *words).stdout

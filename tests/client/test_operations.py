@@ -67,6 +67,60 @@ def test_what_is_in_payloads_is_asked_for_in_lists_and_operations_alike(client: 
 
 
 @pytest.mark.slow
+def test_what_waits_is_changed(client: Any, queue: str) -> None:
+    one, other = (client.submit("later", queue=queue, delay=3600, expires_in=7200) for _ in range(2))
+    with client.events(event="changed", job=one.id) as events:
+        changed = client.edit(one, priority=1, run_at=datetime.now(UTC) + timedelta(hours=3), expires_at=None)
+        assert next(events).data.changed == ["priority", "run_at", "expires_at"]
+    assert (changed.priority, changed.state, changed.expires_at, changed.version) == (1, "scheduled", None, 2)
+    with pytest.raises(Conflict):
+        client.edit(one, version=1, delay=0)
+    assert client.edit(one, version=2, delay=0).state == "ready"
+    begun = client.operations.edit(changes={"delay": 0, "labels": {}}, queue=queue)
+    ended = client.operations.wait(begun, timeout_s=20)
+    assert (ended.done, ended.skipped) == (1, 1), "one was as it is to be"
+    assert client.get(other).state == "ready"
+    client.cancel(one)
+    with pytest.raises(Conflict) as told:
+        client.edit(one, priority=2)
+    assert told.value.code == "not_editable"
+
+
+@pytest.mark.slow
+def test_jobs_are_deleted(client: Any, queue: str) -> None:
+    (one,) = failed(client, queue)
+    waiting, last = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
+    with client.events(event="deleted", queue=queue) as events:
+        assert client.delete(one) is None
+        assert next(events).data.job.id == one.id
+    with pytest.raises(Conflict) as told:
+        client.delete(waiting)
+    assert told.value.code == "not_deletable"
+    client.delete(waiting, cancel=True, version=1)
+    begun = client.operations.delete(queue=queue, state="scheduled")
+    assert client.operations.wait(begun, timeout_s=20).done == 1
+    for job in (one, waiting, last):
+        with pytest.raises(NotFound):
+            client.get(job)
+
+
+@pytest.mark.slow
+def test_a_queue_is_emptied_and_taken_away(client: Any, queue: str) -> None:
+    job = client.submit("later", queue=queue, delay=3600)
+    with pytest.raises(Conflict) as told:
+        client.delete_queue(queue)
+    assert told.value.code == "queue_not_empty"
+    begun = client.operations.empty_queue(queue, delete=True, reason="moved")
+    assert client.operations.wait(begun, timeout_s=20).done == 1
+    with client.events(event="queue.deleted", queue=queue) as events:
+        client.delete_queue(queue)
+        assert next(events).subject == queue
+    for gone in (lambda: client.get(job), lambda: client.delete_queue(queue)):
+        with pytest.raises(NotFound):
+            gone()
+
+
+@pytest.mark.slow
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")

@@ -8,7 +8,7 @@ from tests.docs import source
 from tickr import errors, events, jobs
 from tickr.api import event_socket, incoming, problems
 from tickr.api.problems import Problem
-from tickr.jobs import TRANSITIONS, State
+from tickr.jobs import FINAL, TRANSITIONS, State
 
 
 class Edge(NamedTuple):
@@ -29,7 +29,15 @@ def edges() -> set[Edge]:
         # The clock's move is not told; and who is started is due, so that nobody sees it start from scheduled.
         if (before, after) not in ((State.SCHEDULED, State.READY), (State.SCHEDULED, State.RUNNING))
     }
-    return new | moves
+    return new | moves | _changes()
+
+
+def _changes() -> set[Edge]:
+    """Return those that leave a job in its state, but for what its ``run_at`` makes of it."""
+    waits = (State.SCHEDULED, State.READY)
+    same = {Edge("changed", state, state) for state in (State.BLOCKED, State.RETRYING, State.RUNNING)}
+    same |= {Edge("deleted", state, state) for state in FINAL}
+    return same | {Edge("changed", before, after) for before in waits for after in waits}
 
 
 def _new(delay_us: int) -> str:

@@ -114,7 +114,7 @@ NEVER_OVER_HTTP = (
 """Errors for programs that embed Tickr, for its start and for its log."""
 FAMILIES = (
     *(errors.JobError, errors.NodeError, errors.ScheduleError, errors.OperationError, errors.LeaseError),
-    errors.FeedError,
+    *(errors.FeedError, errors.QueueError),
 )
 
 
@@ -125,6 +125,10 @@ def known_problems() -> set[tuple[int, str]]:
         errors.JobNotFound("j"),
         errors.CannotOpen("It is not what it was.", key="main"),
         errors.IllegalTransition("j", "failed", "cancelled"),
+        errors.NotEditable("j", "no"),
+        errors.NotDeletable("j", "no"),
+        errors.QueueNotFound("q"),
+        errors.QueueNotEmpty("q"),
         errors.DuplicateJob("j"),
         errors.UniqueConflict("j", "runs", refused="k"),
         errors.KeyReused("j"),

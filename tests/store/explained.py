@@ -16,6 +16,7 @@ from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
 from tests.store.written import execute, outcome
 from tests.waiting import eventually
+from tickr.edits import Edit
 from tickr.jobs import FINAL, Extras, Job, NewJob, State
 from tickr.missed import due
 from tickr.operation_moves import Begin, Step, Stop
@@ -124,6 +125,10 @@ class Asking:
         await self.at_work(LIMIT)
         await store.at_work(LIMIT, node="n2")
         await self.cancel((await put(store, new_job()))[0].id)
+        await self.edit((await put(store, new_job()))[0].id, Edit(queue="edited", run_at=self._now + DAY_US))
+        await store.cancel((await put(store, new_job(queue="gone")))[0].id)
+        await self.drop_queue("gone")
+        await self.delete((await put(store, new_job()))[0].id, cancel=True)
         await self.redrive(claimed[30].id)
         await self.deregister("n2")
         await self.reap(LIMIT)

@@ -236,6 +236,12 @@ async def kept_some(scene: Scene) -> None:
     await keep_something(scene)
 
 
+async def use_up_a_queue(scene: Scene) -> None:
+    """Have a queue with something set on it, and a job that has ended."""
+    await scene.limit(1)
+    await scene.store.cancel(scene.jobs[0].id)
+
+
 async def begin_operation(scene: Scene) -> None:
     """Have an operation that retries what has failed, and a page of that for its first step."""
     await scene.fail(3)

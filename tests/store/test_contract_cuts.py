@@ -49,8 +49,10 @@ from tests.store.scenes import (
     spawn_more,
     step,
     unique,
+    use_up_a_queue,
 )
 from tests.waiting import eventually
+from tickr.edits import Edit
 from tickr.jobs import NewJob, State
 from tickr.operation_moves import Stop
 from tickr.store.contract import MAX_BATCH, Edge, Filter, Store
@@ -59,6 +61,7 @@ from tickr.store.mysql import MysqlStore
 from tickr.store.orders import Order
 
 ABSENT = "f" * 32
+FAR = 2 * START
 
 WRITES = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
@@ -68,6 +71,10 @@ WRITES = [
     Case("insert and replace", put_unique, lambda s: s.store.insert([unique(s, 1, "replace")])),
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id, reason="why")),
+    Case("edit", few, lambda s: s.store.edit(s.jobs[0].id, Edit(queue=f"{s.type} edited", priority=1, expires_at=FAR))),
+    Case("edit running", running, lambda s: s.store.edit(s.jobs[0].id, Edit(timeout_us=1))),
+    Case("delete", partial(Scene.fail, count=2), lambda s: s.store.delete(s.jobs[0].id)),
+    Case("drop_queue", use_up_a_queue, lambda s: s.store.drop_queue(s.type)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
     Case("redrive with a key", end_unique, lambda s: s.store.redrive(s.ids()[0])),
     Case("claim", partial(Scene.join, count=3), claim_all),

@@ -45,10 +45,10 @@ def an_operation(action: Any = "retry", which: Filter = EVERYTHING, **fields: An
 
 
 async def begin(store: Store, action: Any = "retry", which: Filter = EVERYTHING, **fields: Any) -> Operation:
-    (before, after, jobs) = await store.move_operation(Begin(an_operation(action, which, **fields)))
+    (before, after, changes) = await store.move_operation(Begin(an_operation(action, which, **fields)))
     assert before is None
     assert after is not None
-    assert jobs == []
+    assert changes == []
     return after
 
 
@@ -58,9 +58,9 @@ def step(operation: Operation, *jobs: Job, last: bool = False) -> Step:
 
 
 async def go(store: Store, operation: Operation, *jobs: Job, last: bool = False) -> tuple[Operation, list[Job]]:
-    (_, after, changed) = await store.move_operation(step(operation, *jobs, last=last))
-    assert after is not None
-    return after, changed
+    moved = await store.move_operation(step(operation, *jobs, last=last))
+    assert moved.after is not None
+    return moved.after, moved.jobs
 
 
 async def look(store: Store, job: Job) -> Job:

@@ -104,9 +104,14 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
 
 def wishes_decrypted(request: Request) -> bool:
     """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400)."""
-    given = request.args.getlist("decrypt")
+    return wished(request, "decrypt")
+
+
+def wished(request: Request, parameter: str) -> bool:
+    """Return whether the query says ``parameter=true``. Raises: Problem (400)."""
+    given = request.args.getlist(parameter)
     if given not in ([], ["true"], ["false"]):
-        raise bad_query([Fault("/decrypt", "must be true or false, once")])
+        raise bad_query([Fault(f"/{parameter}", "must be true or false, once")])
     return given == ["true"]
 
 

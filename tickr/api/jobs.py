@@ -1,4 +1,4 @@
-"""The calls about jobs: submit, look, list, cancel, retry.
+"""The calls about jobs: submit, look, list, change, delete, cancel, retry.
 
 Changes go through the intake and are answered only once they are durable; reads go straight to the store. The job
 document, its ETag and its state are shown as they are at the store's own clock.
@@ -19,7 +19,7 @@ from tickr.api import edit_request, incoming, keys, listing, lives, submission, 
 from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.explain import no_node
-from tickr.api.problems import store_unavailable
+from tickr.api.problems import Fault, invalid, store_unavailable
 from tickr.api.waits import Look, Wish
 from tickr.edits import NO_EDIT
 from tickr.envelopes import name_of
@@ -66,6 +66,8 @@ def add_routes(app: Edge, context: Context) -> None:
     app.add_direct_rule("/jobs", "submit", routes.submit)
     app.add_url_rule("/jobs", "list", routes.page, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>", "show", routes.show, methods=["GET"])
+    app.add_url_rule("/jobs/<job_id>", "edit", routes.edit, methods=["PATCH"])
+    app.add_url_rule("/jobs/<job_id>", "delete", routes.delete, methods=["DELETE"])
     app.add_url_rule("/jobs/<job_id>/attempts", "attempts", routes.attempts, methods=["GET"])
     app.add_url_rule("/jobs/<job_id>/cancel", "cancel", routes.cancel, methods=["POST"])
     app.add_url_rule("/jobs/<job_id>/retry", "retry", routes.retry, methods=["POST"])
@@ -174,6 +176,23 @@ class _Jobs:
         version = incoming.wished_version(request)
         job = await in_time(self._intake.cancel(name, version=version, reason=said.reason))
         return self._answer(job, 202 if job.state is State.RUNNING or job.closing else 200)
+
+    async def edit(self, job_id: str) -> Response:
+        incoming.known_query(request)
+        name = incoming.job_id(job_id)
+        said = await incoming.optional_json(request)
+        if said is None:
+            raise invalid([Fault("", "must say what is to be different")])
+        edit = edit_request.read(said, now=self._store.now_us())
+        return self._answer(await in_time(self._intake.edit(name, edit, version=incoming.wished_version(request))))
+
+    async def delete(self, job_id: str) -> Response:
+        incoming.known_query(request, ("cancel",))
+        name, cancel = incoming.job_id(job_id), incoming.wished(request, "cancel")
+        version = incoming.wished_version(request)
+        await incoming.no_body(request)
+        await in_time(self._intake.delete(name, version=version, cancel=cancel))
+        return wire.empty_response(204, {})
 
     async def retry(self, job_id: str) -> Response:
         incoming.known_query(request)

@@ -52,6 +52,8 @@ class ChangesDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_key: str | None = None
     delay: float | None = None
     run_at: str | None = None
+    expires_in: float | None = None
+    expires_at: str | UnsetType | None = UNSET
     encrypted: bool = False
 
 
@@ -171,5 +173,7 @@ def _changes(edit: Edit) -> ChangesDocument:
         limit_key=edit.limit_key,
         delay=seconds(edit.delay_us),
         run_at=wire.instant(edit.run_at),
+        expires_in=seconds(edit.expires_in_us),
+        expires_at=UNSET if edit.expires_at is None else wire.instant(edit.expires_at or None),
         encrypted=is_sealed(edit.payload),
     )

@@ -96,7 +96,7 @@ WHICH_RULES = {
     "ids": f"must be a list of 1 to {MAX_IDS} ids of jobs",
 }
 WISH_RULES = {
-    "action": "must be retry or cancel",
+    "action": "must be retry, cancel, edit or delete",
     "filter": "must be an object with parameters of GET /jobs, and ids",
     "all": "must be true or false",
     "dry_run": "must be true or false",
@@ -133,8 +133,10 @@ def read(body: bytes, *, now: int) -> Asked:
     faults: list[Fault] = []
     which, ids = _which(said, faults)
     edit = _edit(said, now, faults)
-    if said.action == "retry" and said.reason is not UNSET:
-        faults.append(Fault("/reason", "is for cancel alone"))
+    if said.action == "edit" and (said.changes is UNSET or bytes(said.changes).strip() == b"{}"):
+        faults.append(Fault("/changes", "must say what is to be different"))
+    if said.action not in ("cancel", "delete") and said.reason is not UNSET:
+        faults.append(Fault("/reason", "is for cancel and delete alone"))
     if not faults and operations.unbounded(which, ids) and not (said.all or said.dry_run):
         faults.append(
             Fault("/all", 'must be true where the filter says nothing: then every job is meant ("all": true)')
@@ -216,8 +218,8 @@ def _text_faults(given: Mapping[str, Any], told: Collection[str] = ()) -> list[F
 def _edit(said: Wish, now: int, faults: list[Fault]) -> Edit:
     if said.changes is UNSET:
         return NO_EDIT
-    if said.action != "retry":
-        faults.append(Fault("/changes", "is for retry alone"))
+    if said.action not in ("retry", "edit"):
+        faults.append(Fault("/changes", "is for retry and edit alone"))
         return NO_EDIT
     try:
         return edit_request.read(bytes(said.changes), now=now)

@@ -126,6 +126,9 @@ def problem_of(error: Exception) -> Problem:
         return Problem(409, error.code, str(error), members={"key": error.key})
     if isinstance(error, errors.ScheduleError) and (status := _SCHEDULE_STATUS.get(type(error))):
         return Problem(status, error.code, str(error), members={"schedule": error.schedule})
+    if isinstance(error, errors.QueueError):
+        status = 404 if isinstance(error, errors.QueueNotFound) else 409
+        return Problem(status, error.code, str(error), members={"queue": error.queue})
     if isinstance(error, errors.NodeError):
         status = 404 if isinstance(error, errors.NodeNotFound) else 409
         return Problem(status, error.code, str(error), members={"node": error.node_id})
@@ -153,6 +156,8 @@ def problem_of(error: Exception) -> Problem:
 _JOB_STATUS: dict[type[errors.JobError], int] = {
     errors.JobNotFound: 404,
     errors.IllegalTransition: 409,
+    errors.NotEditable: 409,
+    errors.NotDeletable: 409,
     errors.DuplicateJob: 409,
     errors.UniqueConflict: 409,
     errors.KeyReused: 422,

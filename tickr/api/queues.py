@@ -1,4 +1,4 @@
-"""The calls about queues: look, pause, resume, set limits.
+"""The calls about queues: look, pause, resume, set limits, empty, take away.
 
 Depths are counted by the store. What is set goes through the intake and holds on all nodes once it is answered.
 """
@@ -9,14 +9,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import uuid_utils
 from msgspec import Meta
 from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
+from tickr.api.jobs import CANCELLATION_RULES, MAX_REASON_LENGTH, REASON_LINE, in_time
+from tickr.api.operation_document import operation_document
+from tickr.api.operations import counted
 from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.submission import RULES, micros, read_record
+from tickr.errors import QueueNotFound
+from tickr.filters import Filter
 from tickr.names import is_queue
+from tickr.operations import DEFAULT_RATE, DEFAULT_STATES, MAX_RATE, MIN_RATE, Operation
 from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, Limits, Rate, Setting
 from tickr.store.contract import us_of
 
@@ -54,6 +61,21 @@ PAUSE_RULES = {
     "until": f"must be an instant with a time zone, later than now and by at most {MAX_PAUSE_S:.0f} seconds, or null",
 }
 
+
+class Emptying(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a queue is emptied: what waits is cancelled, or also deleted, for a reason, so many a second."""
+
+    delete: bool = False
+    reason: Annotated[str, Meta(max_length=MAX_REASON_LENGTH, pattern=REASON_LINE)] | None = None
+    rate: Annotated[float, Meta(ge=MIN_RATE, le=MAX_RATE)] = DEFAULT_RATE
+
+
+EMPTYING_RULES = {
+    "delete": "must be true or false",
+    "reason": CANCELLATION_RULES["reason"],
+    "rate": f"must be a number of jobs a second, from {MIN_RATE:g} to {MAX_RATE:g}",
+}
+
 ALL = "*"
 """In the place of a name: all queues that there are."""
 
@@ -71,6 +93,8 @@ def add_routes(app: Quart, context: Context) -> None:
     app.add_url_rule("/queues", "queues", routes.all, methods=["GET"])
     app.add_url_rule("/queues/<name>", "queue", routes.one, methods=["GET"])
     app.add_url_rule("/queues/<name>", "limit_queue", routes.limit, methods=["PUT"])
+    app.add_url_rule("/queues/<name>", "drop_queue", routes.drop, methods=["DELETE"])
+    app.add_url_rule("/queues/<name>/empty", "empty_queue", routes.empty, methods=["POST"])
     app.add_url_rule("/queues/<name>/pause", "pause_queue", routes.pause, methods=["POST"])
     app.add_url_rule("/queues/<name>/resume", "resume_queue", routes.resume, methods=["POST"])
 
@@ -95,6 +119,28 @@ class _Queues:
         await self._intake.control(queue, Setting(limits=limits))
         return await self._shown(queue)
 
+    async def drop(self, name: str) -> Response:
+        incoming.known_query(request)
+        queue = _queue(name)
+        await incoming.no_body(request)
+        await in_time(self._intake.drop_queue(queue))
+        return wire.empty_response(204, {})
+
+    async def empty(self, name: str) -> Response:
+        """Begin to cancel, or delete, all that waits in a queue: an operation, answered like any other."""
+        incoming.known_query(request)
+        queue = _queue(name)
+        said = await incoming.optional_body(request, Emptying, EMPTYING_RULES)
+        wish = Operation(
+            id=str(uuid_utils.uuid7()),
+            action="delete" if said.delete else "cancel",
+            which=Filter(states=DEFAULT_STATES["edit"], queues=(queue,)),
+            reason=said.reason.strip() if said.reason else f"queue {queue} was emptied",
+            rate=said.rate,
+        )
+        begun, _ = await in_time(self._intake.begin(await counted(self._store, wish)))
+        return wire.json_response(wire.encode(operation_document(begun)), 202, {"location": f"/operations/{begun.id}"})
+
     async def pause(self, name: str) -> Response:
         body = await incoming.optional_body(request, PauseBody, PAUSE_RULES)
         return await self._set_paused(name, True, _until(body, self._store.now_us()))
@@ -114,7 +160,7 @@ class _Queues:
         for document in await self._documents():
             if document.name == queue:
                 return wire.json_response(wire.encode(document))
-        raise Problem(404, "queue_not_found", f"No job was ever in a queue {queue}, and nothing is set on it.")
+        raise QueueNotFound(queue)
 
     async def _documents(self) -> list[wire.QueueDocument]:
         now = self._store.now_us()

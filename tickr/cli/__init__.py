@@ -25,6 +25,8 @@ COMMANDS = {
     "show": ("tickr.cli.jobs", "Show a job and what happened each time it ran."),
     "list": ("tickr.cli.jobs", "List jobs, newest first."),
     "cancel": ("tickr.cli.changes", "Cancel jobs that wait, stop those that run."),
+    "edit": ("tickr.cli.changes", "Change jobs that wait, some or all that match; run them now."),
+    "delete": ("tickr.cli.changes", "Delete jobs that have ended, some or all that match."),
     "retry": ("tickr.cli.changes", "Run jobs again that have ended, some or all that match."),
     "dead-letters": ("tickr.cli.operations", "Show the failed jobs in groups."),
     "operations": ("tickr.cli.operations", "Show what is being done to many jobs, stop it."),

@@ -1,4 +1,4 @@
-"""``tickr cancel`` and ``tickr retry``: of certain jobs, or of all that match (``--all``).
+"""``tickr cancel``, ``edit``, ``delete`` and ``retry``: of certain jobs, or of all that match (``--all``).
 
 With ``--all`` the server is asked first how many there are, the person who types is shown these and asked, and only
 then it begins: as an operation, which goes on whatever becomes of this command.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 import uuid_utils
@@ -64,15 +65,87 @@ def cancel(
 
 @click.command()
 @click.argument("job_ids", nargs=-1, metavar="[ID...]")
-@click.option(
+@click.option("--cancel", "waiting", is_flag=True, help="Jobs that wait, too: they are cancelled and deleted.")
+@_of_many
+@asking
+def delete(
+    job_ids: Sequence[str], waiting: bool, everything: bool, url: str | None, as_json: bool, **many: Any
+) -> None:
+    """Delete jobs that have ended, with all that is kept of them. For good.
+
+    \b
+    tickr delete 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    tickr delete --all --label customer=42
+
+    With --all it is done to all jobs that match, step by step; see tickr operations. Without --state these are the ones
+    that have ended; those that wait are deleted where --state names them. First it says how many there are, and asks.
+    With --wait the exit code is 0 if it is done, 5 if it was stopped, 6 if it has not ended in that time.
+    """
+    if everything:
+        if waiting:
+            raise click.UsageError("With --all, say --state ready, and so on, for jobs that wait.")
+        _all("delete", job_ids, {}, url, as_json=as_json, **many)
+        return
+    _check_single(job_ids, many)
+
+    def done(remote: Remote, job_id: str) -> str:
+        remote.done("DELETE", f"/jobs/{quote(job_id, safe='')}{'?cancel=true' if waiting else ''}")
+        return "" if as_json else f"{job_id}  deleted"
+
+    with remote_at(url) as remote:
+        each(job_ids, lambda job_id: done(remote, job_id))
+
+
+_set = click.option(
     "--set",
     "pairs",
     type=CHANGE,
     multiple=True,
     metavar="FIELD=VALUE",
     help="What is to be different: payload (JSON, - or @FILE), queue, priority, max_attempts, timeout, backoff, "
-    "labels, limit_key, delay, run_at. May be repeated.",
+    "labels, limit_key, delay, run_at, expires_in, expires_at (or never). May be repeated.",
 )
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@_set
+@click.option("--now", "at_once", is_flag=True, help="Due at once: like --set delay=0.")
+@_of_many
+@asking
+def edit(
+    job_ids: Sequence[str],
+    pairs: Sequence[tuple[str, object]],
+    at_once: bool,
+    everything: bool,
+    url: str | None,
+    as_json: bool,
+    **many: Any,
+) -> None:
+    """Change jobs that wait: when they run, how urgent they are, what is in them. Of those that run, the timeout.
+
+    \b
+    tickr edit 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --now --set priority=0
+    tickr edit --all --queue imports --set queue=nightly --set delay=8h
+
+    With --all it is done to all jobs that match, step by step; see tickr operations. Without --state these are the ones
+    that wait. First it says how many there are, and asks. With --wait the exit code is 0 if it is done, 5 if it was
+    stopped, 6 if it has not ended in that time.
+    """
+    changes = choosing.changes([*pairs, ("delay", 0)] if at_once else pairs)
+    if not changes:
+        raise click.UsageError("Say what is to be different: --set FIELD=VALUE, or --now.")
+    if everything:
+        _all("edit", job_ids, {"changes": changes}, url, as_json=as_json, **many)
+        return
+    _check_single(job_ids, many)
+    body = submission.body(changes)
+    _each(job_ids, url, lambda remote, one: remote.edit(one, body), as_json=as_json, done=_edited)
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@_set
 @_of_many
 @asking
 def retry(
@@ -106,6 +179,12 @@ def _cancelled(answer: Answer) -> str:
     if answer.job.state == "blocked":
         return "ends when its children have been cancelled"
     return "cancelled" if answer.job.state == "cancelled" else "is running; its worker has been told to stop it"
+
+
+def _edited(answer: Answer) -> str:
+    job = answer.job
+    due = f", due {job.run_at}" if job.state in ("scheduled", "retrying") else ""
+    return f"{job.state} in {job.queue}, priority {job.priority}{due}"
 
 
 def _each(

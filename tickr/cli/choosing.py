@@ -125,6 +125,10 @@ def _object(text: str) -> Raw:
     return Raw(text.encode())
 
 
+def _end(text: str) -> str | Raw:
+    return Raw(b"null") if text == "never" else submission.instant(text)
+
+
 _FIELDS: dict[str, Callable[[str], object]] = {
     "payload": _payload,
     "queue": str,
@@ -136,6 +140,8 @@ _FIELDS: dict[str, Callable[[str], object]] = {
     "limit_key": str,
     "delay": values.seconds,
     "run_at": submission.instant,
+    "expires_in": values.seconds,
+    "expires_at": _end,
 }
 
 

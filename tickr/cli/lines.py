@@ -35,6 +35,8 @@ COLOURS = {
     "released": "magenta",
     "redriven": "blue",
     "unblocked": "blue",
+    "changed": "blue",
+    "deleted": "dim",
     "progress": "cyan",
     "log": "dim",
     "schedule.skipped": "yellow",

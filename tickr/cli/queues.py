@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 import click
 import msgspec
 
 from tickr import values
-from tickr.cli import screen, submission
-from tickr.cli.jobs import DURATION, asking, remote_at
+from tickr.cli import operations, screen, submission
+from tickr.cli.jobs import DURATION, PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Remote, RemoteQueue
+from tickr.cli.remote_operations import RemoteOperations
 from tickr.cli.submission import Read
 
 Answered = Callable[[Remote], tuple[RemoteQueue, bytes]]
@@ -110,6 +112,55 @@ def limit(
     limits = {"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate, "shared_keys": shared_keys}
     body = msgspec.json.encode(limits)
     _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
+
+
+@queue.command()
+@click.argument("name")
+@click.option("--delete", is_flag=True, help="Delete the jobs for good, do not only cancel them.")
+@click.option("--reason", metavar="TEXT", help="Why: it stands in the jobs' errors.")
+@click.option("--rate", type=float, metavar="NUMBER", help="So many jobs a second; 200 if not given.")
+@click.option("--yes", "-y", "sure", is_flag=True, help="Do not ask.")
+@click.option("--wait", type=PATIENCE, metavar="DURATION", help="Wait until it is done, so long at most.")
+@asking
+def empty(
+    name: str,
+    delete: bool,
+    reason: str | None,
+    rate: float | None,
+    sure: bool,
+    wait: float | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Cancel all that waits in the queue NAME, step by step; see tickr operations. What runs goes on.
+
+    With --wait the exit code is 0 if it is done, 5 if it was stopped, 6 if it has not ended in that time.
+    """
+    if not sure:
+        click.confirm(f"{'Delete' if delete else 'Cancel'} all that waits in {name}?", abort=True, err=True)
+    body = submission.body({"delete": delete, "reason": reason, "rate": rate})
+    with remote_at(url) as remote:
+        asked = RemoteOperations(remote)
+        answer = asked.empty(name, body)
+        if wait is not None:
+            answer = operations.wait_for(asked, answer.operation.id, wait)
+    operations.say(answer, as_json=as_json)
+    if wait is not None:
+        operations.leave_with(answer)
+
+
+@queue.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@asking
+def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
+    """Take queues away in which nothing waits or runs: their names, and what is set on them."""
+
+    def done(remote: Remote, name: str) -> str:
+        remote.done("DELETE", f"/queues/{quote(name, safe='')}")
+        return "" if as_json else f"{name}  deleted"
+
+    with remote_at(url) as remote:
+        each(names, lambda name: done(remote, name))
 
 
 def _ask(asked: Answered, url: str | None, *, as_json: bool) -> None:

@@ -276,6 +276,10 @@ class Remote:
         """Cancel the job. ``body``: says why."""
         return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/cancel", body=body))
 
+    def edit(self, job_id: str, body: bytes) -> Answer:
+        """Change the job as ``body`` says."""
+        return _answer(self._ask("PATCH", f"/jobs/{quote(job_id, safe='')}", body=body))
+
     def retry(self, job_id: str, body: bytes | None = None) -> Answer:
         """Start the job over. ``body``: what is to be different about it."""
         return _answer(self._ask("POST", f"/jobs/{quote(job_id, safe='')}/retry", body=body))

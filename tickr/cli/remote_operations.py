@@ -79,6 +79,10 @@ class RemoteOperations:
         """Begin the operation; its ``id`` makes that safe to repeat."""
         return self._one("POST", "/operations", submission.body(wish))
 
+    def empty(self, queue: str, body: bytes) -> OperationAnswer:
+        """Begin to empty a queue. Done again, there is another operation, which finds nothing left to do."""
+        return self._one("POST", f"/queues/{quote(queue, safe='')}/empty", body)
+
     def get(self, operation_id: str) -> OperationAnswer:
         return self._one("GET", _path(operation_id))
 

@@ -99,7 +99,7 @@ def changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     fields = _fields(changes)
     if fault := _raw_fault(fields, b"{}"):
         raise _invalid([fault])
-    return fields
+    return fields | {name: None for name in ("expires_at",) if changes.get(name, ...) is None}
 
 
 def encoded(document: Any) -> bytes:

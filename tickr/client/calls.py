@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import BoundedSemaphore
+from types import NoneType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -61,6 +62,20 @@ class Calls:
             return self.asked(Request("POST", _path(job, "/cancel"), headers=headers), Job)
         body = bodies.encoded({"reason": reason})
         return self.asked(Request("POST", _path(job, "/cancel"), body, headers={**headers, **JSON}), Job)
+
+    def edit(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
+        body = bodies.encoded(bodies.changes(changes))
+        return self.asked(
+            Request("PATCH", _path(job), body, headers={**JSON, **if_match(version)}), Job, repeatable=version is None
+        )
+
+    def delete(self, job: JobRef, version: int | None, cancel: bool) -> Steps[None]:
+        query = {"cancel": "true"} if cancel else {}
+        request = Request("DELETE", _path(job), query=query, headers=if_match(version))
+        return self.asked(request, NoneType, repeatable=False)
+
+    def delete_queue(self, queue: str) -> Steps[None]:
+        return self.asked(Request("DELETE", f"/queues/{quote(queue, safe='')}"), NoneType, repeatable=False)
 
     def retry(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
         body = bodies.encoded(bodies.changes(changes)) if changes else None

@@ -33,7 +33,7 @@ class Filters(TypedDict, total=False):
 
 
 class Changes(TypedDict, total=False):
-    """What is to be different about a job that is started over; what is not named stays as it is."""
+    """What is to be different about a job; what is not named stays as it is. ``expires_at=None``: it never expires."""
 
     payload: Any
     queue: str
@@ -45,6 +45,8 @@ class Changes(TypedDict, total=False):
     limit_key: str
     delay: float | timedelta
     run_at: datetime
+    expires_in: float | timedelta
+    expires_at: datetime | None
 
 
 class Failure(msgspec.Struct, frozen=True):

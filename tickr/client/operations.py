@@ -26,7 +26,7 @@ PAGE = 200
 """Operations on a page; the server takes no more."""
 
 Found = list[Operation]
-Action = Literal["retry", "cancel"]
+Action = Literal["retry", "cancel", "edit", "delete"]
 Wish = dict[str, Any]
 
 
@@ -53,6 +53,11 @@ class OperationCalls:
         told = {name: value for name, value in wish.items() if value is not None}
         told |= {"action": action, "filter": _filter(which), "id": str(uuid_utils.uuid7())}
         return self._calls.asked(Request("POST", "/operations", bodies.encoded(told), headers=JSON), Operation)
+
+    def empty(self, queue: str, wish: Wish) -> Steps[Operation]:
+        body = bodies.encoded({name: value for name, value in wish.items() if value is not None})
+        path = f"/queues/{quote(queue, safe='')}"
+        return self._calls.asked(Request("POST", f"{path}/empty", body, headers=JSON), Operation)
 
     def get(self, operation: OperationRef) -> Steps[Operation]:
         return self._calls.asked(Request("GET", _path(operation)), Operation)
@@ -83,7 +88,7 @@ class OperationCalls:
             look_s = min(1.5 * look_s, LOOK_S)
 
 
-def retrying(everything: bool, changes: Changes | None, rate: float | None) -> Wish:
+def changing(everything: bool, changes: Changes | None, rate: float | None) -> Wish:
     return {"all": everything, "changes": None if changes is None else bodies.changes(changes), "rate": rate}
 
 
@@ -128,13 +133,34 @@ class Operations:
 
         ``all``: has to be True where nothing is said of which. ``changes``: of each. ``rate``: so many a second.
         """
-        return self._run(self._calls.begin("retry", which, retrying(all, changes, rate)))
+        return self._run(self._calls.begin("retry", which, changing(all, changes, rate)))
+
+    def edit(
+        self, *, changes: Changes, all: bool = False, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to change all jobs that match, those that wait if no ``state`` is given; otherwise like ``retry``."""
+        return self._run(self._calls.begin("edit", which, changing(all, changes, rate)))
 
     def cancel(
         self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
     ) -> Operation:
         """Begin to cancel all jobs that match and have not ended. The arguments are as in ``retry``."""
         return self._run(self._calls.begin("cancel", which, cancelling(all, reason, rate)))
+
+    def delete(
+        self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to delete all jobs that match for good, those that have ended if no ``state`` is given.
+
+        Those that wait, where ``state`` names them, are cancelled first, for ``reason``.
+        """
+        return self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
+
+    def empty_queue(
+        self, queue: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
+    ) -> Operation:
+        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
+        return self._run(self._calls.empty(queue, {"delete": delete, "reason": reason, "rate": rate}))
 
     def get(self, operation: OperationRef) -> Operation:
         return self._run(self._calls.get(operation))
@@ -170,13 +196,34 @@ class AsyncOperations:
 
         ``all``: has to be True where nothing is said of which. ``changes``: of each. ``rate``: so many a second.
         """
-        return await self._run(self._calls.begin("retry", which, retrying(all, changes, rate)))
+        return await self._run(self._calls.begin("retry", which, changing(all, changes, rate)))
+
+    async def edit(
+        self, *, changes: Changes, all: bool = False, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to change all jobs that match, those that wait if no ``state`` is given; otherwise like ``retry``."""
+        return await self._run(self._calls.begin("edit", which, changing(all, changes, rate)))
 
     async def cancel(
         self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
     ) -> Operation:
         """Begin to cancel all jobs that match and have not ended. The arguments are as in ``retry``."""
         return await self._run(self._calls.begin("cancel", which, cancelling(all, reason, rate)))
+
+    async def delete(
+        self, *, all: bool = False, reason: str | None = None, rate: float | None = None, **which: Unpack[Which]
+    ) -> Operation:
+        """Begin to delete all jobs that match for good, those that have ended if no ``state`` is given.
+
+        Those that wait, where ``state`` names them, are cancelled first, for ``reason``.
+        """
+        return await self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
+
+    async def empty_queue(
+        self, queue: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
+    ) -> Operation:
+        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
+        return await self._run(self._calls.empty(queue, {"delete": delete, "reason": reason, "rate": rate}))
 
     async def get(self, operation: OperationRef) -> Operation:
         return await self._run(self._calls.get(operation))

@@ -11,11 +11,16 @@
     │   ├── AttemptOver                a handler's: its attempt has ended, and submits nothing any more
     │   ├── JobNotFound
     │   ├── IllegalTransition          the job is not in a state from which this can be done
+    │   ├── NotEditable                it has ended, or runs, and that cannot be changed any more
+    │   ├── NotDeletable               it has not ended, or others need it still
     │   ├── DuplicateJob               the id is taken by a different job
     │   ├── UniqueConflict(refused)    another job holds the unique key
     │   ├── KeyReused                  the idempotency key was used for another request
     │   └── VersionMismatch            the job has moved on since the caller looked
     ├── CannotOpen(key)                what is encrypted can not be read here
+    ├── QueueError(queue)              the caller's
+    │   ├── QueueNotFound
+    │   └── QueueNotEmpty              jobs that have not ended are in it
     ├── NodeError(node_id)             the caller's
     │   ├── NodeNotFound
     │   └── TakesNoOrders
@@ -60,6 +65,8 @@ from tickr.errors.jobs import IllegalTransition as IllegalTransition
 from tickr.errors.jobs import JobError as JobError
 from tickr.errors.jobs import JobNotFound as JobNotFound
 from tickr.errors.jobs import KeyReused as KeyReused
+from tickr.errors.jobs import NotDeletable as NotDeletable
+from tickr.errors.jobs import NotEditable as NotEditable
 from tickr.errors.jobs import SpecRejected as SpecRejected
 from tickr.errors.jobs import UniqueConflict as UniqueConflict
 from tickr.errors.jobs import VersionMismatch as VersionMismatch
@@ -71,6 +78,9 @@ from tickr.errors.things import NodeNotFound as NodeNotFound
 from tickr.errors.things import OperationError as OperationError
 from tickr.errors.things import OperationExists as OperationExists
 from tickr.errors.things import OperationNotFound as OperationNotFound
+from tickr.errors.things import QueueError as QueueError
+from tickr.errors.things import QueueNotEmpty as QueueNotEmpty
+from tickr.errors.things import QueueNotFound as QueueNotFound
 from tickr.errors.things import ScheduleError as ScheduleError
 from tickr.errors.things import ScheduleExists as ScheduleExists
 from tickr.errors.things import ScheduleMismatch as ScheduleMismatch

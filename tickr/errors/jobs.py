@@ -85,6 +85,18 @@ class IllegalTransition(JobError):
         self.state = state
 
 
+class NotEditable(JobError):
+    """What was to be changed about the job cannot be, as it has ended, or runs. Nothing was changed."""
+
+    code = "not_editable"
+
+
+class NotDeletable(JobError):
+    """The job cannot be deleted, as it has not ended, or as others need it still. Nothing was changed."""
+
+    code = "not_deletable"
+
+
 class DuplicateJob(JobError):
     """The id already belongs to a job with another content. Nothing was changed."""
 

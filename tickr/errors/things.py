@@ -1,4 +1,4 @@
-"""What cannot be done with a schedule, a node, the lease of a remote worker, or an operation."""
+"""What cannot be done with a schedule, a queue, a node, the lease of a remote worker, or an operation."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ class TooManySchedules(ScheduleError):
 
     def __init__(self, schedule: str, most: int) -> None:
         super().__init__(schedule, f"There are {most} schedules already, as many as there may be.")
+
+
+class QueueError(TickrError):
+    """What was asked about the queue of that name cannot be done. Nothing was changed."""
+
+    code = "queue"
+
+    def __init__(self, queue: str, message: str) -> None:
+        super().__init__(message)
+        self.queue = queue
+
+
+class QueueNotFound(QueueError):
+    code = "queue_not_found"
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue, f"No job was ever in a queue {queue}, and nothing is set on it.")
+
+
+class QueueNotEmpty(QueueError):
+    """There are jobs in it that have not ended."""
+
+    code = "queue_not_empty"
+
+    def __init__(self, queue: str) -> None:
+        told = f"There are jobs in the queue {queue} that have not ended. Empty it first, and wait for those that run."
+        super().__init__(queue, told)
 
 
 class NodeError(TickrError):

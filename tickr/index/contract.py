@@ -33,6 +33,10 @@ Whoever pops it waits for the rest.
 """
 
 
+LATE_US = 60_000_000
+"""Longer than anything is parked beyond its instant, microseconds."""
+
+
 NO_BOUNDS: Mapping[str, int] = {}
 
 
@@ -42,6 +46,11 @@ class Hint(NamedTuple):
     id: str
     run_at: int
     queue: str
+
+
+def is_late(entry: Entry, until: float, now: int | None) -> bool:
+    """Whether an entry that waits until then waits too long at ``now``; None: that is not asked."""
+    return now is not None and until > max(entry.run_at, now) + LATE_US
 
 
 class Lane(NamedTuple):
@@ -134,8 +143,13 @@ class Index(Protocol):
         """Forget entries, wherever they are."""
         ...
 
-    async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of ``entries`` that are neither ready nor waiting, or in a lane that would never be come to."""
+    async def missing(self, entries: Sequence[Entry], *, now: int | None = None) -> list[Entry]:
+        """Return those of ``entries`` that are neither ready nor waiting, or in a lane that would never be come to.
+
+        Args:
+          now: microseconds UTC by the store's clock. If given, also those that wait for an instant ``LATE_US`` later
+            than they should: they were to run earlier than the index was told.
+        """
         ...
 
     async def promote(self, now: int, limit: int) -> Promotion:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from tickr.index.contract import MAX_POP, NO_BOUNDS, Hint, Lane, Promotion, Sizes
+from tickr.index.contract import MAX_POP, NO_BOUNDS, Hint, Lane, Promotion, Sizes, is_late
 from tickr.jobs import Entry
 
 GARBAGE_ALLOWED = 64
@@ -158,10 +158,15 @@ class HeapIndex:
                 line.discard(job_id)
                 self._forget_if_empty(queue, line)
 
-    async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def missing(self, entries: Sequence[Entry], *, now: int | None = None) -> list[Entry]:
         await trio.lowlevel.checkpoint()
         waiting = self._waiting.members
-        return [entry for entry in entries if entry.id not in waiting and not self._is_ready(entry)]
+
+        def waits(entry: Entry) -> bool:
+            there = waiting.get(entry.id)
+            return there is not None and not is_late(entry, there[0], now)
+
+        return [entry for entry in entries if not waits(entry) and not self._is_ready(entry)]
 
     async def promote(self, now: int, limit: int) -> Promotion:
         await trio.lowlevel.checkpoint()

@@ -25,7 +25,7 @@ import structlog
 import trio
 
 from tickr.errors import IndexUnavailable
-from tickr.index.contract import MAX_POP, NO_BOUNDS, Hint, Lane, Promotion, Sizes
+from tickr.index.contract import MAX_POP, NO_BOUNDS, Hint, Lane, Promotion, Sizes, is_late
 from tickr.jobs import Entry
 from tickr.redis_link.address import RedisAddress
 from tickr.redis_link.line import Command
@@ -198,13 +198,17 @@ class RedisIndex:
             commands += [("ZREM", line, *ids) for line, ids in self._ids_by_line(entries).items()]
             await self._link.send(*commands)
 
-    async def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def missing(self, entries: Sequence[Entry], *, now: int | None = None) -> list[Entry]:
         if not entries:
             return []
         by_line = self._ids_by_line(entries)
         commands: list[Command] = [("ZMSCORE", line, *ids) for line, ids in by_line.items()]
         *ready, waiting = await self._link.send(*commands, ("ZMSCORE", self._waiting, *map(_member, entries)))
-        found = {entry for entry, score in zip(entries, waiting, strict=True) if score is not None}
+        found = {
+            entry
+            for entry, score in zip(entries, waiting, strict=True)
+            if score is not None and not is_late(entry, float(score), now)
+        }
         found_ready = {
             (line, job_id)
             for (line, ids), scores in zip(by_line.items(), ready, strict=True)

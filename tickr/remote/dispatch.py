@@ -45,7 +45,7 @@ FORGET_S = 1.0
 """How long the index may take to forget what was claimed, in seconds."""
 CLAIM_S = 8.0
 """How long a poll waits for the first look, and for a claim that is on its way when its time is over, in seconds."""
-BRINGS_WORK = frozenset({"created", "retrying", "released", "redriven", "unblocked"})
+BRINGS_WORK = frozenset({"created", "retrying", "released", "redriven", "unblocked", "changed"})
 GONE = Failure("lost_claim", "It was claimed for a worker that had gone before it could be told.")
 
 log = structlog.get_logger("tickr.remote")

@@ -4,7 +4,8 @@ Two looks. *Identity*: the index carries an epoch that the store keeps too; an i
 restarted from an old snapshot does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the
 due jobs that should run next, and one page more of everything that waits, in turn, are looked up in the index; those
 missing in two looks in a row (one may just be on its way from the index to a claim) are put back. So the front is
-repaired within seconds, and the rest, however long the line, within as many looks as it has pages.
+repaired within seconds, and the rest, however long the line, within as many looks as it has pages. What the index has
+for much later than the store is missing, too: somebody has had it run earlier, and died before the index was told.
 
 Several nodes may audit at once: pushing what is there changes nothing.
 """
@@ -30,6 +31,8 @@ FRONT = 100
 """How many due jobs of each queue the presence look covers."""
 FRONT_PER_S = 10_000
 """How many jobs of fronts are looked up per second on average: with many queues they have their turn more rarely."""
+QUEUES_S = 10.0
+"""Pause between two looks for queues that have lost their names, in seconds."""
 REBUILDING = "rebuilding-"
 
 log = structlog.get_logger("tickr.scheduler")
@@ -43,7 +46,7 @@ class Audit:
 
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
     what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
-    (trio's clock) the fronts have their next look.
+    (trio's clock) the fronts have their next look; ``_queues_at``, when queues have theirs.
     """
 
     def __init__(self, store: Store, index: Index, bell: Bell, *, stretch: float = 1.0) -> None:
@@ -54,13 +57,14 @@ class Audit:
         self._epoch: str | None = None
         self._suspects: list[Entry] = []
         self._position: ScanPosition | None = None
-        self._front_at = float("-inf")
+        self._front_at = self._queues_at = float("-inf")
 
     async def run(self) -> None:
         """Look once a period, and at once when the index is back, until cancelled."""
         while True:
             await self._index.wait_available()
             try:
+                await self._name_queues()
                 await self._check_identity()
                 await self._check_presence()
             except (IndexUnavailable, StoreUnavailable) as error:
@@ -101,12 +105,18 @@ class Audit:
             if position is None:
                 return count
 
+    async def _name_queues(self) -> None:
+        """Have queues found again that were taken away while a job came into them."""
+        if trio.current_time() >= self._queues_at:
+            await self._store.queue_names()
+            self._queues_at = trio.current_time() + QUEUES_S
+
     async def _check_presence(self) -> None:
         looked_for = [*self._suspects, *await self._front(), *await self._next_page()]
         if not looked_for:
             return
         suspected = {entry.id for entry in self._suspects}
-        missing = {entry.id: entry for entry in await self._index.missing(looked_for)}
+        missing = {entry.id: entry for entry in await self._index.missing(looked_for, now=self._store.now_us())}
         await self._put_back([entry for entry in missing.values() if entry.id in suspected])
         self._suspects = [entry for entry in missing.values() if entry.id not in suspected][:PAGE]
 

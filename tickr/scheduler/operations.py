@@ -124,17 +124,21 @@ class Operations:
 
     async def _tell(self, answer: MovedOperation) -> None:
         """Tell index, workers and log of what a step has done."""
-        before, after, jobs = answer
+        before, after, _ = answer
         if before is None or after is None or before == after:
             return
-        again = [job for job in jobs if job.state is State.READY]
-        running = [job for job in jobs if job.state is State.RUNNING]
-        if again:
-            at = again[0].extras.redrives[-1].at
-            await self._announcer.announce([job.entry() for job in again], at=at)
-        if running:
+        jobs = answer.jobs
+        if after.action == "edit":
+            await self._announcer.announce_changes(answer.changes, at=self._store.now_us())
+        elif after.action == "retry":
+            again = [job for job in jobs if job.state is State.READY]
+            await self._announcer.announce(
+                [job.entry() for job in again], at=again[0].extras.redrives[-1].at if again else 0
+            )
+        else:
+            running = [job for job in jobs if job.state is State.RUNNING]
             await self._bell.ring(*(Ring("cancel", job=job.id, fence=job.fence) for job in running))
-        await self._forget([job for job in jobs if job.state is State.CANCELLED])
+            await self._forget([job for job in jobs if job.state is State.CANCELLED])  # or what was so and is deleted
         if after.state != before.state:
             log.info("operation.ended", operation=after.id, state=after.state, done=after.done, skipped=after.skipped)
 

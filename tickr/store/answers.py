@@ -338,14 +338,6 @@ class DueOperations(NamedTuple):
     next_at: int | None
 
 
-class MovedOperation(NamedTuple):
-    """What a move has done, once it is committed; see ``Store.move_operation``."""
-
-    before: Operation | None
-    after: Operation | None
-    jobs: list[Job]
-
-
 def place_of(job: Job) -> Place:
     return job.created_at, job.id
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tickr import events, jobs, schedule_moves
+from tickr import editing, events, jobs, schedule_moves
 from tickr.attempts import MAX_KEPT
 from tickr.edits import NO_EDIT, Edit
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
@@ -232,7 +232,18 @@ def redrive(job: Job, version: int | None, now: int, edit: Edit = NO_EDIT, opera
 
 def edited(made: Iterable[Change]) -> list[Job]:
     """Return the jobs of which more was changed than any move does: ``edits.EDITABLE`` are to be written, too."""
-    return [change.after for change in made if change.what == "redriven" and change.after.extras.redrives[-1].changed]
+    return [change.after for change in made if change.edited]
+
+
+def edit(job: Job, version: int | None, now: int, edit: Edit) -> Change | None:
+    """Return what changes ``job``, which has not ended, or None when nothing is different.
+
+    Raises: NotEditable, VersionMismatch, CannotOpen.
+    """
+    if version is not None and version != job.version:
+        raise VersionMismatch(job.id, job.version)
+    after, names = editing.edited(job, edit, now)
+    return Change(job, after, changed=names) if names else None
 
 
 def reap(lost: Iterable[Job], now: int, written: Mapping[str, Ended] = NOT_WRITTEN) -> list[Change]:
@@ -297,7 +308,8 @@ class Written(NamedTuple):
 
     ``body`` is None when nothing moved: then there is no row. ``expiries`` and ``spent`` are the rows that come and go
     as jobs that expire begin and cease to wait, ``removals`` and ``spared`` those as jobs with an age of their own end
-    and are started over: mostly none. ``restarted`` are the jobs that begin anew, and lose their checkpoints.
+    and are started over: mostly none. ``restarted`` are the jobs that begin anew, or with another payload, and lose
+    their checkpoints.
     """
 
     attempts: list[tuple[str, Attempt]]
@@ -327,11 +339,11 @@ def written(changes: Iterable[Change], now: int) -> Written:
         told.append(change.event(now))
         if (attempt := change.attempt(now)) is not None:
             attempts.append((after.id, attempt))
-        if (at := after.extras.expires_at) is not None:
-            _note_expiry(waits, (at, after.id), before, after)
+        if after.extras.expires_at is not None or "expires_at" in change.changed:
+            _note_expiry(waits, before, after)
         if after.extras.keep_us is not None:
             _note_removal(ends, None if before is None else removal(before), removal(after))
-        if before is not None and before.state in FINAL and after.state not in FINAL:
+        if "payload" in change.changed or (before and before.state in FINAL and after.state not in FINAL):
             restarted.append(after.id)
     rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))
     return Written(attempts, len(told), events.encode(told) if told else None, *rows, restarted)
@@ -348,14 +360,22 @@ def _note_removal(ends: dict[Removal, bool], gone: Removal | None, come: Removal
         ends[come] = True
 
 
-def _note_expiry(waits: dict[Expiry, bool], expiry: Expiry, before: Job | None, after: Job) -> None:
-    waited, now_waits = before is not None and before.expires, after.expires
-    if waited == now_waits:
+def _note_expiry(waits: dict[Expiry, bool], before: Job | None, after: Job) -> None:
+    was, is_ = _expiry(before), _expiry(after)
+    if was == is_:
         return
-    if expiry in waits:  # stored and started in one commit
-        del waits[expiry]
-    else:
-        waits[expiry] = now_waits
+    for expiry, holds in ((was, False), (is_, True)):
+        if expiry in waits:  # stored and started in one commit
+            del waits[expiry]
+        elif expiry is not None:
+            waits[expiry] = holds
+
+
+def _expiry(job: Job | None) -> Expiry | None:
+    """Return the row that there is of ``job`` while it waits."""
+    if job is None or job.extras.expires_at is None or not job.expires:
+        return None
+    return job.extras.expires_at, job.id
 
 
 # -- schedules --------------------------------------------------------------------------------------------------------

@@ -355,6 +355,12 @@ class MemoryStore(
     def _put(self, job: Job) -> None:
         self._jobs[job.id] = self._by_state[job.state][job.id] = job
 
+    def _erase(self, job: Job) -> None:
+        del self._jobs[job.id], self._by_state[job.state][job.id]
+        self._attempts.pop(job.id, None)
+        self._forget_checkpoints([job.id])
+        self._forget_children(job)
+
     def _tell(self, body: str, now: int) -> None:
         self._log.append(now, body)
         self._on_events()

@@ -44,6 +44,10 @@ class LinkTable:
         """Whether one of the ends of a link is ``job_id``."""
         return job_id in self._on or job_id in self._waiter
 
+    def waiters(self, job_id: str) -> set[str]:
+        """Return who waits for ``job_id``."""
+        return set(self._on.get(job_id, ()))
+
     def of(self, waiters: Iterable[str]) -> list[Link]:
         return [Link(on, waiter, kind) for waiter in waiters for on, kind in self._waiter.get(waiter, {}).items()]
 

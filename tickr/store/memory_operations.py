@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import trio
 
@@ -16,33 +16,26 @@ from tickr.operation_moves import Move, Step
 from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import operation_changes
 from tickr.store.answers import groups_of
-from tickr.store.contract import STATE_CODES, Clock, DueOperations, MovedOperation, Tally
+from tickr.store.contract import STATE_CODES, DueOperations, MovedOperation, Tally
+from tickr.store.memory_editing import MemoryEditing
 from tickr.store.memory_keys import KeyTable
 
 
-class MemoryOperations:
+class MemoryOperations(MemoryEditing):
     """``Operations`` of the contract, on a dict by id."""
 
-    _clock: Clock
     _jobs: dict[str, Job]
     _by_state: dict[State, dict[str, Job]]
     _keys: KeyTable
-    _queues: set[str]
 
     def __init__(self) -> None:
         super().__init__()
         self._operations: dict[str, Operation] = {}
 
-    def _existing(self, job_id: str) -> Job:
-        raise NotImplementedError
-
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         raise NotImplementedError
 
     def _redriven(self, made: list[Change]) -> list[Change]:
-        raise NotImplementedError
-
-    def _record(self, made: Sequence[Change], now: int) -> None:
         raise NotImplementedError
 
     def _tell(self, body: str, now: int) -> None:
@@ -89,7 +82,8 @@ class MemoryOperations:
             jobs = self._found(move.ids)
             kept = self._keys.rows(operation_changes.needed(found, jobs.values()))
             held = self._found(key.job_id for key in kept.values()).values()
-            moved, made, written = operation_changes.step(move, found, jobs, kept, held, now)
+            needed = self._needed(move.ids) if found.action == "delete" else ()
+            moved, made, written = operation_changes.step(move, found, jobs, kept, held, now, needed)
             if found.action == "retry":
                 made = self._redriven(made)
         else:
@@ -97,11 +91,11 @@ class MemoryOperations:
             moved, made, written = operation_changes.moved(move, found, now, full=full), [], []
         self._keys.write(written)
         self._queues.update(change.after.queue for change in made)
-        self._record(made, now)
+        self._apply(made, now)
         self._operations[move.id] = moved.after
         if moved.told:
             self._tell(events.encode(moved.told), now)
-        return MovedOperation(moved.before, moved.after, [change.after for change in made])
+        return MovedOperation(moved.before, moved.after, made)
 
     async def prune_operations(self, before: int, keep: int, limit: int) -> int:
         await trio.lowlevel.checkpoint()

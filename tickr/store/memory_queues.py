@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import trio
 
 from tickr import events
+from tickr.errors import QueueNotEmpty, QueueNotFound
 from tickr.events import ThingEvent
-from tickr.jobs import WAITING, Job, State
+from tickr.jobs import UNENDED, WAITING, Job, State
 from tickr.queues import (
     NO_STARTS,
     Controls,
@@ -23,6 +24,7 @@ from tickr.queues import (
     Standing,
     Window,
     counted_together,
+    deleted,
     gates,
     told,
 )
@@ -54,6 +56,11 @@ class QueueControls:
         else:
             self._controls[queue] = controls
         return controls, told(queue, before, controls, now, mark)
+
+    def drop(self, queue: str) -> Controls:
+        """Set nothing on a queue any more. Returns: what was."""
+        self._windows.pop(queue, None)
+        return self._controls.pop(queue, Controls())
 
     def standings(self, queues: Collection[str] | None, running: Iterable[Job]) -> list[Standing]:
         """See ``Store.standings``. ``running``: all jobs that run."""
@@ -128,6 +135,7 @@ class MemoryQueues:
     _clock: Clock
     _controls: QueueControls
     _queues: set[str]
+    _by_state: dict[State, dict[str, Job]]
 
     def _running(self) -> Iterable[Job]:
         raise NotImplementedError
@@ -159,6 +167,16 @@ class MemoryQueues:
         )
         if happened:
             self._tell(events.encode(happened), now)
+
+    async def drop_queue(self, queue: str, *, mark: str = "") -> None:
+        await trio.lowlevel.checkpoint()
+        if queue not in self._queues:
+            raise QueueNotFound(queue)
+        if any(job.queue == queue for state in UNENDED for job in self._by_state[state].values()):
+            raise QueueNotEmpty(queue)
+        self._queues.remove(queue)
+        now = self._clock()
+        self._tell(events.encode([deleted(queue, self._controls.drop(queue), now, mark)]), now)
 
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         await trio.lowlevel.checkpoint()

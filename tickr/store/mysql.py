@@ -273,9 +273,6 @@ class MysqlStore(
 
     # -- for the index --------------------------------------------------------------------------------------------
 
-    async def queue_names(self) -> list[str]:
-        return await self._run(mysql_reads.queue_names, within_s=self._asked_s, exact_now=False, atomic=False)
-
     async def due(self, limit: int) -> list[Entry]:
         return await self._run(lambda tx: mysql_waiting.due(tx, limit), within_s=self._worked_s, atomic=False)
 

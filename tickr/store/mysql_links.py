@@ -43,6 +43,7 @@ WAIT = (
     "SELECT DISTINCT waiter FROM links FORCE INDEX (links_waiter) "
     "WHERE waiter IN %s AND waiter > %s ORDER BY waiter LIMIT %s"
 )
+NEEDED = "SELECT DISTINCT on_id FROM links FORCE INDEX (PRIMARY) WHERE on_id IN %s AND waiter <> on_id"
 STATES = "SELECT id, state FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s"
 LOCK_STATES = STATES + " FOR UPDATE"
 PAGE = (
@@ -96,6 +97,11 @@ async def remove(tx: Transaction, some: Iterable[Link]) -> None:
     """Delete links of jobs that are locked."""
     for document in _documents(tx, some):
         await tx.run(DELETE, document)
+
+
+async def needed(tx: Transaction, keys: tuple[bytes, ...]) -> set[str]:
+    """Return those of the jobs ``keys``, which are locked, that other jobs have a link to."""
+    return {rows.id_text(raw(on)) for (on,) in (await tx.run(NEEDED, keys)).rows} if keys else set()
 
 
 async def redrive(

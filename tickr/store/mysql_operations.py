@@ -13,18 +13,19 @@ from typing import TypeVar
 from trio_mysql import err
 
 from tickr import events
-from tickr.edits import EDITABLE, NO_EDIT, Edit
-from tickr.events import Change, ThingEvent
+from tickr.edits import NO_EDIT, Edit
+from tickr.events import ThingEvent
 from tickr.filters import Filter
 from tickr.jobs import Job
 from tickr.operation_moves import Begin, Move, Step, Stop
 from tickr.operations import MAX_RUNNING, Operation
-from tickr.store import changes, mysql_errors, mysql_jobs, mysql_keys, mysql_links, mysql_lists, operation_changes, rows
+from tickr.store import mysql_errors, mysql_jobs, mysql_keys, mysql_links, mysql_lists, operation_changes, rows
 from tickr.store.contract import DueOperations, MovedOperation, Tally
 from tickr.store.keys import Key
 from tickr.store.mysql_claims import LOCK_BY_IDS
-from tickr.store.mysql_jobs import BY_IDS, documents, json_table, keys_of, read, write
-from tickr.store.mysql_transactions import FOR_EVER_US, Transaction, Transactions
+from tickr.store.mysql_editing import MysqlEditing
+from tickr.store.mysql_jobs import BY_IDS, keys_of, read
+from tickr.store.mysql_transactions import FOR_EVER_US, Transaction
 from tickr.store.mysql_values import Parameter, number_or_none, text
 
 T = TypeVar("T")
@@ -50,26 +51,15 @@ OLD = (
     "ORDER BY finished_at LIMIT %s"
 )
 DELETE = "DELETE FROM operations WHERE id = %s"
-EDIT_JOBS = (
-    f"UPDATE {json_table(('id', *EDITABLE))} "  # noqa: S608
-    "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
-    f"SET {', '.join(f'j.{column} = x.{column}' for column in EDITABLE)}"
-)
 
 LAST_ID = "~"
 """Behind every id."""
 
 
-class MysqlOperations:
+class MysqlOperations(MysqlEditing):
     """``Operations`` of the contract."""
 
-    _transactions: Transactions
-    _asked_s: float
     _worked_s: float
-    _queues: set[str]
-
-    async def _register_queues(self, tx: Transaction, jobs: Sequence[Job]) -> None:
-        raise NotImplementedError
 
     async def _read_long(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         raise NotImplementedError
@@ -81,14 +71,6 @@ class MysqlOperations:
             return change.after
 
         return await self._transactions.run(work, within_s=self._asked_s)
-
-    async def _edit(self, tx: Transaction, made: Sequence[Change]) -> None:
-        """Write what was changed about jobs beside what their moves did."""
-        jobs = changes.edited(made)
-        await self._register_queues(tx, jobs)
-        values = [(rows.id_bytes(job.id).hex(), *rows.of_edit(job)) for job in jobs]
-        for document in documents(values, tx.max_document_bytes):
-            await tx.run(EDIT_JOBS, document)
 
     async def _tally(self, which: Filter, most: int) -> Tally:
         return await self._read_long(lambda tx: mysql_lists.tally(tx, which, most))
@@ -125,15 +107,15 @@ class MysqlOperations:
         ids = keys_of(move.ids)
         kept, held = await _lock_keys(tx, found, ids)
         jobs = {job.id: job for job in await read(tx, LOCK_BY_IDS, ids)} if ids else {}
-        moved, made, written = operation_changes.step(move, found, jobs, kept, held, tx.now)
+        needed = await mysql_links.needed(tx, ids) if found.action == "delete" else ()
+        moved, made, written = operation_changes.step(move, found, jobs, kept, held, tx.now, needed)
         if found.action == "retry":
             made, turns = await mysql_links.redrive(tx, made, kept, held)
             written += turns
         await mysql_keys.write_with(tx, [], written)
-        await write(tx, made)
-        await self._edit(tx, made)
+        await self._apply(tx, made)
         await _write(tx, moved.after, moved.told)
-        return MovedOperation(moved.before, moved.after, [change.after for change in made])
+        return MovedOperation(moved.before, moved.after, made)
 
     async def prune_operations(self, before: int, keep: int, limit: int) -> int:
         async def work(tx: Transaction) -> int:
@@ -167,7 +149,7 @@ async def _begin_or_stop(tx: Transaction, move: Begin | Stop) -> MovedOperation:
 
 async def _lock_keys(tx: Transaction, operation: Operation, ids: tuple[bytes, ...]) -> tuple[dict[str, Key], list[Job]]:
     """Lock the rows of the keys that jobs have to have again: keys before jobs. Return them, and their jobs."""
-    if operation.action == "cancel" or not ids:
+    if operation.action != "retry" or not ids:
         return {}, []
     names = operation_changes.needed(operation, await read(tx, WITH_EXTRAS, ids))
     kept, held, _ = await mysql_keys.lock(tx, (), names) if names else ({}, [], [])

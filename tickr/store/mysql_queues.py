@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from tickr import events
-from tickr.jobs import Job
+from tickr.errors import QueueNotEmpty, QueueNotFound
+from tickr.jobs import UNENDED, Job
 from tickr.queues import (
     NO_STARTS,
     Controls,
@@ -24,11 +25,13 @@ from tickr.queues import (
     Standing,
     Window,
     counted_together,
+    deleted,
     gates,
     shares_keys,
     told,
 )
 from tickr.store import mysql_jobs
+from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, text, text_or_none
 
@@ -49,6 +52,9 @@ REGISTER = "INSERT IGNORE INTO queues (name, created_at) VALUES (%s, %s)"
 ADD_CONTROLS = "INSERT IGNORE INTO queue_controls (name, controls) VALUES (%s, '{}')"
 SET_CONTROLS = "UPDATE queue_controls SET controls = %s WHERE name = %s"
 SET_PLAIN = "DELETE FROM queue_controls WHERE name = %s"
+DROP = "DELETE FROM queues WHERE name = %s"
+_UNENDED = ", ".join(str(code) for code in sorted(STATE_CODES[state] for state in UNENDED))
+IN_USE = f"SELECT id FROM jobs FORCE INDEX (jobs_order) WHERE state IN ({_UNENDED}) AND queue = %s LIMIT 1"  # noqa: S608
 KEEP_STARTS = "UPDATE queue_controls SET starts = %s WHERE name = %s"
 
 _controls = msgspec.json.Decoder(Controls).decode
@@ -121,6 +127,24 @@ async def _change(tx: Transaction, queue: str, make: Callable[[Controls], Contro
     if news := told(queue, before, controls, tx.now, mark):
         await mysql_jobs.add_events(tx, len(news), events.encode(news))
     return controls
+
+
+async def register(tx: Transaction, queues: Iterable[str]) -> None:
+    for queue in sorted(queues):
+        await tx.run(REGISTER, queue, tx.now)
+
+
+async def drop(tx: Transaction, queue: str, mark: str) -> None:
+    """See ``Store.drop_queue``."""
+    if not (await tx.run(DROP, queue)).affected:
+        raise QueueNotFound(queue)
+    if (await tx.run(IN_USE, queue)).rows:
+        raise QueueNotEmpty(queue)
+    found = (await tx.run(LOCK_CONTROLS, (queue,))).rows
+    before = _controls(text(found[0][1])) if found else Controls()
+    if found:
+        await tx.run(SET_PLAIN, queue)
+    await mysql_jobs.add_events(tx, 1, events.encode([deleted(queue, before, tx.now, mark)]))
 
 
 async def standings(tx: Transaction, queues: Collection[str] | None) -> list[Standing]:

@@ -100,6 +100,11 @@ async def queue_names(tx: Transaction) -> list[str]:
     return [text(name) for (name,) in (await tx.run(QUEUE_NAMES)).rows]
 
 
+async def used_queues(tx: Transaction) -> set[str]:
+    """Return the names of the queues in which jobs wait or run, registered or not."""
+    return {text(queue) for _, queue, *_ in (await tx.run(RANGES)).rows}
+
+
 class Held(NamedTuple):
     """The jobs of one state and queue, or of one priority of these: how many are due, how many not, and the first."""
 

@@ -52,6 +52,7 @@ DELETE_JOBS = _DELETE % "j" + "jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x
 DELETE_ATTEMPTS = _DELETE % "a" + "attempts AS a FORCE INDEX (PRIMARY) ON a.job_id = UNHEX(x.id)"
 DELETE_CHILDREN = _DELETE % "c" + "children AS c FORCE INDEX (PRIMARY) ON c.parent = UNHEX(x.id)"
 DELETE_CHILD = _DELETE % "c" + "children AS c FORCE INDEX (children_child) ON c.child = UNHEX(x.id)"
+DELETE_WAITS = _DELETE % "v" + "links AS v FORCE INDEX (links_waiter) ON v.waiter = UNHEX(x.id)"
 
 
 class MysqlRetention:
@@ -98,13 +99,13 @@ async def prune(tx: Transaction, state: State, before: int, limit: int, position
     return Pruned(await _delete(tx, [raw(key) for (key,) in locked]), after)
 
 
-async def _delete(tx: Transaction, locked: Sequence[bytes]) -> int:
-    """Delete jobs that are locked, with what goes with them. Returns how many."""
+async def _delete(tx: Transaction, locked: Sequence[bytes], *more: str) -> int:
+    """Delete jobs that are locked, with what goes with them, and by the statements ``more``. Returns how many."""
     if not locked:
         return 0
     old = msgspec.json.encode([key.hex() for key in locked]).decode()
     deleted = (await tx.run(DELETE_JOBS, old)).affected
-    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD):
+    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD, *more):
         await tx.run(statement, old)
     return deleted
 
@@ -129,3 +130,8 @@ async def _remove_due(tx: Transaction, limit: int, place: Removal | None) -> Rem
 
 def _keys(removals: Sequence[tuple[int, bytes]]) -> tuple[bytes, ...]:
     return tuple(sorted(key for _, key in removals))
+
+
+async def erase(tx: Transaction, keys: Sequence[bytes]) -> None:
+    """Delete these jobs, which are locked, whatever they are, with all that is kept of them but checkpoints."""
+    await _delete(tx, keys, DELETE_WAITS)

@@ -8,7 +8,7 @@ have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from tickr.errors import CannotOpen, JobError
@@ -16,7 +16,7 @@ from tickr.events import Change
 from tickr.jobs import Job
 from tickr.operation_moves import Begin, Move, Moved, Step
 from tickr.operations import Operation
-from tickr.store import changes, keys
+from tickr.store import changes, deletions, keys
 from tickr.store.keys import Key
 
 
@@ -29,47 +29,69 @@ class Stepped(NamedTuple):
 
 
 def step(
-    move: Step, operation: Operation, found: Mapping[str, Job], kept: Mapping[str, Key], held: Iterable[Job], now: int
+    move: Step,
+    operation: Operation,
+    found: Mapping[str, Job],
+    kept: Mapping[str, Key],
+    held: Iterable[Job],
+    now: int,
+    linked: Collection[str] = (),
 ) -> Stepped:
     """Return what ``move`` does, whose turn it is.
 
     Args:
       found: the jobs of the step that are stored.
       kept: the rows of the keys that they need again (``needed``), by name. held: the jobs of these rows.
+      linked: ids of those that other jobs have a link to; only asked for where jobs are deleted.
     """
     keeping, stored = dict(kept), {job.id: job for job in held} | dict(found)
     made: list[Change] = []
+    done = 0
     written: dict[str, Key] = {}
     for job_id in move.ids:
         job = found.get(job_id)
         if job is None or not operation.takes(job, now):
             continue
         try:
-            change, key = _change(operation, job, keeping, stored, now)
+            some, key = _changes(operation, job, keeping, stored, now, linked)
         except (JobError, CannotOpen):
             continue
-        if change is not None:
-            made.append(change)
-            stored[job_id] = change.after
+        if some:
+            done += 1
+            made += some
+            stored[job_id] = some[-1].after
         if key is not None:
             keeping[key.name] = written[key.name] = key
-    moved = move.apply(operation, now, len(made), len(move.ids) - len(made))
+    moved = move.apply(operation, now, done, len(move.ids) - done)
     return Stepped(moved, made, list(written.values()))
 
 
-def _change(
-    operation: Operation, job: Job, kept: Mapping[str, Key], stored: Mapping[str, Job], now: int
-) -> tuple[Change | None, Key | None]:
+def _changes(
+    operation: Operation,
+    job: Job,
+    kept: Mapping[str, Key],
+    stored: Mapping[str, Job],
+    now: int,
+    linked: Collection[str],
+) -> tuple[list[Change], Key | None]:
+    """Return what is done to one job. Raises: JobError, CannotOpen: nothing is."""
+    if operation.action == "delete":
+        return deletions.delete(job, None, linked, now, cancel=True, reason=operation.why), None
     if operation.action == "cancel":
-        return changes.cancel(job, None, now, operation.why), None
+        change = changes.cancel(job, None, now, operation.why)
+        return [change] if change else [], None
+    if operation.action == "edit":
+        change = changes.edit(job, None, now, operation.edit)
+        return [change] if change else [], None
     unique = keys.needs_key(job)
     key = kept.get(unique.name) if unique else None
-    return keys.redrive(job, None, key, stored, now, operation.edit, operation.id)
+    change, taken = keys.redrive(job, None, key, stored, now, operation.edit, operation.id)
+    return [change], taken
 
 
 def needed(operation: Operation, jobs: Iterable[Job]) -> list[str]:
     """Return the names of the keys that ``jobs`` have to have again, sorted: the order in which rows are locked."""
-    if operation.action == "cancel":
+    if operation.action != "retry":
         return []
     return sorted({name for job in jobs for name in keys.wanted_again(job)})
 

@@ -26,6 +26,7 @@ _INSERT = "INSERT OR REPLACE INTO links (on_id, waiter, kind) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM links WHERE on_id = ? AND waiter = ?"
 _OF = f"SELECT on_id, waiter, kind FROM links WHERE waiter IN {_IDS}"  # noqa: S608
 _ON = f"SELECT on_id, waiter, kind FROM links WHERE on_id IN {_IDS}"  # noqa: S608
+_NEEDED = f"SELECT DISTINCT on_id FROM links WHERE waiter <> on_id AND on_id IN {_IDS}"  # noqa: S608
 _CONCERNED = f"""
 SELECT waiter FROM (
   SELECT waiter FROM links WHERE on_id IN {_IDS} AND waiter > ?3
@@ -80,6 +81,11 @@ def put(db: sqlite3.Connection, some: Sequence[Link]) -> None:
 
 def remove(db: sqlite3.Connection, some: Iterable[Link]) -> None:
     db.executemany(_DELETE, [(rows.id_bytes(link.on), rows.id_bytes(link.waiter)) for link in some])
+
+
+def needed(db: sqlite3.Connection, ids: Collection[str]) -> set[str]:
+    """Return those of ``ids`` that other jobs have a link to."""
+    return {rows.id_text(key) for (key,) in db.execute(_NEEDED, _packed(ids))}
 
 
 def redrive(

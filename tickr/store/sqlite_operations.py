@@ -6,8 +6,7 @@ The one writer makes steps of an operation come one after the other.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 from tickr import events
 from tickr.edits import NO_EDIT, Edit
@@ -19,17 +18,16 @@ from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import (
     operation_changes,
     rows,
+    sqlite_editing,
     sqlite_feed,
     sqlite_keys,
     sqlite_links,
     sqlite_lists,
     sqlite_reads,
-    sqlite_record,
 )
 from tickr.store.contract import Clock, DueOperations, MovedOperation, Tally
+from tickr.store.sqlite_editing import SqliteEditing
 from tickr.store.sqlite_file import SqliteFile
-
-Answer = TypeVar("Answer")
 
 _BY_ID = "SELECT body FROM operations WHERE id = ?"
 _PAGE = "SELECT body FROM operations WHERE id < ? ORDER BY id DESC LIMIT ?"
@@ -49,19 +47,12 @@ _LAST_ID = "~"
 """Behind every id."""
 
 
-class SqliteOperations:
+class SqliteOperations(SqliteEditing):
     """``Operations`` of the contract."""
 
     _file: SqliteFile
     _clock: Clock
     _on_events: Callable[[], None]
-
-    async def _change(
-        self,
-        work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]],
-        record: Callable[[sqlite3.Connection, Sequence[Change], int], bool] | None = None,
-    ) -> Answer:
-        raise NotImplementedError
 
     async def redrive(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
         def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
@@ -116,14 +107,15 @@ def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int)
     jobs = sqlite_reads.jobs_by_id(db, move.ids)
     kept = sqlite_keys.read(db, operation_changes.needed(found, jobs.values()))
     held = sqlite_reads.jobs_by_id(db, [key.job_id for key in kept.values()])
-    moved, made, written = operation_changes.step(move, found, jobs, kept, held.values(), now)
+    needed = sqlite_links.needed(db, move.ids) if found.action == "delete" else ()
+    moved, made, written = operation_changes.step(move, found, jobs, kept, held.values(), now, needed)
     if found.action == "retry":
         made, turns = sqlite_links.redrive(db, made, kept, now)
         written += turns
     sqlite_keys.write(db, written)
-    told = sqlite_record.record(db, made, now)
+    told = sqlite_editing.write(db, made, now)
     _write(db, moved, now)
-    answer = MovedOperation(moved.before, moved.after, [change.after for change in made])
+    answer = MovedOperation(moved.before, moved.after, made)
     return answer, told or bool(moved.told)
 
 

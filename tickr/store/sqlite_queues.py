@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import msgspec
 
 from tickr import events
-from tickr.jobs import Job, State
+from tickr.errors import QueueNotEmpty, QueueNotFound
+from tickr.jobs import UNENDED, Job, State
 from tickr.queues import (
     NO_STARTS,
     Controls,
@@ -24,6 +25,7 @@ from tickr.queues import (
     Standing,
     Window,
     counted_together,
+    deleted,
     gates,
     told,
 )
@@ -37,6 +39,9 @@ _ONE = "SELECT controls FROM queue_controls WHERE name = ?"
 _REGISTER = "INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)"
 _SET = "INSERT INTO queue_controls (name, controls) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET controls = ?2"
 _SET_PLAIN = "DELETE FROM queue_controls WHERE name = ?"
+_DROP = "DELETE FROM queues WHERE name = ?"
+_UNENDED = ", ".join(str(code) for code in sorted(STATE_CODES[state] for state in UNENDED))
+_IN_USE = f"SELECT 1 FROM jobs INDEXED BY jobs_order WHERE state IN ({_UNENDED}) AND queue = ? LIMIT 1"  # noqa: S608
 _KEEP_STARTS = "UPDATE queue_controls SET starts = ? WHERE name = ?"
 _RUNNING = f"""
 SELECT limit_key, count(*) FROM jobs INDEXED BY jobs_order WHERE state = {STATE_CODES[State.RUNNING]} AND queue = ?
@@ -71,6 +76,10 @@ class SqliteQueues:
             self._on_events()
         return controls
 
+    async def drop_queue(self, queue: str, *, mark: str = "") -> None:
+        await self._file.write(lambda db: drop(db, queue, mark, self._clock()))
+        self._on_events()
+
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         return await self._file.read(lambda db: standings(db, queues))
 
@@ -102,6 +111,18 @@ def hold(db: sqlite3.Connection, holds: Iterable[Hold], now: int) -> None:
     for one in holds:
         until = now + one.length_us
         change(db, one.queue, lambda before, until=until: before.held(until), now, one.mark)  # type: ignore[misc]
+
+
+def drop(db: sqlite3.Connection, queue: str, mark: str, now: int) -> None:
+    """See ``Store.drop_queue``."""
+    found = db.execute(_ONE, (queue,)).fetchone()
+    if not db.execute(_DROP, (queue,)).rowcount:
+        raise QueueNotFound(queue)
+    if db.execute(_IN_USE, (queue,)).fetchone():
+        raise QueueNotEmpty(queue)
+    db.execute(_SET_PLAIN, (queue,))
+    before = _controls(found[0]) if found else Controls()
+    sqlite_feed.tell(db, now, 1, events.encode([deleted(queue, before, now, mark)]))
 
 
 def standings(db: sqlite3.Connection, queues: Collection[str] | None) -> list[Standing]:

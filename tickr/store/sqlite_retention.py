@@ -67,6 +67,9 @@ DELETE FROM children WHERE (parent = ?1 OR child = ?1) AND NOT EXISTS (SELECT 1 
 _DELETE_ATTEMPTS = "DELETE FROM attempts WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
 
 
+_ERASE = ("DELETE FROM jobs WHERE id = ?1", "DELETE FROM links WHERE waiter = ?1", _DELETE_ATTEMPTS, _DELETE_CHILDREN)
+
+
 class SqliteRetention:
     """``Retention`` of the contract. What has had the write lock for long enough ends early."""
 
@@ -157,6 +160,13 @@ def look(
             return Look(old, None)
         place = ScanPosition(state, following.queue, following.priority, _FIRST, "")
     return Look(old, place)
+
+
+def erase(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Delete these jobs, whatever they are, with all that is kept of them but checkpoints."""
+    keys = [(rows.id_bytes(job_id),) for job_id in ids]
+    for statement in _ERASE:
+        db.executemany(statement, keys)
 
 
 def delete(db: sqlite3.Connection, old: Sequence[ScanPosition], before: int) -> tuple[int, int]:

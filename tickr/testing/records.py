@@ -28,7 +28,7 @@ class Event:
 
     Attributes:
       what: ``created``, ``started``, ``succeeded``, ``retrying``, ``failed``, ``cancelled``, ``released``,
-        ``redriven``, ``unblocked``, ``progress`` or ``log``.
+        ``redriven``, ``unblocked``, ``changed``, ``progress`` or ``log``.
       id: as in the feed.
       job: the job's id.
       result: as Python values. error: with ``kind``, ``message`` and ``traceback``, or None.
@@ -231,7 +231,7 @@ def told_failure(failure: Failure) -> str:
 def _told(event: events.Event, start_us: int) -> str:
     words = f"{event.what} {since(event.time - start_us)}"
     match event.what:
-        case "created" | "redriven" if event.run_at > event.time:
+        case "created" | "redriven" | "changed" if event.run_at > event.time:
             words += f" for {since(event.run_at - start_us)}"
         case "retrying":
             words += f" in {(event.run_at - event.time) / 1e6:g} s"

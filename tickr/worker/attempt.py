@@ -5,7 +5,7 @@ ends. A reason is never guessed from the way a handler came back.
 
 State: a ``RunningJob`` is made by the pool; ``reason`` is written by ``stop`` only, ``settled`` by the pool only,
 ``notepad`` and ``bookmark`` by whoever needs them first, in any thread; ``job`` is as it was claimed, but for what
-``kin.py`` notes there.
+``kin.py`` notes there, and its timeout.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 import threading
 from typing import Any, Literal, NamedTuple, Protocol
 
+import msgspec
 import trio
 
 from tickr.jobs import Job
@@ -112,8 +113,8 @@ class RunningJob:
     """
 
     __slots__ = (
-        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company", "handler"),
-        *("job", "notepad", "reason", "record", "settled", "stopped_at", "task"),
+        *("_clock_at", "_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company", "handler", "job"),
+        *("notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
     def __init__(self, job: Job, handler: Handler, notetaker: Notetaker) -> None:
@@ -128,7 +129,7 @@ class RunningJob:
         self.company: Company | None = None
         self.settled = False
         self._leash: Leash | None = None
-        self._ends_at = math.inf
+        self._clock_at = self._ends_at = math.inf
         self._notetaker = notetaker
         self._kin: Kin | None = None
 
@@ -205,8 +206,23 @@ class RunningJob:
             self._start_clock()
 
     def _start_clock(self) -> None:
-        self._ends_at = (now := trio.current_time()) + self.job.timeout_us / 1_000_000
+        self._clock_at = now = trio.current_time()
+        self._ends_at = now + self.job.timeout_us / 1_000_000
         self.look_at_clock(now)
+
+    def change_timeout(self, job: Job) -> None:
+        """Have the timeout of ``job``, which is this attempt's as it is stored now: counted from where it ever was.
+
+        One whose time was over before is stopped for that all the same.
+        """
+        self.notice_timeout()
+        self.job = msgspec.structs.replace(self.job, timeout_us=job.timeout_us, version=job.version)
+        if self._clock_at == math.inf or self.reason is not None:
+            return
+        self._ends_at = self._clock_at + job.timeout_us / 1_000_000
+        if self._leash is not None:
+            self._leash.scope.deadline = math.inf
+        self.look_at_clock(trio.current_time())
 
     def look_at_clock(self, now: float) -> None:
         """Set the scope's deadline if it is near: to do so for every job at its start would cost more than most take.

@@ -103,9 +103,7 @@ class Pool:
         self._suspects = Suspects(self.holds)
         self._reserved = self._lost_tasks = self._told_lost = 0
         self._tasks: trio.Nursery | None = None
-        self._freed = trio.Event()
-        self._ended = trio.Event()
-        self._rested = trio.Event()
+        self._freed, self._ended, self._rested = trio.Event(), trio.Event(), trio.Event()
         self._closed = False
 
     def resize(self, slots: int) -> None:
@@ -228,13 +226,18 @@ class Pool:
             with trio.move_on_at(min((one.quiet_until for one in self._held.values()), default=math.inf)):
                 await self._rested.wait()
 
-    def stop(self, job_id: str, reason: StopReason, *, fence: int | None = None) -> bool:
-        """Ask the attempt of ``job_id`` (the one with ``fence``, if given) to stop. Returns whether it is here."""
-        found = [one for one in self._held.values() if one.job.id == job_id and fence in (None, one.job.fence)]
-        for running in found:
-            running.stop(reason)
+    def stop(self, job_id: str, reason: StopReason, *, fence: int | None = None) -> None:
+        """Ask the attempt of ``job_id`` (the one with ``fence``, if given) to stop, if it is here."""
+        for running in list(self._held.values()):
+            if running.job.id == job_id and fence in (None, running.job.fence):
+                running.stop(reason)
         self._rested.set()
-        return bool(found)
+
+    def change_timeout(self, job: Job) -> None:
+        """Have the very attempt that ``job`` is in end in the time that it has now, if it is here."""
+        if running := self._held.get((job.id, job.fence)):
+            running.change_timeout(job)
+            self._rested.set()
 
     def stop_all(self, reason: StopReason) -> None:
         self._rested.set()

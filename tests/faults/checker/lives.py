@@ -31,10 +31,15 @@ def _edges() -> Iterator[tuple[str, str | None, str]]:
     for state in ("scheduled", "ready", "retrying", "blocked"):
         yield "cancelled", state, "cancelled"
     for state in FINAL:
+        yield "deleted", state, state
         yield "redriven", state, "ready"
         yield "redriven", state, "scheduled"
     for state in ("ready", "scheduled"):
         yield "unblocked", "blocked", state
+        yield "changed", "ready", state
+        yield "changed", "scheduled", state
+    for state in ("retrying", "blocked", "running"):
+        yield "changed", state, state
 
 
 EDGES = frozenset(_edges())
@@ -167,7 +172,7 @@ class _Walk:
             self.expires = event.at + self.expires_in
         if what == "started":
             self._claim(event)
-        elif event.previous_state == "running" and life.claims:
+        elif event.previous_state == "running" and what != "changed" and life.claims:
             life.claims[-1].end = life.claims[-1].end or event
         if what == "redriven":
             life.losses, self.succeeded = 0, False

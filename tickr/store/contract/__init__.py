@@ -37,7 +37,6 @@ from tickr.store.answers import Filter as Filter
 from tickr.store.answers import Group as Group
 from tickr.store.answers import InboxRow as InboxRow
 from tickr.store.answers import Keyed as Keyed
-from tickr.store.answers import MovedOperation as MovedOperation
 from tickr.store.answers import MovedSchedule as MovedSchedule
 from tickr.store.answers import Node as Node
 from tickr.store.answers import Page as Page
@@ -49,7 +48,10 @@ from tickr.store.answers import Running as Running
 from tickr.store.answers import ScanPosition as ScanPosition
 from tickr.store.answers import Start as Start
 from tickr.store.answers import Tally as Tally
+from tickr.store.change_answers import Edited as Edited
+from tickr.store.change_answers import MovedOperation as MovedOperation
 from tickr.store.contract.checkpoints import Checkpoints
+from tickr.store.contract.editing import Editing
 from tickr.store.contract.encrypted import Encrypted
 from tickr.store.contract.inbox import Inbox
 from tickr.store.contract.links import Links
@@ -104,6 +106,7 @@ STATE_CODES: dict[State, int] = {
 
 class Store(
     Submissions,
+    Editing,
     Queues,
     Waiting,
     Links,

@@ -10,7 +10,8 @@ from typing import Protocol
 from tickr.filters import Filter
 from tickr.operation_moves import Move
 from tickr.operations import Operation
-from tickr.store.answers import MOST_TALLIED, DueOperations, MovedOperation, Tally
+from tickr.store.answers import MOST_TALLIED, DueOperations, Tally
+from tickr.store.change_answers import MovedOperation
 
 
 class Operations(Protocol):

@@ -45,6 +45,18 @@ class Queues(Protocol):
         """
         ...
 
+    async def drop_queue(self, queue: str, *, mark: str = "") -> None:
+        """Forget a queue in which no job is that has not ended: its name, and what is set on it. That is told.
+
+        Jobs that have ended keep its name. The next job that is submitted to it makes it anew, with nothing set on it.
+        One that is submitted at this very moment is never lost: its queue is there, named or not (``queue_names``).
+
+        Args:
+          mark: as for ``control``.
+        Raises: QueueNotFound, QueueNotEmpty.
+        """
+        ...
+
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         """Return where those of ``queues`` (None: of all) stand that are not plain, by name. A read without locks."""
         ...

@@ -16,7 +16,10 @@ class Waiting(Protocol):
     """What waits, for the index, the audit, and who ends what has expired."""
 
     async def queue_names(self) -> list[str]:
-        """Return the names of all queues ever used, sorted."""
+        """Return the names of all queues that were used, and not taken away since, or have jobs that wait; sorted.
+
+        What was taken away as somebody submitted to it is named anew by this: until then no claim may come to it.
+        """
         ...
 
     async def due(self, limit: int) -> list[Entry]:
