@@ -23,6 +23,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
       at: instant at which it was said, microseconds UTC by the store's clock as its worker knows it.
       fraction: from 0 to 1, with ``progress``; None with ``log``.
       message: one line or more; may be None with ``progress``.
+      data: JSON text, with ``progress``, or None.
       dropped: how many lines of the log were left out before this one, because they came too fast.
     """
 
@@ -32,16 +33,17 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     fraction: float | None = None
     message: str | None = None
+    data: str | None = None
     dropped: int = 0
 
     @property
     def progress(self) -> Progress | None:
         """What the job shows from now on; None for a line of the log, which changes nothing there."""
-        return None if self.fraction is None else Progress(self.fraction, self.message)
+        return None if self.fraction is None else Progress(self.fraction, self.message, self.data)
 
     def size_bytes(self) -> int:
         """Return about how much this note adds to a batch."""
-        return 512 + len(self.message or "") + len(self.job.labels or "")
+        return 512 + len(self.message or "") + len(self.data or "") + len(self.job.labels or "")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):

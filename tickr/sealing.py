@@ -28,7 +28,7 @@ from tickr.edits import Edit
 from tickr.envelopes import PREFIX, Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
 from tickr.events import Event
-from tickr.jobs import Attempt, Job, NewJob
+from tickr.jobs import Attempt, Job, NewJob, Progress
 from tickr.keys import Idempotency, Wish
 from tickr.operations import Operation
 from tickr.reasons import SEALED, Failure, is_own
@@ -44,7 +44,7 @@ PRINT_BYTES = 16
 MAX_EDIT_BYTES = 4 * 1024 * 1024
 """How large the new payload of an operation may be, under all keys together."""
 
-Field = Literal["payload", "result", "error", "note", "checkpoint"]
+Field = Literal["payload", "result", "error", "note", "data", "checkpoint"]
 """What is sealed of a job; an envelope of one is none of another."""
 
 _JSON = msgspec.json.Encoder().encode
@@ -210,10 +210,15 @@ class Vault:
 
     def seal_note(self, note: Note) -> Note:
         """Return ``note`` as it is to be stored: what it says is sealed, how far it is is not. Raises: CannotOpen."""
-        sealed_with = note.job.extras.sealed
-        if sealed_with is None or note.message is None:
+        job, message, data = note.job, note.message, note.data
+        if job.extras.sealed is None or (message is None and data is None):
             return note
-        return msgspec.structs.replace(note, message=_sealed(self._key(sealed_with), note.message, "note", note.job.id))
+        key = self._key(job.extras.sealed)
+        return msgspec.structs.replace(
+            note,
+            message=None if message is None else _sealed(key, message, "note", job.id),
+            data=None if data is None else _sealed(key, data, "data", job.id),
+        )
 
     def seal_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return ``checkpoint`` as it is to be stored. Raises: CannotOpen."""
@@ -231,8 +236,10 @@ class Vault:
         if first is None or job.extras.sealed in (None, first.id):
             return job
         payload, _ = self._seal_payload(first, self._open(job.payload, "payload", subject), subject)
-        if progress is not None and progress.message is not None:
-            progress = msgspec.structs.replace(progress, message=self._again(progress.message, "note", job.id))
+        if progress is not None:
+            message = None if progress.message is None else self._again(progress.message, "note", job.id)
+            data = None if progress.data is None else self._again(progress.data, "data", job.id)
+            progress = Progress(progress.fraction, message, data)
         return msgspec.structs.replace(
             job,
             payload=payload,
@@ -272,8 +279,10 @@ class Vault:
         if job.extras.sealed is None:
             return job
         progress = job.progress
-        if progress is not None and progress.message is not None:
-            progress = msgspec.structs.replace(progress, message=self._open(progress.message, "note", job.id))
+        if progress is not None:
+            message = None if progress.message is None else self._open(progress.message, "note", job.id)
+            data = None if progress.data is None else self._open(progress.data, "data", job.id)
+            progress = Progress(progress.fraction, message, data)
         return msgspec.structs.replace(self.open_payload(self.open_end(job)), progress=progress)
 
     def open_end(self, job: Job) -> Job:
@@ -315,11 +324,17 @@ class Vault:
             return event
         result, message = event.result, event.message
         if result is not None and event.note:
-            message, result = self._open(result, "note", event.job), None
+            message, result = self._open_note(result, message, event.job)
         elif result is not None:
             result = self._open(result, "result", event.job)
         error = self.open_failure(event.error, event.job)
         return msgspec.structs.replace(event, result=result, message=message, error=error)
+
+    def _open_note(self, told: str, message: str | None, job_id: str) -> tuple[str | None, str | None]:
+        """Return the message and the data of a note, which ``events.of_note`` has put where they are."""
+        if message is None:
+            return self._open(told, "note", job_id), None
+        return self._open(message, "note", job_id) if message else None, self._open(told, "data", job_id)
 
     def _open(self, envelope: str, field: Field, subject: str) -> str:
         from cryptography.exceptions import InvalidTag

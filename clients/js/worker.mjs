@@ -35,6 +35,7 @@ const MOST_REPORTS = 100;
 const MOST_REPORT_BYTES = { complete: 3 * 1024 * 1024, fail: 512 * 1024 }; // the server takes a little more
 const MOST_LINES = 20; // of a job in a heartbeat
 const MOST_SAID = 100; // of all jobs in a heartbeat
+const MOST_DATA = 16 * 1024; // bytes, with a progress
 const MOST_KEPT = 1000;
 
 const sleep = (seconds, signal) =>
@@ -231,7 +232,7 @@ export class Worker {
     const timer = setTimeout(() => controller.abort("timeout"), Math.min(job.timeout * 1000, 2 ** 31 - 1));
     const context = {
       signal: controller.signal,
-      progress: (fraction, message = null) => notes.progress(fraction, message),
+      progress: (fraction, message = null, data = null) => notes.progress(fraction, message, data),
       log: (line) => notes.log(line),
     };
     let report;
@@ -339,9 +340,10 @@ class Notes {
     return this.#lines.length > 0 || "progress" in this.#said;
   }
 
-  progress(fraction, message) {
+  progress(fraction, message, data) {
     const text = message === null ? null : cut(String(message), 500);
     this.#said = { progress: Math.min(1, Math.max(0, Number(fraction) || 0)), message: text };
+    if (data !== null) this.#said.data = JSON.parse(bounded(data)); // as it is now
   }
 
   log(line) {
@@ -363,6 +365,15 @@ class Notes {
 function cut(text, most) {
   const short = text.length > most ? text.slice(0, most - 1) + "…" : text;
   return short.replace(/\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "?");
+}
+
+/** Return data as JSON. Throws TypeError, RangeError: there is none for it, or it is too long for the server. */
+function bounded(data) {
+  const text = JSON.stringify(data);
+  if (text === undefined) throw new TypeError("the data cannot be written as JSON");
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > MOST_DATA) throw new RangeError(`the data has ${bytes} bytes; at most ${MOST_DATA} are told`);
+  return text;
 }
 
 /** Return a report of a success as JSON. Throws GiveUp: there is no JSON for the result. */

@@ -10,7 +10,7 @@ export default {
   nothing: async () => {},
   talks: async (job, { progress, log }) => {
     log("first");
-    progress(0.25, "a quarter");
+    progress(0.25, "a quarter", { rows: [1, 2] });
     log("second");
   },
   babbles: async (job, { progress, log }) => {

@@ -77,7 +77,7 @@ def test_it_is_among_the_nodes(http: httpx2.Client) -> None:
 
 def test_what_a_job_says_is_told_before_its_end(http: httpx2.Client) -> None:
     job = run(http, "talks")
-    assert (job["progress"], job["progress_message"]) == (0.25, "a quarter")
+    assert (job["progress"], job["progress_message"], job["progress_data"]) == (0.25, "a quarter", {"rows": [1, 2]})
     page = http.get(f"/events?after=earliest&job={job['id']}&limit=100").json()["events"]
     assert [event["type"].rpartition(".")[2] for event in page] == [
         *("created", "started", "log", "log", "progress", "succeeded")

@@ -24,6 +24,7 @@ from tickr.retry import MAX_DELAY_S
 from tickr.worker import failures
 from tickr.worker.endings import Snooze
 from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, cut
+from tickr.worker.speech import MAX_DATA_BYTES
 
 MAX_JOBS = 100
 """Jobs that one poll takes, or one call reports, at most."""
@@ -48,6 +49,7 @@ class HeldBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fence: Fence
     progress: Annotated[float, Meta(ge=0, le=1)] | None = None
     message: str | None = None
+    data: Raw = Raw(b"null")
     log: Annotated[list[str], Meta(max_length=MAX_LINES)] | UnsetType = UNSET
 
 
@@ -105,8 +107,8 @@ _KINDS = {"give_up": "give_up", "drop": "dropped", "snooze": "snoozed", "hand_ba
 """What an error is called whose ``kind`` is not said, by what is to become of the job; otherwise ``exception``."""
 
 _HELD = (
-    "must be an array of {id, fence}, each perhaps with progress (0 to 1) and message, and log (an array of at most "
-    f"{MAX_LINES} lines); at most {MAX_HELD}"
+    "must be an array of {id, fence}, each perhaps with progress (0 to 1), message and data, and log (an array of at "
+    f"most {MAX_LINES} lines); at most {MAX_HELD}"
 )
 POLL_RULES = {
     "types": f"must be an array of 1 to {MAX_NAMES} types; a type {JOB_RULES['type']}",
@@ -186,12 +188,17 @@ def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
 
 
 def _held(said: list[HeldBody]) -> list[Held]:
+    """Return what is held. Raises: Problem (422): data is too long, which cannot be cut."""
+    too_long = f"may have at most {MAX_DATA_BYTES} bytes"
+    if faults := [Fault(f"/jobs/{at}/data", too_long) for at, one in enumerate(said) if len(one.data) > MAX_DATA_BYTES]:
+        raise invalid(faults)
     return [
         Held(
             one.id.lower(),
             one.fence,
             one.progress,
             None if one.message is None else cut(one.message, MAX_PROGRESS_MESSAGE),
+            None if (data := bytes(one.data)) == b"null" else data.decode(),
             () if one.log is UNSET else tuple(cut(line, MAX_LOG_MESSAGE) for line in one.log),
         )
         for one in said

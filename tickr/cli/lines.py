@@ -76,7 +76,7 @@ def _job(event: RemoteEvent, job: EventJob, width: int, *, ascii_only: bool, alo
     if event.what == "log":
         yield Text(_log(event), "dim")
     elif event.data.progress is not None:
-        yield progress(event.data.progress, event.data.message, BAR, ascii_only=ascii_only)
+        yield progress(event.data.progress, _said(event), BAR, ascii_only=ascii_only)
     else:
         tries = f"{job.attempt}/{job.max_attempts}" if job.attempt else ""
         if not alone:
@@ -114,6 +114,12 @@ def progress(fraction: float, message: str | None, width: int, *, ascii_only: bo
 def one_line(text: str) -> str:
     """Return ``text`` in one line, and harmless."""
     return screen.harmless(" ".join(text.split()))
+
+
+def _said(event: RemoteEvent) -> str:
+    """Return what a job says beside how far it is: words, data or both."""
+    data = bytes(event.data.data).decode()
+    return " ".join(filter(None, [event.data.message, "" if data == "null" else screen.cut(data)]))
 
 
 def _log(event: RemoteEvent) -> str:

@@ -143,6 +143,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    progress_data: Any = None
     traceparent: str | None = None
     schedule: Origin | None = None
     depends_on: Dependencies | None = None
@@ -299,6 +300,7 @@ class EventData(msgspec.Struct, frozen=True):
     error: Failure | None = None
     progress: float | None = None
     message: str | None = None
+    data: Any = None
     dropped: int = 0
     encrypted: bool = False
     encryption_key: str | None = None

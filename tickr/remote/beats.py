@@ -41,7 +41,7 @@ class Held(NamedTuple):
     """An attempt that a worker says it has, and what it has to say of it.
 
     Attributes:
-      fraction: how far it is, 0 to 1; None: nothing new. message: with it, a few words.
+      fraction: how far it is, 0 to 1; None: nothing new. message: with it, a few words. data: with it, JSON text.
       lines: for its log.
     """
 
@@ -49,6 +49,7 @@ class Held(NamedTuple):
     fence: int
     fraction: float | None = None
     message: str | None = None
+    data: str | None = None
     lines: tuple[str, ...] = ()
 
 
@@ -167,7 +168,8 @@ def _notes(job: Job, said: Held, now: int) -> Iterator[Note]:
         yield Note(job=job, kind="log", number=number, at=now, message=line)
     if said.fraction is not None:
         number += 1
-        yield Note(job=job, kind="progress", number=number, at=now, fraction=said.fraction, message=said.message)
+        fraction, message, data = said.fraction, said.message, said.data
+        yield Note(job=job, kind="progress", number=number, at=now, fraction=fraction, message=message, data=data)
 
 
 def _left_us(one: Running, now: int) -> int:

@@ -118,10 +118,10 @@ class RunningJob:
     def await_children(self) -> None:
         self.stop(StopReason.CHILDREN)
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take what the handler says (``view.Listener``). After the outcome it counts for nothing."""
         if not self.settled:
-            (self.notepad or self._open_notepad()).say(fraction, message)
+            (self.notepad or self._open_notepad()).say(fraction, message, data)
 
     def _open_notepad(self) -> Notepad:
         with _opening:

@@ -61,6 +61,7 @@ class _Said(NamedTuple):
     line: int
     fraction: float | None
     message: str | None
+    data: str | None = None
 
 
 class Notepad:
@@ -85,14 +86,14 @@ class Notepad:
         self.in_round = False
         self.closed = False
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take a progress, or with ``fraction`` None a line. Never waits; any thread may call it."""
         # Nothing but single steps that no other thread can get into: a lock could be met again by a finalizer.
         at = self._notes.now_us()
         if fraction is None:
             self._lines.append(_Said(next(self._orders), at, next(self._line_numbers), None, message))
         else:
-            self._progress.append(_Said(next(self._orders), at, 0, fraction, message))
+            self._progress.append(_Said(next(self._orders), at, 0, fraction, message, data))
         if not self.in_round:
             self.in_round = True
             self._notes.take_along(self)
@@ -146,6 +147,7 @@ class Notepad:
                 at=said.at,
                 fraction=said.fraction,
                 message=said.message,
+                data=said.data,
             )
         # With several threads at it, a line may be taken before one that was said a moment earlier.
         dropped = max(0, said.line - self._last_line - 1)

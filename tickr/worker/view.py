@@ -20,8 +20,8 @@ from tickr import jobs, traces
 from tickr.instants import datetime_of
 from tickr.worker.bookmark import Bookmark, written
 from tickr.worker.kin import JobEnd, Kin
-from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE
-from tickr.worker.speech import read_fraction, read_text, said
+from tickr.worker.notes import MAX_LOG_MESSAGE
+from tickr.worker.speech import read_fraction, read_progress, read_text, said
 
 
 class Listener(Protocol):
@@ -36,7 +36,7 @@ class Listener(Protocol):
     @property
     def shared(self) -> Any: ...
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take a progress, or with ``fraction`` None a line. Never waits; called in any thread, at any time."""
         ...
 
@@ -203,21 +203,23 @@ class Job:
             headers |= {name: value for name, value in trace._asdict().items() if value}
         return headers
 
-    def progress(self, fraction: float, message: str | None = None) -> Awaitable[None]:
+    def progress(self, fraction: float, message: Any = None, data: Any = None) -> Awaitable[None]:
         """Say how far this attempt is: ``await job.progress(0.4, "resizing")``; in a thread without the ``await``.
+
+        Or in data: ``job.progress(0.4, {"rows": 1200})``; or both: ``job.progress(0.4, "resizing", {"rows": 1200})``.
 
         Shown with the job, and told on the feed. Call it as often as you like: at most 10 a second are kept of this and
         of ``log`` together, and the last one always. Does nothing after the end of the attempt.
 
         Args:
           fraction: from 0 to 1.
-          message: a few words for a person; cut after 500 characters.
+          message: a few words for a person, cut after 500 characters; or data, if it is a dict, a list or a tuple.
+          data: what JSON can hold, up to 16 KiB of it. The next progress takes the place of all of this one.
         Returns: what an async handler awaits. It has been taken by then, and never waits for the store.
         Raises: TypeError, ValueError: it can not be said like this. RuntimeError: this is another process.
         Cancellation: a checkpoint; what was said is kept all the same.
         """
-        text = None if message is None else read_text("progress", message, MAX_PROGRESS_MESSAGE)
-        return self._say(read_fraction(fraction), text)
+        return self._say(read_fraction(fraction), *read_progress(message, data))
 
     def log(self, message: str) -> Awaitable[None]:
         """Say a line for the log of this attempt, on the feed: ``await job.log("done with page 7")``.
@@ -310,8 +312,8 @@ class Job:
             )
         return self._listener.open_bookmark()
 
-    def _say(self, fraction: float | None, message: str | None) -> Awaitable[None]:
+    def _say(self, fraction: float | None, message: str | None, data: str | None = None) -> Awaitable[None]:
         if self._listener is None:
             raise RuntimeError("job.progress and job.log work in async handlers and in threads, not in other processes")
-        self._listener.say(fraction, message)
+        self._listener.say(fraction, message, data)
         return said()
