@@ -1,4 +1,4 @@
-"""What a worker reports of an attempt: notes and checkpoints while it runs, one outcome when it has ended. Pure.
+"""What a worker reports of an attempt: notes, lines and checkpoints while it runs, one outcome when it has ended. Pure.
 
 Each is a wish that names its attempt by the job's id and fence; the store applies it while that fence still holds.
 """
@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from tickr import jobs
+from tickr.job_log import LogPart
 from tickr.jobs import Job, Progress
 from tickr.reasons import CANCELLED_ON_REQUEST, Failure, on_request
 
@@ -60,6 +61,26 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         """Return about how much this checkpoint adds to a batch."""
         return 512 + len(self.value)
+
+
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt has logged, to be kept with its job. Counts only while the fence holds.
+
+    Attributes:
+      job: the record as it was claimed; its ``id`` and ``fence`` name the attempt.
+      trim: whether it is time to look for lines of the job that are too many by now.
+    """
+
+    job: Job
+    part: LogPart
+    trim: bool = False
+
+    def trimming(self) -> Lines:
+        return msgspec.structs.replace(self, trim=True)
+
+    def size_bytes(self) -> int:
+        """Return about how much these lines add to a batch."""
+        return 512 + len(self.part.marks) + len(self.part.messages)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,8 @@ from tests.store.scenes import (
     insert_with_keys,
     keep_something,
     kept_some,
+    log_something,
+    logged_some,
     put_family,
     put_unique,
     reseal_all,
@@ -73,6 +75,7 @@ WRITES = [
     Case("finish", running, lambda s: s.store.finish(s.outcomes("retried", "failed", "released", "succeeded"))),
     Case("finish cancelled", partial(Scene.ask_to_stop, count=MANY), lambda s: s.store.finish(s.outcomes("retried"))),
     Case("note", running, say_something),
+    Case("keep_log", running, log_something),
     Case("keep_checkpoints", running, keep_something),
     Case("prune_checkpoints", kept_some, lambda s: s.store.prune_checkpoints(MAX_BATCH)),
     Case("register", few, lambda s: s.store.register(a_node(id=s.node), lease_s=15)),
@@ -105,6 +108,7 @@ WRITES = [
 ]
 READS = [
     Case("get", few, lambda s: s.store.get(s.jobs[0].id)),
+    Case("job_log", logged_some, lambda s: s.store.job_log(s.jobs[0].id, 2)),
     Case("checkpoint", kept_some, lambda s: s.store.checkpoint(s.jobs[0])),
     Case("holder", put_unique, lambda s: s.store.holder(unique_of(s.type))),
     Case("get_many", few, lambda s: s.store.get_many(s.ids())),

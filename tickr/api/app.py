@@ -25,6 +25,7 @@ from tickr.api import (
     health,
     inbox,
     incoming,
+    job_log,
     job_stream,
     jobs,
     leases,
@@ -151,7 +152,21 @@ def create_app(context: Context) -> Edge:
     _guard(app)
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
-    for part in (jobs, explain, tree, batch, operations, queues, schedules, nodes, leases, events, health, compat):
+    for part in (
+        jobs,
+        job_log,
+        explain,
+        tree,
+        batch,
+        operations,
+        queues,
+        schedules,
+        nodes,
+        leases,
+        events,
+        health,
+        compat,
+    ):
         part.add_routes(app, context)
     return app
 

@@ -198,8 +198,8 @@ def _held(said: list[HeldBody]) -> list[Held]:
             one.fence,
             one.progress,
             None if one.message is None else cut(one.message, MAX_PROGRESS_MESSAGE),
-            None if (data := bytes(one.data)) == b"null" else data.decode(),
             () if one.log is UNSET else tuple(cut(line, MAX_LOG_MESSAGE) for line in one.log),
+            None if (data := bytes(one.data)) == b"null" else data.decode(),
         )
         for one in said
     ]

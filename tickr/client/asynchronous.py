@@ -26,7 +26,7 @@ from tickr.client.errors import Closed
 from tickr.client.listing import Pages
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import AsyncOperations
-from tickr.client.records import Event, Job, JobRef, NewJob, Options, Results, Submitted, Tree
+from tickr.client.records import Event, Job, JobRef, Log, NewJob, Options, Results, Submitted, Tree
 from tickr.client.schedules import AsyncSchedules
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
@@ -119,6 +119,16 @@ class AsyncClient:
     async def get(self, job: JobRef, *, decrypt: bool = False) -> Job:
         """Return the job; ``decrypt``: with what is encrypted of it in the clear."""
         return await self._run(self._calls.get(job, decrypt))
+
+    async def log(
+        self, job: JobRef, *, after: str | None = None, attempt: int | None = None, decrypt: bool = False
+    ) -> Log:
+        """Return what the job has logged, as far as it is kept, the oldest line first.
+
+        ``after``: only what is behind the ``cursor`` of an earlier answer. ``attempt``: only of this one. ``decrypt``:
+        with what is encrypted of it in the clear.
+        """
+        return await self._run(self._calls.log(job, after, attempt, decrypt))
 
     async def tree(self, job: JobRef) -> Tree:
         """Return the job with all that its handler, and theirs, have submitted."""

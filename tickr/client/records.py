@@ -182,6 +182,24 @@ class Tree(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
+class LogLine(msgspec.Struct, frozen=True):
+    """A line that a job has logged. ``message``: None where it is encrypted. ``dropped``: lines left out before it."""
+
+    attempt: int
+    fence: int
+    at: datetime
+    message: str | None
+    dropped: int = 0
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What a job has logged, oldest first. ``cursor``: the place behind it; ``more``: the server has more of it."""
+
+    items: list[LogLine]
+    cursor: str
+    more: bool = False
+
+
 class JobPage(msgspec.Struct, frozen=True):
     items: list[Job]
     next_cursor: str | None

@@ -256,7 +256,7 @@ class MemoryStore(
     async def note(self, notes: Sequence[Note]) -> int:
         await trio.lowlevel.checkpoint()
         found = self._found(note.job.id for note in notes).values()
-        kept = changes.kept(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
+        kept = changes.of_running(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
         for job_id, progress in changes.progress(kept).items():
             self._put(msgspec.structs.replace(self._jobs[job_id], progress=progress))
         if kept:
@@ -319,6 +319,7 @@ class MemoryStore(
             del self._jobs[job.id], self._by_state[state][job.id]
             self._attempts.pop(job.id, None)
             self._forget_children(job)
+            self._forget_log(job.id)
         return Pruned(len(old), None if len(page) < limit else _position(page[-1]))
 
     async def prune_keys(self, limit: int) -> int:

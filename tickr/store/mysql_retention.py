@@ -33,6 +33,7 @@ DELETE_JOBS = _DELETE % "j" + "jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x
 DELETE_ATTEMPTS = _DELETE % "a" + "attempts AS a FORCE INDEX (PRIMARY) ON a.job_id = UNHEX(x.id)"
 DELETE_CHILDREN = _DELETE % "c" + "children AS c FORCE INDEX (PRIMARY) ON c.parent = UNHEX(x.id)"
 DELETE_CHILD = _DELETE % "c" + "children AS c FORCE INDEX (children_child) ON c.child = UNHEX(x.id)"
+DELETE_LOG = _DELETE % "g" + "job_log AS g FORCE INDEX (PRIMARY) ON g.job_id = UNHEX(x.id)"
 
 
 async def prune(tx: Transaction, state: State, before: int, limit: int, position: ScanPosition | None) -> Pruned:
@@ -46,6 +47,6 @@ async def prune(tx: Transaction, state: State, before: int, limit: int, position
         return Pruned(0, after)
     old = msgspec.json.encode([raw(key).hex() for (key,) in locked]).decode()
     deleted = (await tx.run(DELETE_JOBS, old)).affected
-    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD):
+    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD, DELETE_LOG):
         await tx.run(statement, old)
     return Pruned(deleted, after)

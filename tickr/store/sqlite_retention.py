@@ -37,6 +37,7 @@ _DELETE_CHILDREN = """
 DELETE FROM children WHERE (parent = ?1 OR child = ?1) AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)
 """
 _DELETE_ATTEMPTS = "DELETE FROM attempts WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
+_DELETE_LOG = "DELETE FROM job_log WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
 
 
 class Look(NamedTuple):
@@ -74,7 +75,7 @@ def delete(db: sqlite3.Connection, old: Sequence[ScanPosition], before: int) -> 
     for start in range(0, len(old), CLOCK_EVERY):
         some = [(rows.id_bytes(one.id), STATE_CODES[one.state]) for one in old[start : start + CLOCK_EVERY]]
         deleted += db.executemany(_DELETE, [(key, code, before) for key, code in some]).rowcount
-        for statement in (_DELETE_ATTEMPTS, _DELETE_CHILDREN):
+        for statement in (_DELETE_ATTEMPTS, _DELETE_CHILDREN, _DELETE_LOG):
             db.executemany(statement, [(key,) for key, _ in some])
         if time.monotonic() > until:
             return start + len(some), deleted

@@ -24,7 +24,7 @@ TRANSACTIONS = frozenset(
     {"insert", "cancel", "redrive", "claim", "claim_due", "finish", "note", "epoch"}
     | {"register", "heartbeat", "deregister", "expire", "reap", "prune_events", "prune_jobs", "new_history"}
     | {"control", "end_expired", "prune_keys", "move_schedules", "order_node", "settle_links", "spawn", "reseal"}
-    | {"keep_checkpoints", "prune_checkpoints", "move_operation", "prune_operations"}
+    | {"keep_checkpoints", "prune_checkpoints", "keep_log", "move_operation", "prune_operations"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )
 """The methods that write; the others only read."""
