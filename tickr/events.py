@@ -28,8 +28,8 @@ CHANGES = (
     "unblocked",
 )
 """The events that tell a change of state: ``Event.what``."""
-NOTES = ("progress", "log")
-"""Those that tell what a running job says."""
+NOTES = ("progress", "log", "emitted")
+"""Those that tell what a running job says; ``emitted`` is an event of the application's own."""
 THINGS = {
     "schedule": ("created", "changed", "paused", "resumed", "deleted", "skipped", "ended"),
     "operation": ("started", "progress", "done", "stopped"),
@@ -57,6 +57,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         job without data it is what it says: the envelope (``sealing.py``), which is no JSON; ``message`` is None then.
         One with data has both in their places, each an envelope, and "" where there is no message.
       result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
+      message: with ``emitted``, the name of the event, which is never sealed.
       note: number of the note within its attempt; 0 for a change.
       fraction, message, dropped: as in ``reports.Note``; but ``message`` of a redrive is what was changed with it, the
         names with commas between, so that no other event is any longer for it (``changed``).
@@ -98,6 +99,11 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         """The id of the key that what it tells is encrypted with; None: all of it is plain."""
         envelope = self.error.sealed if self.error is not None else self.result
         return key_of(envelope) if envelope is not None and is_sealed(envelope) else None
+
+    @property
+    def name(self) -> str | None:
+        """The name of an event of the application's own; None for all others."""
+        return self.message if self.what == "emitted" else None
 
 
 class ThingEvent(msgspec.Struct, frozen=True, array_like=True):

@@ -16,20 +16,21 @@ from tickr.reasons import CANCELLED_ON_REQUEST, Failure, on_request
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt says while it runs: how far it is, or a line for its log. Counts only while the fence holds.
+    """What an attempt says while it runs. Counts only while the fence holds.
 
     Attributes:
       job: the record as it was claimed; its ``id``, ``fence`` and ``version`` name the attempt.
+      kind: how far it is; a line for its log; an event of the application's own.
       number: 1, 2, 3 … within the attempt; what was left out has none.
       at: instant at which it was said, microseconds UTC by the store's clock as its worker knows it.
-      fraction: from 0 to 1, with ``progress``; None with ``log``.
-      message: one line or more; may be None with ``progress``.
-      data: JSON text, with ``progress``, or None.
+      fraction: from 0 to 1, with ``progress``; otherwise None.
+      message: one line or more; may be None with ``progress``, and is the name of what is ``emitted``.
+      data: JSON text, with ``progress`` or None, and always with ``emitted``.
       dropped: how many lines of the log were left out before this one, because they came too fast.
     """
 
     job: Job
-    kind: Literal["progress", "log"]
+    kind: Literal["progress", "log", "emitted"]
     number: int
     at: int
     fraction: float | None = None

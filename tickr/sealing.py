@@ -190,7 +190,7 @@ class Vault:
         key = self._key(job.extras.sealed)
         return msgspec.structs.replace(
             note,
-            message=None if message is None else seal_text(key, message, "note", job.id),
+            message=message if message is None or note.kind == "emitted" else seal_text(key, message, "note", job.id),
             data=None if data is None else seal_text(key, data, "data", job.id),
         )
 
@@ -330,7 +330,8 @@ class Vault:
         """Return the message and the data of a note, which ``events.of_note`` has put where they are."""
         if message is None:
             return self._open(told, "note", job_id), None
-        return self._open(message, "note", job_id) if message else None, self._open(told, "data", job_id)
+        words = self._open(message, "note", job_id) if is_sealed(message) else message or None
+        return words, self._open(told, "data", job_id)
 
     def _open(self, envelope: str, field: Field, subject: str) -> str:
         from cryptography.exceptions import InvalidTag

@@ -36,6 +36,7 @@ const MOST_REPORT_BYTES = { complete: 3 * 1024 * 1024, fail: 512 * 1024 }; // th
 const MOST_LINES = 20; // of a job in a heartbeat
 const MOST_SAID = 100; // of all jobs in a heartbeat
 const MOST_DATA = 16 * 1024; // bytes, with a progress
+const MOST_EVENTS = 20; // of a job in a heartbeat
 const MOST_KEPT = 1000;
 
 const sleep = (seconds, signal) =>
@@ -62,7 +63,7 @@ class Refused extends Error {
 export class Worker {
   /**
    * url: of a node, or an array of several that have the same store: when one is away or stops, the next is asked.
-   * handlers: {type: async (job, {signal, progress, log}) => result}. `signal` aborts when the job is to stop: somebody
+   * handlers: {type: async (job, {signal, progress, log, emit}) => result}. `signal` aborts when the job is to stop: somebody
    * cancelled it, its time is over, or the lease is lost (`signal.reason` says which). queues: those to work on; none:
    * all. concurrency: how many jobs at once. wait: how long a poll waits, seconds. grace: how long running jobs have
    * after stop(), seconds.
@@ -150,7 +151,7 @@ export class Worker {
     let room = MOST_SAID;
     const jobs = [...this.held.values()].map((attempt) => {
       const said = attempt.said(Math.min(room, MOST_LINES));
-      room -= Object.keys(said).length ? Math.max(1, said.log?.length ?? 0) : 0;
+      room -= Object.keys(said).length ? Math.max(1, said.log?.length ?? 0, said.events?.length ?? 0) : 0;
       return { ...attempt.key, ...said };
     });
     const lease = this.lease;
@@ -234,6 +235,7 @@ export class Worker {
       signal: controller.signal,
       progress: (fraction, message = null, data = null) => notes.progress(fraction, message, data),
       log: (line) => notes.log(line),
+      emit: (name, data = null) => notes.emit(name, data),
     };
     let report;
     try {
@@ -335,9 +337,10 @@ export class Worker {
 class Notes {
   #said = {};
   #lines = [];
+  #events = [];
 
   get waiting() {
-    return this.#lines.length > 0 || "progress" in this.#said;
+    return this.#lines.length > 0 || this.#events.length > 0 || "progress" in this.#said;
   }
 
   progress(fraction, message, data) {
@@ -351,13 +354,21 @@ class Notes {
     if (this.#lines.length > MOST_KEPT) this.#lines.shift();
   }
 
+  /** Have an event of the application's own told. Throws where it cannot be, or too many wait already. */
+  emit(name, data) {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$/.test(name)) throw new TypeError(`this is no name of an event: ${name}`);
+    if (this.#events.length >= MOST_KEPT) throw new RangeError(`${MOST_KEPT} events wait to be told`);
+    this.#events.push({ name, data: JSON.parse(bounded(data)) }); // as it is now
+  }
+
   /** Return what there is to say, in at most so many lines; it is said then. */
   take(most) {
     if (most <= 0 || !this.waiting) return {};
     const said = { ...this.#said };
     this.#said = {};
     const log = this.#lines.splice(0, most);
-    return log.length ? { ...said, log } : said;
+    const events = this.#events.splice(0, Math.min(most, MOST_EVENTS));
+    return { ...said, ...(log.length && { log }), ...(events.length && { events }) };
   }
 }
 

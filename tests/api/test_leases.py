@@ -130,11 +130,11 @@ async def test_a_heartbeat_tells_of_cancellations_and_takes_progress(site: Site)
     lease = await session(site)
     await submit(site)
     (got,) = await taken(site, lease)
-    said = key(got, progress=0.5, message="half", data={"rows": [1, 2.50]}, log=["one", "two"])
+    said = key(got, progress=0.5, message="half", log=["one", "two"])
     answer = await call(site, f"/{lease}/heartbeat", {"jobs": [said]})
     assert (answer["stop"], answer["jobs"], answer["lease"]) == ([], [], lease)
     now = await job(site, got["id"])
-    assert (now["progress"], now["progress_message"], now["progress_data"]) == (0.5, "half", {"rows": [1, 2.5]})
+    assert (now["progress"], now["progress_message"]) == (0.5, "half")
     assert (await site.http.post(f"/jobs/{got['id']}/cancel", json={"reason": "enough"})).status_code == 202
     answer = await call(site, f"/{lease}/heartbeat", {"jobs": [key(got)]})
     assert answer["stop"] == [key(got, reason="cancelled")]
@@ -276,11 +276,6 @@ async def test_a_stop_answers_those_who_wait_and_says_so(site: Site) -> None:
         ("/heartbeat", {}, ["/jobs"]),
         ("/heartbeat", {"jobs": [{"id": NOBODYS, "fence": -1}]}, ["/jobs/0/fence"]),
         ("/heartbeat", {"jobs": [{"id": NOBODYS, "fence": 1, "progress": 1.5}]}, ["/jobs/0/progress"]),
-        (
-            "/heartbeat",
-            {"jobs": [{"id": NOBODYS, "fence": 1}, {"id": NOBODYS, "fence": 1, "progress": 1, "data": "x" * 16_383}]},
-            ["/jobs/1/data"],
-        ),
         ("/heartbeat", {"jobs": [{"id": NOBODYS, "fence": 1, "log": ["x"] * 21}]}, ["/jobs/0/log"]),
         ("/heartbeat", {"jobs": [{"id": NOBODYS, "fence": 1}] * 1001}, ["/jobs"]),
         ("/complete", {"jobs": []}, ["/jobs"]),

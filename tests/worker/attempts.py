@@ -13,6 +13,7 @@ import trio
 from tickr import jobs as records
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import Notepad, Notes
 from tickr.worker.pool import Pool
@@ -51,6 +52,9 @@ class Outcomes:
 
     def open_bookmark(self, job: records.Job) -> Bookmark:
         return Bookmark(job, self, trio.lowlevel.current_trio_token())
+
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        return Emitter(pad, trio.lowlevel.current_trio_token())
 
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         self.in_line.append(checkpoint)

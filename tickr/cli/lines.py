@@ -37,6 +37,7 @@ COLOURS = {
     "unblocked": "blue",
     "progress": "cyan",
     "log": "dim",
+    "emitted": "cyan",
     "schedule.skipped": "yellow",
 }
 """Colour of each event's name."""
@@ -75,6 +76,8 @@ def _job(event: RemoteEvent, job: EventJob, width: int, *, ascii_only: bool, alo
         yield f"{one_line(job_id)}  "
     if event.what == "log":
         yield Text(_log(event), "dim")
+    elif event.data.name is not None:
+        yield one_line(f"{event.data.name}  {_data(event) or ('(encrypted)' if event.data.encrypted else '')}")
     elif event.data.progress is not None:
         yield progress(event.data.progress, _said(event), BAR, ascii_only=ascii_only)
     else:
@@ -118,8 +121,13 @@ def one_line(text: str) -> str:
 
 def _said(event: RemoteEvent) -> str:
     """Return what a job says beside how far it is: words, data or both."""
+    return " ".join(filter(None, [event.data.message, _data(event)]))
+
+
+def _data(event: RemoteEvent) -> str:
+    """Return the data that a job tells, in so many signs as a line has room for; "" for none."""
     data = bytes(event.data.data).decode()
-    return " ".join(filter(None, [event.data.message, "" if data == "null" else screen.cut(data)]))
+    return "" if data == "null" else screen.cut(data)
 
 
 def _log(event: RemoteEvent) -> str:

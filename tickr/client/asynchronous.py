@@ -169,12 +169,13 @@ class AsyncClient:
         queue: Names = None,
         type: Names = None,
         event: Names = None,
+        name: Names = None,
     ) -> AsyncEvents:
         """Return a subscription to the feed: ``async with client.events() as events: async for event …``.
 
         ``after``: a cursor, or ``earliest``; None for what happens once the block has begun.
         """
-        filters = {"job": job, "queue": queue, "type": type, "event": event}
+        filters = {"job": job, "queue": queue, "type": type, "event": event, "name": name}
         told = Subscription(self.url, filters, after, total_s=self._total_s, now=anyio.current_time)
         return AsyncEvents(self, self._http, told)
 

@@ -133,12 +133,13 @@ class Client:
         queue: Names = None,
         type: Names = None,
         event: Names = None,
+        name: Names = None,
     ) -> Events:
         """Return a subscription to the feed: ``with client.events() as events: for event in events``.
 
         ``after``: a cursor, or ``earliest``; None for what happens once the block has begun.
         """
-        filters = {"job": job, "queue": queue, "type": type, "event": event}
+        filters = {"job": job, "queue": queue, "type": type, "event": event, "name": name}
         told = Subscription(self.url, filters, after, total_s=self._total_s, now=time.monotonic)
         return Events(self, self._http, told)
 

@@ -288,7 +288,7 @@ class EventQueue(msgspec.Struct, frozen=True):
 
 
 class EventJob(msgspec.Struct, frozen=True):
-    """The job as it was right after the event; ``version`` is None with ``progress`` and ``log``."""
+    """The job as it was right after the event; ``version`` is None with ``progress``, ``log`` and ``event``."""
 
     id: str
     type: str
@@ -318,6 +318,7 @@ class EventData(msgspec.Struct, frozen=True):
     error: Failure | None = None
     progress: float | None = None
     message: str | None = None
+    name: str | None = None
     data: Any = None
     dropped: int = 0
     encrypted: bool = False

@@ -51,6 +51,7 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     error: _Error | UnsetType = UNSET
     progress: float | UnsetType = UNSET
     message: str | UnsetType | None = UNSET
+    name: str | UnsetType = UNSET
     data: Raw | UnsetType = UNSET
     dropped: int = 0
     encrypted: bool = False
@@ -116,6 +117,7 @@ def _data(event: Event) -> _Data:
         UNSET if event.error is None else _error(event.error),
         UNSET if event.fraction is None else event.fraction,
         _message(event) if is_note else UNSET,
+        UNSET if event.name is None else event.name,
         told if is_note else UNSET,
         event.dropped,
         key is not None,
@@ -123,8 +125,10 @@ def _data(event: Event) -> _Data:
     )
 
 
-def _message(note: Event) -> str | None:
+def _message(note: Event) -> str | UnsetType | None:
     """Return what a note says in words; None also where that is encrypted."""
+    if note.name is not None:
+        return UNSET
     return None if envelopes.is_sealed(note.result) else note.message
 
 

@@ -10,6 +10,7 @@ here, and what its worker says of it then is stale. No state.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
@@ -44,7 +45,7 @@ class Held(NamedTuple):
 
     Attributes:
       fraction: how far it is, 0 to 1; None: nothing new. message: with it, a few words. data: with it, JSON text.
-      lines: for its log.
+      lines: for its log. events: of the application's own, the name of each and its data as JSON text.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Held(NamedTuple):
     message: str | None = None
     lines: tuple[str, ...] = ()
     data: str | None = None
+    events: tuple[tuple[str, str], ...] = ()
 
 
 class Stop(NamedTuple):
@@ -140,7 +142,7 @@ class Beats:
 
     async def note(self, held: Sequence[Held], running: Sequence[Running]) -> None:
         """Store what those of ``held`` say that run, and keep what they log. Raises: StoreUnavailable."""
-        said = {(one.id, one.fence): one for one in held if one.lines or one.fraction is not None}
+        said = {(one.id, one.fence): one for one in held if one.lines or one.events or one.fraction is not None}
         heard = [said[one.id, one.fence] for one in running if (one.id, one.fence) in said]
         if not heard:
             return
@@ -159,13 +161,14 @@ class Beats:
 
 def _notes(job: Job, said: Held, now: int) -> Iterator[Note]:
     """Yield what an attempt says, numbered by the microseconds since it began: any node may be told of the next."""
-    number = max(1, now - (job.started_at or 0))
-    for number, line in enumerate(said.lines, number):  # noqa: B020 -- goes on behind the last of them
-        yield Note(job=job, kind="log", number=number, at=now, message=line)
+    numbers = itertools.count(max(1, now - (job.started_at or 0)))
+    for line in said.lines:
+        yield Note(job=job, kind="log", number=next(numbers), at=now, message=line)
     if said.fraction is not None:
-        number += 1
-        fraction, message, data = said.fraction, said.message, said.data
+        number, fraction, message, data = next(numbers), said.fraction, said.message, said.data
         yield Note(job=job, kind="progress", number=number, at=now, fraction=fraction, message=message, data=data)
+    for name, data in said.events:
+        yield Note(job=job, kind="emitted", number=next(numbers), at=now, message=name, data=data)
 
 
 def _lines(job: Job, said: Held, now: int) -> Lines:

@@ -20,6 +20,7 @@ import trio
 from tickr.jobs import Job
 from tickr.reports import Outcome
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.handlers import Handler
 from tickr.worker.kin import Family, Kin
 from tickr.worker.leash import Leash
@@ -58,6 +59,10 @@ class Notetaker(Protocol):
         """Return where an attempt's handler keeps what; any thread may ask."""
         ...
 
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        """Return what an attempt's handler emits events with; any thread may ask."""
+        ...
+
 
 class Sink(Notetaker, Protocol):
     """Where outcomes go; ``Outcomes``, too."""
@@ -89,7 +94,7 @@ class RunningJob:
     """
 
     __slots__ = (
-        *("_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "handler", "job"),
+        *("_emitter", "_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "handler", "job"),
         *("notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
@@ -104,6 +109,7 @@ class RunningJob:
         self.task: trio.lowlevel.Task | None = None
         self.settled = False
         self._leash: Leash | None = None
+        self._emitter: Emitter | None = None
         self._ends_at = math.inf
         self._notetaker = notetaker
         self._kin: Kin | None = None
@@ -122,6 +128,15 @@ class RunningJob:
         """Take what the handler says (``view.Listener``). After the outcome it counts for nothing."""
         if not self.settled:
             (self.notepad or self._open_notepad()).say(fraction, message, data)
+
+    def open_emitter(self) -> Emitter:
+        """Return what puts events on the feed (``view.Listener``). Raises: RuntimeError: its attempt has ended."""
+        if self.settled:
+            raise RuntimeError("this attempt has ended; what it would emit counts for nothing")
+        with _opening:
+            if self._emitter is None:
+                self._emitter = self._notetaker.open_emitter(self.notepad or self._open_notepad())
+            return self._emitter
 
     def _open_notepad(self) -> Notepad:
         with _opening:

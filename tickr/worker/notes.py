@@ -35,8 +35,9 @@ STEADY = KEPT_A_SECOND - 2
 """So many while it runs; the others are for the last progress and the last line, which are always kept."""
 MAX_LINES = 10
 """Lines of one attempt that wait for the next round; of more, the oldest are left out."""
-MAX_IN_LINE = 2 * (MAX_LINES + 3) + logbook.MAX_IN_LINE
-"""So much of one attempt is in the line at most: a round's notes, those of its end, and the lines to keep.
+MAX_IN_LINE = 3 * (MAX_LINES + 3) + 1 + logbook.MAX_IN_LINE
+"""So much of one attempt is in the line at most: a round's notes, those of its end, those that go with an event, that
+event, and the lines to keep.
 
 The notes are the lines, a progress, and one of each kind that had to wait before.
 """
@@ -102,6 +103,16 @@ class Notepad:
         if not self.in_round:
             self.in_round = True
             self._notes.take_along(self)
+
+    def tell(self, name: str, data: str) -> trio.Event:
+        """Put an event of the application's own into the line, behind what was said before; see ``emitter.py``.
+
+        In trio's thread. Returns what is set when it is stored.
+        """
+        said: list[Note | Lines] = [*self.take(now := self._notes.now_us())]
+        self._number += 1
+        said.append(Note(job=self._job, kind="emitted", number=self._number, at=now, message=name, data=data))
+        return self._notes.put(said)
 
     def close(self) -> None:
         """The attempt has ended: put into the line what it said, the last of each kind whatever came before."""

@@ -29,6 +29,7 @@ from tickr.sealing import NO_VAULT, Vault
 from tickr.store.contract import MAX_BATCH, Store
 from tickr.worker import bookmark
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.family import Family
 from tickr.worker.notes import MAX_IN_LINE, Notepad, Notes
 
@@ -107,6 +108,10 @@ class Outcomes:
     def open_bookmark(self, job: Job) -> Bookmark:
         """Return where the attempt that ``job`` is the claim of keeps what. Any thread may ask."""
         return Bookmark(job, self, self._token)
+
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        """Return what the attempt of ``pad`` emits events with. Any thread may ask."""
+        return Emitter(pad, self._token)
 
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         """Take a checkpoint, never waiting, and return what is set when it is stored."""
