@@ -25,7 +25,7 @@ LAYERS = (
     "testing",
     "service | processes",
     "start",
-    "handle | declared | otel | own_node",
+    "handle | declared | otel | own_node | profiling",
     "api | client",
     "intake | timetable | scheduler | worker | remote | lease | orders",
     "feed | announce",
