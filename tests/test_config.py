@@ -108,6 +108,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
     ("max_body", "2MiB", 2**21),
     ("max_result", 4096, 4096),
+    ("job_log", "0", 0),
     ("process_jobs", "100", 100),
     ("process_memory", "256MiB", 2**28),
     ("log_level", "DEBUG", "debug"),
@@ -153,7 +154,7 @@ BAD: list[tuple[str, object]] = [
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
     ("keep_succeeded_count", "many"), ("keep_failed_count", "50001"), ("keep_failed_count", -1),
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
-    ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
+    ("max_body", "big"), ("max_result", 0), ("job_log", -1), ("log_level", "loud"), ("log_format", 1),
 ]  # fmt: skip
 
 

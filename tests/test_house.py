@@ -25,16 +25,17 @@ LAYERS = (
     "testing",
     "service | processes",
     "start",
-    "handle | declared | otel | own_node",
+    "handle | declared | otel | own_node | profiling",
     "api | client",
     "intake | timetable | scheduler | worker | remote | lease | orders",
     "amendments",
     "feed | announce",
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
-    "attempts | errors | config | editing | edits | envelopes | extras | filters | jobs | keys | links | names "
-    "| operations | operation_moves | payload_search | reasons | reports | queues | schedules | schedule_moves "
-    "| missed | ticks | events | retry | setting | traces | values | instants | encoding | surroundings",
+    "attempts | ciphers | errors | config | editing | edits | envelopes | extras | filters | jobs | keys | job_log "
+    "| links | names | operations | operation_moves | payload_search | reasons | reports | queues | schedules "
+    "| schedule_moves | missed | ticks | events | retry | setting | traces | values | instants | encoding "
+    "| surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -53,6 +53,27 @@ def test_everything_comes_back_as_it_was(payload: str, result: str, message: str
     note = vault.seal_note(Note(job=job, kind="progress", number=1, at=6, fraction=0.5, message=message))
     assert vault.open_job(msgspec.structs.replace(job, progress=note.progress)).progress == Progress(0.5, message)
     assert vault.open_event(of_note(note)).message == message
+    for words in (None, message):
+        note = vault.seal_note(
+            Note(job=job, kind="progress", number=1, at=6, fraction=0.5, message=words, data=payload)
+        )
+        shown = msgspec.structs.replace(job, progress=note.progress)
+        assert vault.open_job(shown).progress == Progress(0.5, words, payload)
+        told = of_note(note)
+        assert told.sealed == job.extras.sealed
+        opened = vault.open_event(told)
+        assert (opened.message, opened.result) == (words, payload)
+
+
+def test_the_data_of_a_progress_is_sealed_anew_with_its_job() -> None:
+    main, other = ("main", new_key()), ("other", new_key())
+    old, both = Vault([main]), Vault([other, main])
+    for words in (None, SECRET):
+        job = running(old)
+        note = old.seal_note(Note(job=job, kind="progress", number=1, at=6, fraction=0.5, message=words, data=SECRET))
+        assert SECRET not in str(raw(of_note(note)))
+        anew = both.reseal_job(msgspec.structs.replace(job, progress=note.progress))
+        assert Vault([other]).open_job(anew).progress == Progress(0.5, words, SECRET)
 
 
 def test_nothing_that_is_stored_or_told_is_readable() -> None:

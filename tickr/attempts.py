@@ -27,7 +27,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a running attempt says it is: ``fraction`` from 0 to 1, and a few words for a person, or None."""
+    """How far a running attempt says it is.
+
+    Attributes:
+      fraction: from 0 to 1.
+      message: a few words for a person, or None.
+      data: JSON text of whatever shape, for a program, or None.
+    """
 
     fraction: float
     message: str | None = None
+    data: str | None = None

@@ -17,6 +17,7 @@ import msgspec
 from tickr import values
 from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
+from tickr.job_log import KEPT_LINES
 from tickr.queues import Order
 from tickr.setting import Setting as Setting
 
@@ -160,6 +161,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "NUMBER",
         ),
     ] = None
+    job_log: Annotated[
+        int,
+        Setting(
+            values.whole(0, 100_000),
+            "How many lines that a job logs are kept with it, the newest, up to 1 KiB for each; 0 keeps none.",
+            "NUMBER",
+        ),
+    ] = KEPT_LINES
     idempotency_keep: Annotated[
         float,
         Setting(
@@ -314,7 +323,6 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
 
 _ACCESS = {"host", "token", "insecure", "roles"}
 """The settings that tell together whether a node is open to others; of one that cannot be read nothing more is said."""
-
 
 _PROCESSES = {"processes", "store"}
 """The settings that tell together whether there can be so many processes."""

@@ -30,8 +30,8 @@ CHANGES = (
     "deleted",
 )
 """The events that tell a change of state, or of what a job is like: ``Event.what``."""
-NOTES = ("progress", "log")
-"""Those that tell what a running job says."""
+NOTES = ("progress", "log", "emitted")
+"""Those that tell what a running job says; ``emitted`` is an event of the application's own."""
 THINGS = {
     "schedule": ("created", "changed", "paused", "resumed", "deleted", "skipped", "ended"),
     "operation": ("started", "progress", "done", "stopped"),
@@ -55,9 +55,11 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
       state, previous_state: as the outside sees them (``scheduled`` is told from ``ready`` at ``time``). Text, as
         a newer Tickr on the same store may know more states.
       version: the job's version after the change; with ``job`` and ``note`` it is the event's identity.
-      labels, result: JSON text or None, as on the job. Of a note of an encrypted job, ``result`` is what it says: the
-        envelope (``sealing.py``), which is no JSON.
+      labels, result: JSON text or None, as on the job. Of a note, ``result`` is its ``data``. Of a note of an encrypted
+        job without data it is what it says: the envelope (``sealing.py``), which is no JSON; ``message`` is None then.
+        One with data has both in their places, each an envelope, and "" where there is no message.
       result_bytes: how long the result is, where it is too long to be told (``MAX_RESULT_BYTES``); otherwise 0.
+      message: with ``emitted``, the name of the event, which is never sealed.
       note: number of the note within its attempt; 0 for a change.
       fraction, message, dropped: as in ``reports.Note``; but ``message`` of a change, or a redrive, is what was changed
         with it, the names with commas between, so that no other event is any longer for it (``changed``).
@@ -99,6 +101,11 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         """The id of the key that what it tells is encrypted with; None: all of it is plain."""
         envelope = self.error.sealed if self.error is not None else self.result
         return key_of(envelope) if envelope is not None and is_sealed(envelope) else None
+
+    @property
+    def name(self) -> str | None:
+        """The name of an event of the application's own; None for all others."""
+        return self.message if self.what == "emitted" else None
 
 
 class ThingEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -236,7 +243,9 @@ def untold_bytes(result: str) -> int:
 def of_note(note: Note) -> Event:
     """Return what a note is on the feed: an event beside the versions of its job, which still runs."""
     job = note.job
-    sealed = note.message if job.extras.sealed is not None else None
+    told, message = note.data, note.message
+    if job.extras.sealed is not None:
+        told, message = (note.message, None) if note.data is None else (note.data, note.message or "")
     return Event(
         note.kind,
         note.at,
@@ -252,10 +261,10 @@ def of_note(note: Note) -> Event:
         job.run_at,
         job.labels,
         job.node,
-        result=sealed,
+        result=told,
         note=note.number,
         fraction=note.fraction,
-        message=None if sealed else note.message,
+        message=message,
         dropped=note.dropped,
     )
 

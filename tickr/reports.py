@@ -1,4 +1,4 @@
-"""What a worker reports of an attempt: notes and checkpoints while it runs, one outcome when it has ended. Pure.
+"""What a worker reports of an attempt: notes, lines and checkpoints while it runs, one outcome when it has ended. Pure.
 
 Each is a wish that names its attempt by the job's id and fence; the store applies it while that fence still holds.
 """
@@ -10,39 +10,43 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from tickr import jobs
+from tickr.job_log import LogPart
 from tickr.jobs import Job, Progress
 from tickr.names import node_of_queue
 from tickr.reasons import CANCELLED_ON_REQUEST, Failure, on_request
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt says while it runs: how far it is, or a line for its log. Counts only while the fence holds.
+    """What an attempt says while it runs. Counts only while the fence holds.
 
     Attributes:
       job: the record as it was claimed; its ``id``, ``fence`` and ``version`` name the attempt.
+      kind: how far it is; a line for its log; an event of the application's own.
       number: 1, 2, 3 … within the attempt; what was left out has none.
       at: instant at which it was said, microseconds UTC by the store's clock as its worker knows it.
-      fraction: from 0 to 1, with ``progress``; None with ``log``.
-      message: one line or more; may be None with ``progress``.
+      fraction: from 0 to 1, with ``progress``; otherwise None.
+      message: one line or more; may be None with ``progress``, and is the name of what is ``emitted``.
+      data: JSON text, with ``progress`` or None, and always with ``emitted``.
       dropped: how many lines of the log were left out before this one, because they came too fast.
     """
 
     job: Job
-    kind: Literal["progress", "log"]
+    kind: Literal["progress", "log", "emitted"]
     number: int
     at: int
     fraction: float | None = None
     message: str | None = None
+    data: str | None = None
     dropped: int = 0
 
     @property
     def progress(self) -> Progress | None:
         """What the job shows from now on; None for a line of the log, which changes nothing there."""
-        return None if self.fraction is None else Progress(self.fraction, self.message)
+        return None if self.fraction is None else Progress(self.fraction, self.message, self.data)
 
     def size_bytes(self) -> int:
         """Return about how much this note adds to a batch."""
-        return 512 + len(self.message or "") + len(self.job.labels or "")
+        return 512 + len(self.message or "") + len(self.data or "") + len(self.job.labels or "")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +70,26 @@ class Statement(NamedTuple):
 
     sql: str
     parameters: tuple[bytes | int | str | None, ...]
+
+
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt has logged, to be kept with its job. Counts only while the fence holds.
+
+    Attributes:
+      job: the record as it was claimed; its ``id`` and ``fence`` name the attempt.
+      trim: whether it is time to look for lines of the job that are too many by now.
+    """
+
+    job: Job
+    part: LogPart
+    trim: bool = False
+
+    def trimming(self) -> Lines:
+        return msgspec.structs.replace(self, trim=True)
+
+    def size_bytes(self) -> int:
+        """Return about how much these lines add to a batch."""
+        return 512 + len(self.part.marks) + len(self.part.messages)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

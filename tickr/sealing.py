@@ -17,57 +17,31 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64decode
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from tickr.ciphers import NONCE_BYTES, Field, Key, context, print_of, seal_text
 from tickr.edits import Edit
-from tickr.envelopes import PREFIX, Seal, is_sealed, key_of, lacking, name_of
+from tickr.envelopes import Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
 from tickr.events import Event
-from tickr.jobs import Attempt, Job, NewJob
+from tickr.job_log import LogPart
+from tickr.jobs import Attempt, Job, NewJob, Progress
 from tickr.keys import Idempotency, Wish
 from tickr.operations import Operation
 from tickr.reasons import SEALED, Failure, is_own
-from tickr.reports import Checkpoint, Note, Outcome
+from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.schedule_moves import Put
 from tickr.schedules import Schedule
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-NONCE_BYTES = 12
-PRINT_BYTES = 16
 MAX_EDIT_BYTES = 4 * 1024 * 1024
 """How large the new payload of an operation may be, under all keys together."""
-
-Field = Literal["payload", "result", "error", "note", "checkpoint"]
-"""What is sealed of a job; an envelope of one is none of another."""
 
 _JSON = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(tuple[str | None, str | None]).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class _Key:
-    """One key, at work. Its id names it and tells it from another of the same name; neither tells what it is."""
-
-    def __init__(self, name: str, secret: str) -> None:
-        # Only who has keys waits for the library.
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        raw = b64decode(secret)
-        self.id = f"{name}.{_derived(raw, 'id').hex()[:8]}"
-        self.prints = _derived(raw, "print")
-        self.requests = _derived(raw, "request")
-        self.cipher: AESGCM = AESGCM(_derived(raw, "cipher"))
-
-
-def _derived(raw: bytes, purpose: str) -> bytes:
-    return hmac.digest(raw, f"tickr {purpose}".encode(), "sha256")
 
 
 class Vault:
@@ -80,7 +54,7 @@ class Vault:
     """
 
     def __init__(self, keys: Sequence[tuple[str, str]] = ()) -> None:
-        made = [_Key(name, secret) for name, secret in keys]
+        made = [Key(name, secret) for name, secret in keys]
         self._first = made[0] if made else None
         self._keys = {key.id: key for key in made}
         self.ordered = tuple(self._keys)
@@ -153,7 +127,7 @@ class Vault:
             return edit
         digest = hashlib.sha256(edit.payload.encode()).digest()
         made = {
-            key.id: _sealed(key, edit.payload, "payload", place, _print(key, place, digest))
+            key.id: seal_text(key, edit.payload, "payload", place, print_of(key, place, digest))
             for key in self._keys.values()
         }
         return msgspec.structs.replace(edit, payload=made.pop(self._first.id), others=made, place=place)
@@ -174,10 +148,10 @@ class Vault:
         envelope = next((one for one in envelopes if key_of(one) in self._keys), edit.payload)
         return msgspec.structs.replace(edit, payload=self._open(envelope, "payload", edit.place), others={}, place=None)
 
-    def _seal_payload(self, first: _Key, text: str, subject: str) -> tuple[str, Seal]:
+    def _seal_payload(self, first: Key, text: str, subject: str) -> tuple[str, Seal]:
         digest = hashlib.sha256(text.encode()).digest()
-        prints = {key.id: _print(key, subject, digest) for key in self._keys.values()}
-        return _sealed(first, text, "payload", subject, prints[first.id]), Seal(digest, prints)
+        prints = {key.id: print_of(key, subject, digest) for key in self._keys.values()}
+        return seal_text(first, text, "payload", subject, prints[first.id]), Seal(digest, prints)
 
     # -- what comes of attempts ---------------------------------------------------------------------------------------
 
@@ -191,7 +165,7 @@ class Vault:
             return outcome
         result, failure = outcome.result, outcome.failure
         if result is not None and not is_sealed(result):
-            result = _sealed(self._key(job.extras.sealed), result, "result", job.id)
+            result = seal_text(self._key(job.extras.sealed), result, "result", job.id)
         if failure is not None:
             failure = self._seal_failure(failure, job, own=is_own(failure.kind))
         return msgspec.structs.replace(outcome, result=result, failure=failure)
@@ -205,22 +179,35 @@ class Vault:
         if failure.sealed is not None or (own and failure.traceback is None):
             return failure
         said = _JSON((None if own else failure.message, failure.traceback)).decode()
-        envelope = _sealed(self._key(job.extras.sealed or ""), said, "error", job.id)
+        envelope = seal_text(self._key(job.extras.sealed or ""), said, "error", job.id)
         return Failure(failure.kind, failure.message if own else SEALED, None, envelope)
 
     def seal_note(self, note: Note) -> Note:
         """Return ``note`` as it is to be stored: what it says is sealed, how far it is is not. Raises: CannotOpen."""
-        sealed_with = note.job.extras.sealed
-        if sealed_with is None or note.message is None:
+        job, message, data = note.job, note.message, note.data
+        if job.extras.sealed is None or (message is None and data is None):
             return note
-        return msgspec.structs.replace(note, message=_sealed(self._key(sealed_with), note.message, "note", note.job.id))
+        key = self._key(job.extras.sealed)
+        return msgspec.structs.replace(
+            note,
+            message=message if message is None or note.kind == "emitted" else seal_text(key, message, "note", job.id),
+            data=None if data is None else seal_text(key, data, "data", job.id),
+        )
+
+    def seal_lines(self, lines: Lines) -> Lines:
+        """Return ``lines`` as they are to be stored: when they were said stays readable. Raises: CannotOpen."""
+        job, part = lines.job, lines.part
+        if job.extras.sealed is None:
+            return lines
+        messages = seal_text(self._key(job.extras.sealed), part.messages, "log", job.id)
+        return msgspec.structs.replace(lines, part=msgspec.structs.replace(part, messages=messages))
 
     def seal_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return ``checkpoint`` as it is to be stored. Raises: CannotOpen."""
         job = checkpoint.job
         if job.extras.sealed is None:
             return checkpoint
-        value = _sealed(self._key(job.extras.sealed), checkpoint.value, "checkpoint", job.id)
+        value = seal_text(self._key(job.extras.sealed), checkpoint.value, "checkpoint", job.id)
         return msgspec.structs.replace(checkpoint, value=value)
 
     # -- with another key ---------------------------------------------------------------------------------------------
@@ -231,8 +218,10 @@ class Vault:
         if first is None or job.extras.sealed in (None, first.id):
             return job
         payload, _ = self._seal_payload(first, self._open(job.payload, "payload", subject), subject)
-        if progress is not None and progress.message is not None:
-            progress = msgspec.structs.replace(progress, message=self._again(progress.message, "note", job.id))
+        if progress is not None:
+            message = None if progress.message is None else self._again(progress.message, "note", job.id)
+            data = None if progress.data is None else self._again(progress.data, "data", job.id)
+            progress = Progress(progress.fraction, message, data)
         return msgspec.structs.replace(
             job,
             payload=payload,
@@ -250,6 +239,14 @@ class Vault:
         """Return what ``job``, as it was read, has kept, sealed with the first key. Raises: CannotOpen."""
         return text if text is None or not is_sealed(text) else self._again(text, "checkpoint", job.id)
 
+    def reseal_log(self, parts: Sequence[LogPart], job_id: str) -> list[LogPart]:
+        """Return those of ``parts`` that are sealed, sealed with the first key. Raises: CannotOpen."""
+        return [
+            msgspec.structs.replace(part, messages=self._again(part.messages, "log", job_id))
+            for part in parts
+            if is_sealed(part.messages)
+        ]
+
     def _reseal_failure(self, failure: Failure | None, job_id: str) -> Failure | None:
         if failure is None or failure.sealed is None:
             return failure
@@ -257,7 +254,7 @@ class Vault:
 
     def _again(self, envelope: str, field: Field, subject: str) -> str:
         assert self._first is not None, "a vault without keys reseals nothing"
-        return _sealed(self._first, self._open(envelope, field, subject), field, subject)
+        return seal_text(self._first, self._open(envelope, field, subject), field, subject)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -272,8 +269,10 @@ class Vault:
         if job.extras.sealed is None:
             return job
         progress = job.progress
-        if progress is not None and progress.message is not None:
-            progress = msgspec.structs.replace(progress, message=self._open(progress.message, "note", job.id))
+        if progress is not None:
+            message = None if progress.message is None else self._open(progress.message, "note", job.id)
+            data = None if progress.data is None else self._open(progress.data, "data", job.id)
+            progress = Progress(progress.fraction, message, data)
         return msgspec.structs.replace(self.open_payload(self.open_end(job)), progress=progress)
 
     def open_end(self, job: Job) -> Job:
@@ -290,6 +289,12 @@ class Vault:
     def open_checkpoint(self, text: str | None, job: Job) -> str | None:
         """Return what an attempt of ``job`` has kept, for the next one. Raises: CannotOpen."""
         return text if text is None or not is_sealed(text) else self._open(text, "checkpoint", job.id)
+
+    def open_log(self, part: LogPart, job_id: str) -> LogPart:
+        """Raises: CannotOpen."""
+        if not is_sealed(part.messages):
+            return part
+        return msgspec.structs.replace(part, messages=self._open(part.messages, "log", job_id))
 
     def open_failure(self, failure: Failure | None, job_id: str) -> Failure | None:
         """Raises: CannotOpen."""
@@ -315,11 +320,18 @@ class Vault:
             return event
         result, message = event.result, event.message
         if result is not None and event.note:
-            message, result = self._open(result, "note", event.job), None
+            message, result = self._open_note(result, message, event.job)
         elif result is not None:
             result = self._open(result, "result", event.job)
         error = self.open_failure(event.error, event.job)
         return msgspec.structs.replace(event, result=result, message=message, error=error)
+
+    def _open_note(self, told: str, message: str | None, job_id: str) -> tuple[str | None, str | None]:
+        """Return the message and the data of a note, which ``events.of_note`` has put where they are."""
+        if message is None:
+            return self._open(told, "note", job_id), None
+        words = self._open(message, "note", job_id) if is_sealed(message) else message or None
+        return words, self._open(told, "data", job_id)
 
     def _open(self, envelope: str, field: Field, subject: str) -> str:
         from cryptography.exceptions import InvalidTag
@@ -328,12 +340,12 @@ class Vault:
         key = self._key(key_id)
         try:
             raw = b64decode(body, validate=True)
-            return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _context(field, subject)).decode()
+            return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context(field, subject)).decode()
         except (InvalidTag, ValueError):
             what = f"The {field} was changed after it was encrypted, or is that of another job."
             raise CannotOpen(what, key=name_of(key_id)) from None
 
-    def _key(self, key_id: str) -> _Key:
+    def _key(self, key_id: str) -> Key:
         key = self._keys.get(key_id)
         if key is None:
             raise CannotOpen(lacking(key_id), key=name_of(key_id))
@@ -360,18 +372,3 @@ def _parts(envelope: str) -> tuple[str, str]:
     if len(parts) < 4 or not is_sealed(envelope):
         raise CannotOpen("It is not encrypted, although its job is.", key="")
     return parts[1], parts[3]
-
-
-def _context(field: str, subject: str) -> bytes:
-    return f"tickr1\n{field}\n{subject}".encode()
-
-
-def _print(key: _Key, subject: str, digest: bytes) -> str:
-    made = hmac.digest(key.prints, subject.encode() + b"\n" + digest, "sha256")
-    return urlsafe_b64encode(made[:PRINT_BYTES]).decode().rstrip("=")
-
-
-def _sealed(key: _Key, text: str, field: Field, subject: str, print_: str = "") -> str:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    body = nonce + key.cipher.encrypt(nonce, text.encode(), _context(field, subject))
-    return f"{PREFIX}{key.id}:{print_}:{b64encode(body).decode()}"

@@ -35,6 +35,8 @@ const MOST_REPORTS = 100;
 const MOST_REPORT_BYTES = { complete: 3 * 1024 * 1024, fail: 512 * 1024 }; // the server takes a little more
 const MOST_LINES = 20; // of a job in a heartbeat
 const MOST_SAID = 100; // of all jobs in a heartbeat
+const MOST_DATA = 16 * 1024; // bytes, with a progress
+const MOST_EVENTS = 20; // of a job in a heartbeat
 const MOST_KEPT = 1000;
 
 const sleep = (seconds, signal) =>
@@ -62,7 +64,7 @@ class Refused extends Error {
 export class Worker {
   /**
    * url: of a node, or an array of several that have the same store: when one is away or stops, the next is asked.
-   * handlers: {type: async (job, {signal, progress, log}) => result}. `signal` aborts when the job is to stop: somebody
+   * handlers: {type: async (job, {signal, progress, log, emit}) => result}. `signal` aborts when the job is to stop: somebody
    * cancelled it, its time is over, or the lease is lost (`signal.reason` says which). queues: those to work on; none:
    * all. concurrency: how many jobs at once. wait: how long a poll waits, seconds. grace: how long running jobs have
    * after stop(), seconds.
@@ -150,7 +152,7 @@ export class Worker {
     let room = MOST_SAID;
     const jobs = [...this.held.values()].map((attempt) => {
       const said = attempt.said(Math.min(room, MOST_LINES));
-      room -= Object.keys(said).length ? Math.max(1, said.log?.length ?? 0) : 0;
+      room -= Object.keys(said).length ? Math.max(1, said.log?.length ?? 0, said.events?.length ?? 0) : 0;
       return { ...attempt.key, ...said };
     });
     const lease = this.lease;
@@ -232,8 +234,9 @@ export class Worker {
     const timer = setTimeout(() => controller.abort("timeout"), Math.min(job.timeout * 1000, 2 ** 31 - 1));
     const context = {
       signal: controller.signal,
-      progress: (fraction, message = null) => notes.progress(fraction, message),
+      progress: (fraction, message = null, data = null) => notes.progress(fraction, message, data),
       log: (line) => notes.log(line),
+      emit: (name, data = null) => notes.emit(name, data),
     };
     let report;
     try {
@@ -335,19 +338,28 @@ export class Worker {
 class Notes {
   #said = {};
   #lines = [];
+  #events = [];
 
   get waiting() {
-    return this.#lines.length > 0 || "progress" in this.#said;
+    return this.#lines.length > 0 || this.#events.length > 0 || "progress" in this.#said;
   }
 
-  progress(fraction, message) {
+  progress(fraction, message, data) {
     const text = message === null ? null : cut(String(message), 500);
     this.#said = { progress: Math.min(1, Math.max(0, Number(fraction) || 0)), message: text };
+    if (data !== null) this.#said.data = JSON.parse(bounded(data)); // as it is now
   }
 
   log(line) {
     this.#lines.push(cut(String(line), 2000));
     if (this.#lines.length > MOST_KEPT) this.#lines.shift();
+  }
+
+  /** Have an event of the application's own told. Throws where it cannot be, or too many wait already. */
+  emit(name, data) {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$/.test(name)) throw new TypeError(`this is no name of an event: ${name}`);
+    if (this.#events.length >= MOST_KEPT) throw new RangeError(`${MOST_KEPT} events wait to be told`);
+    this.#events.push({ name, data: JSON.parse(bounded(data)) }); // as it is now
   }
 
   /** Return what there is to say, in at most so many lines; it is said then. */
@@ -356,7 +368,8 @@ class Notes {
     const said = { ...this.#said };
     this.#said = {};
     const log = this.#lines.splice(0, most);
-    return log.length ? { ...said, log } : said;
+    const events = this.#events.splice(0, Math.min(most, MOST_EVENTS));
+    return { ...said, ...(log.length && { log }), ...(events.length && { events }) };
   }
 }
 
@@ -364,6 +377,15 @@ class Notes {
 function cut(text, most) {
   const short = text.length > most ? text.slice(0, most - 1) + "…" : text;
   return short.replace(/\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "?");
+}
+
+/** Return data as JSON. Throws TypeError, RangeError: there is none for it, or it is too long for the server. */
+function bounded(data) {
+  const text = JSON.stringify(data);
+  if (text === undefined) throw new TypeError("the data cannot be written as JSON");
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > MOST_DATA) throw new RangeError(`the data has ${bytes} bytes; at most ${MOST_DATA} are told`);
+  return text;
 }
 
 /** Return a report of a success as JSON. Throws GiveUp: there is no JSON for the result. */

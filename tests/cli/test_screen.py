@@ -154,6 +154,12 @@ def test_a_whole_job_shows_how_far_it_is(fields: dict[str, Any], told: list[str]
     assert [line.rstrip() for line in text.splitlines() if line.startswith("progress")] == told
 
 
+def test_a_whole_job_shows_the_data_of_its_progress_below_it() -> None:
+    text = shown(*screen.whole(job(progress=0.4, progress_data=msgspec.Raw(b'{"rows":7}')), []))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[lines.index("progress 40 %") + 1] == '{"rows": 7}'
+
+
 def test_a_long_error_of_an_attempt_is_cut_and_whole_above() -> None:
     error = RemoteError("exception", "word " * 200)
     text = shown(*screen.whole(job(error=error), [RemoteAttempt(1, "retrying", "n", at(0), at(1), error)]))

@@ -16,6 +16,11 @@ async def big() -> str:
     return "x" * MAX_RESULT_BYTES
 
 
+@jobs.handler("emits")
+async def emits(job: tickr.Job) -> None:
+    await job.emit("made", {"width": 200})
+
+
 @jobs.handler("chatty")
 async def chatty(job: tickr.Job, lines: int) -> None:
     """Say more than is kept, without a pause."""

@@ -94,6 +94,7 @@ def make_events(node: TickrProcess, feed_of_all: ClientConnection) -> list[str]:
             ("big", {}),
             ("flaky", {}),
             ("talks", {"times": 2}),
+            ("emits", {}),
             ("chatty", {"lines": 99}),
         ):
             frames += until(feed_of_all, ended(submit(kind, **payload)))

@@ -15,7 +15,7 @@ from tickr.api import event_query, listener, protocol
 from tickr.config import Config
 from tickr.feed import delivery, subscription, tail
 from tickr.feed.feed import PAGE_BYTES
-from tickr.worker import notes
+from tickr.worker import emitter, notes, speech
 
 TEXT = PAGE.read_text()
 schemas: dict[str, Any] = wire.document()["components"]["schemas"]
@@ -120,6 +120,9 @@ LIMITS = {
     "a result in its event": size(events.MAX_RESULT_BYTES),
     "`progress` and `log` of an attempt": f"{notes.KEPT_A_SECOND} in a second",
     "`message` of `progress`": f"{notes.MAX_PROGRESS_MESSAGE} characters",
+    "`data` of `progress` and `emitted`": size(speech.MAX_DATA_BYTES),
+    "`emitted` by an attempt": f"{emitter.EMITTED_A_SECOND} in a second; the next ones wait",
+    "`name` of `emitted`": "100 characters",
     "`message` of `log`": f"{notes.MAX_LOG_MESSAGE:,} characters",
     "time until an event is told without the bell": f"{tail.POLL_S:g} s",
 }

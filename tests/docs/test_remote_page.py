@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, code, table
 from tickr.api import lease_request, leases, listener
 from tickr.remote import beats, settle
 from tickr.remote import leases as of_the_store
-from tickr.worker import failures, notes
+from tickr.worker import failures, notes, speech
 
 TEXT = (ROOT / "docs" / "remote-workers.md").read_text()
 
@@ -61,8 +61,9 @@ def test_the_limits_are_those_of_the_program() -> None:
         "types of a lease; queues of a lease": f"{lease_request.MAX_NAMES}",
         "`name`": f"{lease_request.MAX_NAME} characters",
         "`wait`": f"{lease_request.MAX_WAIT_S} s",
-        "lines of a job in a heartbeat": f"{lease_request.MAX_LINES}",
+        "lines of a job in a heartbeat, and events": f"{lease_request.MAX_LINES}",
         "such a line; `message` with `progress`": f"{notes.MAX_LOG_MESSAGE:,}, {notes.MAX_PROGRESS_MESSAGE} characters",
+        "`data` with `progress`, and of an event": kib(speech.MAX_DATA_BYTES),
         "`error.message`; `error.traceback`": f"{kib(failures.MAX_MESSAGE_BYTES)}, {kib(failures.MAX_TRACEBACK_BYTES)}",
         "body of a report of successes": f"{leases.MAX_COMPLETE_BYTES // 1024**2} MiB",
         "payloads in an answer together, beyond the first": f"{beats.DOCUMENT_BYTES // 1024**2} MiB",

@@ -301,7 +301,7 @@ def test_the_keys_of_the_built_in_types_are_those_of_the_program(column: str, ha
 
 def test_what_a_handler_sees_is_what_the_job_has() -> None:
     names = {name for row in table(page("handlers.md"), "attribute", "what it is") for name in code(row[0])}
-    elsewhere = {"progress", "log", "checkpoint", "resume", "result", "set_trace", "returned"}
+    elsewhere = {"progress", "log", "emit", "checkpoint", "resume", "result", "set_trace", "returned"}
     assert {name.removesuffix("()") for name in names} == {n for n in vars(Job) if n[0] != "_"} - elsewhere
 
 

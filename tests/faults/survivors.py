@@ -28,6 +28,16 @@ async def pages(job: tickr.Job, number: int) -> list[int]:
         return [job.fence, *done]
 
 
+@jobs.handler("logs")
+async def logs(job: tickr.Job, number: int) -> None:
+    """The first time it logs 1 to 3 and then waits for its end."""
+    with ledger.marked(job, number):
+        for line in (1, 2, 3):
+            await job.log(f"{job.fence}: {line}")
+        if job.fence == 1:
+            await trio.sleep_forever()
+
+
 @jobs.handler("waits")
 async def waits(job: tickr.Job, number: int) -> int:
     """Waits for its end, the first time."""

@@ -35,6 +35,25 @@ async def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
         assert job["result"] == [2, 1, 2, 3, 4, 5]
 
 
+async def test_what_a_killed_job_had_logged_stays_with_it(tmp_path: Path) -> None:
+    async with fleet(tmp_path, lease_s=LEASE_S, app="tests.faults.survivors:jobs") as on:
+        (doomed,) = on.nodes
+        job = await on.submit("logs")
+
+        async def logged(at: TickrProcess) -> list[str]:
+            return [line["message"] for line in (await on.get(f"{job}/log", at=at))["items"]]
+
+        async def three_are_kept() -> bool:
+            return len(await logged(doomed)) == 3
+
+        await eventually(three_are_kept)
+        (other,) = await on.start()
+        on.kill(doomed)
+        await on.marked([job], "done", lambda mark: mark.pid == other.pid)
+        await final(on, job, other)
+        assert await logged(other) == ["1: 1", "1: 2", "1: 3", "2: 1", "2: 2", "2: 3"]
+
+
 async def test_a_killed_job_that_outlives_no_crash_is_never_begun_again(tmp_path: Path) -> None:
     async with fleet(tmp_path, lease_s=LEASE_S, app="tests.faults.survivors:jobs") as on:
         (doomed,) = on.nodes

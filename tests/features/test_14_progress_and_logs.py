@@ -88,6 +88,37 @@ async def test_progress_and_logs_are_told_in_order_and_progress_shows_on_the_job
     assert times == sorted(times)
 
 
+async def test_progress_of_any_shape_is_told_and_shows_on_the_job_until_the_next(start: StartNode) -> None:
+    jobs, looked = tickr.Jobs(), trio.Event()
+
+    @jobs.handler("import")
+    async def read_rows(job: tickr.Job) -> None:
+        await job.progress(0.4, {"rows": 1200, "file": "a.csv"})
+        await looked.wait()
+        await job.progress(0.8, "nearly", [1, {"deep": [None, 2.50]}])
+
+    async with start(jobs) as client:
+        job = await client.post(type="import")
+        assert job["progress_data"] is None
+
+        async def shown() -> dict[str, Any] | None:
+            found = await client.get(job["id"])
+            return found if found["progress"] is not None else None
+
+        running = await eventually(shown)
+        assert (running["progress_message"], running["progress_data"]) == (None, {"rows": 1200, "file": "a.csv"})
+        looked.set()
+        done = await client.until_final(job["id"])
+        assert (done["progress"], done["progress_message"]) == (0.8, "nearly")
+        assert done["progress_data"] == [1, {"deep": [None, 2.5]}]
+        page = (await client.http.get("/events?after=earliest&event=progress")).json()["events"]
+    told = [{name: event["data"].get(name) for name in ("progress", "message", "data", "result")} for event in page]
+    assert told == [
+        {"progress": 0.4, "message": None, "data": {"rows": 1200, "file": "a.csv"}, "result": None},
+        {"progress": 0.8, "message": "nearly", "data": [1, {"deep": [None, 2.5]}], "result": None},
+    ]
+
+
 async def test_at_most_10_a_second_are_kept_and_the_last_always(start: StartNode) -> None:
     jobs = tickr.Jobs()
 

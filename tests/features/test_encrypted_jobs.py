@@ -22,7 +22,7 @@ ENDED = ("succeeded", "failed")
 
 @jobs.handler("pay", max_attempts=1)
 async def pay(job: tickr.Job, card: str, refuse: bool = False) -> dict[str, str]:
-    await job.progress(0.5, f"charging {card}")
+    await job.progress(0.5, f"charging {card}", {"card": card})
     await job.log(f"charged {card}")
     if refuse:
         raise ValueError(f"refused: {card}")
@@ -64,6 +64,7 @@ async def test_a_job_is_told_to_be_encrypted_and_opened_for_who_asks(store_url: 
         job = opened.json()
         assert (job["payload"], job["result"]) == ({"card": SECRET}, {"paid with": SECRET})
         assert job["progress_message"] == f"charging {SECRET}"
+        assert job["progress_data"] == {"card": SECRET}
         error = (await ask(client, f"/jobs/{refused['id']}", decrypt="true")).json()["error"]
         assert error["message"] == f"ValueError: refused: {SECRET}"
         assert "raise ValueError" in error["traceback"]
@@ -83,6 +84,7 @@ async def events_are_told_in_both_ways(client: Client) -> None:
     data = [event["data"] for event in opened]
     assert {"paid with": SECRET} in [one.get("result") for one in data]
     assert f"charged {SECRET}" in [one.get("message") for one in data]
+    assert (f"charging {SECRET}", {"card": SECRET}) in [(one.get("message"), one.get("data")) for one in data]
     assert f"ValueError: refused: {SECRET}" in [one["error"]["message"] for one in data if "error" in one]
 
 

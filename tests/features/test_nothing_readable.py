@@ -156,10 +156,11 @@ async def test_what_remote_workers_are_given_and_report(shop: Client) -> None:
     taken = (await shop.http.post("/leases", json=poll)).json()
     assert [one["payload"] for one in taken["jobs"]] == [CARD] * 3
     lease, attempts = f"/leases/{taken['lease']}", [{"id": one["id"], "fence": one["fence"]} for one in taken["jobs"]]
-    said = {"progress": 0.5, "message": f"charging {SECRET}", "log": [f"charged {SECRET}"]}
+    said = {"progress": 0.5, "message": f"charging {SECRET}", "data": [SECRET], "log": [f"charged {SECRET}"]}
     answer = await shop.http.post(f"{lease}/heartbeat", json={"jobs": [{**attempts[0], **said}, *attempts[1:]]})
     assert answer.status_code == 200, answer.text
-    assert (await opened(shop, f"/jobs/{attempts[0]['id']}"))["progress_message"] == f"charging {SECRET}"
+    job = await opened(shop, f"/jobs/{attempts[0]['id']}")
+    assert (job["progress_message"], job["progress_data"]) == (f"charging {SECRET}", [SECRET])
     await shop.http.post(f"{lease}/complete", json={"jobs": [{**attempts[0], "result": CARD}]})
     error = {"message": f"no: {SECRET}", "kind": "timeout", "traceback": f"at {SECRET}"}
     failures = [

@@ -8,9 +8,11 @@ const stopped = (signal) =>
 export default {
   greet: async (job) => ({ hello: job.payload.name, attempt: job.attempt }),
   nothing: async () => {},
-  talks: async (job, { progress, log }) => {
+  talks: async (job, { progress, log, emit }) => {
+    emit("made", { width: 200 });
+    emit("done");
     log("first");
-    progress(0.25, "a quarter");
+    progress(0.25, "a quarter", { rows: [1, 2] });
     log("second");
   },
   babbles: async (job, { progress, log }) => {

@@ -77,11 +77,13 @@ def test_it_is_among_the_nodes(http: httpx2.Client) -> None:
 
 def test_what_a_job_says_is_told_before_its_end(http: httpx2.Client) -> None:
     job = run(http, "talks")
-    assert (job["progress"], job["progress_message"]) == (0.25, "a quarter")
+    assert (job["progress"], job["progress_message"], job["progress_data"]) == (0.25, "a quarter", {"rows": [1, 2]})
     page = http.get(f"/events?after=earliest&job={job['id']}&limit=100").json()["events"]
     assert [event["type"].rpartition(".")[2] for event in page] == [
-        *("created", "started", "log", "log", "progress", "succeeded")
+        *("created", "started", "log", "log", "progress", "emitted", "emitted", "succeeded")
     ]
+    emitted = [(event["data"]["name"], event["data"]["data"]) for event in page if event["type"].endswith(".emitted")]
+    assert emitted == [("made", {"width": 200}), ("done", None)]
 
 
 def test_who_says_too_much_is_cut_and_keeps_its_lease(http: httpx2.Client) -> None:

@@ -275,7 +275,7 @@ async def test_a_clock_that_is_set_back_silences_nobody(
 async def test_claims_have_no_room_while_too_many_notes_wait(
     stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    line = Outcomes(stage.store, stage.announcer, stage.family, in_flight=MAX_PENDING)
+    line = Outcomes(stage.store, stage.announcer, stage.family, in_flight=MAX_PENDING, kept_lines=0)
     for _ in range(MAX_PENDING // 5):
         pad = line.open_notepad(claimed("noop"))
         for number in range(5):

@@ -17,8 +17,9 @@ import trio
 
 from tickr import events
 from tickr.events import Event
+from tickr.job_log import part_of
 from tickr.jobs import FINAL, TRANSITIONS, Failure, Job, NewJob, State
-from tickr.reports import Note, Outcome
+from tickr.reports import Lines, Note, Outcome
 from tickr.store import rows
 from tickr.store.contract import Node, Store
 from tickr.store.mysql_address import parse
@@ -190,6 +191,12 @@ def noted(job: Job, number: int, **fields: Any) -> Note:
     kind = "progress" if "fraction" in fields else "log"
     fields.setdefault("at", START)
     return Note(job=job, kind=kind, number=number, **fields)  # type: ignore[arg-type]
+
+
+def logged(job: Job, last: int, *said: str, trim: bool = False) -> Lines:
+    """Return lines of the attempt ``job`` for its log, of which the last has the number ``last``."""
+    lines = [(START + number, 0, message) for number, message in enumerate(said or (f"line {last}",))]
+    return Lines(job=job, part=part_of(job.fence, job.attempt, last, lines), trim=trim)
 
 
 async def put_final(store: Store, state: State, **fields: Any) -> Job:

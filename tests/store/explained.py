@@ -10,13 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from bench.fill import Rows, add
-from tests.store.backends import MANY_BYTES, OOPS, a_node, methods, new_id, new_job, noted, put
+from tests.store.backends import MANY_BYTES, OOPS, a_node, logged, methods, new_id, new_job, noted, put
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
 from tests.store.written import execute, outcome
 from tests.waiting import eventually
 from tickr.edits import Edit
+from tickr.job_log import LogPlace
 from tickr.jobs import FINAL, Extras, Job, NewJob, State
 from tickr.missed import due
 from tickr.operation_moves import Begin, Step, Stop
@@ -100,6 +101,10 @@ class Asking:
         await store.note([noted(claimed[0], 1, fraction=0.5), noted(claimed[1], 1)])
         await self.keep_checkpoints([Checkpoint(job=job, value=str(n)) for n, job in enumerate(claimed)])
         await self.checkpoint(claimed[0])
+        said = [logged(job, n, trim=True) for n in range(1, 4) for job in claimed[:20]]
+        await self.keep_log(said, bound=1)
+        await self.job_log(claimed[0].id, LIMIT)
+        await self.job_log(claimed[0].id, LIMIT, after=LogPlace(1, 1), attempt=1)
         kinds = ["succeeded"] * 20 + ["retried"] * 10 + ["failed"] * 5
         outcomes = [
             Outcome(job=job, kind=kind, failure=None if kind == "succeeded" else OOPS)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tests.store.backends import MANY_BYTES, OOPS, START, a_node, noted, put
+from tests.store.backends import MANY_BYTES, OOPS, START, a_node, logged, noted, put
 from tests.store.inboxed import put_rows, rows_of
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, in_turn
@@ -139,13 +139,14 @@ class Scene:
         holder = await self.store.holder(unique_of(self.type))
         standings = await self.store.standings([self.type])
         checkpoints = [await self.store.checkpoint(job) for job in self.jobs[:4]]
+        logs = [await self.store.job_log(job.id, MAX_BATCH) for job in self.jobs[:4]]
         inbox = [row.job for row in await rows_of(self.store) if self.type in str(row.job)]
         refused = [(row.job, row.reason) for row in await self.store.inbox_refused(MAX_BATCH) if self.type in row.job]
         children = [job.id for job in await self.store.children(self.ids())]
         waits = {*(await self.store.open_links(MAX_BATCH)).ended} & {*self.ids()}
         waits |= {link.on for link in await self.store.waits_of(self.ids()[2])}
         others = await self.found(), await self.store.operation(self.operation), inbox, refused, children, waits
-        return jobs, attempts, nodes, holder, standings, checkpoints, *others, [body for _, body in pages]
+        return jobs, attempts, nodes, holder, standings, checkpoints, logs, *others, [body for _, body in pages]
 
 
 Step = Callable[[Scene], Awaitable[object]]
@@ -229,6 +230,16 @@ def fire_and_pause(scene: Scene) -> Awaitable[object]:
 
 def keep_something(scene: Scene) -> Awaitable[object]:
     return scene.store.keep_checkpoints([Checkpoint(job=job, value="7") for job in scene.jobs[:3]])
+
+
+def log_something(scene: Scene) -> Awaitable[object]:
+    said = [logged(job, n, trim=True) for n in (1, 2, 3) for job in scene.jobs[:3]]
+    return scene.store.keep_log(said, bound=2)
+
+
+async def logged_some(scene: Scene) -> None:
+    await scene.run(3)
+    await log_something(scene)
 
 
 async def kept_some(scene: Scene) -> None:

@@ -37,10 +37,10 @@ async def test_progress_is_on_the_job_and_in_the_log(store: Store) -> None:
         noted(first, 1, fraction=0.25, message="a 'quoted' \\ \" line\nand 漢😀"),
         noted(second, 1, fraction=0.0),
         noted(first, 2, message="a line", dropped=3),
-        noted(first, 3, fraction=0.5),
+        noted(first, 3, fraction=0.5, data='{"rows": 1.50, "漢": "\'\\\\"}'),
     ]
     assert await store.note(notes) == 4
-    assert await progress_of(store, first) == Progress(0.5, None)
+    assert await progress_of(store, first) == Progress(0.5, None, '{"rows": 1.50, "漢": "\'\\\\"}')
     assert await progress_of(store, second) == Progress(0.0, None)
     *_, row = await told(store)
     assert row == [events.of_note(note) for note in notes]

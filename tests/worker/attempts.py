@@ -14,6 +14,7 @@ from tickr import jobs as records
 from tickr.reports import Checkpoint, Note, Outcome, Statement
 from tickr.store.ended import statement
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import Notepad, Notes
 from tickr.worker.pool import Pool
@@ -57,6 +58,9 @@ class Outcomes:
     def end_statement(self, job: records.Job, result: str | None, schema: str | None) -> Statement:
         self.asked_ends.append(result)
         return statement("sqlite", job, result, schema)
+
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        return Emitter(pad, trio.lowlevel.current_trio_token())
 
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         self.in_line.append(checkpoint)

@@ -53,7 +53,7 @@ class Listener:
     def __init__(self, bookmark: Bookmark) -> None:
         self._bookmark = bookmark
 
-    def say(self, fraction: float | None, message: str | None) -> None: ...
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None: ...
 
     def open_bookmark(self) -> Bookmark:
         return self._bookmark

@@ -25,6 +25,7 @@ from tickr.worker.attempt import RunningJob
 from tickr.worker.endings import GiveUp
 from tickr.worker.handlers import Jobs
 from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, Notepad
+from tickr.worker.speech import MAX_DATA_BYTES
 from tickr.worker.view import Job
 
 
@@ -33,9 +34,11 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[tuple[float | None, str | None]] = []
+        self.data: list[str | None] = []
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         self.heard.append((fraction, message))
+        self.data.append(data)
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ async def test_a_fraction_is_a_number(job: Job, ear: Ear, fraction: Any) -> None
     assert ear.heard == []
 
 
-@pytest.mark.parametrize("message", [5, b"bytes", ["a"], object()])
+@pytest.mark.parametrize("message", [5, b"bytes", {"a"}, object()])
 async def test_a_message_is_text(job: Job, ear: Ear, message: Any) -> None:
     with pytest.raises(TypeError, match="progress takes a message that is a str, not "):
         await job.progress(0.5, message)
@@ -82,6 +85,35 @@ async def test_what_is_good_arrives_as_floats_and_text(job: Job, ear: Ear) -> No
     assert repr(ear.heard) == repr(
         [(0.0, ""), (1.0, ""), (0.25, ""), (0.5, ""), (0.0, ""), (0.5, None), (None, "two\nlines")]
     )
+
+
+async def test_data_is_json_of_any_shape_beside_the_words_or_in_their_place(job: Job, ear: Ear) -> None:
+    await job.progress(0.4, {"rows": 1200, "file": "a.csv"})
+    await job.progress(0.4, "reading", {"rows": [1, 2.5, None]})
+    await job.progress(0.4, ["a\0\u20ac"])
+    await job.progress(0.4, data="text")
+    await job.progress(0.4, data=0)
+    await job.progress(0.4, data="x" * (MAX_DATA_BYTES - 2))
+    assert ear.heard == [(0.4, None), (0.4, "reading"), *[(0.4, None)] * 4]
+    told = ['{"rows":1200,"file":"a.csv"}', '{"rows":[1,2.5,null]}', '["a\\u0000\u20ac"]', '"text"', "0"]
+    assert ear.data[:-1] == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (({"a": 1}, {"b": 2}), "TypeError: progress takes data once"),
+        (({"at": object()},), "TypeError: progress takes data that JSON can hold: /at "),
+        ((None, [math.nan]), "TypeError: progress takes data that JSON can hold: /0 is nan"),
+        ((None, "\ud800"), "TypeError: progress takes data that JSON can hold: it holds half of a surrogate pair"),
+        ((None, "x" * (MAX_DATA_BYTES - 1)), f"ValueError: the data of progress has {MAX_DATA_BYTES + 1} bytes"),
+    ],
+)
+async def test_data_that_can_not_be_told(job: Job, ear: Ear, arguments: tuple[Any, ...], fault: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        await job.progress(0.5, *arguments)
+    assert f"{type(raised.value).__name__}: {raised.value}".startswith(fault)
+    assert ear.heard == []
 
 
 async def test_long_messages_are_cut_and_what_nobody_can_store_is_replaced(job: Job, ear: Ear) -> None:

@@ -26,6 +26,7 @@ from tickr.api import (
     health,
     inbox,
     incoming,
+    job_log,
     job_stream,
     jobs,
     leases,
@@ -152,7 +153,7 @@ def create_app(context: Context) -> Edge:
     _guard(app)
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
-    of_jobs = (jobs, explain, tree, batch, broadcasts, operations)
+    of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
     for part in (*of_jobs, queues, schedules, nodes, leases, events, health, compat):
         part.add_routes(app, context)
     return app

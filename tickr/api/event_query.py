@@ -16,11 +16,13 @@ from tickr.feed import cursor
 from tickr.feed.cloudevents import name_of
 from tickr.feed.feed import EARLIEST
 from tickr.feed.selection import Selection
+from tickr.worker.emitter import is_event_name
 
 PATH = "/events"
 EVENTS = frozenset(events.NAMES)
 """Every event there is, by its short name (``events.Event.what``)."""
-FILTERS = ("job", "queue", "type", "event")
+FILTERS = ("job", "queue", "type", "event", "name")
+NAME_RULE = "must be the name of an event of the application's own: up to 100 letters, digits and _ . : -"
 MAX_VALUES = 200
 """Values of one filter."""
 DEFAULT_LIMIT = 100
@@ -54,6 +56,7 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
     faults += [Fault("/job", RULES["id"]) for job in many("job") if not incoming.is_job_id(job)]
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
+    faults += [Fault("/name", NAME_RULE) for name in many("name") if not is_event_name(name)]
     names = [name_of(name) for name in many("event")]
     faults += [Fault("/event", f"must be one of {', '.join(sorted(EVENTS))}") for name in names if name not in EVENTS]
     faults += [Fault(f"/{name}", f"may come {MAX_VALUES} times") for name in FILTERS if len(many(name)) > MAX_VALUES]
@@ -69,6 +72,7 @@ def read_query(args: MultiDict[str, str], *, pages: bool, last_event_id: str | N
         queues=frozenset(many("queue")),
         types=frozenset(many("type")),
         events=frozenset(names),
+        names=frozenset(many("name")),
     )
     return EventQuery(selection, _place(args.get("after"), last_event_id), limit or DEFAULT_LIMIT)
 

@@ -23,8 +23,10 @@ from tickr.remote.leases import Poll
 from tickr.remote.settle import NOT_THE_WORKERS, Report
 from tickr.retry import MAX_DELAY_S
 from tickr.worker import failures
+from tickr.worker.emitter import NAME_PATTERN
 from tickr.worker.endings import Snooze
 from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE, cut
+from tickr.worker.speech import MAX_DATA_BYTES
 
 MAX_JOBS = 100
 """Jobs that one poll takes, or one call reports, at most."""
@@ -34,12 +36,19 @@ MAX_NAMES = 500
 MAX_WAIT_S = 60
 DEFAULT_WAIT_S = 20
 MAX_NAME = 128
-MAX_LINES = 20
+MAX_LINES = MAX_EVENTS = 20
 KIND_PATTERN = r"\A[a-z][a-z0-9_]{0,63}\Z"
 
 JobId = Annotated[str, Meta(pattern=rf"\A(?:{UUID})\Z")]
 Fence = Annotated[int, Meta(ge=0, le=2**53)]
 Queue = Annotated[str, Meta(pattern=rf"\A(?:{jobs.QUEUE_PATTERN})\Z")]
+
+
+class EventBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An event of the application's own."""
+
+    name: Annotated[str, Meta(pattern=rf"\A(?:{NAME_PATTERN})\Z")]
+    data: Raw = Raw(b"null")
 
 
 class HeldBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +58,9 @@ class HeldBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fence: Fence
     progress: Annotated[float, Meta(ge=0, le=1)] | None = None
     message: str | None = None
+    data: Raw = Raw(b"null")
     log: Annotated[list[str], Meta(max_length=MAX_LINES)] | UnsetType = UNSET
+    events: Annotated[list[EventBody], Meta(max_length=MAX_EVENTS)] | UnsetType = UNSET
 
 
 HeldList = Annotated[list[HeldBody], Meta(max_length=MAX_HELD)]
@@ -112,8 +123,8 @@ _KINDS = {"give_up": "give_up", "drop": "dropped", "snooze": "snoozed", "hand_ba
 """What an error is called whose ``kind`` is not said, by what is to become of the job; otherwise ``exception``."""
 
 _HELD = (
-    "must be an array of {id, fence}, each perhaps with progress (0 to 1) and message, and log (an array of at most "
-    f"{MAX_LINES} lines); at most {MAX_HELD}"
+    "must be an array of {id, fence}, each perhaps with progress (0 to 1), message and data, log (an array of at "
+    f"most {MAX_LINES} lines) and events (an array of at most {MAX_EVENTS} {{name, data}}); at most {MAX_HELD}"
 )
 POLL_RULES = {
     "types": f"must be an array of 1 to {MAX_NAMES} types; a type {JOB_RULES['type']}",
@@ -216,6 +227,13 @@ def _faults(at: str, one: FailedBody) -> Iterator[Fault]:
 
 
 def _held(said: list[HeldBody]) -> list[Held]:
+    """Return what is held. Raises: Problem (422): data is too long, which cannot be cut."""
+    told = [(f"/jobs/{at}/data", one.data) for at, one in enumerate(said)]
+    for at, one in enumerate(said):
+        told += [(f"/jobs/{at}/events/{place}/data", event.data) for place, event in enumerate(one.events or ())]
+    too_long = f"may have at most {MAX_DATA_BYTES} bytes"
+    if faults := [Fault(pointer, too_long) for pointer, data in told if len(data) > MAX_DATA_BYTES]:
+        raise invalid(faults)
     return [
         Held(
             one.id.lower(),
@@ -223,6 +241,8 @@ def _held(said: list[HeldBody]) -> list[Held]:
             one.progress,
             None if one.message is None else cut(one.message, MAX_PROGRESS_MESSAGE),
             () if one.log is UNSET else tuple(cut(line, MAX_LOG_MESSAGE) for line in one.log),
+            None if (data := bytes(one.data)) == b"null" else data.decode(),
+            () if one.events is UNSET else tuple((event.name, bytes(event.data).decode()) for event in one.events),
         )
         for one in said
     ]

@@ -16,7 +16,7 @@ from quart import Response
 
 from tickr.api.call import Answer
 from tickr.envelopes import is_sealed, name_of
-from tickr.jobs import Attempt, Failure, Job, State
+from tickr.jobs import Attempt, Failure, Job, Progress, State
 from tickr.keys import Unique
 from tickr.links import OnFailure
 from tickr.queues import Controls
@@ -24,6 +24,7 @@ from tickr.store.contract import QueueDepth
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS = Raw(b"{}")
+_NO_PROGRESS = Progress(0.0)
 
 encode = msgspec.json.Encoder().encode
 
@@ -90,6 +91,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     unique: UniqueDocument | None
     progress: float | None
     progress_message: str | None
+    progress_data: Raw | None
     traceparent: str | None
     schedule: OriginDocument | None
     depends_on: DependenciesDocument | None
@@ -156,7 +158,7 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
 
     What is encrypted and was not opened is left out.
     """
-    message, sealed = None if job.progress is None else job.progress.message, job.extras.sealed
+    progress, sealed = job.progress or _NO_PROGRESS, job.extras.sealed
     return JobDocument(
         id=job.id,
         type=job.type,
@@ -182,7 +184,8 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         limit_key=job.limit_key,
         unique=None if job.extras.unique is None else _unique_document(job.extras.unique),
         progress=None if job.progress is None else job.progress.fraction,
-        progress_message=None if sealed is not None and is_sealed(message) else message,
+        progress_message=None if sealed is not None and is_sealed(progress.message) else progress.message,
+        progress_data=_readable(progress.data),
         traceparent=job.extras.traceparent,
         schedule=_origin(job),
         depends_on=_dependencies(job),

@@ -31,6 +31,7 @@ COMMANDS = {
     "dead-letters": ("tickr.cli.operations", "Show the failed jobs in groups."),
     "operations": ("tickr.cli.operations", "Show what is being done to many jobs, stop it."),
     "explain": ("tickr.cli.jobs", "Say why a job is not running."),
+    "log": ("tickr.cli.job_log", "Show what a job has logged."),
     "tree": ("tickr.cli.tree", "Show a job with all that it has submitted."),
     "queue": ("tickr.cli.queues", "Show queues, pause them, limit them."),
     "schedule": ("tickr.cli.schedules", "Have jobs made by the clock, by cron or interval."),

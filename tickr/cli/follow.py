@@ -17,6 +17,8 @@ from tickr.cli.patience import OUTCOMES
 from tickr.cli.remote import Answer, Refused, Remote, RemoteJob, Unanswered
 from tickr.cli.subscription import RemoteEvent, Sign, Subscription, Told
 
+_NULL = msgspec.Raw(b"null")
+
 
 class Follower:
     """Follows one job, once.
@@ -142,7 +144,7 @@ def after(job: RemoteJob, event: RemoteEvent) -> RemoteJob:
     if data.job.version is None:
         if data.progress is None or data.job.attempt != job.attempt:
             return job
-        return msgspec.structs.replace(job, progress=data.progress, progress_message=data.message)
+        return _said(job, data.progress, data.message, data.data)
     if data.job.version <= job.version:
         return job
     job = msgspec.structs.replace(
@@ -158,5 +160,9 @@ def after(job: RemoteJob, event: RemoteEvent) -> RemoteJob:
         notice=None,
     )
     if event.what == "started":
-        return msgspec.structs.replace(job, started_at=event.time, progress=None, progress_message=None)
+        return _said(msgspec.structs.replace(job, started_at=event.time), None, None, _NULL)
     return msgspec.structs.replace(job, finished_at=event.time) if job.state in OUTCOMES else job
+
+
+def _said(job: RemoteJob, fraction: float | None, message: str | None, data: msgspec.Raw) -> RemoteJob:
+    return msgspec.structs.replace(job, progress=fraction, progress_message=message, progress_data=data)

@@ -39,6 +39,7 @@ COLOURS = {
     "deleted": "dim",
     "progress": "cyan",
     "log": "dim",
+    "emitted": "cyan",
     "schedule.skipped": "yellow",
 }
 """Colour of each event's name."""
@@ -77,8 +78,10 @@ def _job(event: RemoteEvent, job: EventJob, width: int, *, ascii_only: bool, alo
         yield f"{one_line(job_id)}  "
     if event.what == "log":
         yield Text(_log(event), "dim")
+    elif event.data.name is not None:
+        yield one_line(f"{event.data.name}  {_data(event) or ('(encrypted)' if event.data.encrypted else '')}")
     elif event.data.progress is not None:
-        yield progress(event.data.progress, event.data.message, BAR, ascii_only=ascii_only)
+        yield progress(event.data.progress, _said(event), BAR, ascii_only=ascii_only)
     else:
         tries = f"{job.attempt}/{job.max_attempts}" if job.attempt else ""
         if not alone:
@@ -116,6 +119,17 @@ def progress(fraction: float, message: str | None, width: int, *, ascii_only: bo
 def one_line(text: str) -> str:
     """Return ``text`` in one line, and harmless."""
     return screen.harmless(" ".join(text.split()))
+
+
+def _said(event: RemoteEvent) -> str:
+    """Return what a job says beside how far it is: words, data or both."""
+    return " ".join(filter(None, [event.data.message, _data(event)]))
+
+
+def _data(event: RemoteEvent) -> str:
+    """Return the data that a job tells, in so many signs as a line has room for; "" for none."""
+    data = bytes(event.data.data).decode()
+    return "" if data == "null" else screen.cut(data)
 
 
 def _log(event: RemoteEvent) -> str:

@@ -122,6 +122,7 @@ class RemoteJob(msgspec.Struct, frozen=True):
     notice: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    progress_data: Raw = Raw(b"null")
     traceparent: str | None = None
     unique: RemoteUnique | None = None
     schedule: RemoteOrigin | None = None

@@ -16,6 +16,7 @@ import trio
 
 from tickr.config import Config
 from tickr.errors import CannotOpen, ConfigError, JobNotFound, ScheduleError
+from tickr.job_log import LogPart
 from tickr.jobs import FINAL
 from tickr.schedule_moves import Put
 from tickr.schedules import Schedule
@@ -154,12 +155,20 @@ class _Work:
             attempts = await self._store.attempts(job_id)
             told = [self._vault.reseal_attempt(one, job_id) for one in attempts if one.error is not None]
             kept = self._vault.reseal_checkpoint(await self._store.checkpoint(job), job)
-            return Resealed(self._vault.reseal_job(job), told, kept)
+            log = self._vault.reseal_log(await self._log(job_id), job_id)
+            return Resealed(self._vault.reseal_job(job), told, kept, log)
         except CannotOpen as error:
             self._complain(f"job {job_id}: {error}")
             return None
         except JobNotFound:
             return None
+
+    async def _log(self, job_id: str) -> list[LogPart]:
+        """Return all that a job has logged and that is kept: no more than one wants to write in one transaction."""
+        found = await self._store.job_log(job_id, MAX_BATCH)
+        while page := await self._store.job_log(job_id, MAX_BATCH, after=found[-1].place) if found else []:
+            found += page
+        return found
 
     async def put_again(self, schedule: Schedule) -> int:
         """Give the template of a schedule the first key; return 1 if it has it now."""

@@ -248,6 +248,8 @@ def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
         yield "node", Text(harmless(job.node))
     if job.progress is not None:
         yield "progress", Text(harmless(f"{100 * job.progress:.0f} % {job.progress_message or ''}".rstrip()))
+        if bytes(job.progress_data) != b"null":
+            yield "", Text(pretty(bytes(job.progress_data)))
     if job.limit_key is not None:
         yield "limit key", Text(harmless(job.limit_key))
     if job.labels:

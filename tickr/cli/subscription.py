@@ -61,6 +61,8 @@ class EventData(msgspec.Struct, frozen=True):
     error: RemoteError | None = None
     progress: float | None = None
     message: str | None = None
+    name: str | None = None
+    data: Raw = Raw(b"null")
     dropped: int = 0
     encrypted: bool = False
 

@@ -30,6 +30,9 @@ Print = Callable[[Told], None]
     "--event", "event", multiple=True, metavar="EVENT", help="Only this: created, started, failed, …; may be repeated."
 )
 @click.option(
+    "--name", "name", multiple=True, metavar="NAME", help="Only events that jobs emit as NAME; may be repeated."
+)
+@click.option(
     "--after", metavar="CURSOR", help=f"From that place in the feed on; {EARLIEST} for all that is kept. [now]"
 )
 @asking

@@ -33,6 +33,7 @@ from tickr.client.records import (
     Event,
     Job,
     JobRef,
+    Log,
     NewJob,
     Options,
     Results,
@@ -138,6 +139,16 @@ class AsyncClient:
         """Return the job; ``decrypt``: with what is encrypted of it in the clear."""
         return await self._run(self._calls.get(job, decrypt))
 
+    async def log(
+        self, job: JobRef, *, after: str | None = None, attempt: int | None = None, decrypt: bool = False
+    ) -> Log:
+        """Return what the job has logged, as far as it is kept, the oldest line first.
+
+        ``after``: only what is behind the ``cursor`` of an earlier answer. ``attempt``: only of this one. ``decrypt``:
+        with what is encrypted of it in the clear.
+        """
+        return await self._run(self._calls.log(job, after, attempt, decrypt))
+
     async def tree(self, job: JobRef) -> Tree:
         """Return the job with all that its handler, and theirs, have submitted."""
         return await self._run(self._calls.tree(job))
@@ -189,12 +200,13 @@ class AsyncClient:
         queue: Names = None,
         type: Names = None,
         event: Names = None,
+        name: Names = None,
     ) -> AsyncEvents:
         """Return a subscription to the feed: ``async with client.events() as events: async for event …``.
 
         ``after``: a cursor, or ``earliest``; None for what happens once the block has begun.
         """
-        filters = {"job": job, "queue": queue, "type": type, "event": event}
+        filters = {"job": job, "queue": queue, "type": type, "event": event, "name": name}
         told = Subscription(self.url, filters, after, total_s=self._total_s, now=anyio.current_time)
         return AsyncEvents(self, self._http, told)
 

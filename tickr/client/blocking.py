@@ -31,6 +31,7 @@ from tickr.client.records import (
     Event,
     Job,
     JobRef,
+    Log,
     NewJob,
     Options,
     Results,
@@ -104,6 +105,14 @@ class Client:
         """Return the job; ``decrypt``: with what is encrypted of it in the clear."""
         return self._run(self._calls.get(job, decrypt))
 
+    def log(self, job: JobRef, *, after: str | None = None, attempt: int | None = None, decrypt: bool = False) -> Log:
+        """Return what the job has logged, as far as it is kept, the oldest line first.
+
+        ``after``: only what is behind the ``cursor`` of an earlier answer. ``attempt``: only of this one. ``decrypt``:
+        with what is encrypted of it in the clear.
+        """
+        return self._run(self._calls.log(job, after, attempt, decrypt))
+
     def tree(self, job: JobRef) -> Tree:
         """Return the job with all that its handler, and theirs, have submitted."""
         return self._run(self._calls.tree(job))
@@ -155,12 +164,13 @@ class Client:
         queue: Names = None,
         type: Names = None,
         event: Names = None,
+        name: Names = None,
     ) -> Events:
         """Return a subscription to the feed: ``with client.events() as events: for event in events``.
 
         ``after``: a cursor, or ``earliest``; None for what happens once the block has begun.
         """
-        filters = {"job": job, "queue": queue, "type": type, "event": event}
+        filters = {"job": job, "queue": queue, "type": type, "event": event, "name": name}
         told = Subscription(self.url, filters, after, total_s=self._total_s, now=time.monotonic)
         return Events(self, self._http, told)
 

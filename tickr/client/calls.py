@@ -19,7 +19,7 @@ from tickr.client import answers, bodies
 from tickr.client.errors import NotFinal, Unavailable, found_here
 from tickr.client.operation_records import Count, History
 from tickr.client.pauses import Pauses, retry_after_s
-from tickr.client.records import Broadcast, Job, JobPage, JobRef, Tree, id_of
+from tickr.client.records import Broadcast, Job, JobPage, JobRef, Log, LogLine, Tree, id_of
 from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
 from tickr.client.submission import ANSWER_S
 
@@ -33,6 +33,8 @@ FIRST_LOOK_S = 0.05
 """Beyond these a job is looked at: pause after the first look, in seconds; each after it is half as long again …"""
 LOOK_S = 3.0
 """… up to this."""
+LINES = 500
+"""Lines of a log on a page; the server takes no more."""
 PAGE = 200
 """Jobs on a page; the server takes no more."""
 
@@ -48,6 +50,18 @@ class Calls:
 
     def get(self, job: JobRef, decrypt: bool = False) -> Steps[Job]:
         return self.asked(_look(job, decrypt), Job)
+
+    def log(self, job: JobRef, after: str | None, attempt: int | None, decrypt: bool) -> Steps[Log]:
+        """Ask for all of it, page by page."""
+        query = {"limit": str(LINES), **({"attempt": str(attempt)} if attempt else {})}
+        query |= {"decrypt": "true"} if decrypt else {}
+        found: list[LogLine] = []
+        while True:
+            asked = Request("GET", _path(job, "/log"), query=query | ({"after": after} if after else {}))
+            page = yield from self.asked(asked, Log)
+            found, after = [*found, *page.items], page.cursor
+            if not page.more:
+                return Log(found, page.cursor)
 
     def tree(self, job: JobRef) -> Steps[Tree]:
         return self.asked(Request("GET", _path(job, "/tree")), Tree)

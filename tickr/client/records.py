@@ -167,6 +167,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    progress_data: Any = None
     traceparent: str | None = None
     schedule: Origin | None = None
     depends_on: Dependencies | None = None
@@ -211,6 +212,24 @@ class Broadcast(msgspec.Struct, frozen=True):
 
     id: str
     items: list[Job]
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """A line that a job has logged. ``message``: None where it is encrypted. ``dropped``: lines left out before it."""
+
+    attempt: int
+    fence: int
+    at: datetime
+    message: str | None
+    dropped: int = 0
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What a job has logged, oldest first. ``cursor``: the place behind it; ``more``: the server has more of it."""
+
+    items: list[LogLine]
+    cursor: str
+    more: bool = False
 
 
 class JobPage(msgspec.Struct, frozen=True):
@@ -320,7 +339,7 @@ class EventQueue(msgspec.Struct, frozen=True):
 
 
 class EventJob(msgspec.Struct, frozen=True):
-    """The job as it was right after the event; ``version`` is None with ``progress`` and ``log``."""
+    """The job as it was right after the event; ``version`` is None with ``progress``, ``log`` and ``event``."""
 
     id: str
     type: str
@@ -350,6 +369,8 @@ class EventData(msgspec.Struct, frozen=True):
     error: Failure | None = None
     progress: float | None = None
     message: str | None = None
+    name: str | None = None
+    data: Any = None
     dropped: int = 0
     encrypted: bool = False
     encryption_key: str | None = None

@@ -51,6 +51,8 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     error: _Error | UnsetType = UNSET
     progress: float | UnsetType = UNSET
     message: str | UnsetType | None = UNSET
+    name: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
     dropped: int = 0
     encrypted: bool = False
     encryption_key: str | UnsetType = UNSET
@@ -92,6 +94,7 @@ def expand(event: AnyEvent) -> bytes:
 def _data(event: Event) -> _Data:
     is_note, sealed = event.note > 0, envelopes.is_sealed(event.result)
     key = event.sealed
+    told = UNSET if event.result is None or sealed else Raw(event.result)
     job = _Job(
         event.job,
         event.type,
@@ -109,15 +112,24 @@ def _data(event: Event) -> _Data:
         UNSET if is_note else event.previous_state,
         event.changed or UNSET,
         UNSET if event.node is None else event.node,
-        UNSET if event.result is None or sealed else Raw(event.result),
+        UNSET if is_note else told,
         event.result_bytes,
         UNSET if event.error is None else _error(event.error),
         UNSET if event.fraction is None else event.fraction,
-        event.message if is_note else UNSET,
+        _message(event) if is_note else UNSET,
+        UNSET if event.name is None else event.name,
+        told if is_note else UNSET,
         event.dropped,
         key is not None,
         UNSET if key is None else envelopes.name_of(key),
     )
+
+
+def _message(note: Event) -> str | UnsetType | None:
+    """Return what a note says in words; None also where that is encrypted."""
+    if note.name is not None:
+        return UNSET
+    return None if envelopes.is_sealed(note.result) else note.message
 
 
 def _error(failure: Failure) -> _Error:

@@ -10,16 +10,18 @@ here, and what its worker says of it then is stale. No state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 import structlog
 
 from tickr.errors import CannotOpen, LeaseLost
 from tickr.failpoints import reach
+from tickr.job_log import KEPT_LINES, part_of
 from tickr.jobs import Failure, Job, State
 from tickr.remote.settle import Settler
-from tickr.reports import Note
+from tickr.reports import Lines, Note
 from tickr.store.contract import MAX_BATCH, Running, Store
 
 LISTED_AFTER_US = 2_000_000
@@ -34,6 +36,7 @@ NEVER_TOLD = Failure("lost_claim", "It was claimed for its worker, which never c
 log = structlog.get_logger("tickr.remote")
 
 
+Said = TypeVar("Said", Note, Lines)
 Reason = Literal["cancelled", "timeout", "lost"]
 
 
@@ -41,8 +44,8 @@ class Held(NamedTuple):
     """An attempt that a worker says it has, and what it has to say of it.
 
     Attributes:
-      fraction: how far it is, 0 to 1; None: nothing new. message: with it, a few words.
-      lines: for its log.
+      fraction: how far it is, 0 to 1; None: nothing new. message: with it, a few words. data: with it, JSON text.
+      lines: for its log. events: of the application's own, the name of each and its data as JSON text.
     """
 
     id: str
@@ -50,6 +53,8 @@ class Held(NamedTuple):
     fraction: float | None = None
     message: str | None = None
     lines: tuple[str, ...] = ()
+    data: str | None = None
+    events: tuple[tuple[str, str], ...] = ()
 
 
 class Stop(NamedTuple):
@@ -79,9 +84,11 @@ class Beats:
 
     Args:
       lease_s: how long a lease holds without a call, in seconds.
+      kept_lines: how many lines that a job logs are kept with it; 0: none.
     """
 
-    def __init__(self, store: Store, settler: Settler, *, lease_s: float) -> None:
+    def __init__(self, store: Store, settler: Settler, *, lease_s: float, kept_lines: int = KEPT_LINES) -> None:
+        self._kept_lines = kept_lines
         self._store = store
         self._settler = settler
         self._lease_s = lease_s
@@ -134,40 +141,55 @@ class Beats:
         return sorted(same, key=lambda job: (job.priority, job.run_at, job.id))
 
     async def note(self, held: Sequence[Held], running: Sequence[Running]) -> None:
-        """Store what those of ``held`` say that run. Raises: StoreUnavailable."""
-        said = {(one.id, one.fence): one for one in held if one.lines or one.fraction is not None}
+        """Store what those of ``held`` say that run, and keep what they log. Raises: StoreUnavailable."""
+        said = {(one.id, one.fence): one for one in held if one.lines or one.events or one.fraction is not None}
         heard = [said[one.id, one.fence] for one in running if (one.id, one.fence) in said]
         if not heard:
             return
         now = self._store.now_us()
         jobs = {(job.id, job.fence): job for job in await self._store.get_many({one.id for one in heard})}
-        said_now = [note for one in heard if (job := jobs.get((one.id, one.fence))) for note in _notes(job, one, now)]
-        notes = self._sealed(said_now)
+        said_by = [(job, one) for one in heard if (job := jobs.get((one.id, one.fence)))]
+        vault = self._settler.vault
+        notes = _sealed([note for job, one in said_by for note in _notes(job, one, now)], vault.seal_note)
         for begin in range(0, len(notes), MAX_BATCH):
             await self._store.note(notes[begin : begin + MAX_BATCH])
-
-    def _sealed(self, notes: Sequence[Note]) -> list[Note]:
-        """Return ``notes`` as they are to be stored, without those that cannot be encrypted here."""
-        sealed: list[Note] = []
-        closed: CannotOpen | None = None
-        for note in notes:
-            try:
-                sealed.append(self._settler.vault.seal_note(note))
-            except CannotOpen as error:
-                closed = error
-        if closed is not None:
-            log.error("job.notes_refused", notes=len(notes) - len(sealed), error=str(closed))
-        return sealed
+        if not self._kept_lines:
+            return
+        if lines := _sealed([_lines(job, one, now) for job, one in said_by if one.lines], vault.seal_lines):
+            await self._store.keep_log(lines, bound=self._kept_lines)
 
 
 def _notes(job: Job, said: Held, now: int) -> Iterator[Note]:
     """Yield what an attempt says, numbered by the microseconds since it began: any node may be told of the next."""
-    number = max(1, now - (job.started_at or 0))
-    for number, line in enumerate(said.lines, number):  # noqa: B020 -- goes on behind the last of them
-        yield Note(job=job, kind="log", number=number, at=now, message=line)
+    numbers = itertools.count(max(1, now - (job.started_at or 0)))
+    for line in said.lines:
+        yield Note(job=job, kind="log", number=next(numbers), at=now, message=line)
     if said.fraction is not None:
-        number += 1
-        yield Note(job=job, kind="progress", number=number, at=now, fraction=said.fraction, message=said.message)
+        number, fraction, message, data = next(numbers), said.fraction, said.message, said.data
+        yield Note(job=job, kind="progress", number=number, at=now, fraction=fraction, message=message, data=data)
+    for name, data in said.events:
+        yield Note(job=job, kind="emitted", number=next(numbers), at=now, message=name, data=data)
+
+
+def _lines(job: Job, said: Held, now: int) -> Lines:
+    """Return what an attempt logs, numbered as its notes are."""
+    last = max(1, now - (job.started_at or 0)) + len(said.lines) - 1
+    part = part_of(job.fence, job.attempt, last, [(now, 0, line) for line in said.lines])
+    return Lines(job=job, part=part, trim=True)
+
+
+def _sealed(said: Sequence[Said], seal: Callable[[Said], Said]) -> list[Said]:
+    """Return what is ``said`` as it is to be stored, without what cannot be encrypted here."""
+    sealed: list[Said] = []
+    closed: CannotOpen | None = None
+    for one in said:
+        try:
+            sealed.append(seal(one))
+        except CannotOpen as error:
+            closed = error
+    if closed is not None:
+        log.error("job.notes_refused", notes=len(said) - len(sealed), error=str(closed))
+    return sealed
 
 
 def _left_us(one: Running, now: int) -> int:

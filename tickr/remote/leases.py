@@ -26,6 +26,7 @@ from tickr.errors import LeaseLost, LeaseMismatch, Overloaded, StoreUnavailable
 from tickr.failpoints import reach
 from tickr.feed.feed import Feed
 from tickr.index.contract import Index
+from tickr.job_log import KEPT_LINES
 from tickr.jobs import SUSPECT_CRASHES, Failure, Job
 from tickr.remote.beats import Beat, Beats, Held, Stop, fitting
 from tickr.remote.dispatch import Dispatcher, Wish
@@ -91,6 +92,7 @@ class Leases:
         bell: Bell,
         dispatcher: Dispatcher,
         settler: Settler,
+        beats: Beats,
         *,
         lease_s: float,
         stopping: trio.Event,
@@ -98,7 +100,7 @@ class Leases:
         self._store = store
         self._bell = bell
         self._dispatcher = dispatcher
-        self._beats = Beats(store, settler, lease_s=lease_s)
+        self._beats = beats
         self._settler = settler
         self.lease_s = lease_s
         self.heartbeat_s = lease_s / HEARTBEATS_PER_LEASE
@@ -288,11 +290,16 @@ def leases_on(
     stopping: trio.Event,
     chance: Callable[[], float] = random.random,
     vault: Vault = NO_VAULT,
+    kept_lines: int = KEPT_LINES,
 ) -> Leases:
-    """Return the leases of a node with these parts. ``stopping``: set when it is on its way down."""
+    """Return the leases of a node with these parts. ``stopping``: set when it is on its way down.
+
+    ``kept_lines``: how many lines that a job logs are kept with it.
+    """
     settler = Settler(store, index, bell, announcer, max_result_bytes=max_result_bytes, chance=chance, vault=vault)
     dispatcher = Dispatcher(store, index, bell, feed, settler, stopping=stopping)
-    return Leases(store, bell, dispatcher, settler, lease_s=lease_s, stopping=stopping)
+    beats = Beats(store, settler, lease_s=lease_s, kept_lines=kept_lines)
+    return Leases(store, bell, dispatcher, settler, beats, lease_s=lease_s, stopping=stopping)
 
 
 def _fits(poll: Poll, node: Node) -> bool:

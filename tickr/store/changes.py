@@ -8,7 +8,7 @@ moves a method makes. An adapter then writes what ``written`` makes of them, and
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,7 +22,7 @@ from tickr.links import End
 from tickr.names import may_run, node_of_queue
 from tickr.queues import Gate, Hold
 from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
-from tickr.reports import Checkpoint, Note, Outcome
+from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.schedule_moves import Move, Put, Seen
 from tickr.schedules import Schedule
 from tickr.store.contract import MovedSchedule, Start
@@ -269,9 +269,17 @@ def _lost(after: Job) -> Failure | None:
     return LEASE_LOST if after.state is State.READY else None
 
 
-def kept(notes: Iterable[Note], running: Mapping[str, int]) -> list[Note]:
-    """Return those of ``notes`` whose attempt still runs. ``running``: the fence of each running job, by id."""
-    return [note for note in notes if running.get(note.job.id) == note.job.fence]
+Said = TypeVar("Said", Note, Lines)
+
+
+def of_running(said: Iterable[Said], running: Mapping[str, int]) -> list[Said]:
+    """Return those of ``said`` whose attempt still runs. ``running``: the fence of each running job, by id."""
+    return [one for one in said if running.get(one.job.id) == one.job.fence]
+
+
+def to_trim(said: Iterable[Lines]) -> list[str]:
+    """Return the ids of the jobs of which lines that are too many are to be looked for, in order."""
+    return sorted({one.job.id for one in said if one.trim})
 
 
 def progress(notes: Iterable[Note]) -> dict[str, Progress]:

@@ -268,7 +268,7 @@ class MemoryStore(
     async def note(self, notes: Sequence[Note]) -> int:
         await trio.lowlevel.checkpoint()
         found = self._found(note.job.id for note in notes).values()
-        kept = changes.kept(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
+        kept = changes.of_running(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
         for job_id, progress in changes.progress(kept).items():
             self._put(msgspec.structs.replace(self._jobs[job_id], progress=progress))
         if kept:
@@ -360,6 +360,7 @@ class MemoryStore(
         self._attempts.pop(job.id, None)
         self._forget_checkpoints([job.id])
         self._forget_children(job)
+        self._forget_log(job.id)
 
     def _tell(self, body: str, now: int) -> None:
         self._log.append(now, body)

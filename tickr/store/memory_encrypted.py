@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
+from tickr.job_log import LogPart
 from tickr.jobs import Attempt, Job, State
 from tickr.store.memory_checkpoints import MemoryCheckpoints
+from tickr.store.memory_job_log import MemoryJobLog
 from tickr.store.sealed import KeyUse, KeyUses, Resealed
 
 
-class MemoryEncrypted(MemoryCheckpoints):
-    """``Encrypted`` of the contract, and ``Checkpoints``, as they are encrypted as well."""
+class MemoryEncrypted(MemoryCheckpoints, MemoryJobLog):
+    """``Encrypted`` of the contract, and ``Checkpoints`` and ``JobLog``, as they are encrypted as well."""
 
     _jobs: dict[str, Job]
     _attempts: dict[str, deque[Attempt]]
@@ -33,13 +35,14 @@ class MemoryEncrypted(MemoryCheckpoints):
         await trio.lowlevel.checkpoint()
         return sum(self._reseal(*one) for one in jobs)
 
-    def _reseal(self, job: Job, attempts: Sequence[Attempt], checkpoint: str | None) -> bool:
+    def _reseal(self, job: Job, attempts: Sequence[Attempt], checkpoint: str | None, log: Sequence[LogPart]) -> bool:
         now = self._jobs.get(job.id)
         if now is None or now.state is State.RUNNING or (now.version, now.fence) != (job.version, job.fence):
             return False
         self._put(job)
         if checkpoint is not None:
             self._replace_checkpoint(job, checkpoint)
+        self._replace_log(job.id, log)
         errors = {one.fence: one.error for one in attempts}
         if kept := self._attempts.get(job.id):
             anew = [msgspec.structs.replace(one, error=errors.get(one.fence, one.error)) for one in kept]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import trio
 
-from tickr.jobs import Attempt, Job, State
+from tickr.jobs import Job, State
 from tickr.store.changes import Removal, Written
 from tickr.store.contract import STATE_CODES, Clock, Edge, Pruned, Removed, ScanPosition
 from tickr.store.memory_links import MemoryLinks
@@ -19,7 +18,6 @@ class MemoryRetention(MemoryLinks):
 
     _clock: Clock
     _by_state: dict[State, dict[str, Job]]
-    _attempts: dict[str, deque[Attempt]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +51,7 @@ class MemoryRetention(MemoryLinks):
         now = self._clock()
         due = (one for one in self._removals if one[0] <= now and (place is None or one > place))
         page = heapq.nsmallest(limit, due)
-        deleted = self._delete([self._jobs[job_id] for _, job_id in page])
+        deleted = self._delete([self._jobs[job_id] for _, job_id in page if job_id in self._jobs])
         self._removals -= {one for one in page if one[1] not in self._jobs}
         return Removed(deleted, None if len(page) < limit else page[-1])
 
@@ -61,10 +59,11 @@ class MemoryRetention(MemoryLinks):
         """Delete those of ``ended`` of which nobody has yet to hear. Returns how many."""
         gone = [job for job in ended if not self._links.holds(job.id)]
         for job in gone:
-            del self._jobs[job.id], self._by_state[job.state][job.id]
-            self._attempts.pop(job.id, None)
-            self._forget_children(job)
+            self._erase(job)
         return len(gone)
+
+    def _erase(self, job: Job) -> None:
+        raise NotImplementedError
 
     def _note_removals(self, also: Written) -> None:
         self._removals.update(also.removals)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tickr.store import rows
+from tickr.store import mysql_job_log, rows
 from tickr.store.mysql_checkpoints import MysqlCheckpoints
+from tickr.store.mysql_job_log import MysqlJobLog
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, raw, text_or_none
 from tickr.store.sealed import KeyUse, KeyUses, Resealed
@@ -22,8 +23,8 @@ RESEAL_ATTEMPT = "UPDATE attempts FORCE INDEX (PRIMARY) SET error = %s WHERE job
 RESEAL_CHECKPOINT = "UPDATE checkpoints FORCE INDEX (PRIMARY) SET value = %s WHERE job_id = %s AND created_at = %s"
 
 
-class MysqlEncrypted(MysqlCheckpoints):
-    """``Encrypted`` of the contract, and ``Checkpoints``, as they are encrypted as well."""
+class MysqlEncrypted(MysqlCheckpoints, MysqlJobLog):
+    """``Encrypted`` of the contract, and ``Checkpoints`` and ``JobLog``, as they are encrypted as well."""
 
     _transactions: Transactions
     _asked_s: float
@@ -57,4 +58,5 @@ async def _reseal(tx: Transaction, one: Resealed) -> int:
             await tx.run(RESEAL_ATTEMPT, error, key, fence)
         if one.checkpoint is not None:
             await tx.run(RESEAL_CHECKPOINT, one.checkpoint, rows.id_bytes(one.job.id), one.job.created_at)
+        await mysql_job_log.reseal(tx, one.job.id, one.log)
     return written

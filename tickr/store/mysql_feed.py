@@ -68,7 +68,7 @@ LOCK_FENCES = "SELECT id, fence FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s A
 async def note(tx: Transaction, notes: Sequence[Note]) -> int:
     """See ``Store.note``. The locks keep every attempt from ending before its notes are in the log."""
     locked = (await tx.run(LOCK_FENCES, keys_of({one.job.id for one in notes}))).rows
-    kept = changes.kept(notes, {rows.id_text(raw(key)): number(fence) for key, fence in locked})
+    kept = changes.of_running(notes, {rows.id_text(raw(key)): number(fence) for key, fence in locked})
     await show_progress(tx, changes.progress(kept))
     for part in parts(kept, _most_bytes, tx.max_document_bytes):
         await add_events(tx, len(part), events.encode(map(events.of_note, part)))

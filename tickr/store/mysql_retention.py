@@ -52,6 +52,7 @@ DELETE_JOBS = _DELETE % "j" + "jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x
 DELETE_ATTEMPTS = _DELETE % "a" + "attempts AS a FORCE INDEX (PRIMARY) ON a.job_id = UNHEX(x.id)"
 DELETE_CHILDREN = _DELETE % "c" + "children AS c FORCE INDEX (PRIMARY) ON c.parent = UNHEX(x.id)"
 DELETE_CHILD = _DELETE % "c" + "children AS c FORCE INDEX (children_child) ON c.child = UNHEX(x.id)"
+DELETE_LOG = _DELETE % "g" + "job_log AS g FORCE INDEX (PRIMARY) ON g.job_id = UNHEX(x.id)"
 DELETE_WAITS = _DELETE % "v" + "links AS v FORCE INDEX (links_waiter) ON v.waiter = UNHEX(x.id)"
 
 
@@ -105,7 +106,7 @@ async def _delete(tx: Transaction, locked: Sequence[bytes], *more: str) -> int:
         return 0
     old = msgspec.json.encode([key.hex() for key in locked]).decode()
     deleted = (await tx.run(DELETE_JOBS, old)).affected
-    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD, *more):
+    for statement in (DELETE_ATTEMPTS, DELETE_CHILDREN, DELETE_CHILD, DELETE_LOG, *more):
         await tx.run(statement, old)
     return deleted
 

@@ -14,6 +14,7 @@ import msgspec
 
 from tickr import retry
 from tickr.edits import EDITABLE
+from tickr.job_log import LogPart
 from tickr.jobs import NO_EXTRAS, Attempt, Extras, Failure, Job, Progress, State
 from tickr.operations import Operation
 from tickr.schedules import Schedule
@@ -182,6 +183,19 @@ def attempt(row: tuple[Any, ...]) -> Attempt:
         finished_at=finished_at,
         outcome=outcome,
         error=failure(error),
+    )
+
+
+def of_log_part(part: LogPart) -> tuple[Value, ...]:
+    """Return ``fence, attempt, last, count, size, marks, messages``."""
+    return part.fence, part.attempt, part.last, part.count, part.size, part.marks, part.messages
+
+
+def log_part(row: Sequence[Any]) -> LogPart:
+    """Return the part of a row of these."""
+    fence, attempt_number, last, count, size, marks, messages = row
+    return LogPart(
+        fence=fence, attempt=attempt_number, last=last, count=count, size=size, marks=marks, messages=messages
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from tickr.job_log import LogPart
 from tickr.jobs import Attempt, Job, State
 from tickr.store.answers import REMOTE, Node
 
@@ -25,11 +26,12 @@ class KeyUses(NamedTuple):
 
 
 class Resealed(NamedTuple):
-    """A job with its texts encrypted anew, as it was read otherwise; its attempts that tell errors; its checkpoint."""
+    """A job with its texts encrypted anew, as it was read otherwise; its attempts that tell errors; what it kept."""
 
     job: Job
     attempts: Sequence[Attempt]
     checkpoint: str | None = None
+    log: Sequence[LogPart] = ()
 
 
 def keys_for(node: Node, nodes: Iterable[Node]) -> Collection[str]:

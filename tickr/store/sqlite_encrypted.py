@@ -11,6 +11,7 @@ from tickr.store.contract import STATE_CODES
 from tickr.store.sealed import KeyUse, KeyUses, Resealed
 from tickr.store.sqlite_checkpoints import SqliteCheckpoints
 from tickr.store.sqlite_file import SqliteFile
+from tickr.store.sqlite_job_log import RESEAL, SqliteJobLog
 
 _USES = "SELECT id, json_extract(extras, '$.sealed'), state FROM jobs WHERE id > ? ORDER BY id LIMIT ?"
 _RESEAL = f"""
@@ -21,8 +22,8 @@ _RESEAL_ATTEMPT = "UPDATE attempts SET error = ? WHERE job_id = ? AND fence = ?"
 _RESEAL_CHECKPOINT = "UPDATE checkpoints SET value = ? WHERE job_id = ? AND created_at = ?"
 
 
-class SqliteEncrypted(SqliteCheckpoints):
-    """``Encrypted`` of the contract, and ``Checkpoints``, as they are encrypted as well."""
+class SqliteEncrypted(SqliteCheckpoints, SqliteJobLog):
+    """``Encrypted`` of the contract, and ``Checkpoints`` and ``JobLog``, as they are encrypted as well."""
 
     _file: SqliteFile
 
@@ -45,4 +46,6 @@ def _reseal(db: sqlite3.Connection, one: Resealed) -> int:
         db.executemany(_RESEAL_ATTEMPT, [(error, key, fence) for key, fence, *_, error in errors])
         if one.checkpoint is not None:
             db.execute(_RESEAL_CHECKPOINT, (one.checkpoint, rows.id_bytes(one.job.id), one.job.created_at))
+        key = rows.id_bytes(one.job.id)
+        db.executemany(RESEAL, [(part.messages, key, part.fence, part.last) for part in one.log])
     return written

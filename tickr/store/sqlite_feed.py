@@ -36,7 +36,7 @@ def tell(db: sqlite3.Connection, now: int, count: int, body: str) -> None:
 def note(db: sqlite3.Connection, notes: Sequence[Note], now: int) -> int:
     """See ``Store.note``."""
     fences = ((id_, db.execute(_FENCE, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in notes})
-    kept = changes.kept(notes, {id_: found[0] for id_, found in fences if found is not None})
+    kept = changes.of_running(notes, {id_: found[0] for id_, found in fences if found is not None})
     shown = changes.progress(kept)
     db.executemany(_SHOW, [(rows.progress_text(progress), rows.id_bytes(id_)) for id_, progress in shown.items()])
     if kept:

@@ -65,9 +65,12 @@ _DELETE_CHILDREN = """
 DELETE FROM children WHERE (parent = ?1 OR child = ?1) AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)
 """
 _DELETE_ATTEMPTS = "DELETE FROM attempts WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
+_DELETE_LOG = "DELETE FROM job_log WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)"
 
 
-_ERASE = ("DELETE FROM jobs WHERE id = ?1", "DELETE FROM links WHERE waiter = ?1", _DELETE_ATTEMPTS, _DELETE_CHILDREN)
+_OF_JOB = (_DELETE_ATTEMPTS, _DELETE_CHILDREN, _DELETE_LOG)
+"""What goes with a job that is gone."""
+_ERASE = ("DELETE FROM jobs WHERE id = ?1", "DELETE FROM links WHERE waiter = ?1", *_OF_JOB)
 
 
 class SqliteRetention:
@@ -183,7 +186,7 @@ def _delete_some(
     for start in range(0, len(jobs), CLOCK_EVERY):
         some = jobs[start : start + CLOCK_EVERY]
         deleted += db.executemany(statement, some).rowcount
-        for of_job in (_DELETE_ATTEMPTS, _DELETE_CHILDREN):
+        for of_job in _OF_JOB:
             db.executemany(of_job, [one[:1] for one in some])
         if then is not None:
             db.executemany(then, some)

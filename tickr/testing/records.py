@@ -32,7 +32,7 @@ class Event:
       id: as in the feed.
       job: the job's id.
       result: as Python values. error: with ``kind``, ``message`` and ``traceback``, or None.
-      fraction, message, dropped: of ``progress`` and ``log``.
+      fraction, message, dropped: of ``progress`` and ``log``. data: of ``progress``, as Python values.
     """
 
     what: str
@@ -51,6 +51,7 @@ class Event:
     error: Failure | None
     fraction: float | None
     message: str | None
+    data: Any
     dropped: int
     told: str = field(repr=False, compare=False)
     """What happened and when, in a few words."""
@@ -104,7 +105,7 @@ class Job:
       encrypted: the name of the key that they are encrypted with in the store, or None.
       error: with ``kind``, ``message`` and ``traceback``, or None.
       attempts: every start, also those that did not count, with ``number``, ``outcome``, ``error``.
-      progress: with ``fraction`` and ``message``, or None.
+      progress: with ``fraction``, ``message`` and ``data`` (JSON text), or None.
       tick: of which schedule and for which instant it was made, or None.
       events: what the feed tells of it.
     """
@@ -159,10 +160,11 @@ def of_event(event: events.Event, start_us: int) -> Event:
         version=event.version,
         run_at=datetime_of(event.run_at),
         node=event.node,
-        result=value(event.result),
+        result=None if event.note else value(event.result),
         error=event.error,
         fraction=event.fraction,
         message=event.message,
+        data=value(event.result) if event.note else None,
         dropped=event.dropped,
         told=_told(event, start_us),
     )

@@ -24,7 +24,7 @@ TRANSACTIONS = frozenset(
     {"insert", "cancel", "edit", "delete", "redrive", "claim", "claim_due", "finish", "note", "epoch"}
     | {"register", "heartbeat", "deregister", "expire", "reap", "prune_events", "prune_jobs", "new_history"}
     | {"control", "end_expired", "prune_keys", "move_schedules", "order_node", "settle_links", "spawn", "reseal"}
-    | {"drop_queue", "keep_checkpoints", "prune_checkpoints", "move_operation", "prune_operations"}
+    | {"drop_queue", "keep_checkpoints", "prune_checkpoints", "keep_log", "move_operation", "prune_operations"}
     | {"remove_due", "prune_beyond"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )

@@ -21,6 +21,7 @@ import trio
 from tickr.jobs import Job
 from tickr.reports import Outcome, Statement
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.handlers import Handler
 from tickr.worker.kin import Family, Kin
 from tickr.worker.leash import Leash
@@ -68,6 +69,10 @@ class Notetaker(Protocol):
         """
         ...
 
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        """Return what an attempt's handler emits events with; any thread may ask."""
+        ...
+
 
 class Sink(Notetaker, Protocol):
     """Where outcomes go; ``Outcomes``, too."""
@@ -113,7 +118,8 @@ class RunningJob:
     """
 
     __slots__ = (
-        *("_clock_at", "_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company", "handler", "job"),
+        *("_clock_at", "_emitter", "_ends_at", "_kin", "_leash", "_notetaker", "began_at", "bookmark", "company"),
+        *("handler", "job"),
         *("notepad", "reason", "record", "settled", "stopped_at", "task"),
     )
 
@@ -129,6 +135,7 @@ class RunningJob:
         self.company: Company | None = None
         self.settled = False
         self._leash: Leash | None = None
+        self._emitter: Emitter | None = None
         self._clock_at = self._ends_at = math.inf
         self._notetaker = notetaker
         self._kin: Kin | None = None
@@ -145,10 +152,19 @@ class RunningJob:
             raise RuntimeError("job.children would end the whole batch; await children in a handler of single jobs")
         self.stop(StopReason.CHILDREN)
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take what the handler says (``view.Listener``). After the outcome it counts for nothing."""
         if not self.settled:
-            (self.notepad or self._open_notepad()).say(fraction, message)
+            (self.notepad or self._open_notepad()).say(fraction, message, data)
+
+    def open_emitter(self) -> Emitter:
+        """Return what puts events on the feed (``view.Listener``). Raises: RuntimeError: its attempt has ended."""
+        if self.settled:
+            raise RuntimeError("this attempt has ended; what it would emit counts for nothing")
+        with _opening:
+            if self._emitter is None:
+                self._emitter = self._notetaker.open_emitter(self.notepad or self._open_notepad())
+            return self._emitter
 
     def _open_notepad(self) -> Notepad:
         with _opening:

@@ -64,13 +64,13 @@ class Bookmark:
 
     def keep(self, text: str) -> Any:
         """Keep ``text``: in a thread when it returns, in trio when what it returns has been awaited."""
-        if _is_in(self._token):
+        if is_in(self._token):
             return self.job_checkpoint(text)
         return trio.from_thread.run(self.job_checkpoint, text, trio_token=self._token)
 
     def recall(self, default: Any) -> Any:
         """Return the last value: in a thread itself, in trio what is awaited for it."""
-        if _is_in(self._token):
+        if is_in(self._token):
             return self.job_resume(default)
         return trio.from_thread.run(self.job_resume, default, trio_token=self._token)
 
@@ -102,6 +102,6 @@ class Bookmark:
         return self._said, self._keeper.keep(Checkpoint(job=self._job, value=self._last))
 
 
-def _is_in(token: trio.lowlevel.TrioToken) -> bool:
+def is_in(token: trio.lowlevel.TrioToken) -> bool:
     """Whether this is a task of that very trio: a thread of a handler may have one of its own."""
     return trio.lowlevel.in_trio_task() and trio.lowlevel.current_trio_token() is token

@@ -4,7 +4,7 @@
 has a ``Notepad``. In rounds, eight a second at most and never two on their way, what the pads hold goes into the line
 to the store; what a pad holds at its attempt's end goes there right before the outcome. Of one attempt at most
 ``KEPT_A_SECOND`` are kept in any second: what it said last of each kind waits for its turn, what it said before that
-is left out.
+is left out. Lines are also kept with the job (``logbook.py``), and all of them.
 
 State: ``_lines`` and ``_progress`` of a pad are filled by any thread and emptied in trio's; ``in_round`` is set by any
 thread. Everything else is written in trio's thread.
@@ -23,7 +23,9 @@ import trio
 
 from tickr.errors import Overloaded
 from tickr.jobs import Job
-from tickr.reports import Note
+from tickr.reports import Lines, Note
+from tickr.worker import logbook
+from tickr.worker.logbook import Logbook
 
 ROUND_S = 0.125
 """Shortest time between two rounds, in seconds; an attempt that reports all the time is kept as evenly as this."""
@@ -33,10 +35,11 @@ STEADY = KEPT_A_SECOND - 2
 """So many while it runs; the others are for the last progress and the last line, which are always kept."""
 MAX_LINES = 10
 """Lines of one attempt that wait for the next round; of more, the oldest are left out."""
-MAX_IN_LINE = 2 * (MAX_LINES + 3)
-"""So many notes of one attempt are in the line at most: a round's, and those of its end.
+MAX_IN_LINE = 3 * (MAX_LINES + 3) + 1 + logbook.MAX_IN_LINE
+"""So much of one attempt is in the line at most: a round's notes, those of its end, those that go with an event, that
+event, and the lines to keep.
 
-Each is the lines, a progress, and one of each kind that had to wait before.
+The notes are the lines, a progress, and one of each kind that had to wait before.
 """
 MAX_LOG_MESSAGE = 2_000
 MAX_PROGRESS_MESSAGE = 500
@@ -61,14 +64,15 @@ class _Said(NamedTuple):
     line: int
     fraction: float | None
     message: str | None
+    data: str | None = None
 
 
 class Notepad:
     """What one attempt has said and what is not on its way yet. Bounded."""
 
     __slots__ = (
-        *("_job", "_kept_at", "_last_line", "_line_numbers", "_lines", "_notes", "_number", "_orders", "_progress"),
-        *("_waiting", "closed", "in_round"),
+        *("_job", "_kept_at", "_last_line", "_line_numbers", "_lines", "_logbook", "_notes", "_number", "_orders"),
+        *("_progress", "_waiting", "closed", "in_round"),
     )
 
     def __init__(self, job: Job, notes: Notes) -> None:
@@ -82,28 +86,42 @@ class Notepad:
         self._kept_at: deque[int] = deque(maxlen=STEADY)  # when the last so many were kept
         self._number = 0
         self._last_line = 0
+        self._logbook = Logbook(job, notes.kept_lines)
         self.in_round = False
         self.closed = False
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take a progress, or with ``fraction`` None a line. Never waits; any thread may call it."""
         # Nothing but single steps that no other thread can get into: a lock could be met again by a finalizer.
         at = self._notes.now_us()
         if fraction is None:
-            self._lines.append(_Said(next(self._orders), at, next(self._line_numbers), None, message))
+            number = next(self._line_numbers)
+            self._lines.append(_Said(next(self._orders), at, number, None, message))
+            self._logbook.add(number, at, message or "")
         else:
-            self._progress.append(_Said(next(self._orders), at, 0, fraction, message))
+            self._progress.append(_Said(next(self._orders), at, 0, fraction, message, data))
         if not self.in_round:
             self.in_round = True
             self._notes.take_along(self)
+
+    def tell(self, name: str, data: str) -> trio.Event:
+        """Put an event of the application's own into the line, behind what was said before; see ``emitter.py``.
+
+        In trio's thread. Returns what is set when it is stored.
+        """
+        said: list[Note | Lines] = [*self.take(now := self._notes.now_us())]
+        self._number += 1
+        said.append(Note(job=self._job, kind="emitted", number=self._number, at=now, message=name, data=data))
+        return self._notes.put(said)
 
     def close(self) -> None:
         """The attempt has ended: put into the line what it said, the last of each kind whatever came before."""
         self.closed = True
         notes = self.take(self._notes.now_us())
         notes += [self._note(said) for said in self._waiting]
-        if notes:
-            self._notes.put(notes)
+        said: list[Note | Lines] = [*notes, *self._logbook.take(ended=True)]
+        if said:
+            self._notes.put(said)
 
     def take(self, now: int) -> list[Note]:
         """Return what is kept of what was said until ``now`` (microseconds), in its order."""
@@ -113,6 +131,10 @@ class Notepad:
             self._keep(notes, said.at)
         self._keep(notes, now)
         return notes
+
+    def take_lines(self) -> list[Lines]:
+        """Return what is to be kept with the job of what was logged until now."""
+        return self._logbook.take()
 
     @property
     def waits(self) -> bool:
@@ -146,6 +168,7 @@ class Notepad:
                 at=said.at,
                 fraction=said.fraction,
                 message=said.message,
+                data=said.data,
             )
         # With several threads at it, a line may be taken before one that was said a moment earlier.
         dropped = max(0, said.line - self._last_line - 1)
@@ -158,12 +181,16 @@ class Notes:
 
     Args:
       now_us: the store's clock, microseconds UTC; asked by any thread.
-      put: puts notes into the line to the store, in their order, and returns what is set when they are stored.
+      put: puts them into the line to the store, in their order, and returns what is set when they are stored.
+      kept_lines: how many lines of a job are kept with it; 0: none, they are told and no more.
     """
 
-    def __init__(self, now_us: Callable[[], int], put: Callable[[Sequence[Note]], trio.Event]) -> None:
+    def __init__(
+        self, now_us: Callable[[], int], put: Callable[[Sequence[Note | Lines]], trio.Event], *, kept_lines: int = 0
+    ) -> None:
         self.now_us = now_us
         self.put = put
+        self.kept_lines = kept_lines
         self._speaking: dict[Notepad, None] = {}  # a set that keeps its order
         self._woken = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
@@ -198,15 +225,15 @@ class Notes:
     def _round(self) -> trio.Event | None:
         speaking, self._speaking = self._speaking, {}
         self._woken = trio.Event()
-        notes, now = list[Note](), self.now_us()
+        said, now = list[Note | Lines](), self.now_us()
         for pad in speaking:
             if pad.closed:
                 continue
             pad.in_round = False  # before it is emptied: whoever speaks from now on asks for the next round
-            notes += pad.take(now)
+            said += [*pad.take(now), *pad.take_lines()]
             if pad.waits:
                 pad.in_round = True
                 self._add(pad)
         with contextlib.suppress(Overloaded):  # said after the last outcomes have gone: nobody can hear it any more
-            return self.put(notes) if notes else None
+            return self.put(said) if said else None
         return None

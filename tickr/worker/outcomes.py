@@ -13,6 +13,7 @@ read it. ``_writing_ends`` has the attempts whose handlers were given the statem
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -23,13 +24,15 @@ from tickr.announce import Announcer
 from tickr.batching import Batcher
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach
+from tickr.job_log import KEPT_LINES
 from tickr.jobs import WAITING, Failure, Job, State
-from tickr.reports import Checkpoint, Note, Outcome, Statement
+from tickr.reports import Checkpoint, Lines, Note, Outcome, Statement
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store import ended
 from tickr.store.contract import MAX_BATCH, Store
 from tickr.worker import bookmark
 from tickr.worker.bookmark import Bookmark
+from tickr.worker.emitter import Emitter
 from tickr.worker.family import Family
 from tickr.worker.notes import MAX_IN_LINE, Notepad, Notes
 
@@ -39,8 +42,8 @@ MAX_PENDING = 2_000
 RETRY_S = 0.5
 """Pause between tries while the store is away, in seconds."""
 
-Said = TypeVar("Said", Note, Checkpoint)
-_Report = Outcome | Note | Checkpoint
+Said = TypeVar("Said", Note, Checkpoint, Lines)
+_Report = Outcome | Note | Checkpoint | Lines
 Ended = Callable[[Sequence[Job]], Awaitable[None]]
 
 log = structlog.get_logger("tickr.worker")
@@ -54,6 +57,7 @@ class Outcomes:
       family: where the children of attempts go.
       ended: told of attempts that are over, as they were claimed, when the store knows it.
       vault: seals what attempts of encrypted jobs say, before it waits for the store.
+      kept_lines: how many lines that a job logs are kept with it; 0: none.
     """
 
     def __init__(
@@ -65,8 +69,10 @@ class Outcomes:
         in_flight: int,
         ended: Ended | None = None,
         vault: Vault = NO_VAULT,
+        kept_lines: int = KEPT_LINES,
     ) -> None:
         self.family = family
+        self._kept_lines = kept_lines
         self._vault = vault
         self._ended = ended
         self._store = store
@@ -80,7 +86,7 @@ class Outcomes:
             max_bytes=MAX_BATCH_BYTES,
             max_waiting=_bound(in_flight),
         )
-        self._notes = Notes(store.now_us, self._put_notes)
+        self._notes = Notes(store.now_us, self._put_said, kept_lines=kept_lines)
         self._token = trio.lowlevel.current_trio_token()
 
     def allow(self, in_flight: int) -> None:
@@ -119,6 +125,10 @@ class Outcomes:
         self._writing_ends.add((job.id, job.fence))
         return made
 
+    def open_emitter(self, pad: Notepad) -> Emitter:
+        """Return what the attempt of ``pad`` emits events with. Any thread may ask."""
+        return Emitter(pad, self._token)
+
     def keep(self, checkpoint: Checkpoint) -> trio.Event:
         """Take a checkpoint, never waiting, and return what is set when it is stored."""
         checkpoint = self._vault.seal_checkpoint(checkpoint)
@@ -135,9 +145,10 @@ class Outcomes:
             except StoreUnavailable as error:
                 await self._outlast(error, checkpoints=1)
 
-    def _put_notes(self, notes: Sequence[Note]) -> trio.Event:
-        sealed = [self._vault.seal_note(note) for note in notes]
-        return [self._line.put_nowait(note, note.size_bytes()) for note in sealed][-1].done
+    def _put_said(self, said: Sequence[Note | Lines]) -> trio.Event:
+        vault = self._vault
+        sealed = [vault.seal_note(one) if isinstance(one, Note) else vault.seal_lines(one) for one in said]
+        return [self._line.put_nowait(one, one.size_bytes()) for one in sealed][-1].done
 
     def holds(self, job_id: str, fence: int) -> bool:
         """Whether this attempt has ended and its outcome is on the way to the store."""
@@ -171,13 +182,15 @@ class Outcomes:
                 await self._tell(self._store.keep_checkpoints, kept, "checkpoints")
             if notes := [one for one in batch if isinstance(one, Note)]:
                 await self._tell(self._store.note, notes, "notes")
+            if lines := [one for one in batch if isinstance(one, Lines)]:
+                await self._tell(partial(self._store.keep_log, bound=self._kept_lines), lines, "log_parts")
             self._settled.set()
         if outcomes:
             await self._end(outcomes)
         return [None] * len(batch)
 
     async def _tell(self, store: Callable[[Sequence[Said]], Awaitable[int]], some: Sequence[Said], what: str) -> None:
-        """Have notes or checkpoints stored; ``what``: which, for the log."""
+        """Have notes, lines or checkpoints stored; ``what``: which, for the log."""
         await reach("notes.before_store")
         while True:
             try:

@@ -20,11 +20,12 @@ from tickr import jobs, traces
 from tickr.instants import datetime_of
 from tickr.reports import Statement
 from tickr.worker.bookmark import Bookmark, written
+from tickr.worker.emitter import Emitter, read_name
 from tickr.worker.failures import BadResult
 from tickr.worker.kin import JobEnd, Kin
-from tickr.worker.notes import MAX_LOG_MESSAGE, MAX_PROGRESS_MESSAGE
+from tickr.worker.notes import MAX_LOG_MESSAGE
 from tickr.worker.results import encode
-from tickr.worker.speech import read_fraction, read_text, said
+from tickr.worker.speech import read_data, read_fraction, read_progress, read_text, said
 
 MAX_END_BYTES = 1024 * 1024
 """The longest result that an end may be written with, in bytes of JSON."""
@@ -42,8 +43,12 @@ class Listener(Protocol):
     @property
     def shared(self) -> Any: ...
 
-    def say(self, fraction: float | None, message: str | None) -> None:
+    def say(self, fraction: float | None, message: str | None, data: str | None = None) -> None:
         """Take a progress, or with ``fraction`` None a line. Never waits; called in any thread, at any time."""
+        ...
+
+    def open_emitter(self) -> Emitter:
+        """Return what the attempt emits events with. Raises: RuntimeError: it has ended."""
         ...
 
     def open_bookmark(self) -> Bookmark:
@@ -213,21 +218,23 @@ class Job:
             headers |= {name: value for name, value in trace._asdict().items() if value}
         return headers
 
-    def progress(self, fraction: float, message: str | None = None) -> Awaitable[None]:
+    def progress(self, fraction: float, message: Any = None, data: Any = None) -> Awaitable[None]:
         """Say how far this attempt is: ``await job.progress(0.4, "resizing")``; in a thread without the ``await``.
+
+        Or in data: ``job.progress(0.4, {"rows": 1200})``; or both: ``job.progress(0.4, "resizing", {"rows": 1200})``.
 
         Shown with the job, and told on the feed. Call it as often as you like: at most 10 a second are kept of this and
         of ``log`` together, and the last one always. Does nothing after the end of the attempt.
 
         Args:
           fraction: from 0 to 1.
-          message: a few words for a person; cut after 500 characters.
+          message: a few words for a person, cut after 500 characters; or data, if it is a dict, a list or a tuple.
+          data: what JSON can hold, up to 16 KiB of it. The next progress takes the place of all of this one.
         Returns: what an async handler awaits. It has been taken by then, and never waits for the store.
         Raises: TypeError, ValueError: it can not be said like this. RuntimeError: this is another process.
         Cancellation: a checkpoint; what was said is kept all the same.
         """
-        text = None if message is None else read_text("progress", message, MAX_PROGRESS_MESSAGE)
-        return self._say(read_fraction(fraction), text)
+        return self._say(read_fraction(fraction), *read_progress(message, data))
 
     def log(self, message: str) -> Awaitable[None]:
         """Say a line for the log of this attempt, on the feed: ``await job.log("done with page 7")``.
@@ -239,6 +246,25 @@ class Job:
           message: cut after 2,000 characters.
         """
         return self._say(None, read_text("log", message, MAX_LOG_MESSAGE))
+
+    def emit(self, name: str, data: Any = None) -> Awaitable[None]:
+        """Put an event of the application's own on the feed: ``await job.emit("invoice.sent", {"id": 7})``.
+
+        In a thread without the ``await``. None is left out: of one attempt 10 in a second are told, and who is faster
+        waits for his turn. An attempt that runs a second time emits a second time.
+
+        Args:
+          name: up to 100 letters, digits and ``_ . : -``.
+          data: what JSON can hold, up to 16 KiB of it.
+        Returns: what an async handler awaits; then, and when a thread comes back, it is stored. While the store is away
+          that takes as long as it does.
+        Raises: TypeError, ValueError: it can not be told. RuntimeError: this is another process, or the end is past.
+        Cancellation: it is told or not.
+        """
+        if self._listener is None:
+            raise RuntimeError("job.emit works in async handlers and in threads, not in other processes")
+        told: Awaitable[None] | None = self._listener.open_emitter().emit(read_name(name), read_data("emit", data))
+        return said() if told is None else told
 
     def submit(self, type: str, payload: Any = None, *, name: str | None = None, **options: Any) -> Awaitable[str]:
         """Submit a job as a child of this one, and return its id once it is durable. In async handlers.
@@ -345,10 +371,10 @@ class Job:
             )
         return self._listener.open_bookmark()
 
-    def _say(self, fraction: float | None, message: str | None) -> Awaitable[None]:
+    def _say(self, fraction: float | None, message: str | None, data: str | None = None) -> Awaitable[None]:
         if self._listener is None:
             raise RuntimeError("job.progress and job.log work in async handlers and in threads, not in other processes")
-        self._listener.say(fraction, message)
+        self._listener.say(fraction, message, data)
         return said()
 
 

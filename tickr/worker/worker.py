@@ -19,6 +19,7 @@ from tickr.announce import Announcer
 from tickr.bell import Bell
 from tickr.failpoints import reach
 from tickr.index.contract import Index
+from tickr.job_log import KEPT_LINES
 from tickr.jobs import Job
 from tickr.queues import Order
 from tickr.sealing import NO_VAULT, Vault
@@ -67,6 +68,7 @@ class Worker:
       holds_lease: whether it has been renewed lately enough to begin something new.
       owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
       vault: has the encryption keys of this node.
+      kept_lines: how many lines that a job logs are kept with it.
       stretch: see ``Gates``. bounds, chance: see ``Pool``.
     Attributes:
       direct: for the intake of this node.
@@ -90,13 +92,22 @@ class Worker:
         bounds: Bounds = UNBOUNDED,
         owns_process: bool = False,
         vault: Vault = NO_VAULT,
+        kept_lines: int = KEPT_LINES,
         stretch: float = 1.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
         gates = Gates(store, index, bell, here=queues, order=queue_order, stretch=stretch)
         self._gates = gates
         family = Family(store, announcer, bell, describe, vault)
-        self._outcomes = Outcomes(store, announcer, family, in_flight=slots + MAX_AHEAD, ended=self._ended, vault=vault)
+        self._outcomes = Outcomes(
+            store,
+            announcer,
+            family,
+            in_flight=slots + MAX_AHEAD,
+            ended=self._ended,
+            vault=vault,
+            kept_lines=kept_lines,
+        )
         self._pool = Pool(
             jobs,
             self._outcomes,

@@ -54,6 +54,7 @@ from tickr.store.contract.checkpoints import Checkpoints
 from tickr.store.contract.editing import Editing
 from tickr.store.contract.encrypted import Encrypted
 from tickr.store.contract.inbox import Inbox
+from tickr.store.contract.job_log import JobLog
 from tickr.store.contract.links import Links
 from tickr.store.contract.log import Log
 from tickr.store.contract.nodes import Nodes
@@ -112,6 +113,7 @@ class Store(
     Links,
     Work,
     Checkpoints,
+    JobLog,
     Nodes,
     Log,
     Retention,
