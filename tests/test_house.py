@@ -30,10 +30,10 @@ LAYERS = (
     "intake | timetable | scheduler | worker | remote | lease | orders",
     "feed | announce",
     "store | index | bell",
-    "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
+    "batching | redis_link | failpoints | outage | own_process | readiness | sealing | trust",
     "attempts | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names | operations "
-    "| operation_moves | reasons | reports | queues | schedules | schedule_moves | missed | ticks | events | retry "
-    "| traces | values | instants | encoding | surroundings",
+    "| operation_moves | reasons | reports | queues | schedules | schedule_moves | missed | setting | ticks | events "
+    "| retry | traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

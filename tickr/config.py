@@ -7,11 +7,10 @@ everything that is wrong with them at once. Fetching the raw values is the comma
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
@@ -19,69 +18,12 @@ from tickr import values
 from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
 from tickr.queues import Order
+from tickr.setting import Given as Given  # whoever calls ``read`` needs it
+from tickr.setting import Setting as Setting
 
 ROLES = ("api", "scheduler", "worker")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "text", "json")
-
-
-class Setting(NamedTuple):
-    """What the operator sees of one field.
-
-    Attributes:
-      read: makes the field's value of text or of a TOML value; ``ValueError`` says what it must be.
-      help: one or two sentences; the first stands alone in ``--help``.
-      metavar: what stands for the value in ``--help``.
-      secret: never a flag (anybody on the machine sees those with ``ps``) and never shown.
-      name: of the field; also the key in the file.
-    """
-
-    read: Callable[[object], object]
-    help: str
-    metavar: str = "TEXT"
-    secret: bool = False
-    name: str = ""
-    default: object = None
-
-    @property
-    def variable(self) -> str:
-        return f"TICKR_{self.name.upper()}"
-
-    @property
-    def flag(self) -> str | None:
-        return None if self.secret else f"--{self.name.replace('_', '-')}"
-
-    @property
-    def may_be_secret(self) -> bool:
-        """Whether a value of it may hold a password."""
-        return self.secret or self.metavar == "URL"
-
-    @property
-    def shown_default(self) -> str:
-        """The default as an operator would write it."""
-        default: Any = self.default
-        if isinstance(default, bool):
-            return "true" if default else "false"
-        if self.metavar == "SIZE":
-            return f"{default // 1024**2}MiB"
-        if self.metavar == "DURATION":
-            return _shown_duration(default)
-        return ",".join(default) if isinstance(default, tuple) else str(default)
-
-
-def _shown_duration(seconds_: float) -> str:
-    if seconds_ == math.inf:
-        return values.FOREVER
-    if seconds_ % 3600:
-        return f"{seconds_:g}s"
-    return f"{seconds_ / 3600:g}h" if seconds_ % 86_400 or seconds_ == 86_400 else f"{seconds_ / 86_400:g}d"
-
-
-class Given(NamedTuple):
-    """A raw value and where it comes from, in the operator's words: ``--port``, ``TICKR_PORT``, ``t.toml: port``."""
-
-    value: object
-    origin: str
 
 
 # -- the settings ----------------------------------------------------------------------------------------------------
@@ -232,6 +174,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Setting(values.yes_or_no, "Listen on other than loopback addresses without a token.", "")
     ] = False
+    tls_cert: Annotated[
+        str | None,
+        Setting(
+            values.file,
+            "Certificate (PEM, with those between it and its authority) with which the port speaks HTTPS, and nothing "
+            "else. Needs --tls-key. New files are taken within a minute.",
+            "FILE",
+        ),
+    ] = None
+    tls_key: Annotated[
+        str | None, Setting(values.file, "Private key of --tls-cert (PEM, without a password).", "FILE")
+    ] = None
     smtp: Annotated[
         str | None,
         Setting(
@@ -340,9 +294,24 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
     if _QUEUES & good.keys() and not _QUEUES & (raw.keys() - good.keys()) and (names := _queues_of_others(config)):
         origin = raw["queue_order"].origin if "queue_order" in raw else "queue_order"
         faults.append(f"{origin} names {', '.join(names)}, of which this node takes no jobs; add it to --queues")
+    if _TLS & good.keys() and not _TLS & (raw.keys() - good.keys()) and (missing := _half_of_tls(config)):
+        one, other = missing
+        origin = raw[one].origin if one in raw else one
+        faults.append(f"{origin} is given without --{other}: HTTPS needs both files")
     if faults:
         raise ConfigError(faults)
     return config
+
+
+_TLS = {"tls_cert", "tls_key"}
+"""The settings that are given together, or not at all."""
+
+
+def _half_of_tls(config: Config) -> tuple[str, str] | None:
+    """Return which of the two is given and which is missing; None if that is not so."""
+    if (config.tls_cert is None) == (config.tls_key is None):
+        return None
+    return ("tls_key", "tls-cert") if config.tls_cert is None else ("tls_cert", "tls-key")
 
 
 _ACCESS = {"host", "token", "insecure", "roles"}

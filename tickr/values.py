@@ -183,6 +183,13 @@ def _ranked(part: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (part, None)
 
 
+def file(value: object) -> str:
+    """Return the path of a file; whether it is there shows when it is read."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("must be the path of a file")
+    return value
+
+
 def host(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", value.strip().strip("[]")):
         raise ValueError("must be an address or a host name, like 127.0.0.1, :: or localhost")
