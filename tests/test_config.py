@@ -70,6 +70,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("store", " sqlite:////var/lib/t.db ", "sqlite:////var/lib/t.db"),
     ("store", "mysql://u:p@db:3307/tickr?tls=required", "mysql://u:p@db:3307/tickr?tls=required"),
     ("index", "redis://cache:6379/0", "redis://cache:6379/0"),
+    ("index", " redis+sentinel://a:1,b:2/main/0", "redis+sentinel://a:1,b:2/main/0"),
     ("index", "heap:", "heap:"),
     ("host", "::1", "::1"),
     ("host", "[::1]", "::1"),

@@ -45,7 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             values.index,
-            "The order of jobs: heap: (in this process) or redis://host:port/0. "
+            "The order of jobs: heap: (in this process), redis://host:port/0 or redis+sentinel://host:port,…/master/0. "
             "Disposable: Tickr rebuilds it from the store.",
             "URL",
         ),

@@ -223,7 +223,9 @@ def store(value: object) -> str:
 
 
 def index(value: object) -> str:
-    kinds = "must be heap: or redis://host:port/0 (rediss:// for TLS)"
+    kinds = "must be heap:, redis://host:port/0 (rediss:// for TLS) or redis+sentinel://host:port,host:port/master/0"
+    if isinstance(value, str) and value.strip().startswith(("redis+sentinel://", "rediss+sentinel://")):
+        return value.strip()  # of several hosts and ports; who uses it reads it as a whole
     text = _url(value, kinds)
     if text in ("heap:", "heap://"):
         return "heap:"

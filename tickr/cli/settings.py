@@ -28,7 +28,7 @@ OTHER_VARIABLES = (CONFIG_VARIABLE, failpoints.VARIABLE, "TICKR_URL", trust.VARI
 
 CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
     "store": (("mysql://", "mariadb://"), mysql_address.parse),
-    "index": (("redis://", "rediss://"), parse_redis_url),
+    "index": (("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"), parse_redis_url),
     "smtp": (("smtp://", "smtps://"), read_server),
 }
 """Settings whose URLs are read once more by those who use them, by how such a URL begins."""
