@@ -107,6 +107,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("tls_cert", "/etc/tickr/cert.pem", "/etc/tickr/cert.pem"),
     ("tls_key", "key.pem", "key.pem"),
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
+    ("debugger", "yes", True),
     ("max_body", "2MiB", 2**21),
     ("max_result", 4096, 4096),
     ("process_jobs", "100", 100),
@@ -159,7 +160,7 @@ BAD: list[tuple[str, object]] = [
     ("tls_cert", ""), ("tls_cert", 5), ("tls_key", " "), ("tls_key", "a\0b"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
-    ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
+    ("debugger", "perhaps"), ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
 ]  # fmt: skip
 
 

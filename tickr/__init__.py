@@ -35,6 +35,7 @@ from tickr.errors import (
     VersionMismatch,
 )
 from tickr.retry import Backoff
+from tickr.worker.debugger import breakpoint
 from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
 from tickr.worker.handlers import Jobs
 from tickr.worker.kin import ChildrenFailed, JobEnd
@@ -72,6 +73,7 @@ __all__ = [
     "TickrError",
     "Unique",
     "VersionMismatch",
+    "breakpoint",
     "inbox_row",
     "serve",
 ]

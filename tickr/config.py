@@ -218,6 +218,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "SIZE",
         ),
     ] = None
+    debugger: Annotated[
+        bool,
+        Setting(
+            values.yes_or_no,
+            "Let tickr.breakpoint() in a plain handler wait for `tickr debug`, run by the same user on this machine. "
+            "Otherwise it does nothing.",
+            "",
+        ),
+    ] = False
     log_level: Annotated[
         str, Setting(values.one_of(*LOG_LEVELS), f"Least level that is logged: {', '.join(LOG_LEVELS)}.", "LEVEL")
     ] = "info"

@@ -391,6 +391,7 @@ class Service:
             queues=dict(self.config.queues) if self.config.queues is not None else None,
             queue_order=self.config.queue_order or (),
             bounds=Bounds(self.config.process_jobs, self.config.process_memory),
+            has_debugger=self.config.debugger,
             owns_process=self._owns_process,
             vault=self.vault,
             stretch=self._surroundings.stretch,

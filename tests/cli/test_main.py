@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_the_commands_are_those_agreed_and_each_is_found() -> None:
     agreed = ["serve", "submit", "show", "list", "cancel", "retry", "dead-letters", "operations", "explain", "tree"]
-    agreed += ["queue", "schedule", "nodes", "inbox", "watch", "migrate", "keys", "doctor", "demo"]
+    agreed += ["queue", "schedule", "nodes", "inbox", "watch", "migrate", "keys", "debug", "doctor", "demo"]
     context = click.Context(main)
     assert isinstance(main, click.Group)
     assert main.list_commands(context) == agreed
