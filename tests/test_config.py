@@ -70,6 +70,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("store", " sqlite:////var/lib/t.db ", "sqlite:////var/lib/t.db"),
     ("store", "mysql://u:p@db:3307/tickr?tls=required", "mysql://u:p@db:3307/tickr?tls=required"),
     ("index", "redis://cache:6379/0", "redis://cache:6379/0"),
+    ("index", " redis+sentinel://a:1,b:2/main/0", "redis+sentinel://a:1,b:2/main/0"),
     ("index", "heap:", "heap:"),
     ("host", "::1", "::1"),
     ("host", "[::1]", "::1"),
@@ -105,7 +106,10 @@ GOOD: list[tuple[str, object, object]] = [
     ("insecure", "off", False),
     ("http_allow_private", True, True),
     ("inbox", "no", False),
+    ("tls_cert", "/etc/tickr/cert.pem", "/etc/tickr/cert.pem"),
+    ("tls_key", "key.pem", "key.pem"),
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
+    ("debugger", "yes", True),
     ("max_body", "2MiB", 2**21),
     ("max_result", 4096, 4096),
     ("job_log", "0", 0),
@@ -116,9 +120,14 @@ GOOD: list[tuple[str, object, object]] = [
 ]
 
 
+PAIR = {"tls_cert": "cert.pem", "tls_key": "key.pem"}
+"""Given together, or not at all."""
+
+
 @pytest.mark.parametrize(("name", "given", "meant"), GOOD)
 def test_a_good_value_is_taken(name: str, given: object, meant: object) -> None:
-    assert getattr(config(**{name: given}), name) == meant
+    together = PAIR if name in PAIR else {}
+    assert getattr(config(**{**together, name: given}), name) == meant
 
 
 def test_every_setting_is_tried_with_a_good_value_and_a_bad_one() -> None:
@@ -151,10 +160,12 @@ BAD: list[tuple[str, object]] = [
     ("encryption_keys", ",".join(f"k{n}:{key}" for n, key in enumerate(MANY_KEYS))),
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
     ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""), ("inbox", "sometimes"),
+    ("tls_cert", ""), ("tls_cert", 5), ("tls_key", " "), ("tls_key", "a\0b"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
     ("keep_succeeded_count", "many"), ("keep_failed_count", "50001"), ("keep_failed_count", -1),
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
-    ("max_body", "big"), ("max_result", 0), ("job_log", -1), ("log_level", "loud"), ("log_format", 1),
+    ("debugger", "perhaps"), ("max_body", "big"), ("max_result", 0), ("job_log", -1), ("log_level", "loud"),
+    ("log_format", 1),
 ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ LAYERS = (
     "amendments",
     "feed | announce",
     "store | index | bell",
-    "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
+    "batching | redis_link | failpoints | outage | own_process | readiness | sealing | trust",
     "attempts | ciphers | errors | config | editing | edits | envelopes | extras | filters | jobs | keys | job_log "
     "| links | names | operations | operation_moves | payload_search | reasons | reports | queues | schedules "
     "| schedule_moves | missed | ticks | events | retry | setting | traces | values | instants | encoding "

@@ -36,6 +36,7 @@ from tickr.errors import (
 )
 from tickr.retry import Backoff
 from tickr.worker.batch import Batch
+from tickr.worker.debugger import breakpoint
 from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
 from tickr.worker.handlers import Jobs
 from tickr.worker.kin import ChildrenFailed, JobEnd
@@ -74,6 +75,7 @@ __all__ = [
     "TickrError",
     "Unique",
     "VersionMismatch",
+    "breakpoint",
     "inbox_row",
     "serve",
 ]

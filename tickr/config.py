@@ -10,7 +10,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,7 @@ from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
 from tickr.job_log import KEPT_LINES
 from tickr.queues import Order
+from tickr.setting import Given as Given  # whoever calls ``read`` needs it
 from tickr.setting import Setting as Setting
 
 ROLES = ("api", "scheduler", "worker")
@@ -26,13 +27,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "text", "json")
 MAX_KEEP_COUNT = 50_000
 """So many entries of an index are read once a minute, whether or not there is anything to delete."""
-
-
-class Given(NamedTuple):
-    """A raw value and where it comes from, in the operator's words: ``--port``, ``TICKR_PORT``, ``t.toml: port``."""
-
-    value: object
-    origin: str
 
 
 # -- the settings ----------------------------------------------------------------------------------------------------
@@ -54,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             values.index,
-            "The order of jobs: heap: (in this process) or redis://host:port/0. "
+            "The order of jobs: heap: (in this process), redis://host:port/0 or redis+sentinel://host:port,…/master/0. "
             "Disposable: Tickr rebuilds it from the store.",
             "URL",
         ),
@@ -208,6 +202,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Setting(values.yes_or_no, "Listen on other than loopback addresses without a token.", "")
     ] = False
+    tls_cert: Annotated[
+        str | None,
+        Setting(
+            values.file,
+            "Certificate (PEM, with those between it and its authority) with which the port speaks HTTPS, and nothing "
+            "else. Needs --tls-key. New files are taken within a minute.",
+            "FILE",
+        ),
+    ] = None
+    tls_key: Annotated[
+        str | None, Setting(values.file, "Private key of --tls-cert (PEM, without a password).", "FILE")
+    ] = None
     smtp: Annotated[
         str | None,
         Setting(
@@ -240,6 +246,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "SIZE",
         ),
     ] = None
+    debugger: Annotated[
+        bool,
+        Setting(
+            values.yes_or_no,
+            "Let tickr.breakpoint() in a plain handler wait for `tickr debug`, run by the same user on this machine. "
+            "Otherwise it does nothing.",
+            "",
+        ),
+    ] = False
     log_level: Annotated[
         str, Setting(values.one_of(*LOG_LEVELS), f"Least level that is logged: {', '.join(LOG_LEVELS)}.", "LEVEL")
     ] = "info"
@@ -316,9 +331,24 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
     if _QUEUES & good.keys() and not _QUEUES & (raw.keys() - good.keys()) and (names := _queues_of_others(config)):
         origin = raw["queue_order"].origin if "queue_order" in raw else "queue_order"
         faults.append(f"{origin} names {', '.join(names)}, of which this node takes no jobs; add it to --queues")
+    if _TLS & good.keys() and not _TLS & (raw.keys() - good.keys()) and (missing := _half_of_tls(config)):
+        one, other = missing
+        origin = raw[one].origin if one in raw else one
+        faults.append(f"{origin} is given without --{other}: HTTPS needs both files")
     if faults:
         raise ConfigError(faults)
     return config
+
+
+_TLS = {"tls_cert", "tls_key"}
+"""The settings that are given together, or not at all."""
+
+
+def _half_of_tls(config: Config) -> tuple[str, str] | None:
+    """Return which of the two is given and which is missing; None if that is not so."""
+    if (config.tls_cert is None) == (config.tls_key is None):
+        return None
+    return ("tls_key", "tls-cert") if config.tls_cert is None else ("tls_cert", "tls-key")
 
 
 _ACCESS = {"host", "token", "insecure", "roles"}

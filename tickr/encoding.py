@@ -6,7 +6,7 @@ For submissions from Python, on either side of the wire; ``msgspec`` alone would
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,22 @@ def encode(value: Any) -> bytes:
         _look_through(value)
         raise Unencodable("", _why(error)) from error
     return text
+
+
+Kind = TypeVar("Kind")
+
+
+def typed(value: Any, kind: type[Kind], what: str) -> Kind:
+    """Return ``value``, which was read from JSON, as a ``kind``: what ``encode`` has made of one, made one again.
+
+    Args:
+      what: it is, for the error.
+    Raises: ValueError: it is none; says where. TypeError: no ``kind`` can be made from JSON.
+    """
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"The {what} is no {getattr(kind, '__name__', kind)}: {error}") from None
 
 
 def _ready_made(text: msgspec.Raw) -> None:

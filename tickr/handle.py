@@ -11,6 +11,7 @@ import trio
 
 from tickr.api import operations, program
 from tickr.api.context import Context
+from tickr.config import Config
 from tickr.edits import NO_EDIT
 from tickr.jobs import Job
 from tickr.lease import Lease
@@ -46,12 +47,13 @@ class Stop:
             self.end_now()
 
 
-def url_of(address: tuple[str, int] | None) -> str:
+def url_of(address: tuple[str, int] | None, config: Config) -> str:
     """Return where an API is that listens at ``address`` (host, port); "" without one."""
     if address is None:
         return ""
+    scheme = "https" if config.tls_cert else "http"
     host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Handle:
@@ -70,7 +72,7 @@ class Handle:
         self.store = context.store
         self.feed = context.feed
         self.host, self.port = address or ("", 0)
-        self.url = url_of(address)
+        self.url = url_of(address, context.config)
 
     @property
     def node_id(self) -> str:

@@ -31,6 +31,7 @@ import trio
 from tickr.announce import Announcer
 from tickr.api import program
 from tickr.api.app import create_app
+from tickr.api.certificate import certificate_of
 from tickr.api.context import Context
 from tickr.api.entrance import Listening
 from tickr.api.server import listen, serve_http
@@ -184,6 +185,7 @@ class Service:
         self.vault = Vault(config.encryption_keys or ())
         self._clock = clock
         self._surroundings = surroundings
+        self._certificate = certificate_of(config)
         self._sock = sock  # listens already; None: one is made
         self._burst = burst  # ends by itself when nothing is left to do
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
@@ -214,7 +216,10 @@ class Service:
                         ended.enter_context(ending_within(ENDS_WITHIN_S, error))
                     raise
                 if worker and worker.zombies:
-                    self._leave_behind(worker.zombies)
+                    # Everything is stored and closed; what is left are handlers that no cancellation ends.
+                    log.error("node.handlers_left_behind", jobs=worker.zombies)
+                    if self._owns_process:
+                        end_now(0)
 
     def wired(self, store: Store, index: Index, bell: Bell) -> Ports:
         """Return open ports as this node works on them."""
@@ -322,7 +327,8 @@ class Service:
             if sock:
                 app = create_app(context)
                 listening.start_soon(app.inbox.run)
-                await listening.start(partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S))
+                http = partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S)
+                await listening.start(partial(http, certificate=self._certificate))
             store, index = context.store.name, context.index.name
             log.info("node.serving", node=lease.node_id, url=handle.url, store=store, index=index)
             started.started(handle)
@@ -387,14 +393,9 @@ class Service:
             queues=dict(self.config.queues) if self.config.queues is not None else None,
             queue_order=self.config.queue_order or (),
             bounds=Bounds(self.config.process_jobs, self.config.process_memory),
+            has_debugger=self.config.debugger,
             owns_process=self._owns_process,
             vault=self.vault,
             stretch=self._surroundings.stretch,
             chance=self._surroundings.chance,
         )
-
-    def _leave_behind(self, zombies: list[str]) -> None:
-        """Everything is stored and closed; what is left are handlers that no cancellation ends."""
-        log.error("node.handlers_left_behind", jobs=zombies)
-        if self._owns_process:
-            end_now(0)

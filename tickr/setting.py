@@ -1,4 +1,4 @@
-"""A setting: what an operator sees of one field of ``Config``. Pure."""
+"""One setting as the operator sees it, and one value that he gave. Pure; ``config.py`` has all of them."""
 
 from __future__ import annotations
 
@@ -59,3 +59,10 @@ def _shown_duration(seconds_: float) -> str:
     if seconds_ % 3600:
         return f"{seconds_:g}s"
     return f"{seconds_ / 3600:g}h" if seconds_ % 86_400 or seconds_ == 86_400 else f"{seconds_ / 86_400:g}d"
+
+
+class Given(NamedTuple):
+    """A raw value and where it comes from, in the operator's words: ``--port``, ``TICKR_PORT``, ``t.toml: port``."""
+
+    value: object
+    origin: str

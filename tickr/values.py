@@ -183,6 +183,13 @@ def _ranked(part: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (part, None)
 
 
+def file(value: object) -> str:
+    """Return the path of a file; whether it is there shows when it is read."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("must be the path of a file")
+    return value
+
+
 def host(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", value.strip().strip("[]")):
         raise ValueError("must be an address or a host name, like 127.0.0.1, :: or localhost")
@@ -216,7 +223,9 @@ def store(value: object) -> str:
 
 
 def index(value: object) -> str:
-    kinds = "must be heap: or redis://host:port/0 (rediss:// for TLS)"
+    kinds = "must be heap:, redis://host:port/0 (rediss:// for TLS) or redis+sentinel://host:port,host:port/master/0"
+    if isinstance(value, str) and value.strip().startswith(("redis+sentinel://", "rediss+sentinel://")):
+        return value.strip()  # of several hosts and ports; who uses it reads it as a whole
     text = _url(value, kinds)
     if text in ("heap:", "heap://"):
         return "heap:"

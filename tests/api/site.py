@@ -13,6 +13,7 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.api.app import Edge, create_app
+from tickr.api.certificate import Certificate
 from tickr.api.context import Context, HandlerDefaults, OwnNode
 from tickr.api.server import listen, serve_http
 from tickr.bell import LocalBell, Ring
@@ -147,6 +148,7 @@ async def open_site(
     grace_s: float = LONG_S,
     keep_alive_s: float = LONG_S,
     body_timeout_s: float = LONG_S,
+    certificate: Certificate | None = None,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Run an API while the block lasts. ``settings`` are of ``Config``."""
@@ -162,9 +164,8 @@ async def open_site(
     app.config["BODY_TIMEOUT"] = body_timeout_s
 
     async def serve(task_status: trio.TaskStatus[None]) -> None:
-        await serve_http(
-            app, sock, shutdown=shutdown, grace_s=grace_s, keep_alive_s=keep_alive_s, task_status=task_status
-        )
+        times = {"grace_s": grace_s, "keep_alive_s": keep_alive_s}
+        await serve_http(app, sock, shutdown=shutdown, certificate=certificate, **times, task_status=task_status)
         stopped.set()
 
     async with trio.open_nursery() as nursery:
@@ -173,6 +174,8 @@ async def open_site(
         nursery.start_soon(context.leases.run)
         nursery.start_soon(app.inbox.run)
         await nursery.start(serve)
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LONG_S, verify=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=f"{'https' if certificate else 'http'}://127.0.0.1:{port}", timeout=LONG_S, verify=False
+        ) as http:
             yield Site(app, http, port, store, context, shutdown, stopped)
         nursery.cancel_scope.cancel()

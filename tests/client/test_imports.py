@@ -31,7 +31,7 @@ def test_the_client_loads_nothing_of_a_server() -> None:
     assert {"tickr.client", "httpx2", "anyio"} <= loaded
     assert {name.split(".")[0] for name in loaded} & SERVER == set()
     parts = {name.split(".")[1] for name in loaded if name.startswith("tickr.")}
-    assert parts <= {"client", *OF_TICKR}
+    assert parts <= {"client", "trust", *OF_TICKR}
 
 
 @pytest.mark.slow
@@ -41,12 +41,12 @@ def test_tickr_does_not_load_the_client() -> None:
     assert not any(name.startswith("tickr.client") for name in loaded)
 
 
-def test_the_client_imports_only_vocabulary() -> None:
+def test_the_client_imports_only_vocabulary_and_whom_to_trust() -> None:
     for path in sorted((ROOT / "tickr" / "client").glob("*.py")):
         module = f"tickr.client.{path.stem}".removesuffix(".__init__")
         for line, imported in imports(path, module):
             top, *rest = imported.split(".")
-            allowed = top != "tickr" or rest[0] in ("client", *VOCABULARY)
+            allowed = top != "tickr" or rest[0] in ("client", "trust", *VOCABULARY)
             assert allowed, f"{path.name}:{line} imports {imported}"
 
 

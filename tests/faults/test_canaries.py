@@ -76,9 +76,13 @@ PASSWORDS = (
     *("a@b/{0}", "a@b?{0}", "a@b?{0}=1", "a@b#{0}", "[{0}]", "[{0}", "%{0}", "{0}%zz", " {0}", "\\{0}"),
 )
 """Some with signs that stand for something else in a URL, and should have been written otherwise."""
+UNDER_SENTINEL = (
+    *("redis+sentinel://u:{}@h:1,g/m/0", "redis+sentinel://:{}@h:x/m", "redis+sentinel://u:{}@h"),
+    *("redis+sentinel://h/m?sentinel_password={}", "redis+sentinel://h/m?sentinel_password=a&{}=1"),
+)
 URLS = {
     "store": ("mysql://u:{}@h:1/t", "mariadb://u:{}@h:x/t?tls=no", "mysql://u:{}@/", "postgres://u:{}@h/t"),
-    "index": ("redis://:{}@h:1/0", "redis://u:{}@h:1/x?y=z", "rediss://u:{}@h:x/0", "http://u:{}@h/"),
+    "index": ("redis://:{}@h:1/0", "redis://u:{}@h:1/x?y=z", "rediss://u:{}@h:x/0", "http://u:{}@h/", *UNDER_SENTINEL),
     "smtp": ("smtp://u:{}@h:1", "smtps://u:{}@h:x", "smtp://u:{}@h/p?q", "http://u:{}@h/"),
 }
 SECRET_OF = {"store": CANARIES["mysql"], "index": CANARIES["redis"], "smtp": CANARIES["smtp"]}

@@ -13,7 +13,8 @@ import math
 import os
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import structlog
 import trio
@@ -69,7 +70,13 @@ class Links(set["Link"]):
 
 
 async def serve_connection(
-    stream: trio.SocketStream, *, app: ASGIWrapper, config: Config, context: WorkerContext, links: Links
+    stream: trio.SocketStream,
+    *,
+    app: ASGIWrapper,
+    config: Config,
+    context: WorkerContext,
+    links: Links,
+    kind: Callable[..., Link],
 ) -> None:
     """Serve one connection until it closes; it is closed when this returns.
 
@@ -77,9 +84,10 @@ async def serve_connection(
 
     Args:
       links: has the connection in it as long as it is open.
+      kind: makes it: ``Link``, or an encrypted one.
     Cancellation: its requests are cancelled and it is closed; what is written in a shield ends at once after ``hurry``.
     """
-    link = Link(links.idle, app, config, context, ConnectionState({}), stream)
+    link = kind(links.idle, app, config, context, stream)
     links.add(link)
     try:
         await link
@@ -97,9 +105,18 @@ class Link(TCPServer):
     """
 
     protocol: Protocol  # type: ignore[assignment]
+    secure = False
 
-    def __init__(self, idle: dict[Link, float], app: ASGIWrapper, *args: Any) -> None:
-        super().__init__(app, *args)
+    def __init__(
+        self,
+        idle: dict[Link, float],
+        app: ASGIWrapper,
+        config: Config,
+        context: WorkerContext,
+        stream: trio.SocketStream,
+    ) -> None:
+        super().__init__(app, config, context, ConnectionState({}), cast("Any", stream))
+        self._raw = stream  # where TLS lies between, ``stream`` is another
         self._wrapper = app
         self._all_idle = idle
         self._idle_until = math.inf
@@ -110,20 +127,25 @@ class Link(TCPServer):
 
     async def run(self) -> None:
         try:
-            address = self.stream.socket
+            address = self._raw.socket
             client = parse_socket_addr(address.family, address.getpeername())
             server = parse_socket_addr(address.family, address.getsockname())
             async with TaskGroup() as task_group:
                 self._task_group = task_group
-                parties = (ConnectionState(self.state), False, client, server)
+                parties = (ConnectionState(self.state), self.secure, client, server)
                 served = (self._wrapper, self.config, self.context, task_group)
                 self.protocol = Protocol(*served, *parties, self.protocol_send, link=self)
                 self._note_idle(True)
-                await self._read_data()
+                if await self._open():
+                    await self._read_data()
         except OSError:
             return  # it went while it was being looked at
         finally:
             await self._close()
+
+    async def _open(self) -> bool:
+        """Do what comes before the first request; return whether one may come."""
+        return True
 
     async def protocol_send(self, event: Event) -> None:
         """See Hypercorn. Cancellation: what was cut in the middle of writing ends the connection."""
@@ -163,7 +185,7 @@ class Link(TCPServer):
         meanwhile, and that takes ``_write``.
         """
         try:
-            return os.write(self.stream.socket.fileno(), data)
+            return os.write(self._raw.socket.fileno(), data)
         except OSError:
             return 0
 
@@ -197,19 +219,19 @@ class Link(TCPServer):
 
     def _cut(self) -> None:
         """Close at once: whoever reads or writes here is woken, and the kernel drops what was not sent yet."""
-        if self.stream.socket.fileno() != -1:
-            self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.stream.socket.close()
+        if self._raw.socket.fileno() != -1:
+            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._raw.socket.close()
 
     async def _read_data(self) -> None:
         with self._reading:
             try:
                 data: bytes | None = None
-                while data != b"" and self.stream.socket.fileno() != -1:
+                while data != b"" and self._raw.socket.fileno() != -1:
                     until = min(self._idle_until, self._body_until)
                     # Round the waiting alone: a request that comes at the last moment is dealt with like any other.
                     with trio.CancelScope(deadline=until) as self._receiving:
-                        await trio.lowlevel.wait_readable(self.stream.socket)
+                        await self._wait_for_data()
                     if not self._receiving.cancelled_caught:
                         if (data := self._read_now()) is not None:
                             await self.protocol.handle(RawData(data))
@@ -225,6 +247,10 @@ class Link(TCPServer):
                 raise
             await self.protocol.handle(Closed())
 
+    async def _wait_for_data(self) -> None:
+        """Return when ``_read_now`` has something to return. Raises: BrokenResourceError, ClosedResourceError."""
+        await trio.lowlevel.wait_readable(self._raw.socket)
+
     def _read_now(self) -> bytes | None:
         """Return what has come, b"" at the end; None if that is nothing after all.
 
@@ -232,7 +258,7 @@ class Link(TCPServer):
         """
         try:
             # Asked anew: it may have been closed since, and its number may be another connection's by now.
-            return os.read(self.stream.socket.fileno(), MAX_READ)
+            return os.read(self._raw.socket.fileno(), MAX_READ)
         except BlockingIOError:
             return None
         except OSError as error:

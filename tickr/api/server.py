@@ -20,8 +20,10 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from tickr.api.app import Edge
+from tickr.api.certificate import Certificate
 from tickr.api.entrance import Listening, entrance
 from tickr.api.protocol import Link, serve_connection
+from tickr.api.secure_link import SecureLink
 from tickr.api.server_log import ServerLog
 from tickr.api.target import MAX_HEADER_BYTES
 from tickr.errors import ConfigError
@@ -85,6 +87,7 @@ async def serve_http(
     *,
     shutdown: trio.Event,
     grace_s: float,
+    certificate: Certificate | None = None,
     keep_alive_s: float = KEEP_ALIVE_S,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -95,6 +98,7 @@ async def serve_http(
         first when it stops.
       shutdown: once set, nothing new is accepted and idle connections are closed.
       grace_s: seconds that requests at work have from then on; what is left is cut off.
+      certificate: with it the socket speaks HTTPS, and nothing else.
       keep_alive_s: how long a connection may idle, and a client take to send its headers.
     Calls ``started`` when connections are being accepted.
     Cancellation: the listener closes, and requests at work are cancelled with their connections.
@@ -102,7 +106,8 @@ async def serve_http(
     context = WorkerContext(max_requests=None)
     most = app.audience.connections = _most_connections()
     config, links = _config(keep_alive_s), app.links
-    serve = partial(serve_connection, app=ASGIWrapper(app), config=config, context=context, links=links)
+    kind = partial(SecureLink, certificate) if certificate else Link
+    serve = partial(serve_connection, app=ASGIWrapper(app), config=config, context=context, links=links, kind=kind)
 
     open_now = 0
 
@@ -121,6 +126,8 @@ async def serve_http(
     async with trio.open_nursery() as serving:
         serving.start_soon(_hurry_when_cancelled, links)
         serving.start_soon(app.waits.run)
+        if certificate:
+            serving.start_soon(certificate.watch)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 door = entrance(sock)

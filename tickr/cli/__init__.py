@@ -40,6 +40,7 @@ COMMANDS = {
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
+    "debug": ("tickr.cli.debug", "Talk to a handler that waits for a debugger."),
     "doctor": ("tickr.cli.admin", "Look for what is wrong with store, index and machine."),
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
 }

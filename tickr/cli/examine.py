@@ -22,6 +22,7 @@ from tickr.config import Config
 from tickr.errors import StoreError, told
 from tickr.redis_link.address import parse_redis_url
 from tickr.redis_link.reasons import reason_for
+from tickr.redis_link.sentinels import Sentinels
 from tickr.remote.leases import ROLE
 from tickr.store.contract import Check, Filter, Node, Store
 from tickr.store.open import open_store
@@ -240,18 +241,24 @@ async def _index(config: Config) -> list[Check]:
     return await trio.to_thread.run_sync(_redis, config.index)
 
 
+STRAIGHT = "Jobs run straight from the store until it is there: slower, none is lost."
+
+
 def _redis(url: str) -> list[Check]:
     address = parse_redis_url(url)
-    pool = redis.ConnectionPool(address.connection_class(), **address.settings())
+    try:
+        server = Sentinels(address).find() if address.sentinels else address
+    except redis.RedisError as error:
+        return [Check("index", "fail", f"{address}: {reason_for(error)}", STRAIGHT)]
+    pool = redis.ConnectionPool(server.connection_class(), **server.settings())
     client = redis.Redis(connection_pool=pool)
     try:
         asked = time.perf_counter()
         client.ping()
         took_ms = (time.perf_counter() - asked) * 1000
-        return [*_redis_version(dict(client.info("server")), f"{address}, {took_ms:.1f} ms away"), *_eviction(client)]
+        return [*_redis_version(dict(client.info("server")), f"{server}, {took_ms:.1f} ms away"), *_eviction(client)]
     except (redis.RedisError, OSError) as error:
-        advice = "Jobs run straight from the store until it is there: slower, none is lost."
-        return [Check("index", "fail", f"{address}: {reason_for(error)}", advice)]
+        return [Check("index", "fail", f"{server}: {reason_for(error)}", STRAIGHT)]
     finally:
         pool.disconnect()
 

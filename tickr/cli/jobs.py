@@ -36,7 +36,9 @@ def asking(command: Command) -> Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line."),
         click.option(
-            "--url", metavar="URL", help="Where Tickr is. [TICKR_URL; http://127.0.0.1:8080] Its token: TICKR_TOKEN."
+            "--url",
+            metavar="URL",
+            help="Where Tickr is. [TICKR_URL; http://127.0.0.1:8080] Its token: TICKR_TOKEN; its authority: TICKR_CA.",
         ),
     ):
         command = option(command)

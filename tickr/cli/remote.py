@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+from tickr.cli.trust import verify, why_not_secure
 from tickr.values import is_loopback
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -195,6 +196,7 @@ class Remote:
         self.url, login = _checked(url)
         self._http = httpx2.Client(
             auth=login,
+            verify=verify(),
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the surrounding network has no way to this machine's loopback.
@@ -344,6 +346,8 @@ class Remote:
         raise _refusal(answer, self.url)
 
     def _unanswered(self, error: httpx2.TransportError, told: str = "") -> Unanswered:
+        if why := why_not_secure(str(error), self.url):
+            return Unanswered(why)
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
             start = "Start one with `tickr serve`, or name another with --url."
             return Unanswered(f"No Tickr answers at {self.url}. {start}")

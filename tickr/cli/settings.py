@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tickr import failpoints
+from tickr import failpoints, trust
 from tickr.cli.exits import of_config
 from tickr.config import SETTINGS, Config, Given, Setting, read
 from tickr.errors import ConfigError
@@ -23,12 +23,12 @@ from tickr.store import mysql_address
 from tickr.worker.builtin.email import read_server
 
 CONFIG_VARIABLE = "TICKR_CONFIG"
-OTHER_VARIABLES = (CONFIG_VARIABLE, failpoints.VARIABLE, "TICKR_URL")
+OTHER_VARIABLES = (CONFIG_VARIABLE, failpoints.VARIABLE, "TICKR_URL", trust.VARIABLE)
 """Variables of ours that are no settings of a node."""
 
 CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
     "store": (("mysql://", "mariadb://"), mysql_address.parse),
-    "index": (("redis://", "rediss://"), parse_redis_url),
+    "index": (("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"), parse_redis_url),
     "smtp": (("smtp://", "smtps://"), read_server),
 }
 """Settings whose URLs are read once more by those who use them, by how such a URL begins."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tickr.client.errors import found_here
+from tickr.trust import trusted
 from tickr.values import is_loopback
 from tickr.values import token as checked_token
 
@@ -19,22 +21,24 @@ class Address(NamedTuple):
     login: user and password that stood in it, for a proxy on the way.
     headers: go with every request; hold the token.
     through_proxies: whether the proxies of the environment are used; one has no way to this machine's loopback.
+    verify: by whom the server's certificate must be vouched for.
     """
 
     url: str
     login: tuple[str, str] | None
     headers: dict[str, str]
     through_proxies: bool
+    verify: ssl.SSLContext | bool = True
 
 
-def address(url: str | None, token: str | None) -> Address:
-    """Return the address that the arguments, TICKR_URL and TICKR_TOKEN name. Raises: Invalid."""
+def address(url: str | None, token: str | None, ca: str | None = None) -> Address:
+    """Return the address that the arguments, TICKR_URL, TICKR_TOKEN and TICKR_CA name. Raises: Invalid."""
     parts = _parts(url or os.environ.get("TICKR_URL") or DEFAULT_URL)
     login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     token = token or os.environ.get("TICKR_TOKEN")
     headers = {"Authorization": f"Bearer {_checked(token)}"} if token else {}
-    return Address(shown, login, headers, not is_loopback(parts.hostname or ""))
+    return Address(shown, login, headers, not is_loopback(parts.hostname or ""), _verify(ca))
 
 
 def _parts(url: str) -> SplitResult:
@@ -47,6 +51,13 @@ def _parts(url: str) -> SplitResult:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise wrong
     return parts
+
+
+def _verify(ca: str | None) -> ssl.SSLContext | bool:
+    try:
+        return trusted(ca)
+    except ValueError as error:
+        raise found_here(str(error)) from None
 
 
 def _checked(token: str) -> str:

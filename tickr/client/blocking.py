@@ -50,6 +50,7 @@ class Client:
     Args:
       url: of the server; TICKR_URL or http://127.0.0.1:8080 if it is None.
       token: sent with every request; TICKR_TOKEN if it is None.
+      ca: file (PEM) of an authority of your own that vouches for a server at https://…; TICKR_CA if it is None.
       total_s: how long a submission, or another call, is tried in seconds, pauses and all.
       trace: returns what is handed in with each job that has no ``traceparent`` of its own: ``tickr.otel.current``.
       prepare: called with the fields of each job while its caller hands it in, and may change them: labels for all of a
@@ -64,11 +65,12 @@ class Client:
         url: str | None = None,
         token: str | None = None,
         *,
+        ca: str | None = None,
         total_s: float = 30.0,
         trace: CurrentTrace | None = None,
         prepare: Prepare | None = None,
     ) -> None:
-        found = address(url, token)
+        found = address(url, token, ca)
         self.url = found.url
         self._http = httpx2.Client(**connection.options(found))
         before = preparation(prepare, trace)

@@ -51,6 +51,7 @@ def options(address: Address) -> dict[str, Any]:
     return {
         "auth": address.login,
         "headers": address.headers,
+        "verify": address.verify,
         "trust_env": address.through_proxies,
         "limits": httpx2.Limits(
             max_connections=CONNECTIONS,

@@ -6,6 +6,7 @@ payloads and results become Python values, whole numbers of any size exactly. Al
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -14,6 +15,7 @@ import msgspec
 
 from tickr.client.errors import ClientError
 from tickr.client.operation_records import Failure, Operation
+from tickr.encoding import Kind, typed
 from tickr.jobs import FINAL
 from tickr.retry import Backoff
 
@@ -181,6 +183,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def final(self) -> bool:
         """Whether it has ended: succeeded, failed or cancelled."""
         return self.state in _FINAL
+
+    def payload_as(self, kind: builtins.type[Kind]) -> Kind:
+        """Return the payload as a ``kind``: a dataclass, a Struct, ``set[UUID]``. Raises: ValueError: it is none."""
+        return typed(self.payload, kind, "payload")
+
+    def result_as(self, kind: builtins.type[Kind]) -> Kind:
+        """Return the result as a ``kind``, such as the handler has returned. Raises: ValueError: it is none."""
+        return typed(self.result, kind, "result")
 
 
 class TreeJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ async def supervise(
             async with trio.open_nursery() as seats:
                 await fleet.start(seats)
                 if not fleet.stop.draining.is_set():
-                    url = url_of(sock.getsockname()[:2] if sock else None)
+                    url = url_of(sock.getsockname()[:2] if sock else None, config)
                     log.info("supervisor.serving", url=url, processes=config.processes)
                     announce(url)
                     notify(READY)

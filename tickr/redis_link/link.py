@@ -20,6 +20,7 @@ from tickr.errors import IndexUnavailable
 from tickr.redis_link.address import ANSWER_S, RedisAddress
 from tickr.redis_link.line import Command, Line, open_line
 from tickr.redis_link.reasons import reason_for
+from tickr.redis_link.sentinels import Sentinels
 from tickr.redis_link.state import State
 
 LOOK_EVERY_S = 1.5
@@ -54,6 +55,8 @@ class RedisLink:
 
     def __init__(self, address: RedisAddress, *, role: str, means: str) -> None:
         self.address = address
+        self._sentinels = Sentinels(address) if address.sentinels else None
+        self._server = address  # where it is; where there are sentinels, as they said when the link came up
         self.state = State(role=role, server=str(address), means=means)
         self._threads = trio.CapacityLimiter(MAX_SHORT)
         self._short = trio.Semaphore(MAX_SHORT)
@@ -87,19 +90,49 @@ class RedisLink:
             self._idle.pop(0).close()
         with suppress(IndexUnavailable):  # send has taken the link down
             await self.send(*self._trial)
+            if self._sentinels:
+                await self._look_for_master()
+
+    async def _look_for_master(self) -> None:
+        """Take the link down if the sentinels have named another: the old one may not know of it, and serve on."""
+        generation, named = self.state.generation, self._server
+        with trio.move_on_after(LOOK_EVERY_S), suppress(*FAILURES):  # without sentinels Redis is not away
+            named = await self._find()
+        if named != self._server:
+            moved = redis.ConnectionError(f"the sentinels have named another master, {named.host}:{named.port}")
+            raise self._failed(moved, generation)
+
+    async def _find(self) -> RedisAddress:
+        """Return where the server is. Raises: redis.RedisError: no sentinel knows."""
+        if self._sentinels is None:
+            return self.address
+        return await trio.to_thread.run_sync(self._sentinels.find, limiter=self._threads, abandon_on_cancel=True)
+
+    async def _check_role(self, line: Line) -> None:
+        """Return if ``line`` leads to a master: one that was demoted may be named still, and take writes that are lost.
+
+        Raises: redis.ConnectionError.
+        """
+        [[role, *_]] = await line.ask(("ROLE",))
+        if role != b"master":
+            where = f"{self._server.host}:{self._server.port}"
+            raise redis.ConnectionError(f"{where}, which the sentinels name, is a {role.decode()} and not the master")
 
     async def _try(self) -> None:
         try:
-            line = await open_line(self.address, self._threads)
+            self._server = await self._find()
+            line = await open_line(self._server, self._threads)
             try:
                 await line.ask(*self._trial)
+                if self._sentinels:
+                    await self._check_role(line)
             except BaseException:
                 line.close()
                 raise
         except FAILURES as error:
             self.state.tell_away(reason_for(error))
         else:
-            self.state.rise()
+            self.state.rise(str(self._server) if self._sentinels else None)
             self._idle.append(line)
 
     def _fall(self) -> None:
@@ -137,7 +170,7 @@ class RedisLink:
             self._check_up()
             generation, line = self.state.generation, None
             try:
-                line = self._take_idle() or await open_line(self.address, self._threads)
+                line = self._take_idle() or await open_line(self._server, self._threads)
                 self._busy.add(line)
                 yield line
             except FAILURES as error:

@@ -41,7 +41,10 @@ class State:
     async def wait_down(self) -> None:
         await self._down.wait()
 
-    def rise(self) -> None:
+    def rise(self, master: str | None = None) -> None:
+        """Be up. ``master``: which server it is by now, for the log, where that changes."""
+        if master:
+            self._log = self._log.bind(master=master)
         self.generation += 1
         self._down = trio.Event()
         self._up.set()

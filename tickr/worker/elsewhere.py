@@ -24,7 +24,7 @@ import outcome
 import trio
 import trio_parallel  # type: ignore[import-untyped]
 
-from tickr.worker import stacks
+from tickr.worker import debugger, stacks
 from tickr.worker.attempt import RunningJob
 from tickr.worker.failures import ProcessEnded, Unresponsive
 from tickr.worker.retirement import UNBOUNDED, Bounds, Retirement
@@ -70,6 +70,8 @@ class Elsewhere:
         """The attempts that left behind a thread which still runs."""
         self.in_threads: set[RunningJob] = set()
         """The attempts that wait for a thread, to begin or to end."""
+        self.has_debugger = False
+        """Whether handlers may wait for a debugger; written by the worker before it runs."""
 
     async def in_thread(self, running: RunningJob, call: Callable[[], Any]) -> Any:
         """Return what ``call`` returns, or raise what it raises. The job's clock starts with the thread, at the latest.
@@ -79,9 +81,12 @@ class Elsewhere:
         """
         self.in_threads.add(running)
         try:
-            return await self._in_thread(running, call)
+            return await self._in_thread(running, self._with_debugger(running, call))
         finally:
             self.in_threads.remove(running)
+
+    def _with_debugger(self, running: RunningJob, call: Callable[[], Any]) -> Callable[[], Any]:
+        return partial(debugger.run_allowed, running.job.id, call) if self.has_debugger else call
 
     async def _in_thread(self, running: RunningJob, call: Callable[[], Any]) -> Any:
         thread = _Thread(self._threads, running, call)
@@ -162,6 +167,7 @@ class Elsewhere:
         async with self._processes:
             running.start_clock()
             context = await self._started()
+            call = partial(self._with_debugger(running, call))
             for _ in range(STARTS):
                 try:
                     # Its own limiter is the one above, which stays out of the job's time.

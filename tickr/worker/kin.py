@@ -12,6 +12,7 @@ State: a ``Kin`` belongs to one attempt and its task: which children it has aske
 
 from __future__ import annotations
 
+import builtins
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -19,6 +20,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 import trio
 
+from tickr.encoding import Kind, typed
 from tickr.errors import SpecRejected
 from tickr.jobs import FINAL, Job, NewJob, State
 from tickr.links import Nursery
@@ -53,6 +55,10 @@ class JobEnd(msgspec.Struct, frozen=True):
     result: Any = None
     error: Failure | None = None
     encrypted: bool = False
+
+    def result_as(self, kind: builtins.type[Kind]) -> Kind:
+        """Return the result as a ``kind``, such as its handler has returned. Raises: ValueError: it is none."""
+        return typed(self.result, kind, "result")
 
 
 class ChildrenFailed(Exception):

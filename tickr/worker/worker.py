@@ -69,6 +69,7 @@ class Worker:
       owns_process: end the process when the loop has not turned for a whole lease: by then its jobs are others'.
       vault: has the encryption keys of this node.
       kept_lines: how many lines that a job logs are kept with it.
+      has_debugger: whether plain handlers may wait for one (``debugger.py``).
       stretch: see ``Gates``. bounds, chance: see ``Pool``.
     Attributes:
       direct: for the intake of this node.
@@ -90,6 +91,7 @@ class Worker:
         queues: Mapping[str, int | None] | None = None,
         queue_order: Order = (),
         bounds: Bounds = UNBOUNDED,
+        has_debugger: bool = False,
         owns_process: bool = False,
         vault: Vault = NO_VAULT,
         kept_lines: int = KEPT_LINES,
@@ -118,6 +120,7 @@ class Worker:
             chance=chance,
             vault=vault,
         )
+        self._pool.elsewhere.has_debugger = has_debugger
         self._claimer = Claimer(store, index, bell, self._pool, gates, types=jobs.types, keys=vault.ids)
         self._burst = Burst(store, self._claimer)
         self.direct = Direct(self._claimer, self._pool, types=jobs.types, holds_lease=holds_lease)
