@@ -115,9 +115,6 @@ WRITES = [
     ),
     Case("spawn more", put_family, spawn_more),
     Case("settle_links", put_family, lambda s: s.store.settle_links(s.ids())),
-    Case("insert in a sequence", put_sequence, insert_another),
-    Case("settle_links in a sequence", put_sequence, lambda s: s.store.settle_links(s.ids())),
-    Case("redrive in a sequence", put_sequence, lambda s: s.store.redrive(s.ids()[1])),
     Case("move_schedules new", scheduled, lambda s: s.store.move_schedules([s.schedule("new")])),
     Case("move_schedules fire", scheduled, fire_and_pause),
     Case("settle_inbox", rows, settle),
@@ -163,6 +160,11 @@ READS = [
     Case("inbox_refused", rows, lambda s: s.store.inbox_refused(2)),
     Case("ping", few, lambda s: s.store.ping()),
 ]
+SEQUENCES = [
+    Case("insert in a sequence", put_sequence, insert_another),
+    Case("settle_links in a sequence", put_sequence, lambda s: s.store.settle_links(s.ids())),
+    Case("redrive in a sequence", put_sequence, lambda s: s.store.redrive(s.ids()[1])),
+]
 OPERATIONS = [
     Case("move_operation begin", partial(Scene.fail, count=3), lambda s: s.store.move_operation(s.begin())),
     Case("move_operation step", begin_operation, step),
@@ -180,7 +182,9 @@ def test_every_method_has_its_case() -> None:
     assert named == methods()
 
 
-@pytest.mark.parametrize("cases", [WRITES, READS, OPERATIONS], ids=["writes", "reads", "operations"])
+@pytest.mark.parametrize(
+    "cases", [WRITES, READS, SEQUENCES, OPERATIONS], ids=["writes", "reads", "sequences", "operations"]
+)
 async def test_a_cut_at_any_checkpoint_is_as_if_it_were_not_or_were_done(
     backend: Backend, cases: Sequence[Case]
 ) -> None:
