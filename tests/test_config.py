@@ -105,6 +105,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("inbox", "no", False),
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
     ("max_body", "2MiB", 2**21),
+    ("compress_above", "16KiB", 2**14),
     ("max_result", 4096, 4096),
     ("process_jobs", "100", 100),
     ("process_memory", "256MiB", 2**28),
@@ -150,6 +151,7 @@ BAD: list[tuple[str, object]] = [
     ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""), ("inbox", "sometimes"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
+    ("compress_above", "10"), ("compress_above", -1),
     ("max_body", "big"), ("max_result", 0), ("log_level", "loud"), ("log_format", 1),
 ]  # fmt: skip
 

@@ -31,9 +31,9 @@ LAYERS = (
     "feed | announce",
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
-    "attempts | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names | operations "
-    "| operation_moves | reasons | reports | queues | schedules | schedule_moves | missed | ticks | events | retry "
-    "| traces | values | instants | encoding | surroundings",
+    "attempts | ciphers | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names "
+    "| operations | operation_moves | packing | reasons | reports | queues | schedules | schedule_moves | missed "
+    "| ticks | events | retry | traces | values | instants | encoding | surroundings | setting",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

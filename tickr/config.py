@@ -7,11 +7,10 @@ everything that is wrong with them at once. Fetching the raw values is the comma
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
@@ -19,69 +18,12 @@ from tickr import values
 from tickr.envelopes import read_keys
 from tickr.errors import ConfigError
 from tickr.queues import Order
+from tickr.setting import Given as Given
+from tickr.setting import Setting as Setting
 
 ROLES = ("api", "scheduler", "worker")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "text", "json")
-
-
-class Setting(NamedTuple):
-    """What the operator sees of one field.
-
-    Attributes:
-      read: makes the field's value of text or of a TOML value; ``ValueError`` says what it must be.
-      help: one or two sentences; the first stands alone in ``--help``.
-      metavar: what stands for the value in ``--help``.
-      secret: never a flag (anybody on the machine sees those with ``ps``) and never shown.
-      name: of the field; also the key in the file.
-    """
-
-    read: Callable[[object], object]
-    help: str
-    metavar: str = "TEXT"
-    secret: bool = False
-    name: str = ""
-    default: object = None
-
-    @property
-    def variable(self) -> str:
-        return f"TICKR_{self.name.upper()}"
-
-    @property
-    def flag(self) -> str | None:
-        return None if self.secret else f"--{self.name.replace('_', '-')}"
-
-    @property
-    def may_be_secret(self) -> bool:
-        """Whether a value of it may hold a password."""
-        return self.secret or self.metavar == "URL"
-
-    @property
-    def shown_default(self) -> str:
-        """The default as an operator would write it."""
-        default: Any = self.default
-        if isinstance(default, bool):
-            return "true" if default else "false"
-        if self.metavar == "SIZE":
-            return f"{default // 1024**2}MiB"
-        if self.metavar == "DURATION":
-            return _shown_duration(default)
-        return ",".join(default) if isinstance(default, tuple) else str(default)
-
-
-def _shown_duration(seconds_: float) -> str:
-    if seconds_ == math.inf:
-        return values.FOREVER
-    if seconds_ % 3600:
-        return f"{seconds_:g}s"
-    return f"{seconds_ / 3600:g}h" if seconds_ % 86_400 or seconds_ == 86_400 else f"{seconds_ / 86_400:g}d"
-
-
-class Given(NamedTuple):
-    """A raw value and where it comes from, in the operator's words: ``--port``, ``TICKR_PORT``, ``t.toml: port``."""
-
-    value: object
-    origin: str
 
 
 # -- the settings ----------------------------------------------------------------------------------------------------
@@ -227,6 +169,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "first encrypts, all decrypt; `tickr keys new` makes one. Without any, everything is stored as it is.",
             "LIST",
             secret=True,
+        ),
+    ] = None
+    compress_above: Annotated[
+        int | None,
+        Setting(
+            values.size,
+            "Payloads and results that are longer are stored compressed, if they come by way of this node. Every node "
+            "reads them. None is if not given.",
+            "SIZE",
         ),
     ] = None
     insecure: Annotated[

@@ -1,4 +1,4 @@
-"""Sealing: how what users say in a job is encrypted, and read again. The one place for both. No I/O, no clock.
+"""Sealing: how what users say in a job is encrypted and compressed, and read again. The one place for it. Pure.
 
 A ``Vault`` has the keys of a node. What comes in from outside is sealed on its way to the store (``seal_new``,
 ``seal_edit`` in the intake, ``seal_put`` in the timetable), what comes of an attempt on its way there
@@ -11,76 +11,54 @@ JSON, so nothing plain is taken for one:
 
 It opens in its place alone: the job and the field are authenticated with it (AES-256-GCM). The *print*, an HMAC of job
 and text, lets a submission that comes again be known for the same without being read; no hash of a text is kept.
+
+Long payloads and results are stored compressed where that is configured, encrypted or not: ``packing.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
-from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from tickr.ciphers import Field, Key, parts
 from tickr.edits import Edit
-from tickr.envelopes import PREFIX, Seal, is_sealed, key_of, lacking, name_of
+from tickr.envelopes import Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
 from tickr.events import Event
 from tickr.jobs import Attempt, Job, NewJob
 from tickr.keys import Idempotency, Wish
 from tickr.operations import Operation
+from tickr.packing import is_packed, packed, unpacked
 from tickr.reasons import SEALED, Failure, is_own
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Put
 from tickr.schedules import Schedule
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-NONCE_BYTES = 12
-PRINT_BYTES = 16
 MAX_EDIT_BYTES = 4 * 1024 * 1024
 """How large the new payload of an operation may be, under all keys together."""
-
-Field = Literal["payload", "result", "error", "note", "checkpoint"]
-"""What is sealed of a job; an envelope of one is none of another."""
 
 _JSON = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(tuple[str | None, str | None]).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class _Key:
-    """One key, at work. Its id names it and tells it from another of the same name; neither tells what it is."""
-
-    def __init__(self, name: str, secret: str) -> None:
-        # Only who has keys waits for the library.
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        raw = b64decode(secret)
-        self.id = f"{name}.{_derived(raw, 'id').hex()[:8]}"
-        self.prints = _derived(raw, "print")
-        self.requests = _derived(raw, "request")
-        self.cipher: AESGCM = AESGCM(_derived(raw, "cipher"))
-
-
-def _derived(raw: bytes, purpose: str) -> bytes:
-    return hmac.digest(raw, f"tickr {purpose}".encode(), "sha256")
-
-
 class Vault:
-    """The keys of one node: the first seals, all open. Without any, everything stays as it is.
+    """The keys of one node: the first seals, all open. Without any, nothing is encrypted.
 
     Args:
       keys: ``(name, base64 of 32 bytes)``, as the configuration has checked them.
+      compress_above: payloads and results with more bytes are stored compressed; None: none is. To read what others
+        have compressed nothing is needed.
     Attributes:
       ids: of all its keys. ordered: the same, that which seals before the others.
     """
 
-    def __init__(self, keys: Sequence[tuple[str, str]] = ()) -> None:
-        made = [_Key(name, secret) for name, secret in keys]
+    def __init__(self, keys: Sequence[tuple[str, str]] = (), compress_above: int | None = None) -> None:
+        made = [Key(name, secret, compress_above) for name, secret in keys]
+        self._above = compress_above
         self._first = made[0] if made else None
         self._keys = {key.id: key for key in made}
         self.ordered = tuple(self._keys)
@@ -95,8 +73,11 @@ class Vault:
 
     def seal_new(self, new: NewJob) -> NewJob:
         """Return ``new`` as it is to be stored: sealed, if there is a key, with what it asks for by keys."""
-        if self._first is None or new.extras.sealed is not None:
+        if new.extras.sealed is not None:
             return new
+        if self._first is None:
+            payload = packed(new.payload, self._above)
+            return new if payload is new.payload else msgspec.structs.replace(new, payload=payload)
         payload, seal = self._seal_payload(self._first, new.payload, new.id)
         extras = msgspec.structs.replace(new.extras, sealed=self._first.id)
         wish = new.wish if new.wish is None else self._seal_wish(new.wish, new.type)
@@ -105,8 +86,8 @@ class Vault:
         return msgspec.structs.replace(new, payload=payload, extras=extras, seal=seal, wish=wish)
 
     def seal_all(self, new: Sequence[NewJob]) -> Sequence[NewJob]:
-        """Return ``new`` as they are to be stored; the very same without a key."""
-        return new if self._first is None else [self.seal_new(one) for one in new]
+        """Return ``new`` as they are to be stored; the very same if nothing is configured."""
+        return new if self._first is None and self._above is None else [self.seal_new(one) for one in new]
 
     def mark(self, text: bytes) -> str:
         """Return what tells ``text`` from others, in hexadecimal digits; whoever has no key cannot guess it by that.
@@ -149,12 +130,13 @@ class Vault:
         Args:
           place: who changes it: the id of the job, or what stands for an operation.
         """
-        if self._first is None or edit.payload is None or edit.place is not None:
+        if edit.payload is None or edit.place is not None:
             return edit
+        if self._first is None:
+            return msgspec.structs.replace(edit, payload=packed(edit.payload, self._above))
         digest = hashlib.sha256(edit.payload.encode()).digest()
         made = {
-            key.id: _sealed(key, edit.payload, "payload", place, _print(key, place, digest))
-            for key in self._keys.values()
+            key.id: key.seal(edit.payload, "payload", place, key.print_of(place, digest)) for key in self._keys.values()
         }
         return msgspec.structs.replace(edit, payload=made.pop(self._first.id), others=made, place=place)
 
@@ -168,30 +150,33 @@ class Vault:
 
     def open_edit(self, edit: Edit) -> Edit:
         """Return ``edit`` with its payload readable. Raises: CannotOpen."""
-        if edit.payload is None or edit.place is None:
+        if edit.payload is None:
             return edit
+        if edit.place is None:
+            return msgspec.structs.replace(edit, payload=unpacked(edit.payload))
         envelopes = [edit.payload, *edit.others.values()]
         envelope = next((one for one in envelopes if key_of(one) in self._keys), edit.payload)
         return msgspec.structs.replace(edit, payload=self._open(envelope, "payload", edit.place), others={}, place=None)
 
-    def _seal_payload(self, first: _Key, text: str, subject: str) -> tuple[str, Seal]:
+    def _seal_payload(self, first: Key, text: str, subject: str) -> tuple[str, Seal]:
         digest = hashlib.sha256(text.encode()).digest()
-        prints = {key.id: _print(key, subject, digest) for key in self._keys.values()}
-        return _sealed(first, text, "payload", subject, prints[first.id]), Seal(digest, prints)
+        prints = {key.id: key.print_of(subject, digest) for key in self._keys.values()}
+        return first.seal(text, "payload", subject, prints[first.id]), Seal(digest, prints)
 
     # -- what comes of attempts ---------------------------------------------------------------------------------------
 
     def seal_outcome(self, outcome: Outcome) -> Outcome:
-        """Return ``outcome`` as it is to be stored: the result and what the handler's error says are sealed.
+        """Return ``outcome`` as it is to be stored: of an encrypted job the result, and what the handler's error says.
 
         Raises: CannotOpen: the job's key is not here; whoever has claimed the job has it.
         """
-        job = outcome.job
+        job, result, failure = outcome.job, outcome.result, outcome.failure
         if job.extras.sealed is None:
-            return outcome
-        result, failure = outcome.result, outcome.failure
+            if result is None or self._above is None:
+                return outcome
+            return msgspec.structs.replace(outcome, result=packed(result, self._above))
         if result is not None and not is_sealed(result):
-            result = _sealed(self._key(job.extras.sealed), result, "result", job.id)
+            result = self._key(job.extras.sealed).seal(result, "result", job.id)
         if failure is not None:
             failure = self._seal_failure(failure, job, own=is_own(failure.kind))
         return msgspec.structs.replace(outcome, result=result, failure=failure)
@@ -205,7 +190,7 @@ class Vault:
         if failure.sealed is not None or (own and failure.traceback is None):
             return failure
         said = _JSON((None if own else failure.message, failure.traceback)).decode()
-        envelope = _sealed(self._key(job.extras.sealed or ""), said, "error", job.id)
+        envelope = self._key(job.extras.sealed or "").seal(said, "error", job.id)
         return Failure(failure.kind, failure.message if own else SEALED, None, envelope)
 
     def seal_note(self, note: Note) -> Note:
@@ -213,14 +198,14 @@ class Vault:
         sealed_with = note.job.extras.sealed
         if sealed_with is None or note.message is None:
             return note
-        return msgspec.structs.replace(note, message=_sealed(self._key(sealed_with), note.message, "note", note.job.id))
+        return msgspec.structs.replace(note, message=self._key(sealed_with).seal(note.message, "note", note.job.id))
 
     def seal_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return ``checkpoint`` as it is to be stored. Raises: CannotOpen."""
         job = checkpoint.job
         if job.extras.sealed is None:
             return checkpoint
-        value = _sealed(self._key(job.extras.sealed), checkpoint.value, "checkpoint", job.id)
+        value = self._key(job.extras.sealed).seal(checkpoint.value, "checkpoint", job.id)
         return msgspec.structs.replace(checkpoint, value=value)
 
     # -- with another key ---------------------------------------------------------------------------------------------
@@ -257,20 +242,20 @@ class Vault:
 
     def _again(self, envelope: str, field: Field, subject: str) -> str:
         assert self._first is not None, "a vault without keys reseals nothing"
-        return _sealed(self._first, self._open(envelope, field, subject), field, subject)
+        return self._first.seal(self._open(envelope, field, subject), field, subject)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def open_payload(self, job: Job) -> Job:
         """Return ``job`` with its payload for its handler. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
+            return self.unpack_job(job)
         return msgspec.structs.replace(job, payload=self._open(job.payload, "payload", _payload_of(job)))
 
     def open_job(self, job: Job) -> Job:
         """Return ``job`` with all of it readable. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
+            return self.unpack_job(job)
         progress = job.progress
         if progress is not None and progress.message is not None:
             progress = msgspec.structs.replace(progress, message=self._open(progress.message, "note", job.id))
@@ -279,9 +264,15 @@ class Vault:
     def open_end(self, job: Job) -> Job:
         """Return ``job`` with how it has ended readable: the result, or why there is none. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
+            return self.unpack_job(job)
         result = None if job.result is None else self._open(job.result, "result", job.id)
         return msgspec.structs.replace(job, result=result, error=self.open_failure(job.error, job.id))
+
+    def unpack_job(self, job: Job) -> Job:
+        """Return ``job`` with nothing compressed; what is encrypted stays so. Raises: CannotOpen: it was damaged."""
+        if not (is_packed(job.payload) or is_packed(job.result)):
+            return job
+        return msgspec.structs.replace(job, payload=unpacked(job.payload), result=unpacked(job.result))
 
     def open_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
         """Raises: CannotOpen."""
@@ -312,7 +303,9 @@ class Vault:
     def open_event(self, event: Event) -> Event:
         """Return ``event`` with what it tells readable. Raises: CannotOpen."""
         if event.sealed is None:
-            return event
+            return (
+                event if not is_packed(event.result) else msgspec.structs.replace(event, result=unpacked(event.result))
+            )
         result, message = event.result, event.message
         if result is not None and event.note:
             message, result = self._open(result, "note", event.job), None
@@ -322,18 +315,10 @@ class Vault:
         return msgspec.structs.replace(event, result=result, message=message, error=error)
 
     def _open(self, envelope: str, field: Field, subject: str) -> str:
-        from cryptography.exceptions import InvalidTag
+        key_id, body = parts(envelope)
+        return self._key(key_id).open(body, field, subject)
 
-        key_id, body = _parts(envelope)
-        key = self._key(key_id)
-        try:
-            raw = b64decode(body, validate=True)
-            return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _context(field, subject)).decode()
-        except (InvalidTag, ValueError):
-            what = f"The {field} was changed after it was encrypted, or is that of another job."
-            raise CannotOpen(what, key=name_of(key_id)) from None
-
-    def _key(self, key_id: str) -> _Key:
+    def _key(self, key_id: str) -> Key:
         key = self._keys.get(key_id)
         if key is None:
             raise CannotOpen(lacking(key_id), key=name_of(key_id))
@@ -352,26 +337,3 @@ def _payload_of(job: Job) -> str:
     """Return what the payload of ``job`` belongs to: who has changed it, or the schedule that made it, or the job."""
     made_by = job.extras.schedule
     return job.extras.place or (job.id if made_by is None else _template(made_by))
-
-
-def _parts(envelope: str) -> tuple[str, str]:
-    """Return the id of the key and the encrypted text. Raises: CannotOpen: this is no envelope."""
-    parts = envelope.split(":", 3)
-    if len(parts) < 4 or not is_sealed(envelope):
-        raise CannotOpen("It is not encrypted, although its job is.", key="")
-    return parts[1], parts[3]
-
-
-def _context(field: str, subject: str) -> bytes:
-    return f"tickr1\n{field}\n{subject}".encode()
-
-
-def _print(key: _Key, subject: str, digest: bytes) -> str:
-    made = hmac.digest(key.prints, subject.encode() + b"\n" + digest, "sha256")
-    return urlsafe_b64encode(made[:PRINT_BYTES]).decode().rstrip("=")
-
-
-def _sealed(key: _Key, text: str, field: Field, subject: str, print_: str = "") -> str:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    body = nonce + key.cipher.encrypt(nonce, text.encode(), _context(field, subject))
-    return f"{PREFIX}{key.id}:{print_}:{b64encode(body).decode()}"

@@ -181,7 +181,7 @@ class Service:
         self.stop = Stop()
         self.worker: Worker | None = None
         self._tell, self._signals = trio.open_memory_channel[int](SIGNALS_KEPT)
-        self.vault = Vault(config.encryption_keys or ())
+        self.vault = Vault(config.encryption_keys or (), config.compress_above)
         self._clock = clock
         self._surroundings = surroundings
         self._sock = sock  # listens already; None: one is made

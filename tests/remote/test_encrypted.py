@@ -9,7 +9,7 @@ import pytest
 
 from tests.remote.conftest import Site, held, open_leases
 from tests.sealed import SECRET, secret_job, vault_of
-from tests.store.backends import put
+from tests.store.backends import new_job, put
 from tickr.errors import CannotOpen
 from tickr.jobs import Job, State
 from tickr.remote.beats import Held
@@ -105,6 +105,33 @@ async def test_what_was_changed_since_it_was_encrypted_has_failed(autojump_clock
         lease = await site.session()
         jobs = (await site.poll(lease, most=2, wait=3, on=keyed)).jobs
         assert [one.id for one in jobs] == [other.id]
+        now = await site.store.get(job.id)
+        assert now is not None
+        assert (now.state, now.error and now.error.kind) == (State.FAILED, "cannot_decrypt")
+
+
+async def test_what_is_stored_compressed_is_given_and_taken_as_it_was(autojump_clock: object) -> None:
+    large, vault = '"%s"' % ("x" * 90), Vault((), 50)
+    async with open_leases() as site:
+        (job,) = await put(site.store, vault.seal_new(new_job(type="noop", payload=large)))
+        assert len(job.payload) < 90
+        lease = await site.session()
+        (taken,) = (await site.poll(lease, wait=3)).jobs
+        assert taken.payload == large
+        report = Report(job.id, taken.fence, "succeeded", result=large)
+        (settled,) = await site.another_node(vault).settle(lease, [report])
+        assert settled.status == "done"
+        done = await site.store.get(job.id)
+        assert done is not None
+        assert len(done.result or "") < 90
+        assert NO_VAULT.unpack_job(done).result == large
+
+
+async def test_what_was_damaged_since_it_was_compressed_has_failed(autojump_clock: object) -> None:
+    async with open_leases() as site:
+        (job,) = await put(site.store, new_job(type="noop", payload="tickrz:5:nonsense"))
+        lease = await site.session()
+        assert (await site.poll(lease)).jobs == []
         now = await site.store.get(job.id)
         assert now is not None
         assert (now.state, now.error and now.error.kind) == (State.FAILED, "cannot_decrypt")

@@ -7,6 +7,7 @@ are microseconds inside and RFC 3339 UTC with six digits outside.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -16,9 +17,11 @@ from quart import Response
 
 from tickr.api.call import Answer
 from tickr.envelopes import is_sealed, name_of
+from tickr.errors import CannotOpen
 from tickr.jobs import Attempt, Failure, Job, State
 from tickr.keys import Unique
 from tickr.links import OnFailure
+from tickr.packing import unpacked
 from tickr.queues import Controls
 from tickr.store.contract import QueueDepth
 
@@ -159,8 +162,8 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         queue=job.queue,
         priority=job.priority,
         state=job.state_at(now),
-        payload=_readable(job.payload),
-        result=_readable(job.result),
+        payload=readable(job.payload),
+        result=readable(job.result),
         error=_error_document(job.error),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
@@ -188,8 +191,13 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
     )
 
 
-def _readable(text: str | None) -> Raw | None:
-    return None if text is None or is_sealed(text) else Raw(text)
+def readable(text: str | None) -> Raw | None:
+    """Return a payload or a result as it is told; None if it is encrypted, or was damaged in the store."""
+    if text is None or is_sealed(text):
+        return None
+    with suppress(CannotOpen):
+        return Raw(unpacked(text))
+    return None
 
 
 def _origin(job: Job) -> OriginDocument | None:

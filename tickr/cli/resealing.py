@@ -61,7 +61,7 @@ class Done(NamedTuple):
 
 async def uses(config: Config) -> list[Use]:
     """Return the keys that are here, in order, then all others that something needs, then None for what is plain."""
-    vault = Vault(config.encryption_keys or ())
+    vault = Vault(config.encryption_keys or (), config.compress_above)
     async with open_store(config.store) as store:
         to_run, ended = Counter[str | None](), Counter[str | None]()
         async for page in _pages(store):
@@ -90,7 +90,7 @@ async def reseal(config: Config, complain: Complain) -> Done:
     Raises: ConfigError: there is no key here.
     Cancellation: what was written by then stands; begun again, it goes on there.
     """
-    vault = Vault(config.encryption_keys or ())
+    vault = Vault(config.encryption_keys or (), config.compress_above)
     if vault.first is None:
         raise ConfigError(["there is no key to encrypt with: set TICKR_ENCRYPTION_KEYS as for tickr serve"])
     async with open_store(config.store) as store:

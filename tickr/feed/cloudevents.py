@@ -10,9 +10,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from tickr import envelopes
+from tickr.errors import CannotOpen
 from tickr.events import AnyEvent, Event, ThingEvent
 from tickr.instants import rfc3339
 from tickr.jobs import Failure
+from tickr.packing import unpacked
 
 SOURCE = "/tickr"
 TYPE_PREFIX, JOB_PREFIX = "tickr.", "tickr.job."
@@ -109,7 +111,7 @@ def _data(event: Event) -> _Data:
         UNSET if is_note else event.previous_state,
         event.changed or UNSET,
         UNSET if event.node is None else event.node,
-        UNSET if event.result is None or sealed else Raw(event.result),
+        UNSET if event.result is None or sealed else _result(event.result),
         event.result_bytes,
         UNSET if event.error is None else _error(event.error),
         UNSET if event.fraction is None else event.fraction,
@@ -118,6 +120,13 @@ def _data(event: Event) -> _Data:
         key is not None,
         UNSET if key is None else envelopes.name_of(key),
     )
+
+
+def _result(text: str) -> Raw | UnsetType:
+    try:
+        return Raw(unpacked(text))
+    except CannotOpen:  # somebody has changed what is stored; all others shall be told their events
+        return UNSET
 
 
 def _error(failure: Failure) -> _Error:

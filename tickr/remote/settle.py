@@ -183,7 +183,7 @@ class Settler:
             try:
                 readable.append(self.vault.open_payload(job))
             except CannotOpen as error:
-                here = job.extras.sealed in self.vault.ids
+                here = job.extras.sealed is None or job.extras.sealed in self.vault.ids
                 why = Failure("cannot_decrypt" if here else "lost_claim", str(error))
                 ended.append(Outcome(job=job, kind="failed" if here else "released", failure=why))
         await self.finish(ended)

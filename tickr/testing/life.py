@@ -44,7 +44,7 @@ class Life:
         self._surroundings = surroundings
         self._real_s = real_s
         self.time = VirtualTime(start, stuck_s=real_s, at_work=self._at_work_elsewhere, alone=alone)
-        self.vault = Vault(config.encryption_keys or ())
+        self.vault = Vault(config.encryption_keys or (), config.compress_above)
         self.ledger = Ledger(self.time.start_us, self.vault)
         self.store = WatchedStore(self.ledger, self.time.now_us)
         self.crashes = Crashes()

@@ -91,8 +91,7 @@ class Outcomes:
         if self._line.closed:
             return
         self._unsettled[outcome.job.id] = outcome.job.fence
-        if outcome.job.extras.sealed is not None:
-            outcome = self._vault.seal_outcome(outcome)
+        outcome = self._vault.seal_outcome(outcome)
         self._line.put_nowait(outcome, outcome.size_bytes())
 
     def open_notepad(self, job: Job) -> Notepad:

@@ -85,7 +85,7 @@ async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions)
     if conditions.informs:
         job = running.job
         conditions.log.info("job.started", job=job.id, type=job.type, attempt=job.attempt)
-    if running.job.extras.sealed is not None and (closed := _open(running, conditions)):
+    if closed := _open(running, conditions):
         return closed
     outcome: Outcome | None = None
     try:
