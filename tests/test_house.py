@@ -33,7 +33,7 @@ LAYERS = (
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing",
     "attempts | ciphers | errors | config | edits | envelopes | extras | filters | jobs | keys | links | names "
     "| operations | operation_moves | packing | reasons | reports | queues | schedules | schedule_moves | missed "
-    "| ticks | events | retry | traces | values | instants | encoding | surroundings | setting",
+    "| ticks | events | retry | traces | values | instants | encoding | surroundings | setting | signing",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

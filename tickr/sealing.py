@@ -12,7 +12,8 @@ JSON, so nothing plain is taken for one:
 It opens in its place alone: the job and the field are authenticated with it (AES-256-GCM). The *print*, an HMAC of job
 and text, lets a submission that comes again be known for the same without being read; no hash of a text is kept.
 
-Long payloads and results are stored compressed where that is configured, encrypted or not: ``packing.py``.
+Where it is asked for jobs are signed besides, encrypted or not: ``signing.py``. Long payloads and results are stored
+compressed where that is configured: ``packing.py``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tickr.ciphers import Field, Key, parts
+from tickr.config import Config
 from tickr.edits import Edit
 from tickr.envelopes import Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
@@ -36,9 +38,12 @@ from tickr.reasons import SEALED, Failure, is_own
 from tickr.reports import Checkpoint, Note, Outcome
 from tickr.schedule_moves import Put
 from tickr.schedules import Schedule
+from tickr.signing import Signer, place_of, subject_of, template
 
 MAX_EDIT_BYTES = 4 * 1024 * 1024
 """How large the new payload of an operation may be, under all keys together."""
+
+NO_SIGNER = Signer()
 
 _JSON = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(tuple[str | None, str | None]).decode
@@ -50,15 +55,19 @@ class Vault:
 
     Args:
       keys: ``(name, base64 of 32 bytes)``, as the configuration has checked them.
+      signer: signs what comes in, and says what may be run.
       compress_above: payloads and results with more bytes are stored compressed; None: none is. To read what others
         have compressed nothing is needed.
     Attributes:
       ids: of all its keys. ordered: the same, that which seals before the others.
     """
 
-    def __init__(self, keys: Sequence[tuple[str, str]] = (), compress_above: int | None = None) -> None:
+    def __init__(
+        self, keys: Sequence[tuple[str, str]] = (), compress_above: int | None = None, signer: Signer = NO_SIGNER
+    ) -> None:
         made = [Key(name, secret, compress_above) for name, secret in keys]
         self._above = compress_above
+        self.signer = signer
         self._first = made[0] if made else None
         self._keys = {key.id: key for key in made}
         self.ordered = tuple(self._keys)
@@ -71,8 +80,14 @@ class Vault:
 
     # -- what comes from outside --------------------------------------------------------------------------------------
 
-    def seal_new(self, new: NewJob) -> NewJob:
-        """Return ``new`` as it is to be stored: sealed, if there is a key, with what it asks for by keys."""
+    def seal_new(self, new: NewJob, *, sign: bool = True) -> NewJob:
+        """Return ``new`` as it is to be stored: signed and sealed, if there are keys, with what it asks for by keys.
+
+        Args:
+          sign: False: nobody has said who has submitted it, or it has been signed.
+        """
+        if sign:
+            new = self.signer.signed(new, new.id)
         if new.extras.sealed is not None:
             return new
         if self._first is None:
@@ -85,9 +100,11 @@ class Vault:
             extras = msgspec.structs.replace(extras, unique=wish.unique)
         return msgspec.structs.replace(new, payload=payload, extras=extras, seal=seal, wish=wish)
 
-    def seal_all(self, new: Sequence[NewJob]) -> Sequence[NewJob]:
+    def seal_all(self, new: Sequence[NewJob], *, sign: bool = True) -> Sequence[NewJob]:
         """Return ``new`` as they are to be stored; the very same if nothing is configured."""
-        return new if self._first is None and self._above is None else [self.seal_new(one) for one in new]
+        if self._first is None and self._above is None and not (sign and self.signer.signs):
+            return new
+        return [self.seal_new(one, sign=sign) for one in new]
 
     def mark(self, text: bytes) -> str:
         """Return what tells ``text`` from others, in hexadecimal digits; whoever has no key cannot guess it by that.
@@ -97,6 +114,10 @@ class Vault:
         if not self._keys:
             return hashlib.sha256(text).hexdigest()
         return hmac.digest(self._keys[min(self._keys)].requests, text, "sha256").hex()
+
+    def mark_declared(self, text: bytes) -> str:
+        """Return ``mark``, another one where what is declared is signed: so it is declared anew then."""
+        return self.signer.mark(self.mark(text))
 
     def _seal_wish(self, wish: Wish, type: str) -> Wish:
         """Keep nothing of a payload in a unique key, and no plain hash of a request.
@@ -114,10 +135,11 @@ class Vault:
         return msgspec.structs.replace(wish, idempotency=sealed)
 
     def seal_put(self, put: Put) -> Put:
-        """Return ``put`` with the template's payload sealed, and nothing of it in what its owner has written."""
+        """Return ``put`` with its template signed and sealed, and nothing of that in what its owner has written."""
+        put = msgspec.structs.replace(put, job=self.signer.signed(put.job, template(put.name)))
         if self._first is None:
             return put
-        payload, seal = self._seal_payload(self._first, put.job.payload, _template(put.name))
+        payload, seal = self._seal_payload(self._first, put.job.payload, template(put.name))
         extras = msgspec.structs.replace(put.job.extras, sealed=self._first.id)
         given = _fields(put.given)
         given.pop("payload", None)
@@ -125,12 +147,13 @@ class Vault:
         return msgspec.structs.replace(put, job=job, given=_JSON(given).decode(), seal=seal)
 
     def seal_edit(self, edit: Edit, place: str) -> Edit:
-        """Return ``edit`` as it is to be stored, its payload under every key: each job that it is for has one already.
+        """Return ``edit`` as it is to be stored: signed, its payload under every key, as its jobs have one already.
 
         Args:
           place: who changes it: the id of the job, or what stands for an operation.
         """
-        if edit.payload is None or edit.place is not None:
+        edit = self.signer.signed_edit(edit, place)
+        if edit.payload is None or is_sealed(edit.payload):
             return edit
         if self._first is None:
             return msgspec.structs.replace(edit, payload=packed(edit.payload, self._above))
@@ -142,7 +165,7 @@ class Vault:
 
     def seal_operation(self, operation: Operation) -> Operation:
         """Return ``operation`` as it is to be stored. Raises: BatchTooLarge: with so many keys its payload is that."""
-        edit = self.seal_edit(operation.edit, f"operation/{operation.id}")
+        edit = self.seal_edit(operation.edit, place_of(operation.id, operation.which.types))
         size = sum(map(len, [edit.payload or "", *edit.others.values()]))
         if edit.others and size > MAX_EDIT_BYTES:
             raise BatchTooLarge(size, MAX_EDIT_BYTES)
@@ -152,7 +175,7 @@ class Vault:
         """Return ``edit`` with its payload readable. Raises: CannotOpen."""
         if edit.payload is None:
             return edit
-        if edit.place is None:
+        if edit.place is None or not is_sealed(edit.payload):
             return msgspec.structs.replace(edit, payload=unpacked(edit.payload))
         envelopes = [edit.payload, *edit.others.values()]
         envelope = next((one for one in envelopes if key_of(one) in self._keys), edit.payload)
@@ -212,7 +235,7 @@ class Vault:
 
     def reseal_job(self, job: Job) -> Job:
         """Return ``job`` with all that is sealed of it sealed with the first key. Raises: CannotOpen."""
-        first, progress, subject = self._first, job.progress, _payload_of(job)
+        first, progress, subject = self._first, job.progress, subject_of(job, job.extras.place)
         if first is None or job.extras.sealed in (None, first.id):
             return job
         payload, _ = self._seal_payload(first, self._open(job.payload, "payload", subject), subject)
@@ -247,10 +270,18 @@ class Vault:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def open_payload(self, job: Job) -> Job:
-        """Return ``job`` with its payload for its handler. Raises: CannotOpen."""
+        """Return ``job`` with its payload in the clear. Raises: CannotOpen."""
         if job.extras.sealed is None:
             return self.unpack_job(job)
-        return msgspec.structs.replace(job, payload=self._open(job.payload, "payload", _payload_of(job)))
+        return msgspec.structs.replace(
+            job, payload=self._open(job.payload, "payload", subject_of(job, job.extras.place))
+        )
+
+    def open_to_run(self, job: Job) -> Job:
+        """Return ``job`` with its payload for its handler, if it may be run here. Raises: CannotOpen, BadSignature."""
+        opened = self.open_payload(job)
+        self.signer.check(opened)
+        return opened
 
     def open_job(self, job: Job) -> Job:
         """Return ``job`` with all of it readable. Raises: CannotOpen."""
@@ -295,7 +326,7 @@ class Vault:
         job = schedule.job
         if job.extras.sealed is None:
             return schedule
-        payload = self._open(job.payload, "payload", _template(schedule.name))
+        payload = self._open(job.payload, "payload", template(schedule.name))
         given = {**_fields(schedule.given), "payload": msgspec.Raw(payload.encode())}
         job = msgspec.structs.replace(job, payload=payload)
         return msgspec.structs.replace(schedule, job=job, given=_JSON(given).decode())
@@ -325,15 +356,11 @@ class Vault:
         return key
 
 
+def vault_of(config: Config) -> Vault:
+    """Return the vault of a node with this configuration."""
+    signer = Signer(config.signing_keys or (), only=config.signed_only)
+    return Vault(config.encryption_keys or (), config.compress_above, signer)
+
+
 NO_VAULT = Vault()
 """For nodes without keys."""
-
-
-def _template(name: str) -> str:
-    return f"schedule/{name}"
-
-
-def _payload_of(job: Job) -> str:
-    """Return what the payload of ``job`` belongs to: who has changed it, or the schedule that made it, or the job."""
-    made_by = job.extras.schedule
-    return job.extras.place or (job.id if made_by is None else _template(made_by))

@@ -52,7 +52,7 @@ async def test_a_submission_that_comes_again_is_the_same_job(store: Store, first
     new = large()
     ((job, created),) = await store.insert([first.seal_new(new)])
     assert created
-    assert await store.insert([second.seal_new(new)]) == [(job, False)]
+    assert await store.insert([second.seal_new(new)], whole=True) == [(job, False)]
     with pytest.raises(DuplicateJob):
         await store.insert([second.seal_new(large(id=new.id, payload=OTHER))], whole=True)
 

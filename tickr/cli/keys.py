@@ -30,7 +30,7 @@ def keys(context: click.Context) -> None:
 @keys.command("new")
 @click.argument("name", default="main")
 def new(name: str) -> None:
-    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS takes it. It is stored nowhere: keep it safe."""
+    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere."""
     if not is_key_name(name):
         raise click.UsageError("a key's name is 1 to 32 letters, digits or _ -, beginning with a letter or digit")
     click.echo(f"{name}:{new_key()}")

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 import trio
 
-from tickr.errors import CannotOpen
+from tickr.errors import BadSignature, CannotOpen
 from tickr.jobs import CANCELLED_ON_REQUEST, Failure
 from tickr.reasons import CHILDREN, is_own
 from tickr.reports import Outcome
@@ -115,7 +115,9 @@ async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions)
 def _open(running: RunningJob, conditions: Conditions) -> Outcome | None:
     """Open the payload for the handler; return the outcome if that cannot be done."""
     try:
-        running.record = conditions.vault.open_payload(running.job)
+        running.record = conditions.vault.open_to_run(running.job)
+    except BadSignature as error:
+        return _failed(running, failures.failure("bad_signature", str(error)))
     except CannotOpen as error:
         return _failed(running, failures.failure("cannot_decrypt", str(error)))
     return None
