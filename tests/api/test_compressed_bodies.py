@@ -38,6 +38,7 @@ async def is_quiet(site: Site) -> bool:
         ("deflate", zlib.compress(JOB)),
         ("identity", JOB),
     ],
+    ids=["gzip", "in capitals", "x-gzip", "in two parts", "deflate", "identity"],
 )
 async def test_a_compressed_job_is_the_job(site: Site, coding: str, packed: bytes) -> None:
     for path in ("/jobs", "/%6aobs"):  # beside Quart, and through it
