@@ -250,6 +250,11 @@ class Vault:
             extras=msgspec.structs.replace(job.extras, sealed=first.id),
         )
 
+    def resign_job(self, job: Job) -> Job:
+        """Return ``job`` signed with the first key, if it is signed as it is. Raises: CannotOpen, BadSignature."""
+        signed = self.signer.resigned(self.open_payload(job))
+        return msgspec.structs.replace(job, extras=msgspec.structs.replace(job.extras, signed=signed))
+
     def reseal_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
         """Raises: CannotOpen."""
         return msgspec.structs.replace(attempt, error=self._reseal_failure(attempt.error, job_id))

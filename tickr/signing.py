@@ -77,14 +77,33 @@ class Signer:
 
     def check(self, job: Job) -> None:
         """Return if ``job``, with its payload in the clear, may be run here. Raises: BadSignature."""
-        if not self.only:
-            return
+        if self.only:
+            self._checked(job)
+
+    def has_signed(self, signed: Signed | None) -> bool:
+        """Whether all of that was signed with the first key; or nothing is signed."""
+        return signed is None or all(
+            one.rpartition(":")[0] == self._first for one in (signed.type, signed.queue, signed.payload)
+        )
+
+    def resigned(self, job: Job) -> Signed:
+        """Return the signatures of ``job``, with its payload in the clear, with the first key. Raises: BadSignature."""
+        signed = self._checked(job)
+        return Signed(
+            self._sign("type", origin_of(job), job.type),
+            self._sign("queue", subject_of(job, signed.moved_by), job.queue),
+            self._sign("payload", subject_of(job, job.extras.place), job.payload),
+            signed.moved_by,
+        )
+
+    def _checked(self, job: Job) -> Signed:
         signed = job.extras.signed
         if signed is None:
-            raise BadSignature("It is not signed, and this node runs signed jobs alone (--signed-only).", key="")
+            raise BadSignature("It is not signed, and signed jobs alone are run here (--signed-only).", key="")
         self._check(signed.type, "type", origin_of(job), job.type)
         self._check(signed.queue, "queue", subject_of(job, signed.moved_by), job.queue)
         self._check(signed.payload, "payload", subject_of(job, job.extras.place), job.payload)
+        return signed
 
     def _check(self, signature: str, part: Part, subject: str, text: str) -> None:
         key_id, _, mac = signature.rpartition(":")
