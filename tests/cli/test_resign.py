@@ -21,8 +21,8 @@ VARIABLE = "TICKR_SIGNING_KEYS"
 SEALING = written("sealing")
 
 
-def vault_with(*keys: str, only: bool = True) -> Vault:
-    return Vault(read_keys(SEALING), None, Signer(read_keys(list(keys)), only=only))
+def vault_with(sealing: list[str], *keys: str) -> Vault:
+    return Vault(read_keys(sealing) if sealing else (), None, Signer(read_keys(list(keys)), only=True))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def url(tmp_path: object) -> str:
 
 
 async def fill(url: str, vault: Vault) -> list[Job]:
-    """Store a signed job, a forged one, one that is not signed, one that runs, and a schedule."""
+    """Store a signed job, a forged one, one that is not signed, one that runs, and a good schedule and a forged one."""
     async with open_store(url) as store:
         await join(store, "n1")
         good = vault.seal_new(new_job(payload="[1]"))
@@ -41,16 +41,19 @@ async def fill(url: str, vault: Vault) -> list[Job]:
         job = new_job(id="", payload="[4]")
         wish = Put(name="s", timing=Timing(every_us=10**9), job=job, given='{"type":"mail","payload":[4]}')
         await store.move_schedules([vault.seal_put(wish)])
+        forged = vault.seal_put(msgspec.structs.replace(wish, name="other"))
+        await store.move_schedules([msgspec.structs.replace(forged, name="forged")])
         return made
 
 
 async def checked(url: str, made: list[Job], vault: Vault) -> list[bool]:
     """Return which of the jobs, and of a new one of the schedule, would be run."""
     async with open_store(url) as store:
-        ((_, _, (tick,)),) = await store.move_schedules([Run(name="s", job_id=new_id())])
+        runs = [Run(name=name, job_id=new_id()) for name in ("s", "forged")]
+        ticks = [job for moved in await store.move_schedules(runs) for job in moved.jobs]
         found = [await store.get(one.id) for one in made]
     may = []
-    for job in [*found, tick]:
+    for job in [*found, *ticks]:
         assert job is not None
         try:
             vault.open_to_run(job)
@@ -60,17 +63,22 @@ async def checked(url: str, made: list[Job], vault: Vault) -> list[bool]:
     return may
 
 
-def test_everything_that_is_signed_gets_the_first_key(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sealing", [[], SEALING], ids=["plain", "encrypted"])
+def test_everything_that_is_signed_gets_the_first_key(
+    url: str, sealing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (old,), (new,) = written("old"), written("new")
-    made = trio.run(fill, url, vault_with(old))
-    assert trio.run(checked, url, made, vault_with(old)) == [True, False, False, True, True]
+    made = trio.run(fill, url, vault_with(sealing, old))
+    assert trio.run(checked, url, made, vault_with(sealing, old)) == [True, False, False, True, True, False]
     monkeypatch.setenv(VARIABLE, f"{new},{old}")
-    monkeypatch.setenv("TICKR_ENCRYPTION_KEYS", SEALING[0])
+    if sealing:
+        monkeypatch.setenv("TICKR_ENCRYPTION_KEYS", sealing[0])
     done = tickr("keys", "resign", "--store", url, code=1)
     assert "Signed with the first key: 2 jobs, 1 schedules." in done.output
     assert f"job {made[1].id}:" in done.output
+    assert "schedule forged:" in done.output
     assert "1 jobs ran, or moved, just then" in done.output
-    assert trio.run(checked, url, made, vault_with(new)) == [True, False, False, False, True]
+    assert trio.run(checked, url, made, vault_with(sealing, new)) == [True, False, False, False, True, False]
 
 
 def test_without_a_key_it_says_what_is_missing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
