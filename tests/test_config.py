@@ -111,6 +111,9 @@ GOOD: list[tuple[str, object, object]] = [
     ("smtp", "smtps://u:p@mail", "smtps://u:p@mail"),
     ("debugger", "yes", True),
     ("max_body", "2MiB", 2**21),
+    ("compress_above", "16KiB", 2**14),
+    ("signing_keys", f"new:{KEY}, old:{OLD}", (("new", KEY), ("old", OLD))),
+    ("signed_only", "no", False),
     ("max_result", 4096, 4096),
     ("job_log", "0", 0),
     ("process_jobs", "100", 100),
@@ -166,6 +169,7 @@ BAD: list[tuple[str, object]] = [
     ("process_jobs", 0), ("process_jobs", "many"), ("process_memory", "0"), ("process_memory", "lots"),
     ("debugger", "perhaps"), ("max_body", "big"), ("max_result", 0), ("job_log", -1), ("log_level", "loud"),
     ("log_format", 1),
+    ("compress_above", "10"), ("compress_above", -1), ("signing_keys", "a:x"), ("signed_only", "perhaps"),
 ]  # fmt: skip
 
 
@@ -198,7 +202,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_one() -> None:
     assert faults(zzz="x") == ["<zzz> is not a setting of Tickr's"]
 
 
-@pytest.mark.parametrize("name", ["store", "index", "smtp", "token", "encryption_keys"])
+@pytest.mark.parametrize("name", ["store", "index", "smtp", "token", "encryption_keys", "signing_keys"])
 def test_what_may_hold_a_secret_is_not_repeated(name: str) -> None:
     (fault,) = faults(**{name: "ftp://user:canary canary@host"})
     assert "canary" not in fault
@@ -245,6 +249,14 @@ def test_where_a_store_or_a_number_of_processes_is_wrong_nothing_is_said_of_both
     assert len(faults(processes=0, store="memory:")) == 1
 
 
+def test_nothing_would_be_run_without_a_key_to_check_signatures_with() -> None:
+    assert faults(signed_only=True) == [
+        "<signed_only> has nothing run but what is signed, and there is no key: set TICKR_SIGNING_KEYS"
+    ]
+    assert len(faults(signed_only=True, signing_keys="a:x")) == 1, "of one that cannot be read nothing more is said"
+    assert config(signed_only=True, signing_keys=f"a:{KEY}").signed_only
+
+
 def test_kubernetes_variable_for_a_service_named_tickr_is_explained() -> None:
     (fault,) = faults(port="tcp://10.0.0.7:8080")
     assert "enableServiceLinks" in fault
@@ -260,7 +272,11 @@ def test_every_field_has_a_setting_with_its_names() -> None:
 
 
 def test_a_secret_has_no_flag() -> None:
-    assert [name for name, setting in SETTINGS.items() if setting.flag is None] == ["token", "encryption_keys"]
+    assert [name for name, setting in SETTINGS.items() if setting.flag is None] == [
+        "token",
+        "encryption_keys",
+        "signing_keys",
+    ]
 
 
 def test_the_table_describes_every_setting() -> None:

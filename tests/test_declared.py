@@ -24,6 +24,7 @@ from tickr.jobs import NewJob
 from tickr.schedule_moves import Delete, Pause, Put
 from tickr.schedules import Schedule
 from tickr.sealing import NO_VAULT, Vault
+from tickr.signing import Signer
 from tickr.store.contract import Node, Store
 from tickr.store.memory import MemoryStore
 from tickr.ticks import Timing
@@ -195,6 +196,19 @@ async def test_a_node_without_keys_puts_nothing_in_the_clear_that_was_encrypted(
         await trio.sleep(3 * AGAIN_S)  # virtual
         assert ((await look(store)).job.extras.sealed is not None, await every(store)) == (True, 60)
     async with node(store, program(90), Vault([key])):
+        assert await every(store) == 90
+
+
+async def test_a_node_that_does_not_sign_takes_no_signature_away(store: Store, autojump_clock: MockClock) -> None:
+    vault = Vault(signer=Signer([("one", base64.b64encode(bytes(32)).decode())]))
+    async with node(store, program(60)):
+        assert (await look(store)).job.extras.signed is None
+    async with node(store, program(60), vault):
+        assert (await look(store)).job.extras.signed is not None, "it is declared anew to be signed"
+    async with node(store, program(90)):
+        await trio.sleep(3 * AGAIN_S)  # virtual
+        assert ((await look(store)).job.extras.signed is not None, await every(store)) == (True, 60)
+    async with node(store, program(90), vault):
         assert await every(store) == 90
 
 

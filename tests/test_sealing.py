@@ -283,3 +283,13 @@ def test_keys_come_as_text_or_as_a_list_and_are_never_shown() -> None:
         assert config.encryption_keys == (("a", one), ("b", two))
         assert one not in repr(config)
         assert "encryption_keys=…" in repr(config)
+
+
+def test_a_payload_that_is_said_to_belong_elsewhere_does_not_open_there() -> None:
+    """Whoever can write into the database can say so as well."""
+    vault = vault_of("main")
+    other, mine = (jobs.created(secret_job(vault), 5) for _ in range(2))
+    for place in (other.id, f"operation/{other.id}", f"operation//{other.id}"):
+        extras = msgspec.structs.replace(mine.extras, place=place)
+        with pytest.raises(CannotOpen):
+            vault.open_payload(msgspec.structs.replace(mine, payload=other.payload, extras=extras))

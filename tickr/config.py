@@ -199,6 +199,33 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             secret=True,
         ),
     ] = None
+    signing_keys: Annotated[
+        tuple[tuple[str, str], ...] | None,
+        Setting(
+            read_keys,
+            "Keys that jobs are signed with as they come in: name:base64 of 32 bytes, separated by commas. The first "
+            "signs, all are good; `tickr keys new` makes one. Without any, nothing is signed.",
+            "LIST",
+            secret=True,
+        ),
+    ] = None
+    signed_only: Annotated[
+        bool,
+        Setting(
+            values.yes_or_no,
+            "Run no job that is not signed with one of the signing keys: it fails. Take none from an inbox.",
+            "",
+        ),
+    ] = False
+    compress_above: Annotated[
+        int | None,
+        Setting(
+            values.size,
+            "Payloads and results that are longer are stored compressed, if they come by way of this node. Every node "
+            "reads them. None is if not given.",
+            "SIZE",
+        ),
+    ] = None
     insecure: Annotated[
         bool, Setting(values.yes_or_no, "Listen on other than loopback addresses without a token.", "")
     ] = False
@@ -335,6 +362,10 @@ def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
         one, other = missing
         origin = raw[one].origin if one in raw else one
         faults.append(f"{origin} is given without --{other}: HTTPS needs both files")
+    if _SIGNING & good.keys() and not _SIGNING & (raw.keys() - good.keys()) and config.signed_only:
+        origin = raw["signed_only"].origin if "signed_only" in raw else "signed_only"
+        if config.signing_keys is None:
+            faults.append(f"{origin} has nothing run but what is signed, and there is no key: set TICKR_SIGNING_KEYS")
     if faults:
         raise ConfigError(faults)
     return config
@@ -356,6 +387,10 @@ _ACCESS = {"host", "token", "insecure", "roles"}
 
 _PROCESSES = {"processes", "store"}
 """The settings that tell together whether there can be so many processes."""
+
+
+_SIGNING = {"signing_keys", "signed_only"}
+"""The settings that tell together whether anything can be run."""
 
 
 _QUEUES = {"queues", "queue_order"}

@@ -78,7 +78,7 @@ def mark_of(one: Declaration, jobs: Jobs, vault: Vault = NO_VAULT) -> str:
     wishes = (handler.timeout, handler.max_attempts, handler.backoff) if handler else None
     said = msgspec.json.decode(one.body)
     text = msgspec.json.encode((one.name, said, wishes), order="deterministic")
-    return vault.mark(text)[:MARK_LENGTH]
+    return vault.mark_declared(text)[:MARK_LENGTH]
 
 
 async def keep(
@@ -140,8 +140,8 @@ class _Keeper:
                 continue
             self._settled.discard(name)
             may_put = True
-            if schedule is not None and schedule.job.extras.sealed is not None and not self._timetable.seals:
-                may_put = False  # what others have encrypted is not to be there in the clear for want of a key here
+            if schedule is not None and not self._timetable.keeps(schedule):
+                may_put = False  # what others have encrypted or signed is not to be there otherwise for want of a key
             elif schedule is not None and one.mark in schedule.declared:
                 nodes = await self._store.nodes() if nodes is None else nodes
                 may_put = self._is_free(name, over, nodes)

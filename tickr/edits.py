@@ -30,7 +30,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
       payload, labels: JSON text, as on the job; the payload an envelope where the node that took it has keys.
       others: envelopes of the same under the other keys of that node, by the keys' ids: each job keeps its key.
-      place: what these envelopes belong to, see ``Extras.place``.
+      place: what these envelopes and signatures belong to, see ``Extras.place``.
+      signed: signatures of the queue and of the payload, where the node that took it signs.
       delay_us: due so long from now; ``run_at``: due then. At most one of them; without either a job that is started
         over is due at once.
       expires_in_us: expires so long from now; ``expires_at``: then. At most one of them.
@@ -39,6 +40,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: str | None = None
     others: Mapping[str, str] = {}
     place: str | None = None
+    signed: tuple[str | None, str | None] = (None, None)
     queue: str | None = None
     priority: int | None = None
     max_attempts: int | None = None
@@ -86,7 +88,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         A job that is encrypted keeps its key; a plain one has that of its new payload, if that is encrypted.
         Raises: CannotOpen: the payload is not there under the job's key.
         """
-        edited, extras = self.fields(now), job.extras
+        edited, job = self.fields(now), self._moved(job)
+        extras, signed = job.extras, job.extras.signed
         if self.payload is None:
             return job, edited
         edited["payload"] = payload = self.payload_for(extras.sealed)
@@ -96,11 +99,24 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if sealed != extras.sealed:  # what it has said so far is not encrypted, and of the time before
             job = msgspec.structs.replace(job, progress=None)
         place = None if self.place == job.id and extras.schedule is None else self.place
-        return msgspec.structs.replace(job, extras=msgspec.structs.replace(extras, sealed=sealed, place=place)), edited
+        if signed is not None:
+            signed = msgspec.structs.replace(signed, payload=self.signed[1] or "")
+        extras = msgspec.structs.replace(extras, sealed=sealed, place=place, signed=signed)
+        return msgspec.structs.replace(job, extras=extras), edited
+
+    def _moved(self, job: Job) -> Job:
+        """Return ``job`` with the signature of the queue that this gives it, if it is signed at all."""
+        signed = job.extras.signed
+        if signed is None or self.queue in (None, job.queue):
+            return job
+        signed = msgspec.structs.replace(signed, queue=self.signed[0] or "", moved_by=self.place)
+        return msgspec.structs.replace(job, extras=msgspec.structs.replace(job.extras, signed=signed))
 
     def same(self, other: Edit) -> bool:
         """Whether ``other`` sets the same, however often it was encrypted."""
-        with_ours = msgspec.structs.replace(other, payload=self.payload, others=self.others)
+        with_ours = msgspec.structs.replace(
+            other, payload=self.payload, others=self.others, place=self.place, signed=self.signed
+        )
         if self != with_ours or (self.payload is None) != (other.payload is None):
             return False
         ours, theirs = self._envelopes(), other._envelopes()

@@ -16,8 +16,13 @@ import re
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
+
+from tickr import packing
+from tickr.errors import CannotOpen
+from tickr.packing import unpacked
 
 KEY_BYTES = 32
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
@@ -60,7 +65,9 @@ class Seal(msgspec.Struct, frozen=True):
 
     def same(self, stored: str) -> bool:
         if not is_sealed(stored):
-            return hmac.compare_digest(hashlib.sha256(stored.encode()).digest(), self.digest)
+            with suppress(CannotOpen):
+                return hmac.compare_digest(hashlib.sha256(unpacked(stored).encode()).digest(), self.digest)
+            return False
         _, key, print_, _ = stored.split(":", 3)
         return hmac.compare_digest(self.prints.get(key, ""), print_)
 
@@ -68,7 +75,7 @@ class Seal(msgspec.Struct, frozen=True):
 def same_text(one: str, other: str) -> bool:
     """Whether two texts are the same, or envelopes of the same; those of different jobs are never said to be."""
     if not (is_sealed(one) and is_sealed(other)):
-        return one == other
+        return packing.same(one, other)
     _, key, print_, _ = one.split(":", 3)
     return other.startswith(f"{PREFIX}{key}:{print_}:") and print_ != ""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from tickr.envelopes import is_sealed, key_of
 from tickr.jobs import FINAL, Attempt, Failure, Job, State
+from tickr.packing import full_size, is_packed
 from tickr.reports import Note
 
 CHANGES = (
@@ -234,6 +235,9 @@ class Change(msgspec.Struct, frozen=True):
 
 def untold_bytes(result: str) -> int:
     """Return how long ``result`` is, in bytes, if that is too long to be told; otherwise 0."""
+    if is_packed(result):
+        length = full_size(result)
+        return length if length > MAX_RESULT_BYTES else 0
     if 4 * len(result) <= MAX_RESULT_BYTES:  # a character has four bytes at most
         return 0
     length = len(result.encode())

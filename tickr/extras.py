@@ -13,6 +13,18 @@ from tickr.keys import Unique
 from tickr.links import Dependencies, Nursery, Sequence
 
 
+class Signed(msgspec.Struct, frozen=True, array_like=True):
+    """What a job was signed with (``signing.py``): of each part the id of the key, a colon and the signature.
+
+    ``moved_by``: who gave it its queue, where that is not who made it; ``Extras.place`` says the same of the payload.
+    """
+
+    type: str
+    queue: str
+    payload: str
+    moved_by: str | None = None
+
+
 class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What few jobs have: kept as one text that a plain job does not have at all. Nothing is looked for by it.
 
@@ -33,7 +45,9 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       redrives: the last times that it was started over, ``MAX_REDRIVES`` at most.
       sealed: the id of the key that its payload, and what comes of it, is encrypted with (``sealing.py``).
       submitted_to: the queue and the priority that it was submitted with, once an attempt has put it elsewhere.
-      place: what its payload was encrypted for, where that is neither the job nor its schedule: who changed it.
+      place: what its payload was encrypted or signed for, where that is not who made it, the job or its schedule: who
+        changed it.
+      signed: its signatures; None: it is not signed.
     """
 
     expires_at: int | None = None
@@ -55,6 +69,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sealed: str | None = None
     submitted_to: tuple[str, int] | None = None
     place: str | None = None
+    signed: Signed | None = None
 
 
 NO_EXTRAS = Extras()

@@ -91,11 +91,11 @@ class Handle:
         said = {"type": type, "payload": {} if payload is None else payload, **options}
         new = program.read(self.store, self._context.defaults, said)
         job, _ = await self._context.intake.submit(new)
-        return job
+        return self._context.vault.unpack_job(job)
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, or have one that runs stopped by its worker. Raises: see ``Intake.cancel``."""
-        return await self._context.intake.cancel(job_id)
+        return self._context.vault.unpack_job(await self._context.intake.cancel(job_id))
 
     async def retry(self, job_id: str, **changes: Any) -> Job:
         """Run a job that has ended again, with a fresh budget of attempts.
@@ -105,7 +105,7 @@ class Handle:
         Raises: SpecRejected, and see ``Intake.retry``.
         """
         edit = program.edit_of(changes, now=self.store.now_us()) if changes else NO_EDIT
-        return await self._context.intake.retry(job_id, edit=edit)
+        return self._context.vault.unpack_job(await self._context.intake.retry(job_id, edit=edit))
 
     async def operate(self, action: Literal["retry", "cancel"], **wish: Any) -> Operation:
         """Begin to retry or cancel all jobs that match, and return the operation once that is durable.
@@ -124,8 +124,8 @@ class Handle:
         Args:
           decrypt: open them. Raises: CannotOpen: this node does not have the key.
         """
-        job = await self.store.get(job_id)
-        return self._context.vault.open_job(job) if decrypt and job is not None else job
+        job, vault = await self.store.get(job_id), self._context.vault
+        return job if job is None else vault.open_job(job) if decrypt else vault.unpack_job(job)
 
     def stop(self) -> None:
         """Ask the node to stop gracefully; a second time, at once. ``serve`` returns when it has."""

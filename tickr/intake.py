@@ -216,14 +216,15 @@ class Intake(Amendments):
     async def submit_in_order(self, new: Sequence[NewJob]) -> list[Stored | Exception]:
         """Store jobs in one transaction of their own, with keys or without, and return what ``submit_many`` returns.
 
-        They come into being in their order: each counts, and is told, before the next.
+        They come into being in their order: each counts, and is told, before the next. They are not signed: what
+        comes this way stood in the database before, where nobody can tell who has put it.
 
         Args:
           new: 1..MAX_BATCH.
         Raises: StoreError: of all of them; see ``submit``.
         Cancellation: all were stored, or none.
         """
-        new = self._vault.seal_all(new)
+        new = self._vault.seal_all(new, sign=False)
         return _told(new, await self._store_keyed(new))
 
     async def wait_room(self, new: Sequence[NewJob]) -> None:
@@ -267,7 +268,7 @@ class Intake(Amendments):
         return answers
 
     async def _store_and_tell(self, new: Sequence[NewJob], *, whole: bool = False) -> list[Stored]:
-        new = self._vault.seal_all(new)  # they are; a way that forgets it leaks nothing all the same
+        new = self._vault.seal_all(new, sign=False)  # they are; a way that forgets it leaks nothing all the same
         await reach("intake.before_store")
         with self._starter.offer(new) if self._starter else nullcontext() as start:
             answers = await self._store.insert(new, whole=whole, start=start)

@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from tickr.envelopes import is_sealed
+from tickr.errors import CannotOpen
+from tickr.packing import unpacked
 
 MAX_PATH_LENGTH, MAX_STEPS = 256, 16
 MAX_VALUE_LENGTH = 1_024
@@ -67,9 +69,13 @@ def searcher(values: Iterable[tuple[str, str]], parts: Iterable[str]) -> Callabl
         if is_sealed(payload):
             return False
         try:
+            payload = unpacked(payload)
             has_all = _has_all(payload, texts)
             return has_all and all(_is_one_of(payload, steps, scalars) for steps, scalars in conditions)
-        except msgspec.DecodeError:  # somebody else has written it: it is no JSON, and must not keep others from theirs
+        except (
+            msgspec.DecodeError,
+            CannotOpen,
+        ):  # somebody else has written it, which must not keep others from theirs
             return False
 
     return meets

@@ -20,7 +20,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
       kind: stable name of the cause: ``exception``, ``timeout``, ``give_up``, ``bad_payload``, ``bad_result``,
         ``crashed``, ``cancelled``, ``shutdown``, ``lease_lost``, ``lost_claim``, ``not_started``, ``unresponsive``,
         ``blocked``, ``retry_later``, ``snoozed``, ``dropped``, ``replaced``, ``expired``, ``dependency_failed``,
-        ``child_failed``, ``children``, ``cannot_decrypt``, ``node_gone``, ``batch_stopped``.
+        ``child_failed``, ``children``, ``cannot_decrypt``, ``bad_signature``, ``node_gone``, ``batch_stopped``.
       message: one line for a person, at most 4 KiB.
       traceback: of the handler's exception, at most 16 KiB; never holds Tickr's own secrets.
       sealed: of an encrypted job, what the user's code has said: an envelope (``sealing.py``) of message and traceback.
@@ -36,7 +36,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 SEALED = "(encrypted)"
 _OWN = frozenset(
     {"timeout", "crashed", "cancelled", "shutdown", "lease_lost", "lost_claim", "not_started", "unresponsive"}
-    | {"replaced", "expired", "cannot_decrypt", "dependency_failed", "children", "node_gone", "batch_stopped"}
+    | {"replaced", "expired", "cannot_decrypt", "bad_signature", "dependency_failed", "children", "node_gone"}
+    | {"batch_stopped"}
 )
 
 

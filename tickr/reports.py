@@ -104,6 +104,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       delay_us: microseconds from the store's now until the next start, with ``retried`` and ``released``.
       cut_off: with ``released``: the node has ended an attempt that had begun.
       queue, priority: with ``retried`` and ``released``: where it waits from now on; None: where it did.
+      signature: of a ``queue`` that is not None, where the node signs.
       hold_us: for so many microseconds from the store's now no job of its queue is started; 0: they are.
       may_have_ended: its handler may have written its end (``store/ended.py``), which counts then, whatever this says.
     """
@@ -116,6 +117,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cut_off: bool = False
     queue: str | None = None
     priority: int | None = None
+    signature: str = ""
     hold_us: int = 0
     may_have_ended: bool = False
 
@@ -158,6 +160,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         if where == (job.queue, job.priority):
             return job
         extras = msgspec.structs.replace(before, submitted_to=before.submitted_to or (job.queue, job.priority))
+        if before.signed is not None and where[0] != job.queue:
+            signed = msgspec.structs.replace(before.signed, queue=self.signature, moved_by=job.id)
+            extras = msgspec.structs.replace(extras, signed=signed)
         return msgspec.structs.replace(job, queue=where[0], priority=where[1], extras=extras)
 
     def _with_nursery(self, job: Job) -> Job:

@@ -1,4 +1,4 @@
-"""Sealing: how what users say in a job is encrypted, and read again. The one place for both. No I/O, no clock.
+"""Sealing: how what users say in a job is encrypted and compressed, and read again. The one place for it. Pure.
 
 A ``Vault`` has the keys of a node. What comes in from outside is sealed on its way to the store (``seal_new``,
 ``seal_edit`` in the intake, ``seal_put`` in the timetable), what comes of an attempt on its way there
@@ -11,18 +11,21 @@ JSON, so nothing plain is taken for one:
 
 It opens in its place alone: the job and the field are authenticated with it (AES-256-GCM). The *print*, an HMAC of job
 and text, lets a submission that comes again be known for the same without being read; no hash of a text is kept.
+
+Where it is asked for jobs are signed besides, encrypted or not: ``signing.py``. Long payloads and results are stored
+compressed where that is configured: ``packing.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import b64decode
 from collections.abc import Sequence
 
 import msgspec
 
-from tickr.ciphers import NONCE_BYTES, Field, Key, context, print_of, seal_text
+from tickr.ciphers import Field, Key, parts
+from tickr.config import Config
 from tickr.edits import Edit
 from tickr.envelopes import Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
@@ -31,13 +34,17 @@ from tickr.job_log import LogPart
 from tickr.jobs import Attempt, Job, NewJob, Progress
 from tickr.keys import Idempotency, Wish
 from tickr.operations import Operation
+from tickr.packing import is_packed, packed, unpacked
 from tickr.reasons import SEALED, Failure, is_own
 from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.schedule_moves import Put
 from tickr.schedules import Schedule
+from tickr.signing import Signer, place_of, subject_of, template
 
 MAX_EDIT_BYTES = 4 * 1024 * 1024
 """How large the new payload of an operation may be, under all keys together."""
+
+NO_SIGNER = Signer()
 
 _JSON = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(tuple[str | None, str | None]).decode
@@ -45,16 +52,23 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Vault:
-    """The keys of one node: the first seals, all open. Without any, everything stays as it is.
+    """The keys of one node: the first seals, all open. Without any, nothing is encrypted.
 
     Args:
       keys: ``(name, base64 of 32 bytes)``, as the configuration has checked them.
+      signer: signs what comes in, and says what may be run.
+      compress_above: payloads and results with more bytes are stored compressed; None: none is. To read what others
+        have compressed nothing is needed.
     Attributes:
       ids: of all its keys. ordered: the same, that which seals before the others.
     """
 
-    def __init__(self, keys: Sequence[tuple[str, str]] = ()) -> None:
-        made = [Key(name, secret) for name, secret in keys]
+    def __init__(
+        self, keys: Sequence[tuple[str, str]] = (), compress_above: int | None = None, signer: Signer = NO_SIGNER
+    ) -> None:
+        made = [Key(name, secret, compress_above) for name, secret in keys]
+        self._above = compress_above
+        self.signer = signer
         self._first = made[0] if made else None
         self._keys = {key.id: key for key in made}
         self.ordered = tuple(self._keys)
@@ -67,10 +81,19 @@ class Vault:
 
     # -- what comes from outside --------------------------------------------------------------------------------------
 
-    def seal_new(self, new: NewJob) -> NewJob:
-        """Return ``new`` as it is to be stored: sealed, if there is a key, with what it asks for by keys."""
-        if self._first is None or new.extras.sealed is not None:
+    def seal_new(self, new: NewJob, *, sign: bool = True) -> NewJob:
+        """Return ``new`` as it is to be stored: signed and sealed, if there are keys, with what it asks for by keys.
+
+        Args:
+          sign: False: nobody has said who has submitted it, or it has been signed.
+        """
+        if sign:
+            new = self.signer.signed(new, new.id)
+        if new.extras.sealed is not None:
             return new
+        if self._first is None:
+            payload = packed(new.payload, self._above)
+            return new if payload is new.payload else msgspec.structs.replace(new, payload=payload)
         payload, seal = self._seal_payload(self._first, new.payload, new.id)
         extras = msgspec.structs.replace(new.extras, sealed=self._first.id)
         wish = new.wish if new.wish is None else self._seal_wish(new.wish, new.type)
@@ -78,9 +101,11 @@ class Vault:
             extras = msgspec.structs.replace(extras, unique=wish.unique)
         return msgspec.structs.replace(new, payload=payload, extras=extras, seal=seal, wish=wish)
 
-    def seal_all(self, new: Sequence[NewJob]) -> Sequence[NewJob]:
-        """Return ``new`` as they are to be stored; the very same without a key."""
-        return new if self._first is None else [self.seal_new(one) for one in new]
+    def seal_all(self, new: Sequence[NewJob], *, sign: bool = True) -> Sequence[NewJob]:
+        """Return ``new`` as they are to be stored; the very same if nothing is configured."""
+        if self._first is None and self._above is None and not (sign and self.signer.signs):
+            return new
+        return [self.seal_new(one, sign=sign) for one in new]
 
     def mark(self, text: bytes) -> str:
         """Return what tells ``text`` from others, in hexadecimal digits; whoever has no key cannot guess it by that.
@@ -90,6 +115,10 @@ class Vault:
         if not self._keys:
             return hashlib.sha256(text).hexdigest()
         return hmac.digest(self._keys[min(self._keys)].requests, text, "sha256").hex()
+
+    def mark_declared(self, text: bytes) -> str:
+        """Return ``mark``, another one where what is declared is signed: so it is declared anew then."""
+        return self.signer.mark(self.mark(text))
 
     def _seal_wish(self, wish: Wish, type: str) -> Wish:
         """Keep nothing of a payload in a unique key, and no plain hash of a request.
@@ -107,10 +136,11 @@ class Vault:
         return msgspec.structs.replace(wish, idempotency=sealed)
 
     def seal_put(self, put: Put) -> Put:
-        """Return ``put`` with the template's payload sealed, and nothing of it in what its owner has written."""
+        """Return ``put`` with its template signed and sealed, and nothing of that in what its owner has written."""
+        put = msgspec.structs.replace(put, job=self.signer.signed(put.job, template(put.name)))
         if self._first is None:
             return put
-        payload, seal = self._seal_payload(self._first, put.job.payload, _template(put.name))
+        payload, seal = self._seal_payload(self._first, put.job.payload, template(put.name))
         extras = msgspec.structs.replace(put.job.extras, sealed=self._first.id)
         given = _fields(put.given)
         given.pop("payload", None)
@@ -118,23 +148,25 @@ class Vault:
         return msgspec.structs.replace(put, job=job, given=_JSON(given).decode(), seal=seal)
 
     def seal_edit(self, edit: Edit, place: str) -> Edit:
-        """Return ``edit`` as it is to be stored, its payload under every key: each job that it is for has one already.
+        """Return ``edit`` as it is to be stored: signed, its payload under every key, as its jobs have one already.
 
         Args:
           place: who changes it: the id of the job, or what stands for an operation.
         """
-        if self._first is None or edit.payload is None or edit.place is not None:
+        edit = self.signer.signed_edit(edit, place)
+        if edit.payload is None or is_sealed(edit.payload):
             return edit
+        if self._first is None:
+            return msgspec.structs.replace(edit, payload=packed(edit.payload, self._above))
         digest = hashlib.sha256(edit.payload.encode()).digest()
         made = {
-            key.id: seal_text(key, edit.payload, "payload", place, print_of(key, place, digest))
-            for key in self._keys.values()
+            key.id: key.seal(edit.payload, "payload", place, key.print_of(place, digest)) for key in self._keys.values()
         }
         return msgspec.structs.replace(edit, payload=made.pop(self._first.id), others=made, place=place)
 
     def seal_operation(self, operation: Operation) -> Operation:
         """Return ``operation`` as it is to be stored. Raises: BatchTooLarge: with so many keys its payload is that."""
-        edit = self.seal_edit(operation.edit, f"operation/{operation.id}")
+        edit = self.seal_edit(operation.edit, place_of(operation.id, operation.which.types))
         size = sum(map(len, [edit.payload or "", *edit.others.values()]))
         if edit.others and size > MAX_EDIT_BYTES:
             raise BatchTooLarge(size, MAX_EDIT_BYTES)
@@ -142,30 +174,34 @@ class Vault:
 
     def open_edit(self, edit: Edit) -> Edit:
         """Return ``edit`` with its payload readable. Raises: CannotOpen."""
-        if edit.payload is None or edit.place is None:
+        if edit.payload is None:
             return edit
+        if edit.place is None or not is_sealed(edit.payload):
+            return msgspec.structs.replace(edit, payload=unpacked(edit.payload))
         envelopes = [edit.payload, *edit.others.values()]
         envelope = next((one for one in envelopes if key_of(one) in self._keys), edit.payload)
         return msgspec.structs.replace(edit, payload=self._open(envelope, "payload", edit.place), others={}, place=None)
 
     def _seal_payload(self, first: Key, text: str, subject: str) -> tuple[str, Seal]:
         digest = hashlib.sha256(text.encode()).digest()
-        prints = {key.id: print_of(key, subject, digest) for key in self._keys.values()}
-        return seal_text(first, text, "payload", subject, prints[first.id]), Seal(digest, prints)
+        prints = {key.id: key.print_of(subject, digest) for key in self._keys.values()}
+        return first.seal(text, "payload", subject, prints[first.id]), Seal(digest, prints)
 
     # -- what comes of attempts ---------------------------------------------------------------------------------------
 
     def seal_outcome(self, outcome: Outcome) -> Outcome:
-        """Return ``outcome`` as it is to be stored: the result and what the handler's error says are sealed.
+        """Return ``outcome`` as it is to be stored: of an encrypted job the result, and what the handler's error says.
 
         Raises: CannotOpen: the job's key is not here; whoever has claimed the job has it.
         """
-        job = outcome.job
+        outcome = self.signer.signed_outcome(outcome)
+        job, result, failure = outcome.job, outcome.result, outcome.failure
         if job.extras.sealed is None:
-            return outcome
-        result, failure = outcome.result, outcome.failure
+            if result is None or self._above is None:
+                return outcome
+            return msgspec.structs.replace(outcome, result=packed(result, self._above))
         if result is not None and not is_sealed(result):
-            result = seal_text(self._key(job.extras.sealed), result, "result", job.id)
+            result = self._key(job.extras.sealed).seal(result, "result", job.id)
         if failure is not None:
             failure = self._seal_failure(failure, job, own=is_own(failure.kind))
         return msgspec.structs.replace(outcome, result=result, failure=failure)
@@ -179,7 +215,7 @@ class Vault:
         if failure.sealed is not None or (own and failure.traceback is None):
             return failure
         said = _JSON((None if own else failure.message, failure.traceback)).decode()
-        envelope = seal_text(self._key(job.extras.sealed or ""), said, "error", job.id)
+        envelope = self._key(job.extras.sealed or "").seal(said, "error", job.id)
         return Failure(failure.kind, failure.message if own else SEALED, None, envelope)
 
     def seal_note(self, note: Note) -> Note:
@@ -190,8 +226,8 @@ class Vault:
         key = self._key(job.extras.sealed)
         return msgspec.structs.replace(
             note,
-            message=message if message is None or note.kind == "emitted" else seal_text(key, message, "note", job.id),
-            data=None if data is None else seal_text(key, data, "data", job.id),
+            message=message if message is None or note.kind == "emitted" else key.seal(message, "note", job.id),
+            data=None if data is None else key.seal(data, "data", job.id),
         )
 
     def seal_lines(self, lines: Lines) -> Lines:
@@ -199,7 +235,7 @@ class Vault:
         job, part = lines.job, lines.part
         if job.extras.sealed is None:
             return lines
-        messages = seal_text(self._key(job.extras.sealed), part.messages, "log", job.id)
+        messages = self._key(job.extras.sealed).seal(part.messages, "log", job.id)
         return msgspec.structs.replace(lines, part=msgspec.structs.replace(part, messages=messages))
 
     def seal_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -207,14 +243,14 @@ class Vault:
         job = checkpoint.job
         if job.extras.sealed is None:
             return checkpoint
-        value = seal_text(self._key(job.extras.sealed), checkpoint.value, "checkpoint", job.id)
+        value = self._key(job.extras.sealed).seal(checkpoint.value, "checkpoint", job.id)
         return msgspec.structs.replace(checkpoint, value=value)
 
     # -- with another key ---------------------------------------------------------------------------------------------
 
     def reseal_job(self, job: Job) -> Job:
         """Return ``job`` with all that is sealed of it sealed with the first key. Raises: CannotOpen."""
-        first, progress, subject = self._first, job.progress, _payload_of(job)
+        first, progress, subject = self._first, job.progress, subject_of(job, job.extras.place)
         if first is None or job.extras.sealed in (None, first.id):
             return job
         payload, _ = self._seal_payload(first, self._open(job.payload, "payload", subject), subject)
@@ -230,6 +266,11 @@ class Vault:
             progress=progress,
             extras=msgspec.structs.replace(job.extras, sealed=first.id),
         )
+
+    def resign_job(self, job: Job) -> Job:
+        """Return ``job`` signed with the first key, if it is signed as it is. Raises: CannotOpen, BadSignature."""
+        signed = self.signer.resigned(self.open_payload(job))
+        return msgspec.structs.replace(job, extras=msgspec.structs.replace(job.extras, signed=signed))
 
     def reseal_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
         """Raises: CannotOpen."""
@@ -254,20 +295,28 @@ class Vault:
 
     def _again(self, envelope: str, field: Field, subject: str) -> str:
         assert self._first is not None, "a vault without keys reseals nothing"
-        return seal_text(self._first, self._open(envelope, field, subject), field, subject)
+        return self._first.seal(self._open(envelope, field, subject), field, subject)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def open_payload(self, job: Job) -> Job:
-        """Return ``job`` with its payload for its handler. Raises: CannotOpen."""
+        """Return ``job`` with its payload in the clear. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
-        return msgspec.structs.replace(job, payload=self._open(job.payload, "payload", _payload_of(job)))
+            return self.unpack_job(job)
+        return msgspec.structs.replace(
+            job, payload=self._open(job.payload, "payload", subject_of(job, job.extras.place))
+        )
+
+    def open_to_run(self, job: Job) -> Job:
+        """Return ``job`` with its payload for its handler, if it may be run here. Raises: CannotOpen, BadSignature."""
+        opened = self.open_payload(job)
+        self.signer.check(opened)
+        return opened
 
     def open_job(self, job: Job) -> Job:
         """Return ``job`` with all of it readable. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
+            return self.unpack_job(job)
         progress = job.progress
         if progress is not None:
             message = None if progress.message is None else self._open(progress.message, "note", job.id)
@@ -278,9 +327,15 @@ class Vault:
     def open_end(self, job: Job) -> Job:
         """Return ``job`` with how it has ended readable: the result, or why there is none. Raises: CannotOpen."""
         if job.extras.sealed is None:
-            return job
+            return self.unpack_job(job)
         result = None if job.result is None else self._open(job.result, "result", job.id)
         return msgspec.structs.replace(job, result=result, error=self.open_failure(job.error, job.id))
+
+    def unpack_job(self, job: Job) -> Job:
+        """Return ``job`` with nothing compressed; what is encrypted stays so. Raises: CannotOpen: it was damaged."""
+        if not (is_packed(job.payload) or is_packed(job.result)):
+            return job
+        return msgspec.structs.replace(job, payload=unpacked(job.payload), result=unpacked(job.result))
 
     def open_attempt(self, attempt: Attempt, job_id: str) -> Attempt:
         """Raises: CannotOpen."""
@@ -309,7 +364,7 @@ class Vault:
         job = schedule.job
         if job.extras.sealed is None:
             return schedule
-        payload = self._open(job.payload, "payload", _template(schedule.name))
+        payload = self._open(job.payload, "payload", template(schedule.name))
         given = {**_fields(schedule.given), "payload": msgspec.Raw(payload.encode())}
         job = msgspec.structs.replace(job, payload=payload)
         return msgspec.structs.replace(schedule, job=job, given=_JSON(given).decode())
@@ -317,7 +372,9 @@ class Vault:
     def open_event(self, event: Event) -> Event:
         """Return ``event`` with what it tells readable. Raises: CannotOpen."""
         if event.sealed is None:
-            return event
+            return (
+                event if not is_packed(event.result) else msgspec.structs.replace(event, result=unpacked(event.result))
+            )
         result, message = event.result, event.message
         if result is not None and event.note:
             message, result = self._open_note(result, message, event.job)
@@ -334,16 +391,8 @@ class Vault:
         return words, self._open(told, "data", job_id)
 
     def _open(self, envelope: str, field: Field, subject: str) -> str:
-        from cryptography.exceptions import InvalidTag
-
-        key_id, body = _parts(envelope)
-        key = self._key(key_id)
-        try:
-            raw = b64decode(body, validate=True)
-            return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context(field, subject)).decode()
-        except (InvalidTag, ValueError):
-            what = f"The {field} was changed after it was encrypted, or is that of another job."
-            raise CannotOpen(what, key=name_of(key_id)) from None
+        key_id, body = parts(envelope)
+        return self._key(key_id).open(body, field, subject)
 
     def _key(self, key_id: str) -> Key:
         key = self._keys.get(key_id)
@@ -352,23 +401,11 @@ class Vault:
         return key
 
 
+def vault_of(config: Config) -> Vault:
+    """Return the vault of a node with this configuration."""
+    signer = Signer(config.signing_keys or (), only=config.signed_only)
+    return Vault(config.encryption_keys or (), config.compress_above, signer)
+
+
 NO_VAULT = Vault()
 """For nodes without keys."""
-
-
-def _template(name: str) -> str:
-    return f"schedule/{name}"
-
-
-def _payload_of(job: Job) -> str:
-    """Return what the payload of ``job`` belongs to: who has changed it, or the schedule that made it, or the job."""
-    made_by = job.extras.schedule
-    return job.extras.place or (job.id if made_by is None else _template(made_by))
-
-
-def _parts(envelope: str) -> tuple[str, str]:
-    """Return the id of the key and the encrypted text. Raises: CannotOpen: this is no envelope."""
-    parts = envelope.split(":", 3)
-    if len(parts) < 4 or not is_sealed(envelope):
-        raise CannotOpen("It is not encrypted, although its job is.", key="")
-    return parts[1], parts[3]

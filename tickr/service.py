@@ -56,7 +56,7 @@ from tickr.scheduler.audit import Audit
 from tickr.scheduler.duties import start_duties
 from tickr.scheduler.links import Links
 from tickr.scheduler.promote import promote
-from tickr.sealing import Vault
+from tickr.sealing import vault_of
 from tickr.start import Announced, Started, Supervisor, unwrap
 from tickr.store.contract import Clock, Store
 from tickr.store.open import open_store
@@ -182,7 +182,7 @@ class Service:
         self.stop = Stop()
         self.worker: Worker | None = None
         self._tell, self._signals = trio.open_memory_channel[int](SIGNALS_KEPT)
-        self.vault = Vault(config.encryption_keys or ())
+        self.vault = vault_of(config)
         self._clock = clock
         self._surroundings = surroundings
         self._certificate = certificate_of(config)

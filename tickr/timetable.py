@@ -27,11 +27,15 @@ class Timetable:
 
     def __init__(self, store: Store, bell: Bell, announcer: Announcer, vault: Vault = NO_VAULT) -> None:
         """Args: vault: seals the payloads of templates."""
-        self.seals = vault.first is not None
         self._vault = vault
         self._store = store
         self._bell = bell
         self._announcer = announcer
+
+    def keeps(self, schedule: Schedule) -> bool:
+        """Whether ``schedule`` would be encrypted and signed again, as far as it is, if it were put here."""
+        extras, vault = schedule.job.extras, self._vault
+        return (extras.sealed is None or vault.first is not None) and (extras.signed is None or vault.signer.signs)
 
     async def put(self, wish: Put) -> tuple[Schedule, bool]:
         """Have a schedule be as it is wished; return it, and whether it is new. Raises: what ``Put.apply`` raises."""

@@ -6,6 +6,7 @@ another content. Every request is noted. Its own threads serve it, and end with 
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -165,6 +166,7 @@ class Standin:
         jobs: list[dict[str, Any]] = []
         if method == "POST" and body:
             assert headers["content-type"] == "application/json"
+            body = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
             document = json.loads(body)
             jobs = document["jobs"] if path == "/jobs/batch" else [document]
         assert path != "/jobs/batch" or 1 <= len(jobs) <= 1000

@@ -9,13 +9,15 @@ import pytest
 
 from tests.remote.conftest import Site, held, open_leases
 from tests.sealed import SECRET, secret_job, vault_of
-from tests.store.backends import put
+from tests.store.backends import new_job, put
+from tickr.envelopes import new_key
 from tickr.errors import CannotOpen
 from tickr.jobs import Job, State
 from tickr.remote.beats import Held
 from tickr.remote.leases import Leases
 from tickr.remote.settle import Report
 from tickr.sealing import NO_VAULT, Vault
+from tickr.signing import Signer
 
 VAULT = vault_of("main")
 
@@ -108,3 +110,43 @@ async def test_what_was_changed_since_it_was_encrypted_has_failed(autojump_clock
         now = await site.store.get(job.id)
         assert now is not None
         assert (now.state, now.error and now.error.kind) == (State.FAILED, "cannot_decrypt")
+
+
+async def test_what_is_stored_compressed_is_given_and_taken_as_it_was(autojump_clock: object) -> None:
+    large, vault = '"%s"' % ("x" * 90), Vault((), 50)
+    async with open_leases() as site:
+        (job,) = await put(site.store, vault.seal_new(new_job(type="noop", payload=large)))
+        assert len(job.payload) < 90
+        lease = await site.session()
+        (taken,) = (await site.poll(lease, wait=3)).jobs
+        assert taken.payload == large
+        report = Report(job.id, taken.fence, "succeeded", result=large)
+        (settled,) = await site.another_node(vault).settle(lease, [report])
+        assert settled.status == "done"
+        done = await site.store.get(job.id)
+        assert done is not None
+        assert len(done.result or "") < 90
+        assert NO_VAULT.unpack_job(done).result == large
+
+
+async def test_what_was_damaged_since_it_was_compressed_has_failed(autojump_clock: object) -> None:
+    async with open_leases() as site:
+        (job,) = await put(site.store, new_job(type="noop", payload="tickrz:5:nonsense"))
+        lease = await site.session()
+        assert (await site.poll(lease)).jobs == []
+        now = await site.store.get(job.id)
+        assert now is not None
+        assert (now.state, now.error and now.error.kind) == (State.FAILED, "cannot_decrypt")
+
+
+async def test_a_worker_gets_what_is_signed_alone_where_that_is_asked_for(autojump_clock: object) -> None:
+    async with open_leases() as site:
+        vault = Vault(signer=Signer([("main", new_key())], only=True))
+        (good,) = await put(site.store, vault.seal_new(new_job(type="noop", priority=9)))
+        (forged,) = await put(site.store, new_job(type="noop", extras=good.extras))
+        lease = await site.session()
+        jobs = (await site.poll(lease, most=2, wait=3, on=site.another_node(vault))).jobs
+        assert [one.id for one in jobs] == [good.id]
+        now = await site.store.get(forged.id)
+        assert now is not None
+        assert (now.state, now.error and now.error.kind) == (State.FAILED, "bad_signature")

@@ -158,7 +158,7 @@ async def test_every_job_is_told_with_the_key_that_it_needs(store: Store) -> Non
         found += page.found
         if (after := page.after) is None:
             break
-    assert found == sorted((job.id, job.extras.sealed, State.READY) for job in jobs)
+    assert found == sorted((job.id, job.extras.sealed, State.READY, None) for job in jobs)
     assert (await store.key_uses(5)).after is not None, "there may be more"
 
 

@@ -58,3 +58,15 @@ async def test_without_keys_nothing_is_encrypted(app: App) -> None:
     assert await app.result(job) == {"paid with": SECRET}
     assert app.job(job).encrypted is None
     assert SECRET in str(app._life.store.find(job.id))
+
+
+@running(jobs, compress_above=1024)
+async def test_tests_read_what_the_store_has_compressed(app: App) -> None:
+    large = "large and larger " * 500
+    stored = await app.submit("pay", {"card": large})
+    assert await app.result(stored) == {"paid with": large}
+    kept = app._life.store.find(stored.id)
+    assert kept is not None
+    assert len(kept.payload) + len(kept.result or "") < 2000
+    assert app.job(stored).payload == {"card": large}
+    assert app.job(stored).events[-1].result == {"paid with": large}

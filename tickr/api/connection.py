@@ -24,6 +24,7 @@ from quart import Request, Response
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from tickr.api import event_stream
+from tickr.api.content import unpacking
 from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
 from tickr.api.problems import Problem, body_timeout, body_too_large, response
@@ -146,7 +147,7 @@ class Connection(TrioASGIHTTPConnection):
 
     async def _read_body(self, request: Request, receive: ASGIReceiveCallable) -> bool:
         """Read until ``request`` has its body; return whether the client is still there. Raises: Problem (408, 413)."""
-        most = self.app.most_bytes(request.method, request.path)
+        most, packed = self.app.most_bytes(request.method, request.path), unpacking(request.headers)
         if (request.content_length or 0) > most:
             raise body_too_large(most)
         with trio.CancelScope(relative_deadline=self.app.config["BODY_TIMEOUT"]) as reading:
@@ -156,6 +157,8 @@ class Connection(TrioASGIHTTPConnection):
                     message = await receive()
                     if message["type"] != "http.request":
                         return False
+                    if packed is not None:
+                        message["body"] = packed.feed(message["body"], most)
                     more = len(message["body"])
                     if self._body_bytes + more > most:
                         raise body_too_large(most)
@@ -164,6 +167,8 @@ class Connection(TrioASGIHTTPConnection):
                     self._body_bytes += more
                     self.app.body_bytes += more
                     self._take(message, request)
+                if packed is not None:
+                    packed.end()
                 return True
             finally:
                 self.app.arriving.pop(reading, None)

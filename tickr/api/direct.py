@@ -21,6 +21,7 @@ from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
 from tickr.api import problems
 from tickr.api.call import Answer, Call, Head, Rule
 from tickr.api.connection import has_room, has_room_for, too_much_at_once
+from tickr.api.content import Unpacking, unpacking
 from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of
 from tickr.api.target import MAX_HEADER_BYTES
 from tickr.failpoints import reach
@@ -60,25 +61,29 @@ def open_stream(
         return None
     try:
         edge.guard.check(call)
+        packed = unpacking(call.headers)
     except Problem:
         return None
-    return DirectStream(edge, wire, rule, call, request) if has_room(edge) else None
+    return DirectStream(edge, wire, rule, call, request, packed) if has_room(edge) else None
 
 
 class DirectStream:
     """One call, from its head to its end, in the place of Hypercorn's ``HTTPStream``.
 
     Attributes:
-      body_bytes: how much of its body has come.
+      body_bytes: how much of its body has come, unpacked.
     """
 
-    def __init__(self, edge: Edge, wire: Wire, rule: Rule, call: Call, request: h11.Request) -> None:
+    def __init__(
+        self, edge: Edge, wire: Wire, rule: Rule, call: Call, request: h11.Request, packed: Unpacking | None = None
+    ) -> None:
         self.closed = False
         self._edge = edge
         self._wire = wire
         self._rule = rule
         self._call = call
         self._request = request
+        self._packed = packed
         self._body = bytearray()
         self.body_bytes = 0
         since = trio.current_time()
@@ -92,19 +97,27 @@ class DirectStream:
         Cancellation: its change may have been made or not, and the connection is to be closed.
         """
         if isinstance(event, Body):
-            more = len(event.data)
-            if self.body_bytes + more > self._rule.most_bytes:
-                await self._refuse(body_too_large(self._rule.most_bytes))
-            elif not has_room_for(self._edge, more):
-                await self._refuse(too_much_at_once())
-            else:
-                self._body += event.data
-                self.body_bytes += more
-                self._edge.body_bytes += more
+            try:
+                self._take(event.data)
+            except Problem as refusal:
+                await self._refuse(refusal)
         elif isinstance(event, EndBody):
             await self._carry_out()
         elif isinstance(event, StreamClosed):
             self.leave()
+
+    def _take(self, data: bytes) -> None:
+        most = self._rule.most_bytes
+        if self._packed is not None:
+            data = self._packed.feed(data, most)
+        more = len(data)
+        if self.body_bytes + more > most:
+            raise body_too_large(most)
+        if not has_room_for(self._edge, more):
+            raise too_much_at_once()
+        self._body += data
+        self.body_bytes += more
+        self._edge.body_bytes += more
 
     def cancel(self) -> None:
         """Give the body up, at the next chance; see ``Reading``."""
@@ -122,6 +135,8 @@ class DirectStream:
         self._body_ended()
         self._call.body, self._body = bytes(self._body), bytearray()
         try:
+            if self._packed is not None:
+                self._packed.end()
             answer = await self._rule.carry_out(self._call)
         except Exception as error:
             answer = problems.answer(problem_of(error), self._call.path)

@@ -156,6 +156,10 @@ class Inbox:
 
     def _job(self, row: InboxRow, now: int, due_at: int) -> NewJob:
         """Return the job that a row describes. Raises: Problem."""
+        if self._context.vault.signer.only:
+            raise Problem(
+                403, "unsigned", "What is inserted into the inbox is not signed: submit it to the API instead."
+            )
         if row.job is None:
             raise too_large(self._context.config.max_body)
         strict.check(row.job)
@@ -189,7 +193,7 @@ class Inbox:
         job = await self._context.store.get(new.id) if isinstance(refusal, DuplicateJob) else None
         if job is None:
             return False
-        sealed = self._context.vault.seal_new(new)
+        sealed = self._context.vault.seal_new(new, sign=False)
         extras = msgspec.structs.replace(sealed.extras, unique=job.extras.unique, max_crashes=job.extras.max_crashes)
         wished = {name: getattr(job, name) for name in ("queue", "priority", "max_attempts", "timeout_us", "backoff")}
         return same_content(job, msgspec.structs.replace(sealed, **wished, extras=extras))

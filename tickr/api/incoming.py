@@ -41,12 +41,10 @@ def json_body(call: Call) -> bytes:
 
 
 def check_media(call: Call | Request) -> None:
-    """Return if the headers say that the body is JSON, and nothing else. Raises: Problem (415)."""
+    """Return if the headers say that the body is JSON. Raises: Problem (415)."""
     kind = call.headers.get("content-type", "")
     if kind != "application/json":
         _check_kind(kind)
-    if call.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(415, "unsupported_media_type", "Compressed bodies are not taken.")
 
 
 def _check_kind(content_type: str) -> None:

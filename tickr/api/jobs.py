@@ -26,6 +26,7 @@ from tickr.envelopes import name_of
 from tickr.errors import JobNotFound, StoreUnavailable
 from tickr.intake import Stored
 from tickr.jobs import FINAL, WAITING, Job, NewJob, State
+from tickr.packing import full_size
 from tickr.store.contract import Node
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _fitting(jobs: list[Job]) -> list[Job]:
     """Return the first of ``jobs``, at least one, that make a page of bearable size."""
     size = 0
     for count, job in enumerate(jobs):
-        size += len(job.payload) + len(job.result or "")
+        size += full_size(job.payload) + full_size(job.result or "")
         if size > PAGE_BYTES and count:
             return jobs[:count]
     return jobs

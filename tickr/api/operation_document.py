@@ -163,7 +163,7 @@ def _filter(which: Filter, ids: tuple[str, ...]) -> FilterDocument:
 
 def _changes(edit: Edit) -> ChangesDocument:
     return ChangesDocument(
-        payload=UNSET if edit.payload is None else Raw(b"null" if is_sealed(edit.payload) else edit.payload),
+        payload=UNSET if edit.payload is None else wire.readable(edit.payload) or Raw(b"null"),
         queue=edit.queue,
         priority=edit.priority,
         max_attempts=edit.max_attempts,

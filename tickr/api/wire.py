@@ -7,6 +7,7 @@ are microseconds inside and RFC 3339 UTC with six digits outside.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -16,9 +17,11 @@ from quart import Response
 
 from tickr.api.call import Answer
 from tickr.envelopes import is_sealed, name_of
+from tickr.errors import CannotOpen
 from tickr.jobs import Attempt, Failure, Job, Progress, State
 from tickr.keys import Unique
 from tickr.links import OnFailure
+from tickr.packing import unpacked
 from tickr.queues import Controls
 from tickr.store.contract import QueueDepth
 
@@ -165,8 +168,8 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         queue=job.queue,
         priority=job.priority,
         state=job.state_at(now),
-        payload=_readable(job.payload),
-        result=_readable(job.result),
+        payload=readable(job.payload),
+        result=readable(job.result),
         error=_error_document(job.error),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
@@ -185,7 +188,7 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
         unique=None if job.extras.unique is None else _unique_document(job.extras.unique),
         progress=None if job.progress is None else job.progress.fraction,
         progress_message=None if sealed is not None and is_sealed(progress.message) else progress.message,
-        progress_data=_readable(progress.data),
+        progress_data=readable(progress.data),
         traceparent=job.extras.traceparent,
         schedule=_origin(job),
         depends_on=_dependencies(job),
@@ -197,8 +200,13 @@ def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
     )
 
 
-def _readable(text: str | None) -> Raw | None:
-    return None if text is None or is_sealed(text) else Raw(text)
+def readable(text: str | None) -> Raw | None:
+    """Return a payload or a result as it is told; None if it is encrypted, or was damaged in the store."""
+    if text is None or is_sealed(text):
+        return None
+    with suppress(CannotOpen):
+        return Raw(unpacked(text))
+    return None
 
 
 def _origin(job: Job) -> OriginDocument | None:

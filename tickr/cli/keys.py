@@ -1,7 +1,7 @@
-"""``tickr keys``: make an encryption key, see which are in use, and give jobs another one.
+"""``tickr keys``: make a key, see which ones encrypt what, and give jobs another one.
 
 Works on the store itself, with the settings that ``tickr serve`` would have here; nodes may be running.
-``resealing.py`` goes through the store; here is what the operator says, and is told.
+``resealing.py`` and ``resigning.py`` go through the store; here is what the operator says, and is told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 import msgspec
 import trio
 
-from tickr.cli import exits, resealing, screen, settings
+from tickr.cli import exits, resealing, resigning, screen, settings
 from tickr.cli.resealing import Done, Use
 from tickr.envelopes import is_key_name, name_of, new_key, told
 
@@ -22,7 +22,7 @@ from tickr.envelopes import is_key_name, name_of, new_key, told
 @click.group(invoke_without_command=True)
 @click.pass_context
 def keys(context: click.Context) -> None:
-    """Make encryption keys, see which are in use, and give jobs another one."""
+    """Make keys that encrypt and sign, see which are in use, and give jobs another one."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -30,7 +30,7 @@ def keys(context: click.Context) -> None:
 @keys.command("new")
 @click.argument("name", default="main")
 def new(name: str) -> None:
-    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS takes it. It is stored nowhere: keep it safe."""
+    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere."""
     if not is_key_name(name):
         raise click.UsageError("a key's name is 1 to 32 letters, digits or _ -, beginning with a letter or digit")
     click.echo(f"{name}:{new_key()}")
@@ -69,6 +69,23 @@ def reencrypt(**flags: Any) -> None:
         click.echo(_verdict(use, config.events_keep, config.idempotency_keep))
     if any(use.needed or use.encrypts for use in old):
         sys.exit(exits.REFUSED)
+
+
+@keys.command()
+@settings.setting_flags("store")
+def resign(**flags: Any) -> None:
+    """Sign every job and schedule that is signed with another key with the first one, as `reencrypt` encrypts.
+
+    What is signed otherwise than it is now is told, and left as it is. Exits with 1 if jobs ran just then.
+    """
+    config = settings.load_or_exit(flags)
+    with exits.plainly():
+        done = trio.run(resigning.resign, config, lambda trouble: click.echo(trouble, err=True))
+    click.echo(f"Signed with the first key: {done.jobs:,} jobs, {done.schedules:,} schedules.")
+    if done.left:
+        click.echo(f"{done.left:,} jobs ran, or moved, just then; run this again later.")
+        sys.exit(exits.REFUSED)
+    click.echo("Nothing needs another key any more that is to be run, if all nodes sign with the first one.")
 
 
 def _said(done: Done) -> str:

@@ -62,13 +62,13 @@ class Done(NamedTuple):
 
 async def uses(config: Config) -> list[Use]:
     """Return the keys that are here, in order, then all others that something needs, then None for what is plain."""
-    vault = Vault(config.encryption_keys or ())
+    vault = Vault(config.encryption_keys or (), config.compress_above)
     async with open_store(config.store) as store:
         to_run, ended = Counter[str | None](), Counter[str | None]()
-        async for page in _pages(store):
+        async for page in pages_of(store):
             for one in page:
                 (ended if one.state in FINAL else to_run)[one.key] += 1
-        templates = Counter([one.job.extras.sealed async for one in _schedules(store)])
+        templates = Counter([one.job.extras.sealed async for one in schedules_of(store)])
         nodes = [node.keys for node in await store.nodes()]
     having = Counter(key for keys in nodes for key in keys)
     encrypting = Counter(keys[0] for keys in nodes if keys)
@@ -91,24 +91,24 @@ async def reseal(config: Config, complain: Complain) -> Done:
     Raises: ConfigError: there is no key here.
     Cancellation: what was written by then stands; begun again, it goes on there.
     """
-    vault = Vault(config.encryption_keys or ())
+    vault = Vault(config.encryption_keys or (), config.compress_above)
     if vault.first is None:
         raise ConfigError(["there is no key to encrypt with: set TICKR_ENCRYPTION_KEYS as for tickr serve"])
     async with open_store(config.store) as store:
         work = _Work(store, vault, complain)
         jobs = schedules = 0
         # Templates first: from then on they make no more jobs that have to be written again.
-        async for one in _schedules(store):
+        async for one in schedules_of(store):
             if work.wants(one.job.extras.sealed):
                 schedules += await work.put_again(one)
-        async for page in _pages(store):
+        async for page in pages_of(store):
             ids = [one.id for one in page if work.wants(one.key)]
             for start in range(0, len(ids), TOGETHER):
                 jobs += await work.jobs(ids[start : start + TOGETHER])
         return Done(jobs, schedules)
 
 
-async def _pages(store: Store) -> AsyncIterator[Sequence[KeyUse]]:
+async def pages_of(store: Store) -> AsyncIterator[Sequence[KeyUse]]:
     """Yield what each job is encrypted with, page by page."""
     after = None
     while True:
@@ -118,7 +118,7 @@ async def _pages(store: Store) -> AsyncIterator[Sequence[KeyUse]]:
             return
 
 
-async def _schedules(store: Store) -> AsyncIterator[Schedule]:
+async def schedules_of(store: Store) -> AsyncIterator[Schedule]:
     """Yield all schedules."""
     after = None
     while found := await store.schedules(SCHEDULES, after):
@@ -174,14 +174,14 @@ class _Work:
         """Give the template of a schedule the first key; return 1 if it has it now."""
         try:
             opened = self._vault.open_schedule(schedule)
-            await self._store.move_schedules([self._vault.seal_put(_as_it_is(opened))])
+            await self._store.move_schedules([self._vault.seal_put(as_it_is(opened))])
         except (CannotOpen, ScheduleError) as error:
             self._complain(f"schedule {schedule.name}: {error}")
             return 0
         return 1
 
 
-def _as_it_is(opened: Schedule) -> Put:
+def as_it_is(opened: Schedule) -> Put:
     """Return what makes a schedule, that is in the clear, what it is already."""
     return Put(
         name=opened.name,

@@ -55,6 +55,7 @@ class Client:
       trace: returns what is handed in with each job that has no ``traceparent`` of its own: ``tickr.otel.current``.
       prepare: called with the fields of each job while its caller hands it in, and may change them: labels for all of a
         program, the queue by a rule of yours. What it raises goes to the caller, and nothing is sent.
+      compress_above: a longer request, in bytes, is sent compressed (gzip); None: none is.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
       queues: pauses of queues.
@@ -69,6 +70,7 @@ class Client:
         total_s: float = 30.0,
         trace: CurrentTrace | None = None,
         prepare: Prepare | None = None,
+        compress_above: int | None = None,
     ) -> None:
         found = address(url, token, ca)
         self.url = found.url
@@ -86,6 +88,7 @@ class Client:
         self.queues = Queues(self._run, self._calls)
         self.operations = Operations(self._run, self._calls)
         self._total_s = total_s
+        self._compress_above = compress_above
 
     def submit(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Submitted:
         """Hand in a job and return once it is durable.
@@ -218,7 +221,8 @@ class Client:
         chunks = []
         try:
             with self._http.stream(
-                **connection.parts(self.url, request, within_s), extensions={"trace": departure.note}
+                **connection.parts(self.url, request, within_s, self._compress_above),
+                extensions={"trace": departure.note},
             ) as answer:
                 for chunk in answer.iter_bytes():
                     chunks.append(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import httpx2
@@ -16,6 +17,8 @@ CONNECTIONS = 100
 IDLE_CONNECTIONS = 10
 IDLE_S = 20.0
 """An idle connection is closed after so many seconds: before the server does it, at 30."""
+GZIP = 31
+"""What zlib calls the gzip format, in its longest window."""
 
 _SENDING = "http11.send_request_headers.started"
 """What httpx2 says when a request is about to leave."""
@@ -61,13 +64,20 @@ def options(address: Address) -> dict[str, Any]:
     }
 
 
-def parts(url: str, request: Request, within_s: float) -> dict[str, Any]:
-    """Return the arguments of one request that no single wait of may take longer than ``within_s`` seconds."""
+def parts(url: str, request: Request, within_s: float, compress_above: int | None = None) -> dict[str, Any]:
+    """Return the arguments of one request that no single wait of may take longer than ``within_s`` seconds.
+
+    Args:
+      compress_above: a longer body, in bytes, is sent compressed; None: none is.
+    """
+    body, headers = request.body, dict(request.headers)
+    if body is not None and compress_above is not None and len(body) > compress_above:
+        body, headers["Content-Encoding"] = zlib.compress(body, 1, wbits=GZIP), "gzip"
     return {
         "method": request.method,
         "url": url + request.path,
-        "content": request.body,
+        "content": body,
         "params": dict(request.query) or None,
-        "headers": dict(request.headers),
+        "headers": headers,
         "timeout": httpx2.Timeout(within_s, connect=min(CONNECT_S, within_s)),
     }

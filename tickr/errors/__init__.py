@@ -18,6 +18,7 @@
     │   ├── KeyReused                  the idempotency key was used for another request
     │   └── VersionMismatch            the job has moved on since the caller looked
     ├── CannotOpen(key)                what is encrypted can not be read here
+    │   └── BadSignature               a job is not signed as it must be to be run
     ├── QueueError(queue)              the caller's
     │   ├── QueueNotFound
     │   └── QueueNotEmpty              jobs that have not ended are in it
@@ -52,6 +53,7 @@ What a *handler* may raise (``RetryLater``, ``GiveUp``) is another family, in ``
 
 from __future__ import annotations
 
+from tickr.errors.base import BadSignature as BadSignature
 from tickr.errors.base import BatchTooLarge as BatchTooLarge
 from tickr.errors.base import CannotOpen as CannotOpen
 from tickr.errors.base import ConfigError as ConfigError

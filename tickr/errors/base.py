@@ -31,6 +31,12 @@ class CannotOpen(TickrError):
         self.key = key
 
 
+class BadSignature(CannotOpen):
+    """A job is not to be run: it is not signed, or not as it is now, or with a ``key`` that is not here."""
+
+    code = "bad_signature"
+
+
 class BatchTooLarge(TickrError):
     """Jobs that shall be stored whole or not at all are together more than one transaction carries. None was stored.
 

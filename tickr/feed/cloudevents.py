@@ -10,9 +10,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from tickr import envelopes
+from tickr.errors import CannotOpen
 from tickr.events import AnyEvent, Event, ThingEvent
 from tickr.instants import rfc3339
 from tickr.jobs import Failure
+from tickr.packing import unpacked
 
 SOURCE = "/tickr"
 TYPE_PREFIX, JOB_PREFIX = "tickr.", "tickr.job."
@@ -94,7 +96,7 @@ def expand(event: AnyEvent) -> bytes:
 def _data(event: Event) -> _Data:
     is_note, sealed = event.note > 0, envelopes.is_sealed(event.result)
     key = event.sealed
-    told = UNSET if event.result is None or sealed else Raw(event.result)
+    told = UNSET if event.result is None or sealed else _result(event.result)
     job = _Job(
         event.job,
         event.type,
@@ -130,6 +132,13 @@ def _message(note: Event) -> str | UnsetType | None:
     if note.name is not None:
         return UNSET
     return None if envelopes.is_sealed(note.result) else note.message
+
+
+def _result(text: str) -> Raw | UnsetType:
+    try:
+        return Raw(unpacked(text))
+    except CannotOpen:  # somebody has changed what is stored; all others shall be told their events
+        return UNSET
 
 
 def _error(failure: Failure) -> _Error:

@@ -128,7 +128,7 @@ class Beats:
         jobs = await self.jobs(unknown)
         if late := [job for job in jobs if job.id in too_late]:
             await self._settler.hand_back(late, NEVER_TOLD)
-        again = await self._settler.opened(fitting([job for job in jobs if job.id not in too_late]))
+        again = fitting(await self._settler.opened([job for job in jobs if job.id not in too_late]))
         if again:
             log.warning("lease.told_again", node=again[0].node, jobs=len(again))
         return again

@@ -174,7 +174,7 @@ class Leases:
             nursery.cancel_scope.cancel()
         if lost:
             raise LeaseLost(node.id)
-        return await self._settler.opened(fitting(jobs))
+        return fitting(await self._settler.opened(jobs))
 
     async def _renewed(self, lease: str) -> bool:
         """Keep a lease under which nothing runs, as long as its row is there; return False when it is gone."""

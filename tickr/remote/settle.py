@@ -189,17 +189,18 @@ class Settler:
     async def opened(self, jobs: Iterable[Job]) -> list[Job]:
         """Return ``jobs``, as they were claimed, with their payloads in the clear for their worker.
 
-        What does not open has failed; what is encrypted with a key that is not here is handed back, and left out.
+        What does not open, or is not signed as it must be, has failed; what is encrypted with a key that is not here is
+        handed back. Both are left out.
         Raises: StoreUnavailable.
         """
         readable: list[Job] = []
         ended: list[Outcome] = []
         for job in jobs:
             try:
-                readable.append(self.vault.open_payload(job))
+                readable.append(self.vault.open_to_run(job))
             except CannotOpen as error:
-                here = job.extras.sealed in self.vault.ids
-                why = Failure("cannot_decrypt" if here else "lost_claim", str(error))
+                here = job.extras.sealed is None or job.extras.sealed in self.vault.ids
+                why = Failure(error.code if here else "lost_claim", str(error))
                 ended.append(Outcome(job=job, kind="failed" if here else "released", failure=why))
         await self.finish(ended)
         return readable

@@ -15,6 +15,7 @@ import msgspec
 from tickr import editing, events, jobs, schedule_moves
 from tickr.attempts import MAX_KEPT
 from tickr.edits import NO_EDIT, Edit
+from tickr.envelopes import same_text
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import AnyEvent, Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
@@ -86,7 +87,7 @@ def same_content(job: Job, new: NewJob) -> bool:
     return (
         job.type == new.type
         and (job.extras.submitted_to or (job.queue, job.priority)) == (new.queue, new.priority)
-        and (job.payload == new.payload or (new.seal is not None and new.seal.same(job.payload)))
+        and (same_text(job.payload, new.payload) or (new.seal is not None and new.seal.same(job.payload)))
         and job.max_attempts == new.max_attempts
         and job.timeout_us == new.timeout_us
         and job.backoff == new.backoff

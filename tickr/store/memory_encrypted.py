@@ -28,7 +28,8 @@ class MemoryEncrypted(MemoryCheckpoints, MemoryJobLog):
     async def key_uses(self, limit: int, after: str | None = None) -> KeyUses:
         await trio.lowlevel.checkpoint()
         ids = heapq.nsmallest(limit, (id_ for id_ in self._jobs if after is None or id_ > after))
-        found = [KeyUse(id_, self._jobs[id_].extras.sealed, self._jobs[id_].state) for id_ in ids]
+        jobs = [self._jobs[id_] for id_ in ids]
+        found = [KeyUse(job.id, job.extras.sealed, job.state, job.extras.signed) for job in jobs]
         return KeyUses(found, ids[-1] if len(ids) == limit else None)
 
     async def reseal(self, jobs: Sequence[Resealed]) -> int:

@@ -12,8 +12,8 @@ from tickr.store.mysql_values import Row, number, raw, text_or_none
 from tickr.store.sealed import KeyUse, KeyUses, Resealed
 
 USES = (
-    "SELECT id, JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), state FROM jobs FORCE INDEX (PRIMARY) WHERE id > %s "
-    "ORDER BY id LIMIT %s"
+    "SELECT id, JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), state, JSON_EXTRACT(extras, '$.signed') "
+    "FROM jobs FORCE INDEX (PRIMARY) WHERE id > %s ORDER BY id LIMIT %s"
 )
 RESEAL = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET payload = %s, result = %s, error = %s, progress = %s, extras = %s "
@@ -46,8 +46,10 @@ class MysqlEncrypted(MysqlCheckpoints, MysqlJobLog):
 
 
 def _use(row: Row) -> KeyUse:
-    key, name, code = row
-    return KeyUse(rows.id_text(raw(key)), text_or_none(name), rows.state(number(code)))
+    key, name, code, signed = row
+    return KeyUse(
+        rows.id_text(raw(key)), text_or_none(name), rows.state(number(code)), rows.signed(text_or_none(signed))
+    )
 
 
 async def _reseal(tx: Transaction, one: Resealed) -> int:

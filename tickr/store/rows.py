@@ -14,6 +14,7 @@ import msgspec
 
 from tickr import retry
 from tickr.edits import EDITABLE
+from tickr.extras import Signed
 from tickr.job_log import LogPart
 from tickr.jobs import NO_EXTRAS, Attempt, Extras, Failure, Job, Progress, State
 from tickr.operations import Operation
@@ -40,6 +41,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_progress = msgspec.json.Decoder(Progress).decode
 _decode_extras = msgspec.json.Decoder(Extras).decode
+_decode_signed = msgspec.json.Decoder(Signed).decode
 _decode_node = msgspec.json.Decoder(Node).decode
 _decode_schedule = msgspec.json.Decoder(Schedule).decode
 _decode_operation = msgspec.json.Decoder(Operation).decode
@@ -70,6 +72,11 @@ def failure_text(failure: Failure | None) -> str | None:
 
 def failure(text: str | None) -> Failure | None:
     return None if text is None else _decode_failure(text)
+
+
+def signed(text: str | None) -> Signed | None:
+    """Return the signatures of a job, from what is stored of them."""
+    return None if text is None else _decode_signed(text)
 
 
 def progress_text(progress: Progress | None) -> str | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from tickr.extras import Signed
 from tickr.job_log import LogPart
 from tickr.jobs import Attempt, Job, State
 from tickr.store.answers import REMOTE, Node
 
 
 class KeyUse(NamedTuple):
-    """What a job is encrypted with: the id of the key, None for a plain job."""
+    """What a job is encrypted with: the id of the key, None for a plain job; and its signatures, if it is signed."""
 
     id: str
     key: str | None
     state: State
+    signed: Signed | None = None
 
 
 class KeyUses(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tickr.filters import Filter
 from tickr.jobs import Job
+from tickr.packing import full_size
 from tickr.payload_search import searcher
 from tickr.store.answers import LOOK_AT, MOST_TALLIED, Page, Place, Tally, groups_of, place_of
 
@@ -61,7 +62,7 @@ class _Walk:
         size = self._size
         page = await self._store.list_jobs(self._rest, limit=size, before=self.place, look_at=look_at)
         self.place = page.after
-        read_bytes = sum(len(job.payload) for job in page.jobs)
+        read_bytes = sum(full_size(job.payload) for job in page.jobs)
         self._left -= len(page.jobs)
         self._left_bytes -= read_bytes
         # A page that is short was cut off because so many were looked at already.

@@ -13,7 +13,10 @@ from tickr.store.sqlite_checkpoints import SqliteCheckpoints
 from tickr.store.sqlite_file import SqliteFile
 from tickr.store.sqlite_job_log import RESEAL, SqliteJobLog
 
-_USES = "SELECT id, json_extract(extras, '$.sealed'), state FROM jobs WHERE id > ? ORDER BY id LIMIT ?"
+_USES = """
+SELECT id, json_extract(extras, '$.sealed'), state, json_extract(extras, '$.signed') FROM jobs
+WHERE id > ? ORDER BY id LIMIT ?
+"""
 _RESEAL = f"""
 UPDATE jobs SET payload = ?, result = ?, error = ?, progress = ?, extras = ?
 WHERE id = ? AND version = ? AND fence = ? AND +state <> {STATE_CODES[State.RUNNING]}
@@ -30,7 +33,7 @@ class SqliteEncrypted(SqliteCheckpoints, SqliteJobLog):
     async def key_uses(self, limit: int, after: str | None = None) -> KeyUses:
         def work(db: sqlite3.Connection) -> KeyUses:
             found = db.execute(_USES, (rows.id_bytes(after or ""), limit))
-            uses = [KeyUse(rows.id_text(key), name, rows.state(code)) for key, name, code in found]
+            uses = [KeyUse(rows.id_text(key), name, rows.state(code), rows.signed(by)) for key, name, code, by in found]
             return KeyUses(uses, uses[-1].id if len(uses) == limit else None)
 
         return await self._file.read_long(work)

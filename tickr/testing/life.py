@@ -13,7 +13,7 @@ import trio
 
 from tickr.config import Config
 from tickr.handle import Handle
-from tickr.sealing import Vault
+from tickr.sealing import vault_of
 from tickr.surroundings import Surroundings
 from tickr.testing.crashes import Crashes
 from tickr.testing.ledger import Ledger
@@ -44,7 +44,7 @@ class Life:
         self._surroundings = surroundings
         self._real_s = real_s
         self.time = VirtualTime(start, stuck_s=real_s, at_work=self._at_work_elsewhere, alone=alone)
-        self.vault = Vault(config.encryption_keys or ())
+        self.vault = vault_of(config)
         self.ledger = Ledger(self.time.start_us, self.vault)
         self.store = WatchedStore(self.ledger, self.time.now_us)
         self.crashes = Crashes()

@@ -42,6 +42,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 SETTINGS = (
     *("workers", "grace", "lease", "events_keep", "keep_succeeded", "keep_failed"),
     *("max_result", "process_jobs", "process_memory", "smtp", "http_allow_private", "encryption_keys"),
+    *("compress_above", "signing_keys", "signed_only"),
 )
 """Settings of Tickr that mean something here."""
 LEASE_S = 86_400.0

@@ -104,8 +104,7 @@ class Outcomes:
         if self._writing_ends and (key := (outcome.job.id, outcome.job.fence)) in self._writing_ends:
             self._writing_ends.remove(key)
             outcome = msgspec.structs.replace(outcome, may_have_ended=True)
-        if outcome.job.extras.sealed is not None:
-            outcome = self._vault.seal_outcome(outcome)
+        outcome = self._vault.seal_outcome(outcome)
         self._line.put_nowait(outcome, outcome.size_bytes())
 
     def open_notepad(self, job: Job) -> Notepad:

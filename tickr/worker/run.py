@@ -23,7 +23,7 @@ import msgspec
 import structlog
 import trio
 
-from tickr.errors import CannotOpen
+from tickr.errors import BadSignature, CannotOpen
 from tickr.jobs import CANCELLED_ON_REQUEST, Failure
 from tickr.reasons import CHILDREN, is_own
 from tickr.reports import Outcome
@@ -95,7 +95,7 @@ async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions)
     if conditions.informs:
         job = running.job
         conditions.log.info("job.started", job=job.id, type=job.type, attempt=job.attempt)
-    if running.job.extras.sealed is not None and (closed := _open(running, conditions)):
+    if closed := _open(running, conditions):
         return closed
     outcome: Outcome | None = None
     try:
@@ -125,7 +125,9 @@ async def run_attempt(running: RunningJob, leash: Leash, conditions: Conditions)
 def _open(running: RunningJob, conditions: Conditions) -> Outcome | None:
     """Open the payload for the handler; return the outcome if that cannot be done."""
     try:
-        running.record = conditions.vault.open_payload(running.job)
+        running.record = conditions.vault.open_to_run(running.job)
+    except BadSignature as error:
+        return _failed(running, failures.failure("bad_signature", str(error)))
     except CannotOpen as error:
         return _failed(running, failures.failure("cannot_decrypt", str(error)))
     return None

@@ -16,7 +16,7 @@ class Encrypted(Protocol):
     """Encrypted jobs, for the operator who changes keys."""
 
     async def key_uses(self, limit: int, after: str | None = None) -> KeyUses:
-        """Look at up to ``limit`` (1..MAX_BATCH) jobs by id, those after the id ``after``, and tell their keys."""
+        """Look at up to ``limit`` (1..MAX_BATCH) jobs by id, those after ``after``; tell their keys and signatures."""
         ...
 
     async def reseal(self, jobs: Sequence[Resealed]) -> int:
