@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tickr.config import SETTINGS, Config, Given, read
+from tickr.config import SETTINGS, Config
+from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 from tickr.store.mysql_address import parse
 

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from tickr import values
-from tickr.config import SETTINGS, Config, Given, Setting, describe, read
+from tickr.config import SETTINGS, Config, describe
+from tickr.configuring import Given, read
 from tickr.errors import ConfigError
+from tickr.setting import Setting
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.sealed import SECRET, secret_job, vault_of
 from tests.store.backends import new_job
 from tickr import jobs, reasons
-from tickr.config import Given, read
+from tickr.configuring import Given, read
 from tickr.envelopes import is_sealed, key_of, name_of, new_key
 from tickr.errors import CannotOpen, ConfigError
 from tickr.events import Change, of_note

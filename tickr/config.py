@@ -1,26 +1,22 @@
 """What can be configured: every setting with its default, its limits and what it means. Pure: no I/O.
 
 ``Config`` is the one list of settings; each field carries a ``Setting`` that names it for the operator and reads its
-values. ``read`` makes a Config from raw values whose origin is known (a flag, a variable, a key of the file), and says
-everything that is wrong with them at once. Fetching the raw values is the command line's part (``cli/settings.py``).
+values. ``configuring.py`` makes a Config from raw values whose origin is known (a flag, a variable, a key of the file);
+fetching these is the command line's part (``cli/settings.py``).
 """
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, get_type_hints
 
 import msgspec
 
 from tickr import values
 from tickr.envelopes import read_keys
-from tickr.errors import ConfigError
 from tickr.job_log import KEPT_LINES
 from tickr.queues import Order
-from tickr.setting import Given as Given  # whoever calls ``read`` needs it
-from tickr.setting import Setting as Setting
+from tickr.setting import Setting
 
 ROLES = ("api", "scheduler", "worker")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -319,107 +315,6 @@ def _settings() -> dict[str, Setting]:
 
 SETTINGS: Mapping[str, Setting] = _settings()
 """Every setting by its name, in the order of the documentation."""
-
-
-# -- the whole -------------------------------------------------------------------------------------------------------
-
-
-def read(raw: Mapping[str, Given], base: Config | None = None) -> Config:
-    """Return the configuration that ``raw`` (name of a setting → its value) asks for; the rest is as in ``base``.
-
-    Args:
-      base: checked already; None for the defaults.
-    Raises: ConfigError: with one sentence for each fault; secrets and URLs are not repeated in them.
-    """
-    good: dict[str, Any] = {}
-    faults = []
-    for name, given in raw.items():
-        setting = SETTINGS.get(name)
-        if setting is None:
-            faults.append(f"{given.origin} is not a setting of Tickr's{_nearest(name)}")
-            continue
-        if given.value is None and setting.default is None:
-            good[name] = None
-            continue
-        try:
-            good[name] = setting.read(given.value)
-        except ValueError as wrong:
-            faults.append(f"{given.origin} {wrong}{_repeated(setting, given.value)}")
-    config = msgspec.structs.replace(base or Config(), **good)
-    if config.exposed and _ACCESS & good.keys() and not _ACCESS & (raw.keys() - good.keys()):
-        origin = raw["host"].origin if "host" in raw else "host"
-        faults.append(
-            f"{origin} is {config.host}, which others can reach, and nothing asks them who they are: "
-            "set TICKR_TOKEN, or allow everybody everything with --insecure"
-        )
-    if _PROCESSES & good.keys() and not _PROCESSES & (raw.keys() - good.keys()) and (why := _why_one_process(config)):
-        origin = raw["processes"].origin if "processes" in raw else "processes"
-        faults.append(f"{origin} is {config.processes}, but {why}")
-    if _QUEUES & good.keys() and not _QUEUES & (raw.keys() - good.keys()) and (names := _queues_of_others(config)):
-        origin = raw["queue_order"].origin if "queue_order" in raw else "queue_order"
-        faults.append(f"{origin} names {', '.join(names)}, of which this node takes no jobs; add it to --queues")
-    if _TLS & good.keys() and not _TLS & (raw.keys() - good.keys()) and (missing := _half_of_tls(config)):
-        one, other = missing
-        origin = raw[one].origin if one in raw else one
-        faults.append(f"{origin} is given without --{other}: HTTPS needs both files")
-    if _SIGNING & good.keys() and not _SIGNING & (raw.keys() - good.keys()) and config.signed_only:
-        origin = raw["signed_only"].origin if "signed_only" in raw else "signed_only"
-        if config.signing_keys is None:
-            faults.append(f"{origin} has nothing run but what is signed, and there is no key: set TICKR_SIGNING_KEYS")
-    if faults:
-        raise ConfigError(faults)
-    return config
-
-
-_TLS = {"tls_cert", "tls_key"}
-"""The settings that are given together, or not at all."""
-
-
-def _half_of_tls(config: Config) -> tuple[str, str] | None:
-    """Return which of the two is given and which is missing; None if that is not so."""
-    if (config.tls_cert is None) == (config.tls_key is None):
-        return None
-    return ("tls_key", "tls-cert") if config.tls_cert is None else ("tls_cert", "tls-key")
-
-
-_ACCESS = {"host", "token", "insecure", "roles"}
-"""The settings that tell together whether a node is open to others; of one that cannot be read nothing more is said."""
-
-_PROCESSES = {"processes", "store"}
-"""The settings that tell together whether there can be so many processes."""
-
-
-_SIGNING = {"signing_keys", "signed_only"}
-"""The settings that tell together whether anything can be run."""
-
-
-_QUEUES = {"queues", "queue_order"}
-"""The settings that must name the same queues."""
-
-
-def _queues_of_others(config: Config) -> list[str]:
-    return [name for name, _ in config.queue_order or () if config.queues and name not in dict(config.queues)]
-
-
-def _why_one_process(config: Config) -> str | None:
-    """Say why the store is for fewer processes than are asked for, and what to do; None if it is not."""
-    if config.processes == 1:
-        return None
-    instead = 'use a store of MySQL or MariaDB, or one process: its handlers with run_in="process" use more processors'
-    if config.store.startswith("sqlite:"):
-        return f"SQLite lets one process write at a time, and the others would only wait for it; {instead}"
-    if config.store == "memory:":
-        return f"memory: is in one process, and the others would know nothing of its jobs; {instead}"
-    return None
-
-
-def _nearest(name: str) -> str:
-    near = get_close_matches(name, SETTINGS, n=1, cutoff=0.75)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _repeated(setting: Setting, value: object) -> str:
-    return "" if setting.may_be_secret else f", not {reprlib.repr(value)}"
 
 
 def describe() -> str:

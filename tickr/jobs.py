@@ -34,8 +34,7 @@ from tickr.reasons import CANCELLED_ON_REQUEST as CANCELLED_ON_REQUEST
 from tickr.reasons import LEASE_LOST, on_request
 from tickr.reasons import Failure as Failure
 
-DEFAULT_QUEUE = "default"
-DEFAULT_PRIORITY = 5
+DEFAULT_QUEUE, DEFAULT_PRIORITY = "default", 5
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_TIMEOUT_S = 3600.0
 MAX_ATTEMPTS = 1_000_000

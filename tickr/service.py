@@ -36,7 +36,8 @@ from tickr.api.context import Context
 from tickr.api.entrance import Listening
 from tickr.api.server import listen, serve_http
 from tickr.bell import Bell, Ring, open_bell
-from tickr.config import Config, Given, read
+from tickr.config import Config
+from tickr.configuring import Given, read
 from tickr.declared import keep
 from tickr.declared import read as read_declared
 from tickr.errors import ConfigError
@@ -306,8 +307,7 @@ class Service:
 
     def _schedule(self, ports: Ports, scheduling: trio.Nursery) -> None:
         """Start the scheduler's duties. An index of this process alone is kept up by whoever works from it."""
-        schedules = "scheduler" in self.config.roles
-        stretch = self._surroundings.stretch
+        schedules, stretch = "scheduler" in self.config.roles, self._surroundings.stretch
         if schedules:
             start_duties(scheduling, ports.store, ports.index, ports.bell, ports.announcer, self.config, stretch)
         if schedules if ports.index.shared else self._serves(ports.index):

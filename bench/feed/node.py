@@ -22,7 +22,7 @@ import trio
 
 import tickr
 from tickr import service
-from tickr.config import Given, read
+from tickr.configuring import Given, read
 from tickr.handle import Handle
 from tickr.jobs import Job
 from tickr.own_process import calm_collector

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
 import pytest
 import trio
 
@@ -397,5 +396,4 @@ async def test_without_the_store_every_call_says_so_and_may_be_repeated() -> Non
 
 async def test_no_call_takes_another_method(site: Site) -> None:
     for path in ("/leases", f"/leases/{NOBODYS}/complete", "/nodes"):
-        answer: httpx2.Response = await site.http.put(path, json={})
-        assert answer.status_code == 405, path
+        assert (await site.http.put(path, json={})).status_code == 405, path

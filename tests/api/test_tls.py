@@ -26,7 +26,8 @@ from tests.api.site import LONG_S, Site, open_site, read_all, read_answer
 from tests.waiting import eventually, happens
 from tickr.api import certificate, protocol, secure_link, server
 from tickr.client import AsyncClient
-from tickr.config import Config, Given, read
+from tickr.config import Config
+from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 
 QUICK_S = 3

@@ -14,7 +14,7 @@ from tests.cli.test_screen import NOW, at, job, shown
 from tickr.cli import audience
 from tickr.cli.audience import picture
 from tickr.cli.follow import after
-from tickr.cli.remote import RemoteError
+from tickr.cli.remote_records import RemoteError
 
 NEW = job(version=1)
 

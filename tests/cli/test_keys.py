@@ -17,7 +17,7 @@ from tests.cli.test_admin import tickr
 from tests.processes import TickrProcess
 from tests.sealed import SECRET, written
 from tests.store.backends import Backend, MysqlBackend, SqliteBackend, a_node, end, join, new_job
-from tickr.config import Given, read
+from tickr.configuring import Given, read
 from tickr.envelopes import read_keys
 from tickr.jobs import Job
 from tickr.reasons import Failure

@@ -12,7 +12,7 @@ from msgspec import Raw
 from rich.console import Console
 
 from tickr.cli import screen
-from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteJob
+from tickr.cli.remote_records import RemoteAttempt, RemoteError, RemoteJob
 
 NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=UTC)
 ID = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.test_jobs_commands import ABSENT, Tickr, server, submitted, tickr
-from tickr.cli.remote import RemoteError
+from tickr.cli.remote_records import RemoteError
 from tickr.cli.tree import RemoteTreeJob, lines
 
 __all__ = ["server", "tickr"]

@@ -25,7 +25,7 @@ from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, name
 from tests.docs.reader import SERVES, Reader, reading
 from tests.remote import javascript
 from tests.waiting import eventually
-from tickr import config
+from tickr import configuring
 from tickr.cli import main
 
 WITHIN_S = 20.0
@@ -166,7 +166,7 @@ def test_toml_is_a_configuration(page: Path) -> None:
     for block in blocks(page.read_text()):
         if block.language == "toml":
             settings = tomllib.loads(block.text)
-            config.read({name: config.Given(value, name) for name, value in settings.items()})
+            configuring.read({name: configuring.Given(value, name) for name, value in settings.items()})
 
 
 @pages

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tickr.cli import lines, screen
-from tickr.cli.remote import Answer, RemoteJob
+from tickr.cli.remote_records import Answer, RemoteJob
 from tickr.cli.subscription import Told
 
 BAR = 30

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from tickr.cli import screen, submission
 from tickr.cli.jobs import DURATION, asking, remote_at
-from tickr.cli.remote import RemoteJob
+from tickr.cli.remote_records import RemoteJob
 
 
 class _Broadcast(msgspec.Struct, frozen=True):

@@ -17,8 +17,9 @@ import uuid_utils
 from tickr.cli import choosing, operation_screen, operations, screen, submission
 from tickr.cli.choosing import CHANGE
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
-from tickr.cli.remote import Answer, Remote
+from tickr.cli.remote import Remote
 from tickr.cli.remote_operations import RemoteOperations
+from tickr.cli.remote_records import Answer
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

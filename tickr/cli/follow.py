@@ -14,7 +14,8 @@ from tickr.cli import screen
 from tickr.cli.audience import Audience
 from tickr.cli.exits import INTERRUPTED, Exit
 from tickr.cli.patience import OUTCOMES
-from tickr.cli.remote import Answer, Refused, Remote, RemoteJob, Unanswered
+from tickr.cli.remote import Refused, Remote, Unanswered
+from tickr.cli.remote_records import Answer, RemoteJob
 from tickr.cli.subscription import RemoteEvent, Sign, Subscription, Told
 
 _NULL = msgspec.Raw(b"null")

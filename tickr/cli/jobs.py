@@ -20,7 +20,8 @@ from tickr.cli.audience import audience
 from tickr.cli.exits import REFUSED, Exit
 from tickr.cli.follow import Follower
 from tickr.cli.pipes import ending_with_the_reader
-from tickr.cli.remote import DEFAULT_URL, Answer, Remote
+from tickr.cli.remote import DEFAULT_URL, Remote
+from tickr.cli.remote_records import Answer
 from tickr.cli.submission import Read
 from tickr.keys import OnConflict
 from tickr.links import OnFailure

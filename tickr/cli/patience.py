@@ -11,7 +11,8 @@ import time
 import click
 
 from tickr.cli.exits import CANCELLED, FAILED, INTERRUPTED, NOT_ENDED, Exit
-from tickr.cli.remote import Answer, Refused, Remote, Unanswered
+from tickr.cli.remote import Refused, Remote, Unanswered
+from tickr.cli.remote_records import Answer
 
 AT_A_TIME_S = 20.0
 """How long one request has the server wait, in seconds."""

@@ -12,8 +12,9 @@ import msgspec
 from tickr import values
 from tickr.cli import operations, screen, submission
 from tickr.cli.jobs import DURATION, PATIENCE, asking, each, remote_at
-from tickr.cli.remote import Remote, RemoteQueue
+from tickr.cli.remote import Remote
 from tickr.cli.remote_operations import RemoteOperations
+from tickr.cli.remote_records import RemoteQueue
 from tickr.cli.submission import Read
 
 Answered = Callable[[Remote], tuple[RemoteQueue, bytes]]

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
-from tickr.cli.remote import Answer, Remote
+from tickr.cli.remote import Remote
+from tickr.cli.remote_records import Answer
 
 PAGE = 200
 """Most schedules that the API puts on one page."""

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tickr.cli.remote import RemoteAttempt, RemoteError, RemoteExplanation, RemoteJob, RemoteQueue
+from tickr.cli.remote_records import RemoteAttempt, RemoteError, RemoteExplanation, RemoteJob, RemoteQueue
 
 if TYPE_CHECKING:
     from tickr.store.contract import Check

@@ -16,9 +16,11 @@ import click
 
 from tickr import failpoints, trust
 from tickr.cli.exits import of_config
-from tickr.config import SETTINGS, Config, Given, Setting, read
+from tickr.config import SETTINGS, Config
+from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 from tickr.redis_link.address import parse_redis_url
+from tickr.setting import Setting
 from tickr.store import mysql_address
 from tickr.worker.builtin.email import read_server
 

@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Raw
 
 from tickr.cli.exits import UNREACHABLE, Exit
-from tickr.cli.remote import Refused, Remote, RemoteError, Unanswered
+from tickr.cli.remote import Refused, Remote, Unanswered
+from tickr.cli.remote_records import RemoteError
 
 EARLIEST = "earliest"
 """The place before the oldest event that the server still has."""

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tickr.cli import screen
 from tickr.cli.jobs import asking, remote_at
-from tickr.cli.remote import RemoteError
+from tickr.cli.remote_records import RemoteError
 
 
 class RemoteTreeJob(msgspec.Struct, frozen=True):

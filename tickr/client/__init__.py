@@ -31,18 +31,13 @@ from tickr.client.errors import (
     Unavailable,
     Unexpected,
 )
+from tickr.client.event_records import Event, EventData, EventJob, EventQueue, EventRate, EventSchedule, Skipped
 from tickr.client.operation_records import Attempt, Changes, Count, Failure, Group, History, Operation, Redrive
 from tickr.client.operations import AsyncOperations, Operations
 from tickr.client.queues import AsyncQueues, Queues
 from tickr.client.records import (
     Broadcast,
     Dependencies,
-    Event,
-    EventData,
-    EventJob,
-    EventQueue,
-    EventRate,
-    EventSchedule,
     Job,
     Log,
     LogLine,
@@ -50,7 +45,6 @@ from tickr.client.records import (
     Origin,
     Queue,
     Schedule,
-    Skipped,
     Submitted,
     Tree,
     TreeJob,

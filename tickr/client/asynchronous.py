@@ -23,6 +23,7 @@ from tickr.client.bodies import CurrentTrace, Prepare, preparation
 from tickr.client.calls import Calls
 from tickr.client.connection import Departure
 from tickr.client.errors import Closed
+from tickr.client.event_records import Event
 from tickr.client.listing import Pages
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import AsyncOperations
@@ -30,7 +31,6 @@ from tickr.client.queues import AsyncQueues
 from tickr.client.records import (
     Broadcast,
     BroadcastOptions,
-    Event,
     Job,
     JobRef,
     Log,

@@ -14,8 +14,8 @@ import msgspec
 from tickr.client import answers
 from tickr.client.calls import texts
 from tickr.client.errors import ClientError, CursorExpired, Unavailable, Unexpected
+from tickr.client.event_records import Event
 from tickr.client.pauses import Pauses, retry_after_s
-from tickr.client.records import Event
 from tickr.client.steps import Lost, Reply, Request
 
 SILENCE_S = 20.0

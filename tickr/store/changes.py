@@ -12,21 +12,19 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from tickr import editing, events, jobs, schedule_moves
+from tickr import editing, events, jobs
 from tickr.attempts import MAX_KEPT
 from tickr.edits import NO_EDIT, Edit
 from tickr.envelopes import same_text
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
-from tickr.events import AnyEvent, Change
+from tickr.events import Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
 from tickr.links import End
 from tickr.names import may_run, node_of_queue
 from tickr.queues import Gate, Hold
 from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
 from tickr.reports import Checkpoint, Lines, Note, Outcome
-from tickr.schedule_moves import Move, Put, Seen
-from tickr.schedules import Schedule
-from tickr.store.contract import MovedSchedule, Start
+from tickr.store.contract import Start
 from tickr.store.ended import NONE as NOT_WRITTEN
 from tickr.store.ended import Ended
 
@@ -385,56 +383,3 @@ def _expiry(job: Job | None) -> Expiry | None:
     if job is None or job.extras.expires_at is None or not job.expires:
         return None
     return job.extras.expires_at, job.id
-
-
-# -- schedules --------------------------------------------------------------------------------------------------------
-
-
-class ScheduleChanges(NamedTuple):
-    """What one commit with moves of schedules writes.
-
-    Attributes:
-      answers: for each move, in order.
-      new, changed, gone: schedules to insert, to write over, and the names of those to delete.
-      jobs: to insert.
-      told: the events of all of them.
-    """
-
-    answers: list[MovedSchedule]
-    new: list[Schedule]
-    changed: list[Schedule]
-    gone: list[str]
-    jobs: list[Job]
-    told: list[AnyEvent]
-
-
-def watched(moves: Iterable[Move], found: Mapping[str, Schedule]) -> list[str]:
-    """Return the ids of the jobs that ``moves`` hang on: those of them that are not final are ``busy``."""
-    ids = (schedule_moves.watched(move, found.get(move.name)) for move in moves)
-    return [id_ for id_ in ids if id_ is not None]
-
-
-def may_add(moves: Iterable[Move], found: Mapping[str, Schedule]) -> bool:
-    """Whether one of ``moves`` would add a schedule: then it has to be known whether there are too many."""
-    return any(isinstance(move, Put) and move.name not in found for move in moves)
-
-
-def move_schedules(
-    moves: Sequence[Move], found: Mapping[str, Schedule], now: int, *, busy: Collection[str], full: bool
-) -> ScheduleChanges:
-    """Do ``moves`` to the schedules ``found``. Raises: what they raise."""
-    made = ScheduleChanges([], [], [], [], [], [])
-    for move in moves:
-        seen = Seen(found.get(move.name), now, schedule_moves.watched(move, found.get(move.name)) in busy, full)
-        before, after, new_jobs, told = move.apply(seen)
-        created = [Change(None, jobs.created(new, now)) for new in new_jobs]
-        made.answers.append(MovedSchedule(before, after, [change.after for change in created]))
-        made.jobs.extend(change.after for change in created)
-        made.told.extend([*(change.event(now) for change in created), *told])
-        if after is None:
-            made.gone.extend([move.name] if before else [])
-        elif before is None:
-            made.new.append(after)
-        elif after != before:
-            made.changed.append(after)
-    return made

@@ -11,7 +11,7 @@ from tickr import events
 from tickr.jobs import FINAL, Job
 from tickr.schedule_moves import Move
 from tickr.schedules import MAX_SCHEDULES, Schedule
-from tickr.store import changes
+from tickr.store import schedule_changes
 from tickr.store.contract import Clock, DuePlace, DueSchedules, MovedSchedule
 
 
@@ -53,10 +53,10 @@ class MemorySchedules:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         found = {move.name: self._schedules[move.name] for move in moves if move.name in self._schedules}
-        stored = [self._jobs[id_] for id_ in changes.watched(moves, found) if id_ in self._jobs]
+        stored = [self._jobs[id_] for id_ in schedule_changes.watched(moves, found) if id_ in self._jobs]
         busy = {job.id for job in stored if job.state not in FINAL}
         full = len(self._schedules) >= MAX_SCHEDULES
-        made = changes.move_schedules(moves, found, now, busy=busy, full=full)
+        made = schedule_changes.move_schedules(moves, found, now, busy=busy, full=full)
         self._schedules.update((one.name, one) for one in [*made.new, *made.changed])
         for name in made.gone:
             del self._schedules[name]

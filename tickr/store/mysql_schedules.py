@@ -15,7 +15,7 @@ from tickr.events import AnyEvent, Event
 from tickr.jobs import Job
 from tickr.schedule_moves import Fire, Move
 from tickr.schedules import MAX_SCHEDULES, Schedule
-from tickr.store import changes, mysql_errors, mysql_jobs, rows
+from tickr.store import mysql_errors, mysql_jobs, rows, schedule_changes
 from tickr.store.contract import DuePlace, DueSchedules, MovedSchedule
 from tickr.store.mysql_jobs import keys_of
 from tickr.store.mysql_transactions import Transaction, Transactions
@@ -85,9 +85,9 @@ class MysqlSchedules:
     async def _move(self, tx: Transaction, moves: Sequence[Move]) -> list[MovedSchedule]:
         while True:
             found = {one.name: one for one in await _read(tx, LOCK, tuple(move.name for move in moves))}
-            busy = await _busy(tx, changes.watched(moves, found))
-            full = changes.may_add(moves, found) and bool((await tx.run(IS_FULL, MAX_SCHEDULES - 1)).rows)
-            made = changes.move_schedules(moves, found, tx.now, busy=busy, full=full)
+            busy = await _busy(tx, schedule_changes.watched(moves, found))
+            full = schedule_changes.may_add(moves, found) and bool((await tx.run(IS_FULL, MAX_SCHEDULES - 1)).rows)
+            made = schedule_changes.move_schedules(moves, found, tx.now, busy=busy, full=full)
             try:
                 for schedule in made.new:
                     await tx.run(INSERT, *rows.of_schedule(schedule))
@@ -99,7 +99,7 @@ class MysqlSchedules:
             await self._write(tx, made)
             return made.answers
 
-    async def _write(self, tx: Transaction, made: changes.ScheduleChanges) -> None:
+    async def _write(self, tx: Transaction, made: schedule_changes.ScheduleChanges) -> None:
         """Write everything but the new schedules."""
         for document in mysql_jobs.documents(map(rows.of_schedule, made.changed), tx.max_document_bytes):
             await tx.run(CHANGE, document)

@@ -9,7 +9,7 @@ from tickr import events
 from tickr.jobs import FINAL
 from tickr.schedule_moves import Move
 from tickr.schedules import MAX_SCHEDULES, Schedule
-from tickr.store import changes, rows, sqlite_feed, sqlite_jobs
+from tickr.store import rows, schedule_changes, sqlite_feed, sqlite_jobs
 from tickr.store.contract import STATE_CODES, Clock, DuePlace, DueSchedules, MovedSchedule
 from tickr.store.sqlite_file import SqliteFile
 
@@ -51,12 +51,15 @@ class SqliteSchedules:
         return await self._file.read(work)
 
     async def move_schedules(self, moves: Sequence[Move]) -> list[MovedSchedule]:
-        def work(db: sqlite3.Connection) -> changes.ScheduleChanges:
+        def work(db: sqlite3.Connection) -> schedule_changes.ScheduleChanges:
             now = self._clock()
             found = _found(db, [move.name for move in moves])
-            busy = {id_ for id_ in changes.watched(moves, found) if _is_busy(db, id_)}
-            full = changes.may_add(moves, found) and db.execute(_IS_FULL, (MAX_SCHEDULES - 1,)).fetchone() is not None
-            made = changes.move_schedules(moves, found, now, busy=busy, full=full)
+            busy = {id_ for id_ in schedule_changes.watched(moves, found) if _is_busy(db, id_)}
+            full = (
+                schedule_changes.may_add(moves, found)
+                and db.execute(_IS_FULL, (MAX_SCHEDULES - 1,)).fetchone() is not None
+            )
+            made = schedule_changes.move_schedules(moves, found, now, busy=busy, full=full)
             _write(db, made, now)
             return made
 
@@ -79,7 +82,7 @@ def _is_busy(db: sqlite3.Connection, job_id: str) -> bool:
     return state is not None and state[0] not in _FINAL
 
 
-def _write(db: sqlite3.Connection, made: changes.ScheduleChanges, now: int) -> None:
+def _write(db: sqlite3.Connection, made: schedule_changes.ScheduleChanges, now: int) -> None:
     db.executemany(_INSERT, map(rows.of_schedule, made.new))
     db.executemany(_CHANGE, map(rows.of_schedule, made.changed))
     db.executemany(_DELETE, [(name,) for name in made.gone])

@@ -23,7 +23,8 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from tickr.config import Config, Given, read
+from tickr.config import Config
+from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 from tickr.surroundings import Surroundings
 from tickr.testing.app import App

@@ -77,8 +77,7 @@ class Pool:
         chance: Callable[[], float] = random.random,
         vault: Vault = NO_VAULT,
     ) -> None:
-        self._jobs = jobs
-        self._outcomes = outcomes
+        self._jobs, self._outcomes = jobs, outcomes
         self._slots = self._most = slots
         self.elsewhere = Elsewhere(
             slots=slots,
@@ -96,15 +95,13 @@ class Pool:
             chance=chance,
             vault=vault,
         )
-        self._inbox = Inbox()
-        self._pace = Pace()
+        self._inbox, self._pace = Inbox(), Pace()
         self._held: dict[tuple[str, int], RunningJob] = {}
         self._zombies: dict[RunningJob, Zombie] = {}
         self._suspects = Suspects(self.holds)
         self._reserved = self._lost_tasks = self._told_lost = 0
         self._tasks: trio.Nursery | None = None
-        self._freed, self._ended, self._rested = trio.Event(), trio.Event(), trio.Event()
-        self._closed = False
+        self._freed, self._ended, self._rested, self._closed = trio.Event(), trio.Event(), trio.Event(), False
 
     def resize(self, slots: int) -> None:
         """Run up to ``slots`` jobs at once from now on; what runs beyond that goes on."""
