@@ -176,7 +176,7 @@ async def test_what_is_set_on_a_queue_is_told_to_who_listens_to_the_queue(site: 
 
 
 def test_every_event_can_be_asked_for() -> None:
-    of_jobs = "created started succeeded retrying failed cancelled released redriven unblocked progress log"
+    of_jobs = "created started succeeded retrying failed cancelled released redriven unblocked progress log emitted"
     of_schedules = "created changed paused resumed ended deleted skipped"
     of_operations = "started progress done stopped"
     named = {f"schedule.{what}" for what in of_schedules.split()}

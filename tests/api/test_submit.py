@@ -21,7 +21,7 @@ FIELDS = (
     *("id", "type", "queue", "priority", "state", "payload", "result", "error", "attempt", "max_attempts", "crashes"),
     "max_crashes",
     *("run_at", "expires_at", "keep", "created_at", "started_at", "finished_at", "node", "version", "labels"),
-    *("limit_key", "unique", "progress", "progress_message", "traceparent", "schedule"),
+    *("limit_key", "unique", "progress", "progress_message", "progress_data", "traceparent", "schedule"),
     *("depends_on", "sequence", "parent", "encrypted", "encryption_key", "notice"),
 )
 

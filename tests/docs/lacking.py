@@ -6,7 +6,7 @@ here must lack something. They only ever get shorter.
 
 from __future__ import annotations
 
-IN_WORK = {}
+IN_WORK: dict[str, str] = {}
 """Being built now, by feature."""
 
 NEXT = {
@@ -20,18 +20,10 @@ NEXT = {
 """Comes with the dashboard, the metrics and the clients."""
 
 OPEN = {
-    "Newest first (LIFO)": "an order of a queue",
+    "Newest first (LIFO)": "an order of a queue, in the claims and in the index",
+    "A schedule by a function of yours; sunrise": "declared in the code, its next tick put by whoever has the function",
+    "More and fewer processes, with the load": "a range for `--processes`",
 }
 """Wanted; the words say what would do."""
 
-APART = {
-    "A schedule by a function of yours; sunrise": "a schedule is data that any node reads; a job may submit the next",
-    "More and fewer processes, with the load": "how many nodes there are is for what starts them",
-    "Part of a web framework": "a server of its own; any framework sends it requests",
-    "… and back down": "a backup is the way back; a newer schema is refused, not spoilt",
-    "On PostgreSQL": "MySQL and MariaDB are the stores that Tickr is made for",
-    "On message brokers: RabbitMQ, SQS, Kafka": "a broker cannot be asked what became of a job",
-}
-"""Not Tickr's to have; the words say why."""
-
-LACKING = IN_WORK | NEXT | OPEN | APART
+LACKING = IN_WORK | NEXT | OPEN
