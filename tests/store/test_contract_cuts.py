@@ -74,7 +74,6 @@ WRITES = [
     Case("cancel", few, lambda s: s.store.cancel(s.jobs[0].id)),
     Case("cancel running", running, lambda s: s.store.cancel(s.jobs[0].id, reason="why")),
     Case("edit", few, lambda s: s.store.edit(s.jobs[0].id, Edit(queue=f"{s.type} edited", priority=1, expires_at=FAR))),
-    Case("edit running", running, lambda s: s.store.edit(s.jobs[0].id, Edit(timeout_us=1))),
     Case("delete", partial(Scene.fail, count=2), lambda s: s.store.delete(s.jobs[0].id)),
     Case("drop_queue", use_up_a_queue, lambda s: s.store.drop_queue(s.type)),
     Case("redrive", partial(Scene.fail, count=1), lambda s: s.store.redrive(s.jobs[0].id)),
