@@ -329,8 +329,7 @@ class Service:
                 listening.start_soon(app.inbox.run)
                 http = partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S)
                 await listening.start(partial(http, certificate=self._certificate))
-            store, index = context.store.name, context.index.name
-            log.info("node.serving", node=lease.node_id, url=handle.url, store=store, index=index)
+            log.info("node.serving", node=lease.node_id, url=handle.url, **context.kinds)
             started.started(handle)
             await self.stop.draining.wait()
             await reach("stop.draining")

@@ -85,3 +85,8 @@ class Context:
     stopping: trio.Event
     vault: Vault = NO_VAULT
     defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Which store and which index the node works on, for its log."""
+        return {"store": self.store.name, "index": self.index.name}
