@@ -29,6 +29,7 @@ export interface Job {
   max_crashes: number;
   run_at: string;
   expires_at: string | null;
+  keep: number | null;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
@@ -39,9 +40,11 @@ export interface Job {
   unique: { key: string; until: number | string } | null;
   progress: number | null;
   progress_message: string | null;
+  progress_data: any;
   traceparent: string | null;
   schedule: { name: string; tick: string | null } | null;
   depends_on: { jobs: string[]; on_failure: string } | null;
+  sequence: string | null;
   parent: string | null;
   encrypted: boolean;
   encryption_key: string | null;
@@ -66,6 +69,8 @@ export interface Options {
   limit_key?: string;
   unique?: { key: string; until?: number | string; on_conflict?: "return" | "reject" | "replace" };
   depends_on?: string[] | { jobs: string[]; on_failure?: "fail" | "cancel" | "run" };
+  keep?: number;
+  sequence?: string;
   traceparent?: string;
   tracestate?: string;
   [field: string]: unknown;
@@ -103,11 +108,14 @@ export interface Filters {
   queue?: Filter;
   label?: Filter;
   error?: Filter;
+  /** Paths into payloads, and what is to be there: `{ "order.id": 7 }`. */
+  payload?: Record<string, unknown>;
+  contains?: Filter;
   created_after?: string | Date;
   created_before?: string | Date;
   finished_after?: string | Date;
   finished_before?: string | Date;
-  [name: string]: Filter | undefined;
+  [name: string]: any;
 }
 
 export interface Which extends Filters {
@@ -151,12 +159,16 @@ export class Client {
   wait(job: JobRef, options?: { timeoutS?: number; decrypt?: boolean }): Promise<Job>;
   cancel(job: JobRef, options?: Versioned & { reason?: string }): Promise<Job>;
   retry(job: JobRef, changes?: Versioned & Options & { payload?: unknown }): Promise<Job>;
+  edit(job: JobRef, changes: Versioned & Options & { payload?: unknown }): Promise<Job>;
+  delete(job: JobRef, options?: Versioned & { cancel?: boolean }): Promise<null>;
+  broadcast(type: string, payload?: unknown, options?: Options): Promise<{ id: string; items: Job[] }>;
+  log(job: JobRef, options?: { after?: string; attempt?: number; decrypt?: boolean }): Promise<{ items: any[]; cursor: string }>;
   attempts(job: JobRef): Promise<{ items: any[]; redrives: any[] }>;
   explain(job: JobRef): Promise<any>;
   tree(job: JobRef): Promise<{ tree: any; parent: string | null; complete: boolean }>;
   deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
   list(filters?: Filters & { limit?: number }): Pages<Job>;
-  events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter }): Subscription;
+  events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter; name?: Filter }): Subscription;
   close(): void;
 }
 
@@ -182,7 +194,9 @@ export interface Operation {
 }
 
 export interface Operations {
-  look(action: "retry" | "cancel", which?: Which): Promise<any>;
+  look(action: "retry" | "cancel" | "edit" | "delete", which?: Which): Promise<any>;
+  edit(which: Which, options: { all?: boolean; changes: Options & { payload?: unknown }; rate?: number }): Promise<Operation>;
+  delete(which?: Which, options?: { all?: boolean; reason?: string; rate?: number }): Promise<Operation>;
   retry(which?: Which, options?: { all?: boolean; changes?: Options & { payload?: unknown }; rate?: number }): Promise<Operation>;
   cancel(which?: Which, options?: { all?: boolean; reason?: string; rate?: number }): Promise<Operation>;
   get(operation: string | Operation): Promise<Operation>;
@@ -195,8 +209,10 @@ export interface Queues {
   list(): Promise<any[]>;
   get(name: string): Promise<any>;
   limit(name: string, limits: Record<string, unknown>): Promise<any>;
-  pause(name: string): Promise<any>;
+  pause(name: string, options?: { forS?: number; until?: string | Date }): Promise<any>;
   resume(name: string): Promise<any>;
+  empty(name: string, options?: { delete?: boolean; reason?: string; rate?: number }): Promise<Operation>;
+  delete(name: string): Promise<null>;
 }
 
 export interface Nodes {

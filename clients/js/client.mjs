@@ -13,12 +13,13 @@ import { NotEnded, NotFinal } from "./errors.mjs";
 import { Subscription } from "./events.mjs";
 import { stringify } from "./json.mjs";
 import { Submission, uuid7 } from "./submission.mjs";
-import { now, pause, Wire } from "./wire.mjs";
+import { now, pause, texts, Wire } from "./wire.mjs";
 
 export * from "./errors.mjs";
 export { parse, stringify } from "./json.mjs";
 
 const PAGE = 200; // the server takes no more
+const LINES = 500; // of a log; likewise
 const WAIT_S = 20; // one request has the server wait so long; what lies in between may end one that is longer
 const WAITS = 50; // requests that wait at once; further callers look from time to time
 const [FIRST_LOOK_S, LOOK_S] = [0.05, 3]; // pauses between such looks: the first, and the longest
@@ -101,6 +102,35 @@ export class Client {
     return this.#wire.ask(request, { repeatable: false });
   }
 
+  /** Change a job that waits, or the time-out of one that runs: `{ priority, run_at, payload, … }`. */
+  edit(job, { version, ...changes }) {
+    const request = { method: "PATCH", path: path(job), ...ifMatch(version), text: stringify(changes) };
+    return this.#wire.ask(request, { repeatable: version === undefined });
+  }
+
+  /** Delete a job that has ended for good; cancel: also one that waits. Not repeated where a first try may have. */
+  delete(job, { version, cancel = false } = {}) {
+    const query = cancel ? { cancel: true } : {};
+    return this.#wire.ask({ method: "DELETE", path: path(job), query, ...ifMatch(version) }, { repeatable: false });
+  }
+
+  /** Hand in a job for every node that handles the type; return {id, items}. options: as of `POST /broadcasts`. */
+  broadcast(type, payload, options = {}) {
+    return this.#wire.ask({ method: "POST", path: "/broadcasts", ...body({ id: uuid7(), type, payload, ...options }) });
+  }
+
+  /** Return {items, cursor}: what the job has logged, oldest first. after: the `cursor` of an earlier answer. */
+  async log(job, { after, attempt, decrypt = false } = {}) {
+    const items = [];
+    for (let more = true; more; ) {
+      const query = { limit: LINES, after, attempt, ...decrypted(decrypt) };
+      const page = await this.#wire.ask({ path: path(job, "/log"), query });
+      items.push(...page.items);
+      [after, more] = [page.cursor, page.more];
+    }
+    return { items, cursor: after };
+  }
+
   /** Return {items, redrives}: every start of a job and how it ended, over all its retries. */
   attempts(job) {
     return this.#wire.ask({ path: path(job, "/attempts") });
@@ -118,12 +148,12 @@ export class Client {
 
   /** Return {total, exact, groups}: failed jobs in groups of the same type and kind of error. */
   deadLetters(filters = {}) {
-    return this.#wire.ask({ path: "/dead-letters", query: filters });
+    return this.#wire.ask({ path: "/dead-letters", query: searched(filters) });
   }
 
   /** Return an async iterable over jobs, newest first, `limit` at most, read page by page. filters: of `GET /jobs`. */
   list({ limit = Infinity, ...filters } = {}) {
-    return new Pages(this.#wire, "/jobs", filters, limit);
+    return new Pages(this.#wire, "/jobs", searched(filters), limit);
   }
 
   /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
@@ -242,6 +272,16 @@ class Operations {
     return this.#begin({ action: "cancel", filter: filter(which), all, reason, rate, id: uuid7() });
   }
 
+  /** Begin to change all that match: what waits, or with `state: "running"` the time-out of what runs. */
+  edit(which, { all, changes, rate }) {
+    return this.#begin({ action: "edit", filter: filter(which), all, changes, rate, id: uuid7() });
+  }
+
+  /** Begin to delete all that match for good; those that wait, where `state` names them, are cancelled first. */
+  delete(which = {}, { all, reason, rate } = {}) {
+    return this.#begin({ action: "delete", filter: filter(which), all, reason, rate, id: uuid7() });
+  }
+
   get(operation) {
     return this.#wire.ask({ path: at("operations", named(operation)) });
   }
@@ -294,13 +334,25 @@ class Queues {
     return this.#wire.ask({ method: "PUT", path: at("queues", name), text: stringify(limits) });
   }
 
-  /** Start none of its jobs; what runs goes on. */
-  pause(name) {
-    return this.#wire.ask({ method: "POST", path: at("queues", name, "/pause") });
+  /** Start none of its jobs; what runs goes on. forS, until: so many seconds, or until then; else until it is resumed. */
+  pause(name, { forS, until } = {}) {
+    const request = { method: "POST", path: at("queues", name, "/pause"), ...body({ for: forS, until }) };
+    return this.#wire.ask(request, { repeatable: forS === undefined }); // which a second try would lengthen
   }
 
   resume(name) {
     return this.#wire.ask({ method: "POST", path: at("queues", name, "/resume") });
+  }
+
+  /** Begin to cancel all that waits in it, and return that operation; delete: and to delete it for good. */
+  empty(name, { delete: gone = false, reason, rate } = {}) {
+    const text = stringify({ delete: gone, reason, rate });
+    return this.#wire.ask({ method: "POST", path: at("queues", name, "/empty"), text });
+  }
+
+  /** Take it away, with nothing waiting or running in it. Not repeated where a first try may have done it. */
+  delete(name) {
+    return this.#wire.ask({ method: "DELETE", path: at("queues", name) }, { repeatable: false });
   }
 }
 
@@ -352,6 +404,16 @@ function body(fields) {
   return said.length ? { text: stringify(Object.fromEntries(said)) } : {};
 }
 
-function filter({ ids, ...which }) {
-  return ids === undefined ? which : { ...which, ids: Array.from(ids, named) };
+/** Return filters as the query has them. payload: paths with what is to be there; contains: what is anywhere in it. */
+function searched({ payload = {}, contains, ...filters }) {
+  const paths = Object.entries(payload).map(([place, value]) => [`payload.${place}`, [value].flat().map(String)]);
+  return { ...filters, ...Object.fromEntries(paths), "payload~": contains };
+}
+
+/** Return filters as a body has them. ids: of certain jobs. */
+function filter({ ids, payload, contains, ...which }) {
+  const found = Object.fromEntries(Object.entries(which).map(([name, value]) => [name, texts(value)]));
+  if (payload) found.payload = Object.fromEntries(Object.entries(payload).map(([at, one]) => [at, [one].flat().map(String)]));
+  if (contains !== undefined) found["payload~"] = texts(contains);
+  return ids === undefined ? found : { ...found, ids: Array.from(ids, named) };
 }

@@ -113,6 +113,8 @@ async def test_an_operation_edits_what_waits(site: Site) -> None:
     body = {"action": "edit", "filter": {"type": "mail"}, "changes": {"queue": "night", "expires_at": None}}
     look = (await site.post("/operations", **body, dry_run=True)).json()
     assert (look["total"], [one["id"] for one in look["examples"]]) == (1, [waiting.id])
+    undecided = {"action": "edit", "filter": {"type": "mail"}, "dry_run": True}
+    assert (await site.post("/operations", **undecided)).json()["total"] == 1
     begun = await site.post("/operations", **body)
     assert begun.status_code == 202
     assert begun.json()["changes"] == {"queue": "night", "expires_at": None}

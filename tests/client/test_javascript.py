@@ -62,6 +62,10 @@ def test_its_own_tests_pass(node: str) -> None:
     assert re.search(r"^# pass [1-9]\d", done.stdout, re.MULTILINE)
 
 
+def test_every_call_is_understood_by_a_server(node: str, shared_tickr: TickrProcess) -> None:
+    assert list(lines(node, "methods.mjs", shared_tickr.url)) == ["done"]
+
+
 def test_each_of_thousands_is_stored_once_though_the_server_is_killed(node: str, tmp_path: Path) -> None:
     stored: dict[int, str] = {}
     failures: list[BaseException] = []

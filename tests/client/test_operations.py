@@ -108,14 +108,14 @@ def test_jobs_are_deleted(client: Any, queue: str) -> None:
 def test_a_queue_is_emptied_and_taken_away(client: Any, queue: str) -> None:
     job = client.submit("later", queue=queue, delay=3600)
     with pytest.raises(Conflict) as told:
-        client.delete_queue(queue)
+        client.queues.delete(queue)
     assert told.value.code == "queue_not_empty"
-    begun = client.operations.empty_queue(queue, delete=True, reason="moved")
+    begun = client.queues.empty(queue, delete=True, reason="moved")
     assert client.operations.wait(begun, timeout_s=20).done == 1
     with client.events(event="queue.deleted", queue=queue) as events:
-        client.delete_queue(queue)
+        client.queues.delete(queue)
         assert next(events).subject == queue
-    for gone in (lambda: client.get(job), lambda: client.delete_queue(queue)):
+    for gone in (lambda: client.get(job), lambda: client.queues.delete(queue)):
         with pytest.raises(NotFound):
             gone()
 

@@ -133,7 +133,7 @@ def read(body: bytes, *, now: int) -> Asked:
     faults: list[Fault] = []
     which, ids = _which(said, faults)
     edit = _edit(said, now, faults)
-    if said.action == "edit" and (said.changes is UNSET or bytes(said.changes).strip() == b"{}"):
+    if said.action == "edit" and not said.dry_run and (said.changes is UNSET or bytes(said.changes).strip() == b"{}"):
         faults.append(Fault("/changes", "must say what is to be different"))
     if said.action not in ("cancel", "delete") and said.reason is not UNSET:
         faults.append(Fault("/reason", "is for cancel and delete alone"))

@@ -177,10 +177,6 @@ class AsyncClient:
         """Delete a job that has ended for good; ``cancel``: also one that waits. Not repeated like ``retry``."""
         await self._run(self._calls.delete(job, version, cancel))
 
-    async def delete_queue(self, queue: str) -> None:
-        """Take a queue away in which nothing waits or runs; ``operations.empty_queue`` sees to that."""
-        await self._run(self._calls.delete_queue(queue))
-
     async def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
         """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
         return await self._run(self._calls.retry(job, version, changes))

@@ -141,10 +141,6 @@ class Client:
         """Delete a job that has ended for good; ``cancel``: also one that waits. Not repeated like ``retry``."""
         self._run(self._calls.delete(job, version, cancel))
 
-    def delete_queue(self, queue: str) -> None:
-        """Take a queue away in which nothing waits or runs; ``operations.empty_queue`` sees to that."""
-        self._run(self._calls.delete_queue(queue))
-
     def retry(self, job: JobRef, *, version: int | None = None, **changes: Unpack[Changes]) -> Job:
         """Start a job over that has ended, changed as said. Not repeated where a first try may have done it."""
         return self._run(self._calls.retry(job, version, changes))

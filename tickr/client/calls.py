@@ -88,9 +88,6 @@ class Calls:
         request = Request("DELETE", _path(job), query=query, headers=if_match(version))
         return self.asked(request, NoneType, repeatable=False)
 
-    def delete_queue(self, queue: str) -> Steps[None]:
-        return self.asked(Request("DELETE", f"/queues/{quote(queue, safe='')}"), NoneType, repeatable=False)
-
     def retry(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
         body = bodies.encoded(bodies.changes(changes)) if changes else None
         headers = if_match(version) if body is None else {**JSON, **if_match(version)}

@@ -54,11 +54,6 @@ class OperationCalls:
         told |= {"action": action, "filter": _filter(which), "id": str(uuid_utils.uuid7())}
         return self._calls.asked(Request("POST", "/operations", bodies.encoded(told), headers=JSON), Operation)
 
-    def empty(self, queue: str, wish: Wish) -> Steps[Operation]:
-        body = bodies.encoded({name: value for name, value in wish.items() if value is not None})
-        path = f"/queues/{quote(queue, safe='')}"
-        return self._calls.asked(Request("POST", f"{path}/empty", body, headers=JSON), Operation)
-
     def get(self, operation: OperationRef) -> Steps[Operation]:
         return self._calls.asked(Request("GET", _path(operation)), Operation)
 
@@ -156,12 +151,6 @@ class Operations:
         """
         return self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
 
-    def empty_queue(
-        self, queue: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
-    ) -> Operation:
-        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
-        return self._run(self._calls.empty(queue, {"delete": delete, "reason": reason, "rate": rate}))
-
     def get(self, operation: OperationRef) -> Operation:
         return self._run(self._calls.get(operation))
 
@@ -218,12 +207,6 @@ class AsyncOperations:
         Those that wait, where ``state`` names them, are cancelled first, for ``reason``.
         """
         return await self._run(self._calls.begin("delete", which, cancelling(all, reason, rate)))
-
-    async def empty_queue(
-        self, queue: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
-    ) -> Operation:
-        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
-        return await self._run(self._calls.empty(queue, {"delete": delete, "reason": reason, "rate": rate}))
 
     async def get(self, operation: OperationRef) -> Operation:
         return await self._run(self._calls.get(operation))

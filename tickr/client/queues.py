@@ -1,19 +1,23 @@
-"""Queues: how they stand, and their pauses. What may be asked about them, on both faces.
+"""Queues: how they stand, their pauses and their ends. What may be asked about them, on both faces.
 
 ``QueueCalls`` is what is asked, as steps; ``Queues`` and ``AsyncQueues`` have it done and are the attribute ``queues``
-of the two clients. What was not answered is asked again, but for a pause with an end: a second try would lengthen it.
+of the two clients. What was not answered is asked again, but for a pause with an end, which a second try would
+lengthen, and a queue that is taken away, which it would not find.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from tickr.client import bodies
 from tickr.client.calls import Calls
+from tickr.client.operation_records import Operation
 from tickr.client.records import Queue
 from tickr.client.steps import JSON, Request, Steps, Value
 
@@ -49,6 +53,14 @@ class QueueCalls:
     def resume(self, name: str) -> Steps[Queue]:
         return self._calls.asked(Request("POST", _path(name, "/resume")), Queue)
 
+    def empty(self, name: str, delete: bool, reason: str | None, rate: float | None) -> Steps[Operation]:
+        said = {"delete": delete, "reason": reason, "rate": rate}
+        body = bodies.encoded({word: value for word, value in said.items() if value is not None})
+        return self._calls.asked(Request("POST", _path(name, "/empty"), body, headers=JSON), Operation)
+
+    def delete(self, name: str) -> Steps[None]:
+        return self._calls.asked(Request("DELETE", _path(name)), NoneType, repeatable=False)
+
 
 def _path(name: str, action: str = "") -> str:
     return f"/queues/{quote(name, safe='')}{action}"
@@ -83,6 +95,16 @@ class Queues:
     def resume(self, name: str) -> Queue:
         return self._run(self._calls.resume(name))
 
+    def empty(
+        self, name: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
+    ) -> Operation:
+        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
+        return self._run(self._calls.empty(name, delete, reason, rate))
+
+    def delete(self, name: str) -> None:
+        """Take a queue away in which nothing waits or runs. Not repeated where a first try may have done it."""
+        return self._run(self._calls.delete(name))
+
 
 class AsyncQueues:
     """``AsyncClient.queues``; see ``Queues``."""
@@ -104,3 +126,13 @@ class AsyncQueues:
 
     async def resume(self, name: str) -> Queue:
         return await self._run(self._calls.resume(name))
+
+    async def empty(
+        self, name: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
+    ) -> Operation:
+        """Begin to cancel all that waits in a queue; ``delete``: and to delete it for good."""
+        return await self._run(self._calls.empty(name, delete, reason, rate))
+
+    async def delete(self, name: str) -> None:
+        """Take a queue away in which nothing waits or runs. Not repeated where a first try may have done it."""
+        return await self._run(self._calls.delete(name))

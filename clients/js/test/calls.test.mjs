@@ -49,12 +49,14 @@ test(
   at({}, [], async (client, server) => {
     const page = (from, next) => () => [200, { items: [{ id: from }], next_cursor: next, feed_cursor: `f${from}` }];
     server.script.push(page(1, "c1"), page(2, "c2"), page(3, null));
-    const jobs = client.list({ state: ["failed", "cancelled"], label: { customer: "42" }, created_after: new Date(0) });
+    const payload = { "who.id": [7, 2n ** 70n] };
+    const jobs = client.list({ state: ["failed", "cancelled"], label: { customer: "42" }, payload, created_after: new Date(0) });
     assert.deepEqual((await jobs.all()).map((one) => one.id), [1, 2, 3]);
     assert.equal(jobs.feedCursor, "f1");
     const { query } = server.seen[2];
     assert.deepEqual([query.getAll("state"), query.get("label"), query.get("cursor")], [["failed", "cancelled"], "customer=42", "c2"]);
     assert.equal(query.get("created_after"), "1970-01-01T00:00:00.000Z");
+    assert.deepEqual(query.getAll("payload.who.id"), ["7", "1180591620717411303424"]);
   }),
 );
 

@@ -1,0 +1,66 @@
+// Calls each method of the client once, on a real server, and looks at what comes back.
+
+import assert from "node:assert/strict";
+
+import { Client, NotFound } from "../../clients/js/client.mjs";
+
+const client = new Client(process.argv[2]);
+const queue = `js-${crypto.randomUUID()}`;
+const waiting = (payload) => client.submit("report", payload, { delay: 3600, queue, labels: { by: "js" } });
+
+const job = await waiting({ customer: 7, exact: 2n ** 70n });
+assert.equal((await client.get(job)).payload.exact, 2n ** 70n);
+assert.equal((await client.edit(job, { priority: 1, version: 1 })).priority, 1);
+assert.equal((await client.explain(job)).state, "scheduled");
+for (const [filters, count] of [
+  [{ payload: { customer: 7 }, label: { by: "js" } }, 1],
+  [{ payload: { customer: [8, 9] } }, 0],
+  [{ contains: ["customer", "exact"] }, 1],
+]) {
+  assert.equal((await client.list({ queue, ...filters }).all()).length, count);
+  assert.equal((await client.operations.look("edit", { queue, ...filters })).total, count);
+}
+const edited = await client.operations.edit({ queue, payload: { customer: 7 } }, { changes: { payload: {}, delay: 0 } });
+assert.equal((await client.operations.wait(edited, { timeoutS: 30 })).done, 1);
+assert.equal((await client.wait(job, { timeoutS: 30 })).state, "succeeded");
+assert.equal((await client.attempts(job)).items.length, 1);
+assert.deepEqual((await client.log(job)).items, []);
+assert.equal((await client.tree(job)).tree.id, job.id);
+assert.equal((await client.deadLetters({ queue })).total, 0);
+
+const again = await client.retry(job, { delay: 3600 });
+assert.equal(again.state, "scheduled");
+assert.equal((await client.cancel(job, { reason: "enough" })).error.message, "Cancelled on request: enough");
+await client.operations.wait(await client.operations.retry({ ids: [job] }, { changes: { delay: 3600 } }));
+await client.operations.wait(await client.operations.cancel({ queue }, { reason: "all" }));
+await client.operations.stop(await client.operations.retry({ ids: [job], state: "failed" }));
+assert.ok((await client.operations.list({ limit: 3 })).length === 3);
+assert.equal(await client.delete(job), null);
+await assert.rejects(client.get(job), NotFound);
+
+assert.ok((await client.queues.pause(queue, { forS: 60 })).paused_until);
+assert.equal((await client.queues.resume(queue)).paused, false);
+assert.equal((await client.queues.limit(queue, { max_running: 3 })).max_running, 3);
+assert.equal((await client.queues.get(queue)).name, queue);
+assert.ok((await client.queues.list()).some((one) => one.name === queue));
+await waiting({});
+assert.equal((await client.operations.wait(await client.queues.empty(queue, { delete: true }))).done, 1);
+assert.equal(await client.queues.delete(queue), null);
+
+const told = await client.broadcast("report", { title: "to all" }, { expires_in: 60 });
+assert.equal(told.items.length, 1);
+const { items: nodes, here } = await client.nodes.list();
+assert.equal((await client.nodes.get(nodes[0].id)).id, here);
+assert.equal((await client.nodes.change("self", { slots: nodes[0].slots })).slots, nodes[0].slots);
+await client.nodes.quiet("self");
+await client.nodes.resume("self");
+
+await client.schedules.put(queue, { every: 3600, job: { type: "report", payload: {} } });
+assert.equal((await client.schedules.get(queue, { ticks: 3 })).next.length, 3);
+assert.ok((await client.schedules.list()).some((one) => one.name === queue));
+assert.equal((await client.schedules.pause(queue)).paused, true);
+assert.equal((await client.schedules.resume(queue, { version: 2 })).paused, false);
+assert.equal((await client.wait(await client.schedules.run(queue), { timeoutS: 30 })).schedule.name, queue);
+assert.equal(await client.schedules.delete(queue), null);
+client.close();
+console.log("done");
