@@ -116,7 +116,7 @@ async def test_a_path_that_is_not_there_is_a_404_problem(site: Site, path: str) 
 async def test_a_method_that_is_not_there_is_a_405_with_what_is(site: Site) -> None:
     for method, path, allow in (
         ("DELETE", "/jobs", "GET, HEAD, OPTIONS, POST"),
-        ("PUT", "/jobs/17", "GET, HEAD, OPTIONS"),
+        ("PUT", "/jobs/17", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("GET", "/jobs/17/cancel", "OPTIONS, POST"),
         ("BREW", "/livez", "GET, HEAD, OPTIONS"),
     ):

@@ -176,11 +176,12 @@ async def test_what_is_set_on_a_queue_is_told_to_who_listens_to_the_queue(site: 
 
 
 def test_every_event_can_be_asked_for() -> None:
-    of_jobs = "created started succeeded retrying failed cancelled released redriven unblocked progress log emitted"
+    of_jobs = "created started succeeded retrying failed cancelled released redriven unblocked changed deleted"
+    of_jobs += " progress log emitted"
     of_schedules = "created changed paused resumed ended deleted skipped"
     of_operations = "started progress done stopped"
     named = {f"schedule.{what}" for what in of_schedules.split()}
-    named |= {f"queue.{what}" for what in ("paused", "resumed", "changed")}
+    named |= {f"queue.{what}" for what in ("paused", "resumed", "changed", "deleted")}
     named |= {f"operation.{what}" for what in of_operations.split()}
     named |= {f"node.{what}" for what in ["quieted", "resumed", "changed", "stopping"]}
     assert set(of_jobs.split()) | named == EVENTS

@@ -23,7 +23,7 @@ async def test_a_pause_says_until_when_and_is_not_there_afterwards() -> None:
     clock = Clock()
     async with open_site(store=MemoryStore(clock=clock)) as site:
         await node(site)
-        job_id = (await create(site, type="a"))["id"]
+        job_id = await create(site, type="a")
         shown = (await site.http.post("/queues/default/pause", json={"for": 60})).json()
         assert (shown["paused"], shown["paused_until"]) == (True, instant(clock, 60))
         (reason, *_) = (await explained(site, job_id))["reasons"]  # type: ignore[misc]

@@ -97,7 +97,7 @@ async def test_everything_has_to_be_said(site: Site) -> None:
 
 async def test_what_is_wrong_is_told_at_once(site: Site) -> None:
     assert list(await refused(site)) == ["/action"]
-    assert list(await refused(site, action="delete", rate=0, dry_run=1, hurry=True)) == [
+    assert list(await refused(site, action="burn", rate=0, dry_run=1, hurry=True)) == [
         *("/action", "/rate", "/dry_run", "/hurry")
     ]
     bad = {"state": "ready", "queue": "a b", "error": "E!", "created_after": "yesterday", "ids": ["x"], "since": 1}

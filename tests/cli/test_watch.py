@@ -228,7 +228,7 @@ def test_a_cursor_that_cannot_be_used_is_an_error(server: TickrProcess) -> None:
 def test_a_filter_that_makes_no_sense_is_an_error(server: TickrProcess) -> None:
     done = run("watch", "--event", "strated", "--job", "42", "--url", server.url)
     assert done.exit_code == 1
-    assert "/event must be one of cancelled, created" in done.stderr
+    assert "/event must be one of cancelled, changed, created" in done.stderr
     assert "/job must be a UUID" in done.stderr
 
 

@@ -106,8 +106,11 @@ def make_events(node: TickrProcess, feed_of_all: ClientConnection) -> list[str]:
         http.post(f"/jobs/{broken}/retry").raise_for_status()
         frames += until(feed_of_all, ended(broken))
         later = submit("quick", delay=60)
+        http.patch(f"/jobs/{later}", json={"priority": 1}).raise_for_status()
         http.post(f"/jobs/{later}/cancel").raise_for_status()
         frames += until(feed_of_all, ended(later))
+        http.delete(f"/jobs/{later}").raise_for_status()
+        frames += until(feed_of_all, told("tickr.job.deleted", later))
         frames += until(feed_of_all, deleted(keep_a_schedule(http, feed_of_all, frames)))
         frames += until(feed_of_all, told("tickr.operation.done", operate(http, feed_of_all, frames, submit)))
         for action in ("quiet", "resume"):
@@ -133,6 +136,7 @@ def keep_a_schedule(http: httpx2.Client, feed_of_all: ClientConnection, frames: 
         http.post(f"{path}/{action}").raise_for_status()
         http.post(f"/queues/unused/{action}").raise_for_status()
     http.put("/queues/unused", json={"rate": {"starts": 10, "period": 1.5}}).raise_for_status()
+    http.delete("/queues/unused").raise_for_status()
     http.delete(path).raise_for_status()
     return "wire"
 

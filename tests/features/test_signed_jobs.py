@@ -132,7 +132,8 @@ async def test_rows_of_the_inbox_are_refused_where_only_what_is_signed_is_run(la
     row = '{"type":"echo","payload":{"text":"mine"}}'
     async with node(jobs, store=lasting_store_url, **SIGNED) as client:
         await put_rows(client.handle.store, row)
-        assert (await client.http.post("/inbox")).json() == {"taken": 0, "refused": 1}
+        assert (await client.http.post("/inbox")).is_success  # or the node has looked by itself just before
+        assert len(await client.handle.store.inbox_refused(10)) == 1
         assert (await client.http.get("/jobs")).json()["items"] == []
 
 
@@ -141,7 +142,7 @@ async def test_rows_of_the_inbox_are_not_signed_by_who_takes_them(start_lasting:
     row = f'{{"type":"echo","id":"{job_id}","payload":{{"text":"mine"}}}}'
     async with start_lasting(jobs, signing_keys=KEYS, roles=("api",)) as client:
         await put_rows(client.handle.store, row)
-        assert (await client.http.post("/inbox")).json() == {"taken": 1, "refused": 0}
+        assert (await client.http.post("/inbox")).is_success
         signed = await client.post(type="echo", payload={"text": "good"})
     async with start_lasting(jobs, signing_keys=KEYS, signed_only=True) as client:
         assert (await client.until_final(job_id))["error"]["kind"] == "bad_signature"

@@ -65,7 +65,7 @@ from tickr.store.orders import Order
 ABSENT = "f" * 32
 FAR = 2 * START
 
-WRITES = [
+JOBS = [
     Case("insert", partial(Scene.put, count=0), lambda s: s.store.insert(s.new(3))),
     Case("insert again", few, insert_some_again),
     Case("insert and start", partial(Scene.join, count=0), insert_and_start),
@@ -84,6 +84,8 @@ WRITES = [
     Case("control", few, lambda s: s.store.control(s.type, paused=True)),
     Case("finish", running, lambda s: s.store.finish(s.outcomes("retried", "failed", "released", "succeeded"))),
     Case("finish cancelled", partial(Scene.ask_to_stop, count=MANY), lambda s: s.store.finish(s.outcomes("retried"))),
+]
+UPKEEP = [
     Case("note", running, say_something),
     Case("keep_log", running, log_something),
     Case("keep_checkpoints", running, keep_something),
@@ -177,12 +179,28 @@ OPERATIONS = [
 
 
 def test_every_method_has_its_case() -> None:
-    named = {case.name.split()[0] for case in WRITES + READS + OPERATIONS}
+    named = {case.name.split()[0] for case in JOBS + UPKEEP + READS + OPERATIONS}
     assert named == methods()
 
 
+GROUPS = {"jobs": JOBS, "upkeep": UPKEEP, "reads": READS, "sequences": SEQUENCES, "operations": OPERATIONS}
+TAKE_LONG = [("mysql", "upkeep"), ("mysql", "reads")]
+"""There a cut costs a connection; what is left is what changes jobs."""
+
+
+def marks(adapter: str, group: str) -> list[pytest.MarkDecorator]:
+    slow = [pytest.mark.slow] if adapter == "mysql" else []
+    return [*slow, pytest.mark.long] if (adapter, group) in TAKE_LONG else slow
+
+
 @pytest.mark.parametrize(
-    "cases", [WRITES, READS, SEQUENCES, OPERATIONS], ids=["writes", "reads", "sequences", "operations"]
+    ("backend", "cases"),
+    [
+        pytest.param(adapter, cases, id=f"{adapter}-{group}", marks=marks(adapter, group))
+        for adapter in ("memory", "sqlite", "mysql")
+        for group, cases in GROUPS.items()
+    ],
+    indirect=["backend"],
 )
 async def test_a_cut_at_any_checkpoint_is_as_if_it_were_not_or_were_done(
     backend: Backend, cases: Sequence[Case]

@@ -117,7 +117,7 @@ async def test_hot_statements_go_by_their_index(mysql_url: str) -> None:
             ways = await explain(tx, sql, *parameters)
             if sql == mysql_claims.CLAIMABLE:
                 ways.remove(("n", "const", "PRIMARY"))
-                ways.remove(("queue_controls", "index", "PRIMARY"))  # those that are not plain, few or none
+                ways.remove(("queue_controls", "ALL", None))  # those that are not plain, few or none
             assert [way[1:] for way in ways] == [("range", "PRIMARY")], sql
         for sql, parameters in IN_ORDER:
             for _, way, index in await explain(tx, sql, *parameters):
