@@ -24,7 +24,7 @@ from tests.features.conftest import Client, node
 from tests.store.backends import a_node, new_id, new_job, put_running
 from tests.waiting import eventually
 from tickr import failpoints
-from tickr.errors import Overloaded, StoreError
+from tickr.errors import Overloaded, StoreError, TickrError
 from tickr.failpoints import POINTS, FailpointError, armed
 from tickr.feed.selection import Selection
 from tickr.handle import Handle
@@ -143,7 +143,7 @@ async def have_no_entry(handle: Handle) -> None:
 
 
 async def listen(handle: Handle) -> None:
-    with suppress(Overloaded):  # the node may be on its way down already
+    with suppress(TickrError):  # the node may be on its way down already
         async with handle.feed.subscribe(Selection(), after="earliest") as subscription:
             await handle.submit("quick")
             while True:
