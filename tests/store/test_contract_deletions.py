@@ -12,6 +12,7 @@ from tests.store.backends import (
     SteppedClock,
     assert_lawful,
     new_id,
+    put,
     put_final,
     put_one,
     put_running,
@@ -20,7 +21,7 @@ from tests.store.backends import (
     told_of,
 )
 from tests.store.keyed import request, unique_job, unique_of
-from tests.store.linked import child_of, dependent, finish, put_dependent, settle
+from tests.store.linked import child_of, dependent, finish, in_turn, put_dependent, settle
 from tickr.errors import JobNotFound, NotDeletable, VersionMismatch
 from tickr.filters import EVERYTHING
 from tickr.jobs import FINAL, Job, State
@@ -224,3 +225,16 @@ async def test_one_for_what_waits_cancels_and_deletes(store: Store) -> None:
     assert moved.after.done == 1
     await assert_gone(store, job)
     assert await told_of(store, job) == ["created", "cancelled", "deleted"]
+
+
+async def test_who_keeps_the_place_of_a_sequence_stays_until_the_next_may_begin(store: Store) -> None:
+    first, last = (await put(store, in_turn()))[0], (await put(store, in_turn()))[0]
+    await kept_back(store, last, "sequence", cancel=True)
+    await store.cancel(last.id)
+    await settle(store, last)
+    await kept_back(store, last, "sequence")
+    await finish(store, first)
+    await settle(store, first)
+    await store.delete(last.id)
+    (next_,) = await put(store, in_turn())
+    assert next_.state is State.READY

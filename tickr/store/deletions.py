@@ -24,7 +24,8 @@ def delete(
     """Return the changes that end ``job``, if it waits, and delete it; the last one is ``deleted``.
 
     Args:
-      needed: ids of jobs that are at the end of a link: others wait for them, or are parents that have not ended.
+      needed: ids of jobs that are at the end of a link: others wait for them, or are parents that have not ended; and
+        of those that keep the place of their sequence, as one before them has not ended.
       cancel: whether one that waits is cancelled, for ``reason``, and deleted; otherwise it is refused.
     Raises: NotDeletable, VersionMismatch.
     """
@@ -43,6 +44,8 @@ def _check(job: Job, needed: Collection[str], cancel: bool) -> None:
         told = f"Job {job.id} has children. Cancel it, and delete it when it has ended, as they will have."
     elif job.state not in FINAL and not cancel:
         told = f"Job {job.id} has not ended. Cancel it first, or together with deleting it."
+    elif job.id in needed and job.extras.sequence is not None:
+        told = f"Job {job.id} keeps its place in a sequence; it may go when those next to it there have ended."
     elif job.id in needed:
         told = f"Job {job.id} is needed still: a job waits for it, or is its parent and has not ended."
     else:

@@ -9,6 +9,7 @@ import trio
 from tickr.edits import Edit
 from tickr.events import Change
 from tickr.jobs import Job
+from tickr.links import Kind
 from tickr.store import changes, deletions
 from tickr.store.contract import Clock, Edited
 from tickr.store.memory_links import LinkTable
@@ -49,8 +50,10 @@ class MemoryEditing:
         return job
 
     def _needed(self, ids: Iterable[str]) -> set[str]:
-        """Return those of ``ids`` that are at the end of a link of another job."""
-        return {id_ for id_ in ids if self._links.waiters(id_) - {id_}}
+        """See ``deletions.delete``."""
+        ids = [*ids]
+        turns = {link.waiter for link in self._links.of(ids) if link.kind is Kind.SEQUENCE}
+        return turns | {id_ for id_ in ids if self._links.waiters(id_) - {id_}}
 
     def _apply(self, made: Sequence[Change], now: int) -> None:
         """Record changes; what is deleted is gone."""

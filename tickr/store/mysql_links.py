@@ -100,8 +100,11 @@ async def remove(tx: Transaction, some: Iterable[Link]) -> None:
 
 
 async def needed(tx: Transaction, keys: tuple[bytes, ...]) -> set[str]:
-    """Return those of the jobs ``keys``, which are locked, that other jobs have a link to."""
-    return {rows.id_text(raw(on)) for (on,) in (await tx.run(NEEDED, keys)).rows} if keys else set()
+    """See ``deletions.delete``; ``keys``: of jobs that are locked."""
+    if not keys:
+        return set()
+    turns = {link.waiter for link in await of(tx, keys) if link.kind is Kind.SEQUENCE}
+    return turns | {rows.id_text(raw(on)) for (on,) in (await tx.run(NEEDED, keys)).rows}
 
 
 async def redrive(

@@ -84,8 +84,9 @@ def remove(db: sqlite3.Connection, some: Iterable[Link]) -> None:
 
 
 def needed(db: sqlite3.Connection, ids: Collection[str]) -> set[str]:
-    """Return those of ``ids`` that other jobs have a link to."""
-    return {rows.id_text(key) for (key,) in db.execute(_NEEDED, _packed(ids))}
+    """See ``deletions.delete``."""
+    turns = {link.waiter for link in of(db, ids) if link.kind is Kind.SEQUENCE}
+    return turns | {rows.id_text(key) for (key,) in db.execute(_NEEDED, _packed(ids))}
 
 
 def redrive(
