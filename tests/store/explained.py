@@ -135,7 +135,13 @@ class Asking:
         await self.drop_queue("gone")
         await self.delete((await put(store, new_job()))[0].id, cancel=True)
         await self.redrive(claimed[30].id)
+        (held,) = await put(store, new_job(queue="held"))
+        for job in await store.claim([held.id], node="n2", types={"mail"}):
+            put_off = Outcome(job=job, kind="retried", failure=OOPS, queue="elsewhere", hold_us=DAY_US)
+            await store.finish([put_off])
         await self.deregister("n2")
+        await put(store, new_job(queue="@n2"))
+        await self.reap(LIMIT)
         await self.reap(LIMIT)
         await self.expire("n1", lease_until=1)
         await self._let_expire()
