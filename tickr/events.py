@@ -154,6 +154,20 @@ _ENDS_BADLY = frozenset({"retrying", "failed", "cancelled", "released"})
 """Events that tell why an attempt, or the job, did not succeed. A later start still has the old error on the job."""
 
 
+def _move(before: State, after: State) -> str:
+    if before in FINAL:
+        return "redriven"
+    if after is State.READY and before is State.BLOCKED:
+        return "unblocked"
+    if after in (State.READY, State.BLOCKED):
+        return "released"
+    return "started" if after is State.RUNNING else after.value
+
+
+_MOVES = {(before, after): _move(before, after) for before in State for after in State}
+"""What a move between two states is called; the store asks for each."""
+
+
 class Change(msgspec.Struct, frozen=True):
     """One move of one job: what the stores write.
 
@@ -174,18 +188,11 @@ class Change(msgspec.Struct, frozen=True):
     @property
     def what(self) -> str:
         """The event's name for this move."""
-        before, after = self.before, self.after
-        if before is None:
+        if self.before is None:
             return "created"
-        if before.state in FINAL:
-            return "deleted" if self.deleted else "redriven"
-        if self.changed:
-            return "changed"
-        if after.state is State.READY and before.state is State.BLOCKED:
-            return "unblocked"
-        if after.state in (State.READY, State.BLOCKED):
-            return "released"
-        return "started" if after.state is State.RUNNING else after.state.value
+        if self.changed or self.deleted:
+            return "changed" if self.changed else "deleted"
+        return _MOVES[self.before.state, self.after.state]
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -235,12 +242,9 @@ class Change(msgspec.Struct, frozen=True):
 
 def untold_bytes(result: str) -> int:
     """Return how long ``result`` is, in bytes, if that is too long to be told; otherwise 0."""
-    if is_packed(result):
-        length = full_size(result)
-        return length if length > MAX_RESULT_BYTES else 0
-    if 4 * len(result) <= MAX_RESULT_BYTES:  # a character has four bytes at most
+    if 4 * len(result) <= MAX_RESULT_BYTES and result[:1] != "t":  # four bytes at most, and surely not packed
         return 0
-    length = len(result.encode())
+    length = full_size(result) if is_packed(result) else len(result.encode())
     return length if length > MAX_RESULT_BYTES else 0
 
 

@@ -31,7 +31,7 @@ from tickr.envelopes import Seal, is_sealed, key_of, lacking, name_of
 from tickr.errors import BatchTooLarge, CannotOpen
 from tickr.events import Event
 from tickr.job_log import LogPart
-from tickr.jobs import Attempt, Job, NewJob, Progress
+from tickr.jobs import NO_EXTRAS, Attempt, Job, NewJob, Progress
 from tickr.keys import Idempotency, Wish
 from tickr.operations import Operation
 from tickr.packing import is_packed, packed, unpacked
@@ -195,6 +195,8 @@ class Vault(Reseals):
 
         Raises: CannotOpen: the job's key is not here; whoever has claimed the job has it.
         """
+        if outcome.job.extras is NO_EXTRAS and self._above is None:
+            return outcome  # as most are
         outcome = self.signer.signed_outcome(outcome)
         job, result, failure = outcome.job, outcome.result, outcome.failure
         if job.extras.sealed is None:

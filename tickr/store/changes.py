@@ -191,8 +191,8 @@ def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Ho
     """
     found: dict[str, Hold] = {}
     for outcome, change in zip(outcomes, made, strict=True):
-        queue = outcome.job.queue
-        if outcome.hold_us and change is not None and node_of_queue(queue) is None:
+        if outcome.hold_us and change is not None and node_of_queue(outcome.job.queue) is None:
+            queue = outcome.job.queue
             hold = Hold(queue, outcome.hold_us, outcome.job.id.replace("-", "")[-16:])
             found[queue] = max(hold, found.get(queue, hold))
     return sorted(found.values())
