@@ -21,7 +21,7 @@ from tickr.errors import CannotOpen
 from tickr.jobs import Attempt, Failure, Job, Progress, State
 from tickr.keys import Unique
 from tickr.links import OnFailure
-from tickr.packing import unpacked
+from tickr.packing import is_packed, unpacked
 from tickr.queues import Controls
 from tickr.store.contract import QueueDepth
 
@@ -204,6 +204,8 @@ def readable(text: str | None) -> Raw | None:
     """Return a payload or a result as it is told; None if it is encrypted, or was damaged in the store."""
     if text is None or is_sealed(text):
         return None
+    if not is_packed(text):
+        return Raw(text)
     with suppress(CannotOpen):
         return Raw(unpacked(text))
     return None
