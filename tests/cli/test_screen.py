@@ -133,7 +133,7 @@ def test_a_whole_job_shows_everything_a_person_asks_for() -> None:
         RemoteAttempt(2, "failed", "n-1", at(-3), at(-1), failed.error),
     ]
     text = shown(*screen.whole(failed, attempts))
-    for part in (ID, "2 of 3, and lost with its node 1 times", "customer=42", "12345678901234567890.10", "n-1"):
+    for part in (ID, "2 of 3, and lost with its node once", "customer=42", "12345678901234567890.10", "n-1"):
         assert part in text
     for part in ("no [bold]paper[/bold] :smile:", "retrying", "2.0 s", "Traceback …"):
         assert part in text

@@ -220,7 +220,8 @@ def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool
 
 def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:
     yield "queue", Text(f"{harmless(job.queue)}, priority {job.priority}")
-    crashed = f", and lost with its node {job.crashes} times" if job.crashes else ""
+    often = "once" if job.crashes == 1 else f"{job.crashes} times"
+    crashed = f", and lost with its node {often}" if job.crashes else ""
     spared = "" if job.max_crashes else ", never again after a crash"
     yield "tries", Text(f"{job.attempt} of {job.max_attempts}{crashed}{spared}")
     yield "created", Text(absolute(job.created_at, now))
