@@ -349,7 +349,8 @@ def written(changes: Iterable[Change], now: int) -> Written:
         if after.extras.expires_at is not None or "expires_at" in change.changed:
             _note_expiry(waits, before, after)
         if after.extras.keep_us is not None:
-            _note_removal(ends, None if before is None else removal(before), removal(after))
+            gone, come = None if before is None else removal(before), None if change.deleted else removal(after)
+            _note_removal(ends, gone, come)
         if "payload" in change.changed or (before and before.state in FINAL and after.state not in FINAL):
             restarted.append(after.id)
     rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))
