@@ -222,6 +222,29 @@ async def test_an_old_fence_changes_nothing(store: Store) -> None:
     assert (await told(store), await store.attempts(old.id)) == before
 
 
+@pytest.mark.parametrize("count", [1, 10])
+async def test_a_late_outcome_is_not_that_of_a_job_that_came_later_under_its_id(
+    store: Store, clock: SteppedClock, count: int
+) -> None:
+    """Its node was lost, it was deleted, submitted again and started: fence and version are the same."""
+    await join(store, "n1", "n2")
+    jobs = await put(store, *(new_job() for _ in range(count)))
+    old = await store.claim_due(count, node="n1", types=MAIL)
+    await store.deregister("n1")
+    await store.reap(count)
+    for job in jobs:
+        await store.delete(job.id, cancel=True)
+    clock.advance(1)
+    await put(store, *(new_job(id=job.id) for job in jobs))
+    new = await store.claim_due(count, node="n2", types=MAIL)
+    assert {(job.id, job.fence, job.version) for job in new} == {(job.id, job.fence, job.version) for job in old}
+    for kind in ("succeeded", "retried", "failed", "cancelled", "released"):
+        why = None if kind == "succeeded" else OOPS
+        late = [Outcome(job=job, kind=kind, failure=why) for job in old]  # type: ignore[arg-type]
+        assert await store.finish(late) == [None] * count
+    assert {job.id: job for job in await store.get_many([job.id for job in new])} == {job.id: job for job in new}
+
+
 async def test_an_attempt_ends_once(store: Store) -> None:
     job = await put_running(store)
     after = await end(store, job, "succeeded", result="1")

@@ -172,7 +172,7 @@ def finish(
     changes: list[Change | None] = []
     for outcome in outcomes:
         job = stored.get(outcome.job.id)
-        if job is None or job.state is not State.RUNNING or job.fence != outcome.job.fence:
+        if job is None or job.state is not State.RUNNING or not same_attempt(job, outcome.job):
             changes.append(None)
         else:
             if job.id in written:
@@ -181,6 +181,11 @@ def finish(
             again = after.state is State.READY or (after.state is State.BLOCKED and after.closing is None)
             changes.append(Change(job, after, outcome.failure if again else None))
     return changes
+
+
+def same_attempt(job: Job, claimed: Job) -> bool:
+    """Whether ``job``, which runs, does so as ``claimed``. One under its id that came later began later."""
+    return (job.fence, job.started_at) == (claimed.fence, claimed.started_at)
 
 
 def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Hold]:
