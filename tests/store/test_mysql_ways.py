@@ -82,7 +82,7 @@ BY_KEY = [
     (mysql_claims.CLAIMABLE, (KEYS, NOW, ("mail",), 3, "n1")),
     (mysql_claims.START, ("n1", NOW, KEYS)),
     (mysql_claims.LOCK_BY_IDS, (KEYS,)),
-    (mysql_feed.LOCK_FENCES, (KEYS,)),
+    (mysql_feed.LOCK_BEGUN, (KEYS,)),
     (mysql_jobs.SUCCEED_JOBS, (None, NOW, KEYS, 2, 1, "n")),
     (mysql_jobs.BY_IDS, (KEYS,)),
     (mysql_jobs.ROWS_BY_IDS, (KEYS,)),

@@ -172,7 +172,7 @@ def finish(
     changes: list[Change | None] = []
     for outcome in outcomes:
         job = stored.get(outcome.job.id)
-        if job is None or job.state is not State.RUNNING or not same_attempt(job, outcome.job):
+        if job is None or job.state is not State.RUNNING or begun(job) != begun(outcome.job):
             changes.append(None)
         else:
             if job.id in written:
@@ -183,9 +183,13 @@ def finish(
     return changes
 
 
-def same_attempt(job: Job, claimed: Job) -> bool:
-    """Whether ``job``, which runs, does so as ``claimed``. One under its id that came later began later."""
-    return (job.fence, job.started_at) == (claimed.fence, claimed.started_at)
+Begun = tuple[int, int | None]
+"""By what an attempt is known, among all of the jobs that there were under an id: its fence, and when it began."""
+
+
+def begun(job: Job) -> Begun:
+    """Return by what the attempt of ``job`` is known. A job that came later under the same id began later."""
+    return job.fence, job.started_at
 
 
 def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Hold]:
@@ -276,9 +280,9 @@ def _lost(after: Job) -> Failure | None:
 Said = TypeVar("Said", Note, Lines)
 
 
-def of_running(said: Iterable[Said], running: Mapping[str, int]) -> list[Said]:
-    """Return those of ``said`` whose attempt still runs. ``running``: the fence of each running job, by id."""
-    return [one for one in said if running.get(one.job.id) == one.job.fence]
+def of_running(said: Iterable[Said], running: Mapping[str, Begun]) -> list[Said]:
+    """Return those of ``said`` whose attempt still runs. ``running``: that of each running job, by id."""
+    return [one for one in said if running.get(one.job.id) == begun(one.job)]
 
 
 def to_trim(said: Iterable[Lines]) -> list[str]:
@@ -295,9 +299,9 @@ CHECKPOINT_LOOK_US = 600 * 1_000_000
 """So long after a checkpoint was kept, or looked at, it is looked at whether its job has ended, in microseconds."""
 
 
-def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, int]) -> dict[str, Checkpoint]:
+def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, Begun]) -> dict[str, Checkpoint]:
     """Return the last of ``kept`` of each job whose attempt still runs. ``running``: as for ``kept``."""
-    return {one.job.id: one for one in kept if running.get(one.job.id) == one.job.fence}
+    return {one.job.id: one for one in kept if running.get(one.job.id) == begun(one.job)}
 
 
 Expiry = tuple[int, str]
