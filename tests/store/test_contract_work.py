@@ -244,7 +244,7 @@ async def test_what_comes_late_is_not_of_a_job_that_came_later_under_its_id(
     assert {(job.id, job.fence, job.version) for job in new} == {(job.id, job.fence, job.version) for job in old}
     for kind in ("succeeded", "retried", "failed", "cancelled", "released"):
         why = None if kind == "succeeded" else OOPS
-        late = [Outcome(job=job, kind=kind, failure=why) for job in old]  # type: ignore[arg-type]
+        late = [Outcome(job=job, kind=kind, failure=why) for job in old]
         assert await store.finish(late) == [None] * count
     assert await store.note([noted(job, 1, fraction=0.5) for job in old]) == 0
     assert await store.keep_log([logged(job, 1) for job in old], bound=10) == 0
