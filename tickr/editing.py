@@ -12,6 +12,7 @@ import msgspec
 from tickr.edits import Edit
 from tickr.errors import NotEditable
 from tickr.jobs import FINAL, Job, State
+from tickr.names import node_of_queue
 
 
 def edited(job: Job, edit: Edit, now: int) -> tuple[Job, tuple[str, ...]]:
@@ -42,6 +43,8 @@ def _check(job: Job, edit: Edit) -> None:
         told = f"Job {job.id} has done its part, and ends when its children have."
     elif job.state is State.RUNNING and edit != Edit(timeout_us=edit.timeout_us):
         told = f"Job {job.id} is running: now only its timeout can be changed. Cancel it, and retry it with changes."
+    elif node_of_queue(job.queue) is not None and edit.queue is not None:
+        told = f"Job {job.id} is of a broadcast: it is for one node, and its queue cannot be changed."
     else:
         return
     raise NotEditable(job.id, told)

@@ -58,8 +58,8 @@ async def test_the_same_again_is_the_same_jobs(site: Site) -> None:
     ("body", "pointers"),
     [
         ({}, ["/type"]),
-        ({"type": "a", "queue": "q", "unique": {"key": "k"}, "depends_on": [], "limit_key": "c"},
-         ["/queue", "/limit_key", "/unique", "/depends_on"]),
+        ({"type": "a", "queue": "q", "unique": {"key": "k"}, "depends_on": [], "limit_key": "c", "sequence": "s"},
+         ["/queue", "/limit_key", "/unique", "/depends_on", "/sequence"]),
         ({"type": "a", "priority": 11}, ["/priority"]),
         ({"type": "a", "nodes": 3}, ["/nodes"]),
     ],

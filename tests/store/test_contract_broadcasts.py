@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.backends import START, join, new_job, put, told
+from tests.store.backends import START, join, new_id, new_job, put, told
+from tickr.edits import Edit
+from tickr.errors import NotEditable
 from tickr.jobs import Failure, Job, State
 from tickr.names import queue_of_node
+from tickr.operation_moves import Begin, Step
+from tickr.operations import Operation
 from tickr.reports import Outcome
-from tickr.store.contract import Start, Store
+from tickr.store.contract import Filter, Start, Store
 
 MINE, THEIRS = queue_of_node("n1"), queue_of_node("n2")
 WHY = Failure("retry_later", "429")
@@ -94,3 +98,18 @@ async def test_an_attempt_neither_takes_it_elsewhere_nor_holds_it_up(store: Stor
     assert (after.queue, after.state) == (MINE, State.RETRYING)
     assert await store.standings() == []
     assert await claim(store, after, node="n1") == [job.id]
+
+
+async def test_nobody_takes_it_from_its_node_by_changing_it(store: Store) -> None:
+    await join(store, "n1")
+    (job,) = await put(store, new_job(run_at=START, queue=MINE))
+    with pytest.raises(NotEditable, match="of a broadcast"):
+        await store.edit(job.id, Edit(queue="default", priority=1))
+    which = Filter(states=(State.READY,))
+    begun = await store.move_operation(Begin(Operation(id=new_id(), action="edit", which=which, edit=Edit(queue="q"))))
+    assert begun.after is not None
+    moved = await store.move_operation(Step(begun.after.id, begun.after.version, (job.id,), None, last=True))
+    assert moved.after is not None
+    assert (moved.after.done, moved.after.skipped) == (0, 1)
+    assert (await store.edit(job.id, Edit(priority=1))).job.queue == MINE
+    assert await claim(store, job, node="n1") == [job.id]

@@ -91,6 +91,20 @@ async def test_one_that_was_taken_over_writes_nothing(store: Store) -> None:
     assert (await lose(store, again)).result == "2"
 
 
+async def test_it_does_not_write_the_end_of_a_job_that_came_later_under_its_id(
+    store: Store, clock: SteppedClock
+) -> None:
+    old = await put_running(store)
+    assert (await lose(store, old)).state is State.READY
+    await store.delete(old.id, cancel=True)
+    clock.advance(1)
+    (new,) = await start(store, *await put(store, new_job(id=old.id)), node="n2")
+    assert new.fence == old.fence
+    with pytest.raises(StoreError, match="running_since"):
+        await write_end(store, old)
+    await write_end(store, new)
+
+
 @pytest.mark.parametrize("kind", ["succeeded", "retried", "failed", "cancelled", "released"])
 async def test_after_its_end_it_writes_nothing(store: Store, kind: str) -> None:
     job = await put_running(store)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.store.backends import SECOND, START, SteppedClock, join, new_job, put, told
+from tests.store.keyed import requested
 from tickr.jobs import Failure, Job, NewJob, State
 from tickr.queues import Limits
 from tickr.reports import Outcome
-from tickr.store.contract import Filter, Store
+from tickr.store.contract import Filter, Keyed, Store
 
 WHY = Failure("retry_later", "not here")
 
@@ -70,6 +71,15 @@ async def test_the_same_submission_is_still_the_same_job(store: Store) -> None:
     ((again, created),) = await store.insert([new], whole=True)
     assert (again, created) == (after, False)
     assert again.extras.submitted_to == ("default", 5)
+
+
+async def test_its_request_is_answered_as_the_first_time(store: Store) -> None:
+    job = await run(store, requested("k", run_at=START))
+    await store.finish([moved(job, queue="slow", priority=1)])
+    (answer,) = await store.insert([requested("k", run_at=START)])
+    assert isinstance(answer, Keyed)
+    assert answer.replayed
+    assert (answer[0].id, answer[0].queue, answer[0].priority) == (job.id, "default", 5)
 
 
 async def test_what_ends_or_expires_stays_where_it_was(store: Store, clock: SteppedClock) -> None:

@@ -20,7 +20,8 @@ from tests.store.backends import (
 from tests.store.linked import put_dependent, settle
 from tickr.jobs import FINAL, Extras, Job, State
 from tickr.reports import Outcome
-from tickr.store import sqlite_retention
+from tickr.store import deletions, sqlite_retention
+from tickr.store.changes import removal, written
 from tickr.store.contract import Filter, Removed, Store
 
 NOTHING = Removed(0, None)
@@ -117,6 +118,28 @@ async def test_its_attempts_go_with_it_and_its_id_is_free(store: Store, clock: S
     assert (await store.remove_due(10)).deleted == 1
     again = await put_one(store, id=running.id)
     assert (again.version, again.extras.keep_us, await store.attempts(again.id)) == (1, None, [])
+
+
+async def test_one_that_was_deleted_before_is_not_removed_under_its_id_when_it_comes_again(
+    store: Store, clock: SteppedClock
+) -> None:
+    running = await put_running(store, extras=kept(10))
+    await end(store, running, "succeeded")
+    await store.delete(running.id)
+    again = await put_one(store, id=running.id)
+    clock.advance(11)
+    assert await store.remove_due(10) == NOTHING
+    assert await left(store) == {again.id}
+
+
+async def test_what_is_deleted_leaves_no_row_behind(store: Store, clock: SteppedClock) -> None:
+    running = await put_running(store, extras=kept(10))
+    ended, waits = await end(store, running, "succeeded"), await put_one(store, extras=kept(10))
+    assert ended is not None
+    of_ended = written(deletions.delete(ended, None, (), clock(), cancel=False), clock())
+    assert (of_ended.removals, of_ended.spared) == ([], [removal(ended)])
+    of_waiting = written(deletions.delete(waits, None, (), clock(), cancel=True), clock())
+    assert (of_waiting.removals, of_waiting.spared) == ([], [])
 
 
 async def test_rows_that_stand_for_nothing_go_with_the_others(backend: Backend, clock: SteppedClock) -> None:

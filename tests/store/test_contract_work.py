@@ -13,8 +13,10 @@ from tests.store.backends import (
     assert_lawful,
     end,
     join,
+    logged,
     new_id,
     new_job,
+    noted,
     put,
     put_final,
     put_one,
@@ -23,8 +25,10 @@ from tests.store.backends import (
     told,
     told_of,
 )
+from tests.store.linked import child_of
+from tickr.errors import AttemptOver
 from tickr.jobs import CANCELLED_ON_REQUEST, MAX_CRASHES, Failure, Job, State
-from tickr.reports import Outcome
+from tickr.reports import Checkpoint, Outcome
 from tickr.store import changes
 from tickr.store.contract import MAX_BATCH, Store
 
@@ -220,6 +224,34 @@ async def test_an_old_fence_changes_nothing(store: Store) -> None:
         assert await end(store, old, kind) is None
     assert await store.get(old.id) == new
     assert (await told(store), await store.attempts(old.id)) == before
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_what_comes_late_is_not_of_a_job_that_came_later_under_its_id(
+    store: Store, clock: SteppedClock, count: int
+) -> None:
+    """Its node was lost, it was deleted, submitted again and started: fence and version are the same."""
+    await join(store, "n1", "n2")
+    jobs = await put(store, *(new_job() for _ in range(count)))
+    old = await store.claim_due(count, node="n1", types=MAIL)
+    await store.deregister("n1")
+    await store.reap(count)
+    for job in jobs:
+        await store.delete(job.id, cancel=True)
+    clock.advance(1)
+    await put(store, *(new_job(id=job.id) for job in jobs))
+    new = await store.claim_due(count, node="n2", types=MAIL)
+    assert {(job.id, job.fence, job.version) for job in new} == {(job.id, job.fence, job.version) for job in old}
+    for kind in ("succeeded", "retried", "failed", "cancelled", "released"):
+        why = None if kind == "succeeded" else OOPS
+        late = [Outcome(job=job, kind=kind, failure=why) for job in old]
+        assert await store.finish(late) == [None] * count
+    assert await store.note([noted(job, 1, fraction=0.5) for job in old]) == 0
+    assert await store.keep_log([logged(job, 1) for job in old], bound=10) == 0
+    with pytest.raises(AttemptOver):
+        await store.spawn(old[0], [child_of(old[0])])
+    assert await store.keep_checkpoints([Checkpoint(job=job, value="1") for job in old]) == 0
+    assert {job.id: job for job in await store.get_many([job.id for job in new])} == {job.id: job for job in new}
 
 
 async def test_an_attempt_ends_once(store: Store) -> None:

@@ -39,7 +39,7 @@ async def test_a_handler_gets_it_with_its_own_id_and_fence(autojump_clock: MockC
 
     outcome = await outcome_of(handler, fence=7)
     (sql, parameters), (elsewhere, without) = got
-    assert sql.count("?") == len(parameters) == 5
+    assert sql.count("?") == len(parameters) == 6
     assert (parameters[1], parameters[2], parameters[4]) == (7, '{"a":1}', 7)
     assert parameters[0] == parameters[3] == bytes.fromhex(outcome.job.id.replace("-", ""))
     assert "INSERT INTO tickr.ended " in elsewhere

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = MAX_BATCH
 """To more nodes nothing is broadcast: its jobs are stored in one transaction."""
-NOT_OF_BROADCASTS = ("queue", "limit_key", "unique", "depends_on")
+NOT_OF_BROADCASTS = ("queue", "limit_key", "unique", "depends_on", "sequence")
 """What a job of a broadcast cannot have: its place is its node."""
 
 

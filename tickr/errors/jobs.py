@@ -86,7 +86,7 @@ class IllegalTransition(JobError):
 
 
 class NotEditable(JobError):
-    """What was to be changed about the job cannot be, as it has ended, or runs. Nothing was changed."""
+    """What was to be changed about the job cannot be: it has ended, runs, or is for one node. Nothing was changed."""
 
     code = "not_editable"
 

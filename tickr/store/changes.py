@@ -172,7 +172,7 @@ def finish(
     changes: list[Change | None] = []
     for outcome in outcomes:
         job = stored.get(outcome.job.id)
-        if job is None or job.state is not State.RUNNING or job.fence != outcome.job.fence:
+        if job is None or job.state is not State.RUNNING or begun(job) != begun(outcome.job):
             changes.append(None)
         else:
             if job.id in written:
@@ -181,6 +181,15 @@ def finish(
             again = after.state is State.READY or (after.state is State.BLOCKED and after.closing is None)
             changes.append(Change(job, after, outcome.failure if again else None))
     return changes
+
+
+Begun = tuple[int, int | None]
+"""By what an attempt is known, among all of the jobs that there were under an id: its fence, and when it began."""
+
+
+def begun(job: Job) -> Begun:
+    """Return by what the attempt of ``job`` is known. A job that came later under the same id began later."""
+    return job.fence, job.started_at
 
 
 def holds(outcomes: Sequence[Outcome], made: Sequence[Change | None]) -> list[Hold]:
@@ -271,9 +280,9 @@ def _lost(after: Job) -> Failure | None:
 Said = TypeVar("Said", Note, Lines)
 
 
-def of_running(said: Iterable[Said], running: Mapping[str, int]) -> list[Said]:
-    """Return those of ``said`` whose attempt still runs. ``running``: the fence of each running job, by id."""
-    return [one for one in said if running.get(one.job.id) == one.job.fence]
+def of_running(said: Iterable[Said], running: Mapping[str, Begun]) -> list[Said]:
+    """Return those of ``said`` whose attempt still runs. ``running``: that of each running job, by id."""
+    return [one for one in said if running.get(one.job.id) == begun(one.job)]
 
 
 def to_trim(said: Iterable[Lines]) -> list[str]:
@@ -290,9 +299,9 @@ CHECKPOINT_LOOK_US = 600 * 1_000_000
 """So long after a checkpoint was kept, or looked at, it is looked at whether its job has ended, in microseconds."""
 
 
-def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, int]) -> dict[str, Checkpoint]:
+def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, Begun]) -> dict[str, Checkpoint]:
     """Return the last of ``kept`` of each job whose attempt still runs. ``running``: as for ``kept``."""
-    return {one.job.id: one for one in kept if running.get(one.job.id) == one.job.fence}
+    return {one.job.id: one for one in kept if running.get(one.job.id) == begun(one.job)}
 
 
 Expiry = tuple[int, str]
@@ -349,7 +358,8 @@ def written(changes: Iterable[Change], now: int) -> Written:
         if after.extras.expires_at is not None or "expires_at" in change.changed:
             _note_expiry(waits, before, after)
         if after.extras.keep_us is not None:
-            _note_removal(ends, None if before is None else removal(before), removal(after))
+            gone, come = None if before is None else removal(before), None if change.deleted else removal(after)
+            _note_removal(ends, gone, come)
         if "payload" in change.changed or (before and before.state in FINAL and after.state not in FINAL):
             restarted.append(after.id)
     rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))

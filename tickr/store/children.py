@@ -63,7 +63,7 @@ def spawn(
     Raises: AttemptOver, DuplicateJob, DependencyCycle, SpecRejected: nothing is stored.
     """
     parent = stored.get(attempt.id)
-    if parent is None or parent.state is not State.RUNNING or parent.fence != attempt.fence:
+    if parent is None or parent.state is not State.RUNNING or changes.begun(parent) != changes.begun(attempt):
         raise AttemptOver(attempt.id, f"The attempt of job {attempt.id} that submits this is over.")
     if parent.cancel_requested:
         raise AttemptOver(attempt.id, f"Job {attempt.id} is to stop, and has no more children.")

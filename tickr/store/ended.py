@@ -1,8 +1,9 @@
 """Ended: ends of attempts that their handlers have written, each in a transaction of its own on the store's database.
 
 The statement inserts a row only while that attempt runs, and fails otherwise, so that the handler's transaction fails
-with it: ``running_since`` may not be NULL, and is found by the fence. On MySQL it locks the job's row till the COMMIT,
-as every end and every recovery does, so that one of them comes first and the other sees it; SQLite has one writer.
+with it: ``running_since`` may not be NULL, and is found by the fence, and by when that attempt began. On MySQL it locks
+the job's row till the COMMIT, as every end and every recovery does, so that one of them comes first and the other sees
+it; SQLite has one writer.
 
 Who ends such an attempt for another reason (its node was lost, it was stopped, its handler raised after the COMMIT)
 takes the row and ends the job as succeeded. A row stands for nothing once its attempt is over. Pure.
@@ -23,7 +24,8 @@ from tickr.store.contract import STATE_CODES
 _RUNNING = STATE_CODES[State.RUNNING]
 _INSERT = (
     "INSERT INTO {schema}ended (job_id, fence, result, running_since) VALUES ({id}, {value}, {value}, "
-    "(SELECT started_at FROM {schema}jobs WHERE id = {id} AND fence = {value} AND state = {running}{lock}))"
+    "(SELECT started_at FROM {schema}jobs "
+    "WHERE id = {id} AND fence = {value} AND started_at = {value} AND state = {running}{lock}))"
 )
 
 
@@ -58,10 +60,10 @@ def statement(store: str, job: Job, result: str | None, schema: str | None = Non
     key = rows.id_bytes(job.id)
     if store == "mysql":
         sql = _INSERT.format(schema=given, id="UNHEX(%s)", value="%s", running=_RUNNING, lock=" LOCK IN SHARE MODE")
-        return Statement(sql, (key.hex(), job.fence, result, key.hex(), job.fence))
+        return Statement(sql, (key.hex(), job.fence, result, key.hex(), job.fence, job.started_at))
     if store == "sqlite":
         sql = _INSERT.format(schema=given, id="?", value="?", running=_RUNNING, lock="")
-        return Statement(sql, (key, job.fence, result, key, job.fence))
+        return Statement(sql, (key, job.fence, result, key, job.fence, job.started_at))
     raise RuntimeError(f"a store in {store} has no database in which a handler could write the end of its job")
 
 

@@ -299,13 +299,14 @@ class _Admission:
         """
         said = msgspec.structs.replace(new, id=key.job_id)
         if (job := self._stored.get(key.job_id)) is not None:
+            queue, priority = job.extras.submitted_to or (job.queue, job.priority)
             said = msgspec.structs.replace(
                 said,
                 max_attempts=job.max_attempts,
                 timeout_us=job.timeout_us,
                 backoff=job.backoff,
-                queue=job.queue,
-                priority=job.priority,
+                queue=queue,
+                priority=priority,
                 extras=msgspec.structs.replace(
                     said.extras,
                     keep_us=job.extras.keep_us,

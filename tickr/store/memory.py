@@ -268,7 +268,7 @@ class MemoryStore(
     async def note(self, notes: Sequence[Note]) -> int:
         await trio.lowlevel.checkpoint()
         found = self._found(note.job.id for note in notes).values()
-        kept = changes.of_running(notes, {job.id: job.fence for job in found if job.state is State.RUNNING})
+        kept = changes.of_running(notes, {job.id: changes.begun(job) for job in found if job.state is State.RUNNING})
         for job_id, progress in changes.progress(kept).items():
             self._put(msgspec.structs.replace(self._jobs[job_id], progress=progress))
         if kept:

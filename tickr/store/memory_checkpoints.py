@@ -33,7 +33,7 @@ class MemoryCheckpoints:
     async def keep_checkpoints(self, kept: Sequence[Checkpoint]) -> int:
         await trio.lowlevel.checkpoint()
         found = (self._jobs.get(one.job.id) for one in kept)
-        running = {job.id: job.fence for job in found if job is not None and job.state is State.RUNNING}
+        running = {job.id: changes.begun(job) for job in found if job is not None and job.state is State.RUNNING}
         last = changes.checkpoints(kept, running)
         look_at = self._clock() + changes.CHECKPOINT_LOOK_US
         for job_id, one in last.items():

@@ -24,7 +24,7 @@ class MemoryJobLog:
     async def keep_log(self, said: Sequence[Lines], *, bound: int) -> int:
         await trio.lowlevel.checkpoint()
         found = (self._jobs.get(one.job.id) for one in said)
-        running = {job.id: job.fence for job in found if job is not None and job.state is State.RUNNING}
+        running = {job.id: changes.begun(job) for job in found if job is not None and job.state is State.RUNNING}
         kept = changes.of_running(said, running)
         for one in kept:
             self._logs.setdefault(one.job.id, {}).setdefault(one.part.place, one.part)

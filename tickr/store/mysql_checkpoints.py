@@ -8,7 +8,7 @@ from tickr.jobs import FINAL, Job
 from tickr.reports import Checkpoint
 from tickr.store import changes, mysql_ended, rows
 from tickr.store.contract import STATE_CODES
-from tickr.store.mysql_feed import LOCK_FENCES
+from tickr.store.mysql_feed import LOCK_BEGUN
 from tickr.store.mysql_jobs import delete_checkpoints, documents, keys_of
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import number, raw, text
@@ -56,8 +56,8 @@ class MysqlCheckpoints:
 
 
 async def _keep(tx: Transaction, kept: Sequence[Checkpoint]) -> int:
-    locked = (await tx.run(LOCK_FENCES, keys_of({one.job.id for one in kept}))).rows
-    last = changes.checkpoints(kept, {rows.id_text(raw(key)): number(fence) for key, fence in locked})
+    locked = (await tx.run(LOCK_BEGUN, keys_of({one.job.id for one in kept}))).rows
+    last = changes.checkpoints(kept, {rows.id_text(raw(key)): (number(fence), number(at)) for key, fence, at in locked})
     look_at = tx.now + changes.CHECKPOINT_LOOK_US
     values = [(rows.id_bytes(id_).hex(), one.job.created_at, look_at, one.value) for id_, one in sorted(last.items())]
     for document in documents(values, tx.max_document_bytes):

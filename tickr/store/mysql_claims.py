@@ -159,12 +159,12 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
 
 async def _take(tx: Transaction, wanted: Sequence[Change]) -> int:
     """Write ``wanted`` without having locked anything, the cheap way where there is one. Return how many took."""
-    alike: dict[tuple[str | None, int, int], list[Change]] = {}
+    alike: dict[tuple[str | None, int, int, str | None], list[Change]] = {}
     others: list[Change] = []
     for change in wanted:
         after = change.after
         if after.state is State.SUCCEEDED:
-            alike.setdefault((after.result, after.version, after.fence), []).append(change)
+            alike.setdefault((after.result, after.version, after.fence, after.node), []).append(change)
         else:
             others.append(change)
     taken = 0

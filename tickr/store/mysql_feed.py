@@ -59,7 +59,7 @@ FRONT = "SELECT seq, created_at, count FROM events FORCE INDEX (events_seq) WHER
 PRUNE = "DELETE e FROM events AS e FORCE INDEX (events_seq) WHERE e.seq >= %s AND e.seq <= %s"
 NEW_HISTORY = "UPDATE meta SET value = %s WHERE name = 'history' AND value = %s"
 HISTORY = "SELECT value FROM meta WHERE name = 'history'"
-LOCK_FENCES = "SELECT id, fence FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state = 4 FOR UPDATE"
+LOCK_BEGUN = "SELECT id, fence, started_at FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s AND state = 4 FOR UPDATE"
 
 
 # -- what running attempts say ----------------------------------------------------------------------------------------
@@ -67,8 +67,8 @@ LOCK_FENCES = "SELECT id, fence FROM jobs FORCE INDEX (PRIMARY) WHERE id IN %s A
 
 async def note(tx: Transaction, notes: Sequence[Note]) -> int:
     """See ``Store.note``. The locks keep every attempt from ending before its notes are in the log."""
-    locked = (await tx.run(LOCK_FENCES, keys_of({one.job.id for one in notes}))).rows
-    kept = changes.of_running(notes, {rows.id_text(raw(key)): number(fence) for key, fence in locked})
+    locked = (await tx.run(LOCK_BEGUN, keys_of({one.job.id for one in notes}))).rows
+    kept = changes.of_running(notes, {rows.id_text(raw(key)): (number(fence), number(at)) for key, fence, at in locked})
     await show_progress(tx, changes.progress(kept))
     for part in parts(kept, _most_bytes, tx.max_document_bytes):
         await add_events(tx, len(part), events.encode(map(events.of_note, part)))

@@ -9,7 +9,7 @@ from operator import itemgetter
 from tickr.job_log import LogPart, LogPlace, PartSize, outgrown
 from tickr.reports import Lines
 from tickr.store import changes, rows
-from tickr.store.mysql_feed import LOCK_FENCES
+from tickr.store.mysql_feed import LOCK_BEGUN
 from tickr.store.mysql_jobs import documents, keys_of
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, raw, text
@@ -61,8 +61,8 @@ class MysqlJobLog:
 
 
 async def _keep(tx: Transaction, said: Sequence[Lines], bound: int) -> int:
-    locked = (await tx.run(LOCK_FENCES, keys_of({one.job.id for one in said}))).rows
-    kept = changes.of_running(said, {rows.id_text(raw(key)): number(fence) for key, fence in locked})
+    locked = (await tx.run(LOCK_BEGUN, keys_of({one.job.id for one in said}))).rows
+    kept = changes.of_running(said, {rows.id_text(raw(key)): (number(fence), number(at)) for key, fence, at in locked})
     values = sorted((rows.id_bytes(one.job.id).hex(), *rows.of_log_part(one.part)) for one in kept)
     for document in documents(values, tx.max_document_bytes):
         await tx.run(KEEP, document)

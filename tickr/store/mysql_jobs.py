@@ -110,20 +110,22 @@ INSERT_BLOCKED_JOBS = _insert_jobs(_BLOCKED, one=False)
 INSERT_STARTED_JOB, INSERT_STARTED_JOBS = (_insert_jobs(_RUNNING, one=one, only_if=_MAY_START) for one in (True, False))
 """For jobs that begin to run with the commit that stores them; all of one node, which has a row, in plain queues."""
 MOVE_JOBS = (
-    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'was_requested', *rows.MOVING))} "  # noqa: S608
+    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'was_requested', 'began_at', *rows.MOVING))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
     f"SET {', '.join(f'j.{c} = x.{c}' for c in rows.MOVING)} "
-    "WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.cancel_requested = x.was_requested"
+    "WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.cancel_requested = x.was_requested "
+    "AND (x.began_at IS NULL OR j.started_at = x.began_at)"
 )
 SUCCEED_JOBS = (
     "UPDATE jobs FORCE INDEX (PRIMARY) SET state = 5, version = version + 1, result = %s, error = NULL, "
-    "finished_at = %s, cancel_requested = 0 WHERE id IN %s AND version = %s AND fence = %s AND state = 4"
+    "finished_at = %s, cancel_requested = 0 WHERE id IN %s AND version = %s AND fence = %s AND node = %s AND state = 4"
 )
 SUCCEED_EACH = (
-    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'result'))} "  # noqa: S608
+    f"UPDATE {json_table(('id', 'was_version', 'was_fence', 'began_at', 'result'))} "  # noqa: S608
     "STRAIGHT_JOIN jobs AS j FORCE INDEX (PRIMARY) ON j.id = UNHEX(x.id) "
     "SET j.state = 5, j.version = j.version + 1, j.result = x.result, j.error = NULL, j.finished_at = %s, "
-    "j.cancel_requested = 0 WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.state = 4"
+    "j.cancel_requested = 0 WHERE j.version = x.was_version AND j.fence = x.was_fence AND j.started_at = x.began_at "
+    "AND j.state = 4"
 )
 SHOW_PROGRESS = (
     f"UPDATE {json_table(('id', 'progress'))} "  # noqa: S608
@@ -251,7 +253,8 @@ async def move(transaction: Transaction, changes: Sequence[Change]) -> int:
     for change in sorted(changes, key=lambda change: change.after.id):
         was = change.before
         assert was is not None, "a new job is inserted, not moved"
-        values.append((rows.id_bytes(was.id).hex(), was.version, was.fence, int(was.cancel_requested),
+        began_at = was.started_at if was.state is State.RUNNING else None
+        values.append((rows.id_bytes(was.id).hex(), was.version, was.fence, int(was.cancel_requested), began_at,
                        *rows.of_move(change.after)))  # fmt: skip
     taken = 0
     for document in documents(values, transaction.max_document_bytes):
@@ -260,13 +263,13 @@ async def move(transaction: Transaction, changes: Sequence[Change]) -> int:
 
 
 async def succeed(transaction: Transaction, changes: Sequence[Change]) -> int:
-    """Like ``move``, for successes that share result, version and fence: less than half the work for the server."""
+    """Like ``move``, for successes that share result, version, fence and node: less than half the server's work."""
     one = changes[0]
     assert one.before is not None
     assert one.after.state is State.SUCCEEDED
     ids = tuple(rows.id_bytes(change.after.id) for change in changes)
     result, now = one.after.result, one.after.finished_at
-    done = await transaction.run(SUCCEED_JOBS, result, now, ids, one.before.version, one.before.fence)
+    done = await transaction.run(SUCCEED_JOBS, result, now, ids, one.before.version, one.before.fence, one.before.node)
     return done.affected
 
 
@@ -277,7 +280,7 @@ async def succeed_each(transaction: Transaction, changes: Sequence[Change]) -> i
         was, after = change.before, change.after
         assert was is not None
         assert after.state is State.SUCCEEDED
-        values.append((rows.id_bytes(was.id).hex(), was.version, was.fence, after.result))
+        values.append((rows.id_bytes(was.id).hex(), was.version, was.fence, was.started_at, after.result))
     taken = 0
     for document in documents(values, transaction.max_document_bytes):
         taken += (await transaction.run(SUCCEED_EACH, document, changes[0].after.finished_at)).affected

@@ -11,7 +11,7 @@ from tickr.store import changes, rows, sqlite_ended
 from tickr.store.contract import STATE_CODES, Clock
 from tickr.store.sqlite_file import SqliteFile
 
-_FENCE = f"SELECT fence FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
+_BEGUN = f"SELECT fence, started_at FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
 _KEEP = "INSERT OR REPLACE INTO checkpoints (job_id, created_at, look_at, value) VALUES (?, ?, ?, ?)"
 _READ = "SELECT value FROM checkpoints WHERE job_id = ? AND created_at = ?"
 _DUE = "SELECT job_id FROM checkpoints WHERE look_at <= ? ORDER BY look_at LIMIT ?"
@@ -48,8 +48,8 @@ def forget(db: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 
 def _keep(db: sqlite3.Connection, kept: Sequence[Checkpoint], now: int) -> int:
-    fences = ((id_, db.execute(_FENCE, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in kept})
-    last = changes.checkpoints(kept, {id_: found[0] for id_, found in fences if found is not None})
+    begun = ((id_, db.execute(_BEGUN, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in kept})
+    last = changes.checkpoints(kept, {id_: found for id_, found in begun if found is not None})
     look_at = now + changes.CHECKPOINT_LOOK_US
     db.executemany(_KEEP, [(rows.id_bytes(id_), one.job.created_at, look_at, one.value) for id_, one in last.items()])
     return len(last)

@@ -45,17 +45,19 @@ WHERE {_KEYS}
 _SUCCEED_ALIKE = f"""
 UPDATE jobs SET state = {_SUCCEEDED}, version = version + 1, result = ?3, error = NULL, finished_at = ?4,
   cancel_requested = 0
-WHERE {_KEYS} AND version = ?5 AND fence = ?6 AND +state = {_RUNNING}
+WHERE {_KEYS} AND version = ?5 AND fence = ?6 AND node = ?7 AND +state = {_RUNNING}
 """  # noqa: S608 -- static text
 _SUCCEED_EACH = f"""
 UPDATE jobs SET state = {_SUCCEEDED}, version = jobs.version + 1, result = x.result, error = NULL, finished_at = ?3,
   cancel_requested = 0
 FROM (
   SELECT substr(?1, key * 16 + 1, 16) AS id, json_extract(value, '$[0]') AS version,
-    json_extract(value, '$[1]') AS fence, json_extract(value, '$[2]') AS result
+    json_extract(value, '$[1]') AS fence, json_extract(value, '$[2]') AS result,
+    json_extract(value, '$[3]') AS started_at
   FROM json_each(?2)
 ) AS x
-WHERE jobs.id = x.id AND jobs.version = x.version AND jobs.fence = x.fence AND +state = {_RUNNING}
+WHERE jobs.id = x.id AND jobs.version = x.version AND jobs.fence = x.fence AND jobs.started_at = x.started_at
+  AND +state = {_RUNNING}
 """  # noqa: S608 -- static text; "+state" keeps it off the index of states: by id is the way
 
 _encode = msgspec.json.Encoder().encode
@@ -139,20 +141,24 @@ def finish(db: sqlite3.Connection, outcomes: Sequence[Outcome], now: int) -> tup
 
 
 def _succeed(db: sqlite3.Connection, successes: Sequence[Change], now: int) -> int:
-    """Write successes where version and fence are still what they were. Return how many took."""
-    groups = defaultdict[tuple[str | None, int, int], list[Change]](list)
+    """Write successes where version and fence are still what they were, and it is the same job. Return how many took.
+
+    Another one that came later under its id has begun later, and elsewhere: its node had lost it.
+    """
+    groups = defaultdict[tuple[str | None, int, int, str | None], list[Change]](list)
     for change in successes:
         assert change.before is not None
-        groups[change.after.result, change.before.version, change.before.fence].append(change)
+        before = change.before
+        groups[change.after.result, before.version, before.fence, before.node].append(change)
     taken = 0
     singly: list[Change] = []
-    for (result, version, fence), group in groups.items():
+    for (result, version, fence, node), group in groups.items():
         if len(group) < SHARED_SUCCESS_MIN:
             singly += group
             continue
-        taken += db.execute(_SUCCEED_ALIKE, (len(group), _keys(group), result, now, version, fence)).rowcount
+        taken += db.execute(_SUCCEED_ALIKE, (len(group), _keys(group), result, now, version, fence, node)).rowcount
     if singly:
-        each = [(one.after.version - 1, one.after.fence, one.after.result) for one in singly]
+        each = [(one.after.version - 1, one.after.fence, one.after.result, one.after.started_at) for one in singly]
         taken += db.execute(_SUCCEED_EACH, (_keys(singly), _encode(each).decode(), now)).rowcount
     return taken
 

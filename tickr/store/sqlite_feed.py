@@ -24,7 +24,7 @@ _FRONT = "SELECT seq, created_at, count FROM events ORDER BY seq LIMIT ?"
 _PRUNE = "DELETE FROM events WHERE seq <= ?"
 _HISTORY = "SELECT value FROM meta WHERE name = 'history'"
 _NEW_HISTORY = "UPDATE meta SET value = ? WHERE name = 'history' AND value = ?"
-_FENCE = f"SELECT fence FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
+_BEGUN = f"SELECT fence, started_at FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
 _SHOW = "UPDATE jobs SET progress = ? WHERE id = ?"
 
 
@@ -35,8 +35,8 @@ def tell(db: sqlite3.Connection, now: int, count: int, body: str) -> None:
 
 def note(db: sqlite3.Connection, notes: Sequence[Note], now: int) -> int:
     """See ``Store.note``."""
-    fences = ((id_, db.execute(_FENCE, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in notes})
-    kept = changes.of_running(notes, {id_: found[0] for id_, found in fences if found is not None})
+    begun = ((id_, db.execute(_BEGUN, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in notes})
+    kept = changes.of_running(notes, {id_: found for id_, found in begun if found is not None})
     shown = changes.progress(kept)
     db.executemany(_SHOW, [(rows.progress_text(progress), rows.id_bytes(id_)) for id_, progress in shown.items()])
     if kept:

@@ -12,7 +12,7 @@ from tickr.store import changes, rows
 from tickr.store.contract import STATE_CODES
 from tickr.store.sqlite_file import SqliteFile
 
-_FENCE = f"SELECT fence FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
+_BEGUN = f"SELECT fence, started_at FROM jobs WHERE id = ? AND state = {STATE_CODES[State.RUNNING]}"  # noqa: S608 -- static text
 _KEEP = (
     "INSERT OR IGNORE INTO job_log (job_id, fence, attempt, last, count, size, marks, messages) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -45,8 +45,8 @@ class SqliteJobLog:
 
 
 def _keep(db: sqlite3.Connection, said: Sequence[Lines], bound: int) -> int:
-    fences = ((id_, db.execute(_FENCE, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in said})
-    kept = changes.of_running(said, {id_: found[0] for id_, found in fences if found is not None})
+    begun = ((id_, db.execute(_BEGUN, (rows.id_bytes(id_),)).fetchone()) for id_ in {one.job.id for one in said})
+    kept = changes.of_running(said, {id_: found for id_, found in begun if found is not None})
     db.executemany(_KEEP, [(rows.id_bytes(one.job.id), *rows.of_log_part(one.part)) for one in kept])
     for job_id in changes.to_trim(kept):
         key = rows.id_bytes(job_id)
