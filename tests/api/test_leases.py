@@ -16,7 +16,7 @@ from tickr.errors import StoreUnavailable
 from tickr.remote import leases
 from tickr.store.memory import MemoryStore
 
-GONE = {"message": "", "kind": "crashed"}
+GONE = {"message": "", "kind": "node_gone"}
 NOBODYS = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
 
 

@@ -35,7 +35,7 @@ log = structlog.get_logger("tickr.remote")
 
 How = Literal["succeeded", "retry", "give_up", "drop", "snooze", "hand_back", "cancelled"]
 
-NOT_THE_WORKERS = frozenset({"lease_lost", "crashed", "lost_claim"})
+NOT_THE_WORKERS = frozenset({"lease_lost", "crashed", "lost_claim", "node_gone"})
 """Why an attempt ended of which its worker reported nothing; no worker may say so itself."""
 
 _COMES_TO: dict[How, frozenset[str]] = {
