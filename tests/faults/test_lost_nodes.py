@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import outcome
 import pytest
 import trio
 
-from tests.faults.at_once import play_wanted
-from tests.faults.fleet import Fleet, Place, a_database, fleet, said, until_ended
+from tests.faults.fleet import Fleet, Place, fleet, said, until_ended
 from tests.faults.history import Mark
+from tests.faults.trials import Case, name_of, play_trials
 from tests.processes import TickrProcess
 from tests.waiting import eventually
 from tickr.store.mysql_pool import SILENT_S
@@ -187,11 +185,6 @@ async def a_rude_job(folder: Path, place: Place | None) -> None:
 # -- all of it at once -------------------------------------------------------------------------------------------------
 
 
-class Case(NamedTuple):
-    trial: Callable[[Path, Place | None], Awaitable[None]]
-    backend: str
-
-
 CASES = [
     *(Case(trial, "mysql+redis") for trial in (a_node_killed_elsewhere, a_node_frozen_in_a_transaction)),
     *(Case(trial, "mysql+redis") for trial in (a_frozen_node, a_poison_job)),
@@ -201,22 +194,11 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def played(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    mysql_server_url: str,
-    redis_server_url: str,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Case, outcome.Outcome[None]]:
-    async def play(case: Case) -> None:
-        folder = tmp_path_factory.mktemp(case.trial.__name__)
-        if case.backend == "sqlite+heap":
-            await case.trial(folder, None)
-            return
-        with a_database(mysql_server_url) as store:
-            await case.trial(folder, Place(store, f"{redis_server_url}?namespace={uuid.uuid4().hex}"))
-
-    return play_wanted(request, CASES, play)
+    return play_trials(request, tmp_path_factory, CASES)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.trial.__name__}-{case.backend}")
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_what_is_lost_with_a_node(case: Case, played: dict[Case, outcome.Outcome[None]]) -> None:
     played[case].unwrap()

@@ -6,18 +6,17 @@ The trials are mostly waiting for a lease to end, so they are played all at once
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import outcome
 import pytest
 import trio
 
-from tests.faults.at_once import play_wanted
 from tests.faults.delivering import Asked, Downstream, downstream
-from tests.faults.fleet import Fleet, Place, a_database, fleet
+from tests.faults.fleet import Fleet, Place, fleet
+from tests.faults.trials import Case, name_of, play_trials
 from tests.processes import TickrProcess
 from tests.test_traces import PARENT, TRACE_ID
 from tests.waiting import eventually, happens
@@ -130,11 +129,6 @@ async def a_trace_survives_its_node(folder: Path, place: Place | None) -> None:
 # -- all of it at once -------------------------------------------------------------------------------------------------
 
 
-class Case(NamedTuple):
-    trial: Callable[[Path, Place | None], Awaitable[None]]
-    backend: str
-
-
 CASES = [
     *(Case(trial, "sqlite+heap") for trial in (a_zombie_in_a_thread_is_refused, a_trace_survives_its_node)),
     *(Case(trial, "mysql+redis") for trial in (a_late_request_of_an_http_job_is_refused, a_trace_survives_its_node)),
@@ -143,22 +137,11 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def played(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    mysql_server_url: str,
-    redis_server_url: str,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Case, outcome.Outcome[None]]:
-    async def play(case: Case) -> None:
-        folder = tmp_path_factory.mktemp(case.trial.__name__)
-        if case.backend == "sqlite+heap":
-            await case.trial(folder, None)
-            return
-        with a_database(mysql_server_url) as store:
-            await case.trial(folder, Place(store, f"{redis_server_url}?namespace={uuid.uuid4().hex}"))
-
-    return play_wanted(request, CASES, play)
+    return play_trials(request, tmp_path_factory, CASES)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.trial.__name__}-{case.backend}")
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_what_is_left_elsewhere(case: Case, played: dict[Case, outcome.Outcome[None]]) -> None:
     played[case].unwrap()
