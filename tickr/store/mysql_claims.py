@@ -151,8 +151,7 @@ async def finish(tx: Transaction, outcomes: Sequence[Outcome]) -> list[Job | Non
         written = await mysql_ended.take(tx, ended.asked(outcomes, stored))
         made = changes.finish(outcomes, stored, tx.now, written)
         await write(tx, [change for change in made if change is not None])
-    for queue in changes.relocated(outcomes, made):
-        await tx.run(mysql_queues.REGISTER, queue, tx.now)
+    await mysql_queues.register(tx, changes.relocated(outcomes, made))
     await mysql_queues.hold(tx, changes.holds(outcomes, made))
     return [None if change is None else change.after for change in made]
 
