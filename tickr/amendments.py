@@ -7,19 +7,15 @@ after COMMIT. An index that is away is no reason to refuse: the audit finds what
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 
 import msgspec
 import structlog
-import trio
 
 from tickr.announce import Announcer
 from tickr.bell import Bell, Ring
 from tickr.edits import NO_EDIT, Edit
-from tickr.errors import IndexUnavailable
 from tickr.failpoints import reach
-from tickr.index.contract import Index
-from tickr.jobs import WAITING, Entry, Job, State
+from tickr.jobs import WAITING, Job, State
 from tickr.operation_moves import Begin, Stop
 from tickr.operations import Operation
 from tickr.queues import Controls, Setting
@@ -32,9 +28,8 @@ log = structlog.get_logger("tickr.intake")
 class Amendments:
     """Takes changes from outside. Args: vault: seals what a job is to have instead."""
 
-    def __init__(self, store: Store, index: Index, bell: Bell, announcer: Announcer, vault: Vault) -> None:
+    def __init__(self, store: Store, bell: Bell, announcer: Announcer, vault: Vault) -> None:
         self._store = store
-        self._index = index
         self._bell = bell
         self._announcer = announcer
         self._vault = vault
@@ -49,7 +44,7 @@ class Amendments:
             log.info("job.closing", job=job.id, type=job.type, attempt=job.attempt)
         else:
             log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
-            await self._forget([job.entry()])
+            await self._announcer.forget([job.entry()])
         return job
 
     async def edit(self, job_id: str, edit: Edit, *, version: int | None = None) -> Job:
@@ -67,7 +62,7 @@ class Amendments:
         job = await self._store.delete(job_id, version=version, cancel=cancel, reason=reason)
         log.info("job.deleted", job=job.id, type=job.type, state=job.state.value)
         if job.state in WAITING:
-            await self._forget([job.entry()])
+            await self._announcer.forget([job.entry()])
 
     async def retry(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
         """Run a final job again with a fresh budget of attempts, changed by ``edit``; see ``Store.redrive``."""
@@ -113,11 +108,3 @@ class Amendments:
         await self._store.drop_queue(queue, mark=secrets.token_hex(4))
         log.info("queue.deleted", queue=queue)
         await self._bell.ring(Ring("queue"))
-
-    async def _forget(self, entries: Sequence[Entry]) -> None:
-        # A cancelled job left in the index would only be a stale hint, so a failure here costs nothing.
-        with trio.move_on_after(1):
-            try:
-                await self._index.remove(entries)
-            except IndexUnavailable:
-                return

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+import trio
+
 from tickr.bell import Bell, Ring
 from tickr.errors import IndexUnavailable
 from tickr.events import Change
@@ -18,6 +20,8 @@ from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.jobs import WAITING, Entry, Job, State
 from tickr.store.contract import Store
+
+FORGET_WITHIN_S = 1.0
 
 
 class Announcer:
@@ -64,9 +68,13 @@ class Announcer:
             await self._bell.ring(*rings)
 
     async def forget(self, entries: Sequence[Entry]) -> None:
-        """Take entries of jobs that wait no more out of the index: where nobody takes their queue, nobody would."""
+        """Take entries of jobs that wait no more out of the index, if that does not take long.
+
+        What is left there would only be a stale hint, so a failure costs nothing; but where nobody takes a queue any
+        more, nobody would take it out.
+        """
         if entries and self._index:
-            with suppress(IndexUnavailable):  # it is filled anew from what waits, or a worker finds stale hints
+            with suppress(IndexUnavailable), trio.move_on_after(FORGET_WITHIN_S):
                 await self._index.remove(entries)
 
     async def announce_hold(self, until: int) -> None:

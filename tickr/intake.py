@@ -36,7 +36,6 @@ from tickr.errors import (
     StoreUnavailable,
 )
 from tickr.failpoints import reach
-from tickr.index.contract import Index
 from tickr.jobs import WAITING, Job, NewJob, State
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store import keys, links
@@ -90,13 +89,12 @@ class Intake(Amendments):
     def __init__(
         self,
         store: Store,
-        index: Index,
         bell: Bell,
         announcer: Announcer,
         starter: Starter | None = None,
         vault: Vault = NO_VAULT,
     ) -> None:
-        super().__init__(store, index, bell, announcer, vault)
+        super().__init__(store, bell, announcer, vault)
         self._starter = starter
         self._line: Batcher[NewJob, Stored] = Batcher(
             self._store_and_tell, max_items=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WAITING
@@ -264,7 +262,7 @@ class Intake(Amendments):
         for job in replaced:
             log.info("job.cancelled", job=job.id, type=job.type, attempt=job.attempt)
         if replaced:
-            await self._forget([job.entry() for job in replaced])
+            await self._announcer.forget([job.entry() for job in replaced])
         return answers
 
     async def _store_and_tell(self, new: Sequence[NewJob], *, whole: bool = False) -> list[Stored]:

@@ -267,7 +267,7 @@ class Service:
                     await scheduling.start(keep, declared, ports.store, timetable, self._surroundings.stretch)
                     async with trio.open_nursery() as taking:
                         starter = worker.direct if worker else None
-                        intake = Intake(ports.store, ports.index, ports.bell, ports.announcer, starter, self.vault)
+                        intake = Intake(ports.store, ports.bell, ports.announcer, starter, self.vault)
                         feed = Feed(ports.store, ports.bell)
                         taking.start_soon(intake.run)
                         async with trio.open_nursery() as telling:

@@ -119,7 +119,7 @@ def context_on(
     announcer, feed = Announcer(store, index, bell), Feed(store, bell)
     config, stopping = Config(**settings), trio.Event()
     return Context(
-        intake=Intake(store, index, bell, announcer),
+        intake=Intake(store, bell, announcer),
         orders=Orders(store, bell),
         own=own or Nobody(),
         timetable=Timetable(store, bell, announcer),

@@ -21,7 +21,7 @@ CHANGES = [(60, 20, 20), (20, 60, 60), (4, 60, 60), (60, 12, 12), (60, 5, 10)]
 
 
 def intake(stage: Stage) -> Intake:
-    return Intake(stage.store, stage.index, stage.bell, stage.announcer)
+    return Intake(stage.store, stage.bell, stage.announcer)
 
 
 class Node(Slots):

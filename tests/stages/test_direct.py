@@ -35,7 +35,7 @@ class Node(Slots):
         self.holds_lease = True
         self.order: list[str] = []
         self.direct = Direct(self.claimer, self.pool, types=self.jobs.types, holds_lease=lambda: self.holds_lease)
-        self.intake = Intake(stage.store, stage.index, stage.bell, stage.announcer, self.direct)
+        self.intake = Intake(stage.store, stage.bell, stage.announcer, self.direct)
 
     async def start(self, nursery: trio.Nursery) -> None:
         await self.run(nursery)

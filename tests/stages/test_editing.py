@@ -24,7 +24,7 @@ HOUR_US = 3600 * SECOND_US
 
 
 def intake(stage: Stage) -> Intake:
-    return Intake(stage.store, stage.index, stage.bell, stage.announcer)
+    return Intake(stage.store, stage.bell, stage.announcer)
 
 
 async def work() -> None:

@@ -33,7 +33,7 @@ unique = partial(unique_job, type="noop")
 
 @asynccontextmanager
 async def taking(stage: Stage) -> AsyncIterator[Intake]:
-    line = Intake(stage.store, stage.index, stage.bell, stage.announcer)
+    line = Intake(stage.store, stage.bell, stage.announcer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(line.run)
         yield line
@@ -146,7 +146,7 @@ async def test_what_is_refused_is_raised(stage: Stage, autojump_clock: MockClock
 async def test_what_was_taken_is_stored_when_the_line_closes(stage: Stage, autojump_clock: MockClock) -> None:
     gate = hold_up(stage, has_keys)
     async with trio.open_nursery() as nursery:
-        line = Intake(stage.store, stage.index, stage.bell, stage.announcer)
+        line = Intake(stage.store, stage.bell, stage.announcer)
         nursery.start_soon(line.run)
         for number in range(3):
             nursery.start_soon(line.submit, unique(f"k{number}"))
