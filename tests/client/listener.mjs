@@ -1,4 +1,4 @@
-// Listens to what is created, and writes each event as a line of JSON; ends with a job of the type "last".
+// Listens to what is created, and writes the id of each job in a line; ends with a job of the type "last".
 
 import { Client } from "../../clients/js/client.mjs";
 
@@ -6,7 +6,7 @@ const client = new Client(process.argv[2]);
 const events = client.events({ event: "created" });
 events.opened.then(() => console.log("open"));
 for await (const event of events) {
-  console.log(JSON.stringify({ id: event.id, type: event.job.type, cursor: event.cursor }));
+  console.log(event.job.id);
   if (event.job.type === "last") break;
 }
 client.close();

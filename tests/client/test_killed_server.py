@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.client.javascript import lines
 from tests.processes import TickrProcess
 from tests.servers import mysql_execute
 from tickr.client import AsyncClient, Client, Event, Submitted
@@ -33,10 +34,10 @@ class Acknowledged:
         self.by_number: dict[int, str] = {}
         self._changed = threading.Condition()
 
-    def note(self, number: int, stored: Submitted) -> None:
+    def note(self, number: int, job_id: str) -> None:
         with self._changed:
             assert number not in self.by_number
-            self.by_number[number] = stored.id
+            self.by_number[number] = job_id
             self._changed.notify_all()
 
     def wait_for(self, jobs: int) -> None:
@@ -55,7 +56,7 @@ def by_threads(url: str, acknowledged: Acknowledged) -> None:
                     number = next(numbers, None)
                 if number is None:
                     return
-                acknowledged.note(number, client.submit("later", {"n": number}, delay=HOUR_S))
+                acknowledged.note(number, client.submit("later", {"n": number}, delay=HOUR_S).id)
 
         threads = [threading.Thread(target=call) for _ in range(CALLERS)]
         for thread in threads:
@@ -71,7 +72,7 @@ def by_tasks(backend: str, url: str, acknowledged: Acknowledged) -> None:
 
             async def call() -> None:
                 for number in numbers:
-                    acknowledged.note(number, await client.submit("later", {"n": number}, delay=HOUR_S))
+                    acknowledged.note(number, (await client.submit("later", {"n": number}, delay=HOUR_S)).id)
 
             for _ in range(CALLERS):
                 tasks.start_soon(call)
@@ -86,7 +87,13 @@ def by_one_call(url: str, acknowledged: Acknowledged) -> None:
             jobs = ({"type": "later", "payload": {"n": number}, "delay": HOUR_S} for number in numbers)
             for number, stored in zip(numbers, client.submit_many(jobs), strict=True):
                 assert isinstance(stored, Submitted)
-                acknowledged.note(number, stored)
+                acknowledged.note(number, stored.id)
+
+
+def by_javascript(url: str, acknowledged: Acknowledged) -> None:
+    for line in lines("crowd.mjs", url, JOBS, CALLERS, HOUR_S):
+        number, job_id = line.split()
+        acknowledged.note(int(number), job_id)
 
 
 CALLS = {
@@ -94,6 +101,7 @@ CALLS = {
     "trio": partial(by_tasks, "trio"),
     "asyncio": partial(by_tasks, "asyncio"),
     "many": by_one_call,
+    "javascript": by_javascript,
 }
 
 
@@ -106,7 +114,8 @@ def rows(store: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("store", "calls"), [("sqlite", "threads"), ("sqlite", "trio"), ("sqlite", "many"), ("mysql", "asyncio")]
+    ("store", "calls"),
+    [("sqlite", "threads"), ("sqlite", "trio"), ("sqlite", "many"), ("sqlite", "javascript"), ("mysql", "asyncio")],
 )
 def test_each_of_thousands_is_stored_once(
     store: str, calls: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -138,29 +147,41 @@ def test_each_of_thousands_is_stored_once(
         assert len(stored) == JOBS
         assert set(stored) == {job_id.replace("-", "") for job_id in acknowledged.by_number.values()}
         with Client(process.url) as client:
-            assert sorted(job.payload["n"] for job in client.list()) == list(range(JOBS))
+            assert {job.payload["n"]: job.id for job in client.list()} == acknowledged.by_number
 
 
-@pytest.mark.parametrize("backend", ["threads", "trio", "asyncio"])
+@pytest.mark.parametrize("backend", ["threads", "trio", "asyncio", "javascript"])
 def test_events_go_on_where_they_were_when_the_server_comes_back(backend: str, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/tickr.db"
-    heard: list[Event] = []
+    heard: list[str] = []
     changed = threading.Condition()
+
+    def note(job_id: str) -> None:
+        with changed:
+            heard.append(job_id)
+            changed.notify_all()
 
     def hear(event: Event) -> bool:
         """Note ``event``; return whether it was the last."""
-        with changed:
-            heard.append(event)
-            changed.notify_all()
+        note(event.job.id)
         return event.job.type == "last"
 
     def listen() -> None:
+        if backend == "javascript":
+            return listen_in_javascript()
         if backend != "threads":
             return anyio.run(listen_async, backend=backend)
         with Client(process.url) as client, client.events(event="created") as events:
             opened.set()
             next(event for event in events if hear(event))
         return None
+
+    def listen_in_javascript() -> None:
+        for line in lines("listener.mjs", process.url):
+            if line == "open":
+                opened.set()
+            else:
+                note(line)
 
     async def listen_async() -> None:
         async with AsyncClient(process.url) as client, client.events(event="created") as events:
@@ -186,4 +207,4 @@ def test_events_go_on_where_they_were_when_the_server_comes_back(backend: str, t
         ids.append(client.submit("last", delay=HOUR_S).id)
         thread.join(30)
         assert not thread.is_alive()
-        assert [event.job.id for event in heard] == ids
+        assert heard == ids
