@@ -6,7 +6,7 @@
 
 import { ClientError, Closed, Invalid, refused, Unavailable } from "./errors.mjs";
 import { parse, stringify } from "./json.mjs";
-import { ANSWER_S, Lost, now, pause, Pauses, unsure } from "./wire.mjs";
+import { ANSWER_S, LEAST_TRY_S, Lost, now, pause, Pauses, unsure } from "./wire.mjs";
 
 const MAX_BATCH = 1000; // jobs in a request; the server takes no more
 const MAX_BATCH_CHARS = 4 * 1024 * 1024; // of them; a single longer job goes alone
@@ -134,7 +134,7 @@ export class Submission {
   #giveUp() {
     const at = now();
     const tried = Math.max(at, this.#pauses.notBefore);
-    const late = (one) => one.deadline <= (one.unsure || one.refusal ? tried : at);
+    const late = (one) => one.deadline <= (one.unsure || one.refusal ? tried : at) + LEAST_TRY_S;
     for (const one of this.#line.filter(late)) one.reject(this.#tooLate(one));
     this.#line = this.#line.filter((one) => !late(one));
     return Math.min(...this.#line.slice(0, 1).map((one) => one.deadline - at)); // no other is over earlier

@@ -5,6 +5,7 @@ import { parse } from "./json.mjs";
 
 export const ANSWER_S = 10; // the longest wait for an answer; then it is taken for lost
 const [FIRST_S, LONGEST_S] = [0.1, 5]; // bounds of the first pause and of the longest; each may be twice the one before
+export const LEAST_TRY_S = 0.1; // with less time left no try is begun: cut short, it only made the outcome uncertain
 const MAX_RETRY_AFTER_S = 3600;
 const LATER = new Set([408, 429, 502, 503, 504]);
 const UNSURE = new Set([500, 502, 504]);
@@ -152,7 +153,7 @@ export class Wire {
       if (!reply.again) return this.read(reply, ifNone);
       const doubtful = unsure(reply);
       pauses.failed(reply.retryAfterS);
-      if (pauses.notBefore >= over || (doubtful && !repeatable)) throw this.#noAnswer(one, reply, doubtful);
+      if (pauses.notBefore > over - LEAST_TRY_S || (doubtful && !repeatable)) throw this.#noAnswer(one, reply, doubtful);
       await pause(Math.max(0, pauses.notBefore - now()), this.signal);
     }
   }

@@ -99,7 +99,7 @@ def test_a_server_that_never_answers(face_name: str) -> None:
 
 
 def test_nobody_there(face_name: str) -> None:
-    with face(face_name, f"http://127.0.0.1:{free_port()}", total_s=0.6) as client:
+    with face(face_name, f"http://127.0.0.1:{free_port()}", total_s=1.0) as client:
         with pytest.raises(Unavailable, match="ConnectError") as told:
             client.submit("a")
         assert not told.value.may_be_stored

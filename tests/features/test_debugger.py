@@ -41,7 +41,7 @@ def allowed() -> Any:
 async def waiting(client: Client, type_: str = "thread") -> str:
     """Submit a job and return its id once its handler waits."""
     job = await client.post(type=type_, payload={"number": 4})
-    await eventually(happens((debugger.folder() / f"{job['id']}.sock").exists), within_s=30)
+    await eventually(happens(lambda: job["id"] in debugger.waiting()), within_s=30)
     return str(job["id"])
 
 

@@ -7,7 +7,6 @@ import select
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -26,10 +25,9 @@ def debug(job: str | None) -> None:
     Without JOB it is the only one that waits; if there are several, they are listed.
     """
     try:
-        folder = debugger.folder()
+        waiting = debugger.waiting()
     except RuntimeError as error:
         raise Exit(str(error), REFUSED) from None
-    waiting = sorted(path.stem for path in folder.glob("*.sock") if _is_alive(path))
     if job is None and len(waiting) > 1:
         raise Exit("Several handlers wait; name the job:\n  " + "\n  ".join(waiting), REFUSED)
     if not waiting or (job is not None and job not in waiting):
@@ -37,19 +35,11 @@ def debug(job: str | None) -> None:
         raise Exit(f"{which} waits for a debugger here. Its worker must be run by you, with --debugger.", REFUSED)
     with socket.socket(socket.AF_UNIX) as line:
         try:
-            line.connect(str(folder / f"{job or waiting[0]}.sock"))
+            line.connect(str(debugger.folder() / f"{job or waiting[0]}.sock"))
         except OSError:
             raise Exit("It has just gone on.", REFUSED) from None
         with suppress(KeyboardInterrupt):
             _relay(line)
-
-
-def _is_alive(path: Path) -> bool:
-    """Return whether a process listens on the socket; asked of the kernel alone, since to connect would be to come."""
-    with suppress(OSError):
-        listening = Path("/proc/net/unix").read_text()
-        return any(row.endswith(f" {path}") for row in listening.splitlines())
-    return True
 
 
 def _relay(line: socket.socket) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from tickr.client import answers, bodies
 from tickr.client.errors import NotFinal, Unavailable, found_here
 from tickr.client.operation_records import Count, History
-from tickr.client.pauses import Pauses, retry_after_s
+from tickr.client.pauses import LEAST_TRY_S, Pauses, retry_after_s
 from tickr.client.records import Broadcast, Job, JobPage, JobRef, Log, LogLine, Tree, id_of
 from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
 from tickr.client.submission import ANSWER_S
@@ -145,7 +145,7 @@ class Calls:
             refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
             unsure = reply.sent if isinstance(reply, Lost) else refusal is None or answers.unsure(refusal)
             pauses.failed(self.now(), 0.0 if isinstance(reply, Lost) else retry_after_s(reply.headers))
-            if pauses.not_before >= over or (unsure and not repeatable):
+            if pauses.not_before > over - LEAST_TRY_S or (unsure and not repeatable):
                 raise self._no_answer(request, reply, unsure and request.method != "GET")
             yield from pause(max(0.0, pauses.not_before - self.now()))
 

@@ -13,6 +13,8 @@ FIRST_S = 0.1
 """Bound of the first pause, in seconds; each after it may be twice as long …"""
 LONGEST_S = 5.0
 """… up to this."""
+LEAST_TRY_S = 0.1
+"""With less time than this left no try is begun, in seconds: cut short, it would only make the outcome uncertain."""
 MAX_RETRY_AFTER_S = 3600.0
 """A ``Retry-After`` above this is taken for this, in seconds."""
 

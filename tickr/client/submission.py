@@ -14,7 +14,7 @@ from tickr.client import answers, bodies
 from tickr.client.bodies import Prepare
 from tickr.client.errors import ClientError, Closed, Unavailable
 from tickr.client.line import MAX_BATCH, Answer, Line, Party, Place, Ticket
-from tickr.client.pauses import Pauses, retry_after_s
+from tickr.client.pauses import LEAST_TRY_S, Pauses, retry_after_s
 from tickr.client.records import NewJob, Results, Submitted
 from tickr.client.steps import JSON, Lost, Reply, Request, Signal, Steps, pause, send, until
 
@@ -115,12 +115,18 @@ class Submission:
         for ticket in party.tickets:
             if ticket.answer is not None:
                 continue
-            tried = ticket.place is Place.WAITING and (ticket.unsure or ticket.refusal is not None)
-            if ticket.deadline > (max(now, self._pauses.not_before) if tried else now):
+            if ticket.deadline > self._latest(ticket, now):
                 break  # those behind it came later
             over.append((ticket, self._too_late(ticket)))
         if over:
             self._line.settle(over)
+
+    def _latest(self, ticket: Ticket, now: float) -> float:
+        """Return what the deadline of ``ticket`` must be after, for it to go on."""
+        if ticket.place is not Place.WAITING:
+            return now
+        tried = ticket.unsure or ticket.refusal is not None
+        return (max(now, self._pauses.not_before) if tried else now) + LEAST_TRY_S
 
     def _go_on(self, party: Party) -> Steps[None]:
         """Carry a batch, or wait for something to happen."""

@@ -37,6 +37,8 @@ LOOK_S = 0.2
 """How soon it is noticed that the job is to stop, in seconds."""
 MAX_COMMAND = 64 * 1024
 """Longest line of a command, in bytes."""
+_LISTENS = 1 << 16
+"""``__SO_ACCEPTCON`` of Linux, which tells sockets that have been bound from those that somebody may connect to."""
 OURS = ("tickr", "tickr.*", "trio", "trio.*", "trio_parallel.*", "outcome.*", "contextlib")
 """Modules in which nobody is taken to be who steps out of his handler."""
 
@@ -144,6 +146,21 @@ def folder() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode):
         raise RuntimeError(f"{path} is not a folder of this user's alone; remove it")
     return path
+
+
+def waiting() -> list[str]:
+    """Return the ids of the jobs whose handlers wait on this machine. Raises: RuntimeError: as ``folder``."""
+    return sorted(path.stem for path in folder().glob("*.sock") if _listens(path))
+
+
+def _listens(path: Path) -> bool:
+    """Return whether a process listens on the socket; asked of the kernel alone, since to connect would be to come."""
+    try:
+        sockets = Path("/proc/net/unix").read_text()
+    except OSError:
+        return True  # not Linux
+    ours = (row.split() for row in sockets.splitlines() if row.endswith(f" {path}"))
+    return any(int(row[3], 16) & _LISTENS for row in ours)
 
 
 @contextmanager

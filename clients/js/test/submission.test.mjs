@@ -112,7 +112,7 @@ test(
 test("nobody there", async () => {
   const server = await Standin.start();
   await server.stop();
-  const client = new Client(server.url, { totalS: 0.4 });
+  const client = new Client(server.url, { totalS: 1 });
   await assert.rejects(client.submit("a"), (error) => error instanceof Unavailable && !error.mayBeStored);
   await assert.rejects(client.get("x"), /GET \/jobs\/x/);
 });
