@@ -14,6 +14,7 @@ from tickr.config import SETTINGS, Config, describe
 from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 from tickr.setting import Setting
+from tickr.values import Range
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,7 +79,8 @@ GOOD: list[tuple[str, object, object]] = [
     ("host", "[::1]", "::1"),
     ("port", "0", 0),
     ("port", 65535, 65535),
-    ("processes", "1", 1),
+    ("processes", "1", Range(1, 1)),
+    ("processes", "1-1", Range(1, 1)),
     ("workers", " 7 ", 7),
     ("queues", "default", (("default", None),)),
     (
@@ -145,7 +147,8 @@ BAD: list[tuple[str, object]] = [
     ("index", "redis:"), ("index", "memcached://x"), ("index", "redis://x:99999/0"),
     ("host", ""), ("host", "a b"), ("host", "http://x"), ("host", 5),
     ("port", "80x"), ("port", -1), ("port", 65536), ("port", 80.5), ("port", True), ("port", "²"),
-    ("processes", 0), ("processes", "1.5"), ("processes", 257),
+    ("processes", 0), ("processes", "1.5"), ("processes", 257), ("processes", "0-2"), ("processes", "8-2"),
+    ("processes", "2-257"), ("processes", "2-"), ("processes", "-2"), ("processes", "2-4-8"), ("processes", True),
     ("workers", 0), ("workers", "many"), ("workers", "99999999999999999999"),
     ("queues", ""), ("queues", "a,a:3"), ("queues", "mail:0"), ("queues", "mail,"), ("queues", "ma il"), ("queues", []),
     ("queues", 5), ("queues", [5.5]), ("queues", "mail:999999999"),
@@ -235,15 +238,33 @@ def test_a_token_that_is_wrong_is_not_also_called_missing() -> None:
 
 @pytest.mark.parametrize("url", ["mysql://u:p@db/t", "mariadb://u:p@db/t"])
 def test_several_processes_need_a_store_that_serves_them(url: str) -> None:
-    assert config(processes="4", store=url).processes == 4
+    assert config(processes="4", store=url).processes == Range(4, 4)
     for store, why in (("sqlite:///t.db", "SQLite lets one process write"), ("memory:", "memory: is in one process")):
         (fault,) = faults(processes=4, store=store)
         assert fault.startswith(f"<processes> is 4, but {why}")
         assert "MySQL or MariaDB" in fault
-        assert config(processes=1, store=store).processes == 1
+        assert config(processes=1, store=store).processes == Range(1, 1)
         with pytest.raises(ConfigError, match="processes is 4, but"):
             read({"store": Given(store, "--store")}, config(processes=4, store=url))
     assert faults(processes=4)[0].startswith("<processes> is 4, but SQLite"), "which is the default"
+
+
+def test_a_range_of_processes_needs_jobs_to_go_by() -> None:
+    url = "mysql://u@db/t"
+    for given, meant in (
+        ("2-8", Range(2, 8)),
+        (" 4 - 256 ", Range(4, 256)),
+        (3, Range(3, 3)),
+        (Range(1, 2), Range(1, 2)),
+    ):
+        assert config(processes=given, store=url).processes == meant
+    assert [str(Range(2, 8)), str(Range(3, 3))] == ["2-8", "3"]
+    assert config(processes="2-8", store=url, roles="worker").processes == Range(2, 8)
+    assert config(processes="2", store=url, roles="api").processes == Range(2, 2)
+    (fault,) = faults(processes="2-8", store=url, roles="api,scheduler")
+    assert fault.startswith("<processes> is 2-8, which goes by the jobs that wait")
+    (fault,) = faults(processes="1-2")
+    assert fault.startswith("<processes> is 1-2, but SQLite"), "as there may be two"
 
 
 def test_where_a_store_or_a_number_of_processes_is_wrong_nothing_is_said_of_both() -> None:

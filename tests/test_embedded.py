@@ -14,6 +14,7 @@ import tickr
 from tickr.config import Config
 from tickr.errors import ConfigError, IllegalTransition, JobNotFound, SpecRejected
 from tickr.handle import Handle
+from tickr.values import Range
 
 
 @asynccontextmanager
@@ -104,7 +105,7 @@ async def test_settings_go_before_a_configuration_that_is_left_as_it_is() -> Non
 
 
 async def test_several_processes_are_for_the_command_alone() -> None:
-    for settings in ({"processes": 2}, {"config": Config(store="mysql://u@db/t", processes=2)}):
+    for settings in ({"processes": 2}, {"config": Config(store="mysql://u@db/t", processes=Range(2, 2))}):
         (fault,) = await refused(**{"store": "mysql://u@db/t", **settings})
         assert fault.startswith("processes is for the command `tickr serve`")
 

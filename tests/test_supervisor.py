@@ -5,100 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
-from tests.waiting import eventually
-from tickr.config import ROLES, Config
+from tests.supervision import TWO, send, supervising
+from tickr.config import Config
 from tickr.errors import ConfigError
-from tickr.processes import supervisor
-from tickr.processes.supervisor import Verdict, pause_s, supervise
+from tickr.processes import seat
+from tickr.processes.fleet import Verdict
+from tickr.processes.seat import pause_s
+from tickr.processes.supervisor import supervise
+from tickr.values import Range
 
 pytestmark = pytest.mark.slow
 
-PRELUDE = """
-import os, signal, socket, struct, sys
-fds = [int(fd) for fd in os.environ["_TICKR_PROCESS"].split(",")]
-link = socket.socket(fileno=fds[0])
-task = link.recv(struct.unpack(">I", link.recv(4, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
-with open(sys.argv[1], "ab", buffering=0) as lives:
-    lives.write(b".")
-    life = lives.tell()
-def serve(): link.send(b"serving\\n")
-def refuse(code): link.send(b'refused "no such luck"\\n'); sys.exit(code)
-def stay(): return link.recv(100)
-"""
-"""Of ``life`` there is one for each process that was started, from 1, whichever place it takes."""
-
-
-class Supervision:
-    """A supervisor at work: what it logs, and its verdict once it has ended."""
-
-    def __init__(self, lives: Path, logs: list[MutableMapping[str, Any]]) -> None:
-        self._lives, self._logs = lives, logs
-        self.announced: list[str] = []
-        self.verdict: Verdict | None = None
-
-    @property
-    def lives(self) -> int:
-        return self._lives.stat().st_size if self._lives.exists() else 0
-
-    def told(self, event: str) -> list[MutableMapping[str, Any]]:
-        return [line for line in self._logs if line["event"] == event]
-
-    async def until_told(self, event: str, times: int = 1) -> None:
-        async def told() -> bool:
-            return len(self.told(event)) >= times
-
-        await eventually(told)
-
-    async def until_announced(self) -> None:
-        async def announced() -> bool:
-            return bool(self.announced)
-
-        await eventually(announced)
-
-
-@asynccontextmanager
-async def supervising(
-    folder: Path,
-    body: str,
-    *,
-    python: str = sys.executable,
-    processes: int = 2,
-    grace: float = 5.0,
-    roles: tuple[str, ...] = ROLES,
-) -> AsyncIterator[Supervision]:
-    """Have ``processes`` run ``body`` for the length of the block; at its end the supervisor must end by itself."""
-    command = [python, "-S", "-c", PRELUDE + body, str(folder / "lives")]
-    config = Config(
-        port=0, processes=processes, grace=grace, roles=roles, token="canary-in-a-task", events_keep=float("inf")
-    )
-    with capture_logs() as logs:
-        supervision = Supervision(folder / "lives", logs)
-
-        async def run() -> None:
-            supervision.verdict = await supervise(config, command, announce=supervision.announced.append)
-
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(run)
-                yield supervision
-
-
-def send(number: signal.Signals) -> None:
-    os.kill(os.getpid(), number)
-
 
 async def test_all_serve_before_it_is_said_and_all_stop_at_a_signal(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "serve(); stay()", processes=3) as fleet:
+    async with supervising(tmp_path, "serve(); stay()", processes=Range(3, 3)) as fleet:
         await fleet.until_announced()
         assert fleet.lives == 3
         assert sorted(line["process"] for line in fleet.told("process.started")) == [1, 2, 3]
@@ -138,7 +63,7 @@ async def test_without_the_role_api_there_is_no_port(tmp_path: Path) -> None:
 
 
 async def test_a_start_that_fails_is_tried_once_and_its_reason_is_told(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "refuse(2)", processes=4) as fleet:
+    async with supervising(tmp_path, "refuse(2)", processes=Range(4, 4)) as fleet:
         pass
     assert fleet.verdict == Verdict(2, "no such luck")
     assert (fleet.lives, fleet.announced) == (1, [])
@@ -146,7 +71,7 @@ async def test_a_start_that_fails_is_tried_once_and_its_reason_is_told(tmp_path:
 
 async def test_a_start_at_which_a_later_one_fails_is_given_up_and_the_others_stop(tmp_path: Path) -> None:
     body = "if life == 3: refuse(1)\nserve()\nassert stay() == b'drain\\n'"
-    async with supervising(tmp_path, body, processes=3) as fleet:
+    async with supervising(tmp_path, body, processes=Range(3, 3)) as fleet:
         pass
     assert fleet.verdict == Verdict(1, "no such luck")
     assert fleet.announced == []
@@ -169,19 +94,19 @@ async def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 
 async def test_a_port_that_is_taken_is_told_before_anything_is_started() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="taken by another program"):
-        await supervise(Config(port=taken.getsockname()[1], processes=2), ["/no/such"], announce=lambda _: None)
+        await supervise(Config(port=taken.getsockname()[1], processes=TWO), ["/no/such"], announce=lambda _: None)
 
 
 def test_pauses_double_up_to_a_bound_and_the_first_fall_costs_none() -> None:
     assert [pause_s(falls) for falls in range(9)] == [0, 0, 0.5, 1, 2, 4, 8, 10, 10]
-    assert pause_s(10**6) == supervisor.MAX_PAUSE_S
+    assert pause_s(10**6) == seat.MAX_PAUSE_S
 
 
 async def test_one_that_falls_again_and_again_is_replaced_with_longer_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(supervisor, "MAX_PAUSE_S", 0.04)
+    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(seat, "MAX_PAUSE_S", 0.04)
     # The second place is taken by life 2 and those after it. One of them falls before it serves; that is no difference.
     body = "if life == 4: refuse(1)\nserve()\nif 2 <= life < 7: os.kill(os.getpid(), signal.SIGSEGV)\nstay()"
     async with supervising(tmp_path, body) as fleet:
@@ -195,8 +120,8 @@ async def test_one_that_falls_again_and_again_is_replaced_with_longer_pauses(
 
 
 async def test_one_that_lasted_is_replaced_at_once_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 3600)
-    monkeypatch.setattr(supervisor, "STEADY_S", 0)
+    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 3600)
+    monkeypatch.setattr(seat, "STEADY_S", 0)
     async with supervising(tmp_path, "serve()\nif 2 <= life < 6: sys.exit(0)\nstay()") as fleet:
         await fleet.until_told("process.started", 6)
         # To end without a fault is what a process does that somebody stopped by itself.
@@ -208,8 +133,8 @@ async def test_one_that_lasted_is_replaced_at_once_every_time(tmp_path: Path, mo
 
 
 async def test_a_stop_does_not_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 3600)
-    monkeypatch.setattr(supervisor, "MAX_PAUSE_S", 3600)
+    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 3600)
+    monkeypatch.setattr(seat, "MAX_PAUSE_S", 3600)
     async with supervising(tmp_path, "serve()\nif life >= 2: os._exit(9)\nstay()") as fleet:
         await fleet.until_told("process.ended", 2)
         send(signal.SIGTERM)
@@ -250,7 +175,7 @@ async def test_a_second_signal_is_passed_on_as_well(tmp_path: Path) -> None:
 async def test_one_that_does_not_stop_is_killed_when_all_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "ENDS_WITHIN_S", 0.5)
+    monkeypatch.setattr(seat, "ENDS_WITHIN_S", 0.5)
     async with supervising(tmp_path, "serve()\nstay()\nif life == 2: signal.pause()", grace=0) as fleet:
         await fleet.until_announced()
         send(signal.SIGTERM)
@@ -260,7 +185,9 @@ async def test_one_that_does_not_stop_is_killed_when_all_its_time_is_over(
 
 
 async def test_a_signal_during_the_start_ends_it(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "if life == 2: stay(); sys.exit(0)\nserve()\nstay()", processes=3) as fleet:
+    async with supervising(
+        tmp_path, "if life == 2: stay(); sys.exit(0)\nserve()\nstay()", processes=Range(3, 3)
+    ) as fleet:
         await fleet.until_told("process.started", 3)
         send(signal.SIGTERM)
     assert fleet.verdict == Verdict(0)

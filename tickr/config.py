@@ -57,14 +57,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
     port: Annotated[int, Setting(values.port, "Port the API listens on; 0 takes a free one.", "NUMBER")] = 8080
     processes: Annotated[
-        int,
+        values.Range,
         Setting(
-            values.whole(1, 256),
+            values.whole_or_range(1, 256),
             "How many processes serve behind the port, each a node with all the workers. More than one needs MySQL or "
-            "MariaDB, and Redis to be quick. One that dies is replaced.",
+            "MariaDB, and Redis to be quick. One that dies is replaced. With 2-8 there are 2, and more while due jobs "
+            "wait for all of them.",
             "NUMBER",
         ),
-    ] = 1
+    ] = values.Range(1, 1)
     workers: Annotated[
         int, Setting(values.whole(1, 10_000), "How many jobs run at once in each process.", "NUMBER")
     ] = 50

@@ -81,7 +81,7 @@ def _is_open_to_all(config: Config) -> Fault | None:
 
 
 def _has_a_store_for_one_process(config: Config) -> Fault | None:
-    if config.processes == 1:
+    if config.processes.most == 1:
         return None
     instead = 'use a store of MySQL or MariaDB, or one process: its handlers with run_in="process" use more processors'
     if config.store.startswith("sqlite:"):
@@ -91,6 +91,12 @@ def _has_a_store_for_one_process(config: Config) -> Fault | None:
     else:
         return None
     return "processes", f"is {config.processes}, but {why}; {instead}"
+
+
+def _scales_without_jobs(config: Config) -> Fault | None:
+    if config.processes.least == config.processes.most or "worker" in config.roles:
+        return None
+    return "processes", f"is {config.processes}, which goes by the jobs that wait, and without the role worker none run"
 
 
 def _orders_queues_of_others(config: Config) -> Fault | None:
@@ -116,6 +122,7 @@ def _can_run_nothing(config: Config) -> Fault | None:
 _TOGETHER = (
     _Together(frozenset({"host", "token", "insecure", "roles"}), _is_open_to_all),
     _Together(frozenset({"processes", "store"}), _has_a_store_for_one_process),
+    _Together(frozenset({"processes", "roles"}), _scales_without_jobs),
     _Together(frozenset({"queues", "queue_order"}), _orders_queues_of_others),
     _Together(frozenset({"tls_cert", "tls_key"}), _has_half_of_tls),
     _Together(frozenset({"signing_keys", "signed_only"}), _can_run_nothing),

@@ -103,7 +103,7 @@ async def serve(
         raise TypeError(f"jobs must be a tickr.Jobs, the object that handlers are registered with, not {jobs!r:.100}")
     given = {name: Given(value, name) for name, value in settings.items()}
     config = read(given, config) if given else config or Config()
-    if config.processes > 1:
+    if config.processes.most > 1:
         raise ConfigError(["processes is for the command `tickr serve`: a program that embeds Tickr is one process"])
     node = Service(config, jobs, clock)
     async with trio.open_nursery() as nursery:
@@ -143,7 +143,7 @@ async def run_until_signalled(
             stop = node.stop.drain if supervisor else node.stop.ask
             nursery.start_soon(partial(obey_signals, signals, stop, node.tell, grace_s=config.grace))
             if supervisor:
-                nursery.start_soon(supervisor.obey, node.stop)
+                nursery.start_soon(supervisor.attend, node)
             nursery.start_soon(notify_of_stop, node.stop.draining, notify)
             ended = await outcome.acapture(node.live, Announced(announce, notify))
             nursery.cancel_scope.cancel()

@@ -12,6 +12,16 @@ from tickr.errors import TickrError
 from tickr.handle import Handle, Stop
 from tickr.readiness import READY, Notify
 from tickr.worker.failures import cause
+from tickr.worker.worker import Worker
+
+
+class Watched(Protocol):
+    """A node under a supervisor; ``worker`` is None until it serves, and for a node without the role."""
+
+    @property
+    def stop(self) -> Stop: ...
+    @property
+    def worker(self) -> Worker | None: ...
 
 
 class Supervisor(Protocol):
@@ -19,7 +29,7 @@ class Supervisor(Protocol):
 
     @property
     def sock(self) -> Listening | None: ...
-    async def obey(self, stop: Stop) -> None: ...
+    async def attend(self, node: Watched) -> None: ...
 
 
 class Started(Protocol):

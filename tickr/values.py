@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from tickr.jobs import is_queue
 from tickr.queues import MAX_ORDER, MAX_WEIGHT, Order
@@ -79,6 +82,30 @@ def whole(low: int, high: int) -> Callable[[object], int]:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise wrong
         return value
+
+    return read
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Whole numbers from ``least`` to ``most``, both included. Written as ``2-8``, or ``2`` where both are the same."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.least}-{self.most}" if self.least < self.most else str(self.least)
+
+
+def whole_or_range(low: int, high: int) -> Callable[[object], Range]:
+    one = whole(low, high)
+
+    def read(value: object) -> Range:
+        least, dash, most = str(value).partition("-") if isinstance(value, str | Range) else (value, "", "")
+        with suppress(ValueError):
+            found = Range(one(least), one(most if dash else least))
+            if found.least <= found.most:
+                return found
+        raise ValueError(f"must be a whole number from {low} to {high}, or a range of them like 2-8")
 
     return read
 

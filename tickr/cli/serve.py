@@ -20,6 +20,7 @@ from tickr.processes.supervised import Supervised, take_over
 from tickr.processes.supervisor import supervise
 from tickr.readiness import Notify, take_notify
 from tickr.service import run_until_signalled
+from tickr.values import Range
 from tickr.worker.handlers import Jobs
 
 HEAP = "heap:"
@@ -37,13 +38,15 @@ def serve(app: str | None, burst: bool, reloads: bool, **flags: Any) -> None:
     MODULE:APP names a tickr.Jobs with handlers of your own, beside the built-in http, email and report. The token that
     clients need comes from the variable TICKR_TOKEN or the file; no flag sets it, as everybody could read it with ps.
 
-    With --processes, as many processes serve behind the one port, each with all of the --workers and --roles given.
+    With --processes, as many processes serve behind the one port, each with all of the --workers and --roles given;
+    with a range, more of them while due jobs wait.
 
     \b
     tickr serve
     tickr serve myapp:jobs --workers 200
     tickr serve --store mysql://tickr:secret@db/tickr --index redis://cache/0
     tickr serve --config tickr.toml --processes 4
+    tickr serve --config tickr.toml --processes 2-8
     tickr serve myapp:jobs --burst
     tickr serve myapp:jobs --reload
     """
@@ -67,7 +70,7 @@ def serve(app: str | None, burst: bool, reloads: bool, **flags: Any) -> None:
         notify = take_notify()
         if burst:
             return _run(_for_burst(config), app, notify, burst=True)
-        return _run(config, app, notify) if config.processes == 1 else _supervise(config, notify)
+        return _run(config, app, notify) if config.processes.most == 1 else _supervise(config, notify)
 
 
 def _reload(app: str | None) -> None:
@@ -79,7 +82,7 @@ def _reload(app: str | None) -> None:
 
 def _for_burst(config: Config) -> Config:
     """Return ``config`` without the API: others may serve at its port, and nobody could rely on it."""
-    if config.processes > 1:
+    if config.processes.most > 1:
         raise exits.Exit("--burst is for one process, which ends by itself; --processes are kept alive", exits.MISUSED)
     if "worker" not in config.roles:
         raise exits.Exit("--burst runs jobs, which takes the role worker", exits.MISUSED)
@@ -127,9 +130,16 @@ def _announce(config: Config, url: str) -> None:
         click.echo(welcome(config, url), err=logs.is_text(config.log_format))
 
 
+def _many(processes: Range) -> str:
+    if processes.most == 1:
+        return ""
+    more = f", up to {processes.most} with the load" if processes.least < processes.most else ""
+    return f" with {processes.least} process{'es' if processes.least > 1 else ''}{more}"
+
+
 def welcome(config: Config, told: str) -> str:
     """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next: submit, look, stop."""
-    many = f" with {config.processes} processes" if config.processes > 1 else ""
+    many = _many(config.processes)
     if not told:
         return f"Tickr works{many} ({', '.join(config.roles)}). Stop it with Ctrl-C."
     url = told

@@ -131,6 +131,10 @@ class Index(Protocol):
         """
         ...
 
+    async def has_ready(self, queues: Sequence[str]) -> bool:
+        """Return whether ``pop`` would find something in one of ``queues`` (0 or more) now. It may turn out stale."""
+        ...
+
     async def hold(self, lanes: Sequence[Lane], *, until: int) -> None:
         """Keep lanes back until then (microseconds UTC), or until they are freed. One without ready entries is not."""
         ...

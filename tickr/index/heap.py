@@ -129,6 +129,10 @@ class HeapIndex:
                         return hints
             await self._poppers.park()
 
+    async def has_ready(self, queues: Sequence[str]) -> bool:
+        await trio.lowlevel.checkpoint()
+        return any(queue in self._ready for queue in queues)
+
     async def hold(self, lanes: Sequence[Lane], *, until: int) -> None:
         await trio.lowlevel.checkpoint()
         for lane in lanes:

@@ -41,6 +41,10 @@ PROMOTE_AT_ONCE = 1000
 """Entries moved by one run of the script; the server does nothing else meanwhile, for about a millisecond."""
 
 
+KEYS_AT_ONCE = 500
+"""So many keys are asked for in one command."""
+
+
 def _script(*names: str) -> str:
     return "".join(files("tickr.index").joinpath(f"{name}.lua").read_text() for name in names)
 
@@ -176,6 +180,14 @@ class RedisIndex:
             except IndexUnavailable:
                 log.warning("index.turns_lost", queue=queue, means="the audit puts them back")
         return [one for one in popped if not one[0].startswith(b"|")]
+
+    async def has_ready(self, queues: Sequence[str]) -> bool:
+        # A line without entries is no key.
+        for start in range(0, len(queues), KEYS_AT_ONCE):
+            keys = [self._ready + queue for queue in queues[start : start + KEYS_AT_ONCE]]
+            if (await self._link.send(("EXISTS", *keys)))[0]:
+                return True
+        return False
 
     async def hold(self, lanes: Sequence[Lane], *, until: int) -> None:
         if lanes:

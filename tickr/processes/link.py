@@ -7,12 +7,14 @@ watches it any more, by ``kill -9`` of the supervisor too.
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 
 import msgspec
 
 from tickr.config import Config
+from tickr.worker.load import Load
 
 VARIABLE = "_TICKR_PROCESS"
 """Tells a process that it has a supervisor: descriptors of its link, the listening socket and the tally (-1: none)."""
@@ -20,12 +22,17 @@ DRAIN = b"drain\n"
 """To the process: stop gracefully."""
 NOW = b"now\n"
 """To the process: stop at once."""
-SERVING = b"serving\n"
-"""From the process: it takes work."""
+SERVING = b"serving"
+"""From the process, a line: it takes work."""
 REFUSED = b"refused "
-"""From the process, as its last word: it could not start. The reason follows, as a JSON string and a line's end."""
+"""From the process, as its last line: it could not start. The reason follows, as a JSON string."""
 MAX_REASON = 16_384
 """How much of a reason is told, in characters."""
+MAX_LINE_BYTES = 8 * MAX_REASON
+"""A longer line is none that is meant: in JSON a character takes up to six bytes."""
+MAX_SHARE = 999_999
+"""The most that a process says it does, in thousandths of what it can."""
+_LOAD = re.compile(rb"load (\d{1,6}) ([01])").fullmatch
 _LENGTH = struct.Struct(">I")
 
 
@@ -34,12 +41,14 @@ class Task(msgspec.Struct, frozen=True):
 
     Attributes:
       number: from 1; the same for the process that takes its place one day.
-      processes: how many there are.
+      places: how many processes there may be at once.
+      tells_load: whether it is to say once in a while how much it does.
       config: the supervisor's settings, as they were when it started, whatever has become of the file since.
     """
 
     number: int
-    processes: int
+    places: int
+    tells_load: bool
     config: Config
 
 
@@ -66,11 +75,39 @@ def _receive(link: socket.socket, size: int) -> bytes | None:
     return received
 
 
+class Lines:
+    """Takes apart into lines what comes over a link, whatever it is: of one that is too long only the end comes out."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+
+    def read(self, received: bytes) -> list[bytes]:
+        """Return the lines that are whole with what was ``received``, without their ends."""
+        *lines, self._begun = (self._begun + received).split(b"\n")
+        if len(self._begun) > MAX_LINE_BYTES:
+            self._begun = b""
+        return lines
+
+
 def refusal(reason: str) -> bytes:
     return REFUSED + msgspec.json.encode(reason[:MAX_REASON]) + b"\n"
 
 
-def reason_of(words: bytes) -> str:
-    """Return why a process could not start, if that is among its ``words``; otherwise ""."""
-    _, refused, rest = words.partition(REFUSED)
-    return msgspec.json.decode(rest, type=str) if refused and rest.endswith(b"\n") else ""
+def reason_of(line: bytes) -> str | None:
+    """Return why a process could not start, if that is what it says."""
+    if not line.startswith(REFUSED):
+        return None
+    try:
+        return msgspec.json.decode(line.removeprefix(REFUSED), type=str)
+    except msgspec.DecodeError:
+        return None
+
+
+def load_line(load: Load) -> bytes:
+    return b"load %d %d\n" % (min(max(round(load.share * 1000), 0), MAX_SHARE), load.behind)
+
+
+def load_of(line: bytes) -> Load | None:
+    """Return the load of a process, if that is what it says."""
+    found = _LOAD(line)
+    return Load(int(found[1]) / 1000, found[2] == b"1") if found else None

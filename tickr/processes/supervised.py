@@ -18,8 +18,11 @@ import trio
 from tickr.api.entrance import SharedSocket, Tally
 from tickr.config import Config
 from tickr.handle import Stop
-from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, receive_task, refusal
+from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, load_line, receive_task, refusal
+from tickr.start import Watched
 
+TELL_S = 1.0
+"""Pause between two words about the load, in seconds."""
 LAST_WORD_S = 1.0
 """How long a process that could not start waits to have said why, in seconds."""
 
@@ -34,22 +37,38 @@ class Supervised(NamedTuple):
       config: settings for this process.
       sock: listens, together with the other processes; None: this process takes no requests.
       link: to the supervisor.
+      tells_load: whether the supervisor goes by how much the processes do.
     """
 
     number: int
     config: Config
     sock: SharedSocket | None
     link: socket.socket
+    tells_load: bool = False
 
     def tell_serving(self) -> None:
         with contextlib.suppress(OSError):  # the supervisor has gone; ``obey`` sees to it
-            self.link.send(SERVING)
+            self.link.send(SERVING + b"\n")
 
     def tell_refused(self, reason: str) -> None:
         """Say why this process ends before it served. Blocks for a moment at most."""
         with contextlib.suppress(OSError):
             self.link.settimeout(LAST_WORD_S)
             self.link.sendall(refusal(reason))
+
+    async def attend(self, node: Watched) -> None:
+        """Have ``node`` do as the supervisor says, and tell it what it wants to know, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.obey, node.stop)
+            if self.tells_load:
+                nursery.start_soon(self._tell_load, node)
+
+    async def _tell_load(self, node: Watched) -> None:
+        while True:
+            await trio.sleep(TELL_S)
+            if node.worker and (load := await node.worker.load()):
+                with contextlib.suppress(OSError):  # it has gone, or does not read: then it misses this one
+                    self.link.send(load_line(load))
 
     async def obey(self, stop: Stop) -> None:
         """Ask the node to stop when the supervisor says so, or has gone. Returns when nothing more can be said."""
@@ -89,7 +108,7 @@ def take_over() -> Supervised | None:
         sys.exit(1)
     sock = None
     if sock_fd >= 0:
-        tally = Tally(tally_fd, task.processes)
+        tally = Tally(tally_fd, task.places)
         sock = SharedSocket(socket.socket(fileno=sock_fd), tally, task.number - 1)
         os.close(tally_fd)
-    return Supervised(task.number, task.config, sock, link)
+    return Supervised(task.number, task.config, sock, link, task.tells_load)

@@ -30,6 +30,7 @@ from tickr.store.contract import Store
 from tickr.worker.early import Early, Reservable
 from tickr.worker.gates import Claiming, Gates
 from tickr.worker.hints import Hints
+from tickr.worker.load import Appetite
 
 NET_S = 1.0
 """Longest wait between looks into the store while the index is away, in seconds."""
@@ -90,6 +91,7 @@ class Claimer:
       keys: ids of the encryption keys that are here.
     Attributes:
       node: for whom it claims, or did until it was closed; None from the loss of a lease until there is another.
+      appetite: knows when it had nothing to claim.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Claimer:
         self._step_back_s = STEP_BACK_S
         self._waiting = trio.CancelScope()
         self._looking: tuple[Waiting, float] | None = None
+        self.appetite = Appetite()
         self.node: str | None = None
         self._closed = self._quiet = False
         self._wanted = trio.Event()
@@ -202,6 +205,11 @@ class Claimer:
         waiting, since = self._looking
         return waiting if trio.current_time() - since >= QUIET_S else None
 
+    @property
+    def takes(self) -> bool:
+        """Whether it claims what there is, or would."""
+        return self.node is not None and not (self._closed or self._quiet or self._store_away)
+
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """A block that only waits: left early when the loop is to end or the queues to look in have changed."""
@@ -228,16 +236,18 @@ class Claimer:
         (ranked, others), per_key = self._gates.turn(), self._gates.per_key
         queues = ranked + others
         if not queues:
-            await trio.sleep_forever()  # until there is one
+            with self.appetite:
+                await trio.sleep_forever()  # until there is one
         if len(queues) <= WINDOW:
             self._looking = Waiting(node, self._gates.plain(queues)), trio.current_time()
             try:
-                return await self._index.pop(queues, limit, most=self._gates.most(queues), per_key=per_key)
+                with self.appetite:
+                    return await self._index.pop(queues, limit, most=self._gates.most(queues), per_key=per_key)
             finally:
                 self._looking = None
         start = self._window % len(others)
         queues = ranked + (others + others)[start : start + WINDOW]
-        with trio.move_on_after(NET_S):
+        with trio.move_on_after(NET_S), self.appetite:
             return await self._index.pop(queues, limit, most=self._gates.most(queues), per_key=per_key)
         self._window = start + WINDOW
         return []
@@ -249,7 +259,7 @@ class Claimer:
             if len(fitting) < len(hints):
                 await self._hints.put_back([hint.id for hint in hints if hint not in fitting])
         if others_wait and not claimed and not await self._claim_due(node, limit):
-            with self._interruptible():
+            with self._interruptible(), self.appetite:
                 await trio.sleep(self._step_back_s)
             self._step_back_s = min(2 * self._step_back_s, MAX_STEP_BACK_S)
 
@@ -328,7 +338,7 @@ class Claimer:
             await self._index.wait_available()
             nursery.cancel_scope.cancel()
 
-        with self._interruptible(), trio.move_on_after(NET_S):
+        with self._interruptible(), self.appetite, trio.move_on_after(NET_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(index_is_back)
                 await work.receive()

@@ -100,6 +100,11 @@ class Gates:
             return turn
         return Turn(*([name for name in names if self._room(name) > 0] for names in turn))
 
+    @property
+    def open(self) -> list[str]:
+        """The queues that ``turn`` would return, in no order."""
+        return [*self._own, *self._open()]
+
     def took(self, hints: Sequence[Hint]) -> None:
         """Count what a look at the queues of ``turn`` has brought, 1 or more."""
         self._turns.took(hints[0].queue, len(hints))

@@ -32,6 +32,7 @@ from tickr.worker.family import Family
 from tickr.worker.gates import Gates
 from tickr.worker.handlers import Jobs
 from tickr.worker.kin import Describe
+from tickr.worker.load import Gauge, Load
 from tickr.worker.outcomes import Outcomes
 from tickr.worker.pace import MAX_AHEAD
 from tickr.worker.pool import Pool
@@ -122,6 +123,7 @@ class Worker:
         )
         self._pool.elsewhere.has_debugger = has_debugger
         self._claimer = Claimer(store, index, bell, self._pool, gates, types=jobs.types, keys=vault.ids)
+        self._gauge = Gauge(index, gates, self._claimer, self._pool, slots)
         self._burst = Burst(store, self._claimer)
         self.direct = Direct(self._claimer, self._pool, types=jobs.types, holds_lease=holds_lease)
         self._reconciler = Reconciler(store, bell, self._pool, self._outcomes)
@@ -181,6 +183,7 @@ class Worker:
 
     def set_slots(self, slots: int) -> None:
         """Run up to ``slots`` jobs at once from now on; what runs beyond that goes on."""
+        self._gauge.slots = slots
         self._outcomes.allow(slots + MAX_AHEAD)
         self._pool.resize(slots)
 
@@ -220,6 +223,10 @@ class Worker:
             self._pool.stop_all(StopReason.SHUTDOWN)
             with trio.move_on_after(UNWIND_S):
                 await self._idle.wait()
+
+    async def load(self) -> Load | None:
+        """See ``Gauge.read``."""
+        return await self._gauge.read()
 
     @property
     def at_work_elsewhere(self) -> int:
