@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from structlog.testing import capture_logs
 
-from tests.waiting import eventually
+from tests.waiting import eventually, happens
 from tickr.config import ROLES, Config
 from tickr.processes.fleet import Verdict
 from tickr.processes.supervisor import supervise
@@ -65,17 +65,11 @@ class Supervision:
     def told(self, event: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self._logs if line["event"] == event]
 
-    async def until_told(self, event: str, times: int = 1) -> None:
-        async def told() -> bool:
-            return len(self.told(event)) >= times
+    async def until_told(self, event: str, times: int = 1, *, within_s: float = 10) -> None:
+        await eventually(happens(lambda: len(self.told(event)) >= times), within_s=within_s)
 
-        await eventually(told)
-
-    async def until_announced(self) -> None:
-        async def announced() -> bool:
-            return bool(self.announced)
-
-        await eventually(announced)
+    async def until_announced(self, *, within_s: float = 10) -> None:
+        await eventually(happens(lambda: bool(self.announced)), within_s=within_s)
 
 
 @asynccontextmanager
@@ -93,6 +87,15 @@ async def supervising(
     config = Config(
         port=0, processes=processes, grace=grace, roles=roles, token="canary-in-a-task", events_keep=float("inf")
     )
+    async with running(folder, config, command) as supervision:
+        yield supervision
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, config: Config, command: Sequence[str], *, within_s: float = 20
+) -> AsyncIterator[Supervision]:
+    """Supervise what ``command`` starts, whatever that is."""
     with capture_logs() as logs:
         supervision = Supervision(folder / "lives", logs)
         supervision.load("")
@@ -100,7 +103,7 @@ async def supervising(
         async def run() -> None:
             supervision.verdict = await supervise(config, command, announce=supervision.announced.append)
 
-        with trio.fail_after(20):
+        with trio.fail_after(within_s):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(run)
                 yield supervision

@@ -124,18 +124,16 @@ async def test_one_that_falls_again_and_again_is_not_taken_for_load(
         send(signal.SIGTERM)
 
 
-async def test_when_nobody_new_can_start_the_number_stays_and_the_others_go_on(
-    tmp_path: Path, looks: list[int]
-) -> None:
+async def test_when_nobody_new_can_start_the_number_stays_and_the_others_go_on(tmp_path: Path) -> None:
     async with supervising(tmp_path, "if life > 1: refuse(2)\nserve(); work()", processes=Range(1, 4)) as fleet:
         await fleet.until_announced()
         fleet.load(BEHIND)
         await fleet.until_told("process.given_up")
-        await until_looked(looks)
-        assert fleet.lives == 2
         assert fleet.told("process.given_up")[0]["reason"] == "no such luck"
+        assert not fleet.told("supervisor.stopping")
         send(signal.SIGTERM)
     assert fleet.verdict == Verdict(2, "no such luck")
+    assert (fleet.lives, len(fleet.told("processes.added"))) == (2, 1)
 
 
 async def test_an_added_one_that_ends_before_it_serves_is_tried_again_and_ends_nobody(tmp_path: Path) -> None:

@@ -115,6 +115,21 @@ async def test_a_pop_takes_no_more_than_its_limit(index: Index) -> None:
     assert await drain(index, limit=7) == [f"{n:04d}" for n in range(501, 1_201)]
 
 
+async def test_it_is_known_whether_a_pop_would_find_something(index: Index) -> None:
+    many = [f"q{n}" for n in range(1_200)]
+    await index.push([entry("later", run_at=NOW + S), entry("other", queue="other")], now=NOW)
+    assert not await index.has_ready([])
+    assert not await index.has_ready(["default"])
+    assert not await index.has_ready(many)
+    assert await index.has_ready(["default", "other"])
+    await index.promote(NOW + S, 10)
+    assert await index.has_ready(["default"])
+    assert await pop_ids(index, ["default"], MAX_POP) == ["later"]
+    assert not await index.has_ready(["default"])
+    await index.push([entry("last", queue=many[-1])], now=NOW)
+    assert await index.has_ready(many)
+
+
 @pytest.mark.parametrize(("queues", "limit"), [([], 1), (["default"], 0), (["default"], MAX_POP + 1)])
 async def test_a_senseless_pop_is_refused(index: Index, queues: list[str], limit: int) -> None:
     with pytest.raises(ValueError):
