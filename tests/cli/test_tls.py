@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.api.certificates import Files, files_in
 from tests.children import free_port
 from tests.processes import ROOT, TickrProcess
+from tests.waiting import eventually, happens
 from tickr.cli import main
 from tickr.cli.exits import MISUSED, UNREACHABLE
 from tickr.client import Client, Refused
@@ -66,6 +72,32 @@ def test_jobs_go_through_https_from_the_command_line_and_the_client(server: Tick
     with pytest.raises(Refused, match="cannot be used"):
         Client(server.url, ca=str(none))
     assert f'"url":"https://127.0.0.1:{server.port}"' in (server.folder / "log").read_text()
+
+
+async def test_each_of_several_processes_speaks_https(files: Files, mysql_url: str, redis_url: str) -> None:
+    arguments = ["--processes", "2", "--tls-cert", str(files.cert), "--tls-key", str(files.key)]
+    process = TickrProcess(store=mysql_url, index=redis_url, arguments=arguments, variables={"TICKR_TOKEN": TOKEN})
+    process.url = f"https://localhost:{process.port}"
+    known = {"base_url": process.url, "verify": files.client(), "headers": {"Authorization": f"Bearer {TOKEN}"}}
+    async with AsyncExitStack() as opened:
+        opened.enter_context(process)
+        await eventually(happens(lambda: "supervisor.serving" in process.log), within_s=30)
+        assert f"Tickr serves on https://127.0.0.1:{process.port} with 2 processes\n" in process.log
+        answered: set[int] = set()
+
+        async def both_have_answered() -> bool:
+            # Each connection stays open, and a new one goes to whoever has fewer.
+            http = await opened.enter_async_context(httpx2.AsyncClient(**known))
+            answered.add((await http.get("/nodes/self")).raise_for_status().json()["pid"])
+            return len(answered) == 2
+
+        await eventually(both_have_answered)
+        assert answered == {int(pid) for pid in re.findall(r'"event":"process.started".*"pid":(\d+)', process.log)}
+        (one, *_) = answered
+        os.kill(one, signal.SIGKILL)
+        await eventually(happens(lambda: process.log.count('"node.serving"') == 3), within_s=30)
+        async with httpx2.AsyncClient(**known) as http:
+            assert (await http.get("/readyz")).status_code == 200, "who takes its place has the certificate, too"
 
 
 def test_https_where_there_is_none_is_told() -> None:
