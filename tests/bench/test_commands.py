@@ -125,6 +125,17 @@ def test_processes_are_two_beside_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_scaling_follows_the_load(tmp_path: Path) -> None:
+    if missing := missing_for_mysql() or missing_for_redis():
+        do_without(missing)
+    raw = run("scaling", tmp_path, *ONE_ROUND, "--store", "mysql", "--buffer-pool", "64M")
+    (found,) = check("scaling", raw)
+    assert 3 < found["added"] < found["serving"] < found["started"]
+    assert 30 < found["removed"] < found["stopped"]
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_drain_on_private_servers_goes_beside_a_bare_pipeline(tmp_path: Path) -> None:
     if missing := missing_for_mysql() or missing_for_redis():
         do_without(missing)
