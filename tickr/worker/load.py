@@ -35,7 +35,7 @@ class Load(NamedTuple):
 
 
 class Appetite:
-    """When there was nothing to claim last. The block is a wait for something; of two at once only one is noticed."""
+    """When there was nothing to claim last. Each wait for something is a block of it, one at a time."""
 
     def __init__(self) -> None:
         self._waits_since: float | None = None
