@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tickr.processes.scaling import GROW_AFTER_S, ROOM, SHRINK_AFTER_S, Place, Scaling
@@ -96,6 +96,7 @@ class Look(NamedTuple):
 looks = some.lists(some.builds(Look, some.floats(0.01, 20), places, some.integers(0, 3)), max_size=60)
 
 
+@settings(deadline=None)
 @given(bounds, looks, some.integers(1, 4))
 def test_whatever_is_told_the_bounds_hold_and_changes_keep_their_distance(
     bounds: Range, looks: list[Look], repeated: int
@@ -145,6 +146,7 @@ class Fleet:
             assert self.bounds.least <= self.number <= self.bounds.most
 
 
+@settings(deadline=None)
 @given(bounds, some.integers(1, 50), some.lists(some.integers(0, 600), min_size=1, max_size=4))
 def test_under_any_steady_load_the_number_comes_to_rest_where_it_is_enough(
     bounds: Range, slots: int, phases: list[int]
