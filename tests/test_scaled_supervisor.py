@@ -125,11 +125,18 @@ async def test_one_that_falls_again_and_again_is_not_taken_for_load(
 
 
 async def test_when_nobody_new_can_start_the_number_stays_and_the_others_go_on(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "if life > 1: refuse(2)\nserve(); work()", processes=Range(1, 4)) as fleet:
+    body = (
+        "if life > 1: refuse(2)\nserve()\ntold = open(sys.argv[1] + '.told', 'ab', buffering=0)\n"
+        "while not select.select([link], [], [], 0.05)[0]: tell(); told.write(b'.')"
+    )
+    async with supervising(tmp_path, body, processes=Range(1, 4)) as fleet:
         await fleet.until_announced()
         fleet.load(BEHIND)
         await fleet.until_told("process.given_up")
         assert fleet.told("process.given_up")[0]["reason"] == "no such luck"
+        told = tmp_path / "lives.told"
+        enough = told.stat().st_size + 40  # for two more to be added
+        await eventually(happens(lambda: told.stat().st_size >= enough))
         assert not fleet.told("supervisor.stopping")
         send(signal.SIGTERM)
     assert fleet.verdict == Verdict(2, "no such luck")
