@@ -25,7 +25,7 @@ LAYERS = (
     "testing",
     "service | processes",
     "start",
-    "handle | declared | otel | own_node | profiling",
+    "handle | declared | otel | own_node | profiling | metrics",
     "api | client",
     "intake | timetable | scheduler | worker | remote | lease | orders",
     "amendments",
@@ -33,7 +33,7 @@ LAYERS = (
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing | trust",
     "attempts | ciphers | errors | config | configuring | editing | edits | envelopes | extras | filters | jobs | keys "
-    "| job_log | links | names | operations | operation_moves | packing | payload_search | reasons | reports | reseals "
+    "| job_log | links | meters | names | operations | operation_moves | packing | payload_search | reasons | reports | reseals "
     "| queues | schedules | schedule_moves | missed | ticks | events | retry | setting | signing | traces | values "
     "| instants | encoding | surroundings",
 )

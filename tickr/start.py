@@ -7,18 +7,24 @@ from typing import Protocol
 
 import outcome
 
-from tickr.api.entrance import Listening
+from tickr.api.doors import Doors
 from tickr.errors import TickrError
 from tickr.handle import Handle, Stop
+from tickr.metrics.board import Seat
 from tickr.readiness import READY, Notify
 from tickr.worker.failures import cause
 
 
 class Supervisor(Protocol):
-    """What started this process and watches it; see ``tickr.processes``. Its ``sock`` listens already."""
+    """What started this process and watches it; see ``tickr.processes``. Its ``doors`` listen already."""
 
     @property
-    def sock(self) -> Listening | None: ...
+    def doors(self) -> Doors: ...
+    @property
+    def seat(self) -> Seat:
+        """Where this process leaves its metrics for the others."""
+        ...
+
     async def obey(self, stop: Stop) -> None: ...
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import NamedTuple
 
 import msgspec
 
 from tickr.config import Config
 
 VARIABLE = "_TICKR_PROCESS"
-"""Tells a process that it has a supervisor: descriptors of its link, the listening socket and the tally (-1: none)."""
+"""Tells a process that it has a supervisor: descriptors, see ``Given``."""
 DRAIN = b"drain\n"
 """To the process: stop gracefully."""
 NOW = b"now\n"
@@ -27,6 +28,29 @@ REFUSED = b"refused "
 MAX_REASON = 16_384
 """How much of a reason is told, in characters."""
 _LENGTH = struct.Struct(">I")
+
+
+class Given(NamedTuple):
+    """Descriptors that a process inherits; -1: there is none.
+
+    Attributes:
+      link: of the pair of sockets.
+      api, lookout: sockets that listen; see ``api/doors.py``.
+      tally: of the connections at the first; board: of the metrics.
+    """
+
+    link: int
+    api: int
+    lookout: int
+    tally: int
+    board: int
+
+    def written(self) -> str:
+        return ",".join(map(str, self))
+
+    @classmethod
+    def read(cls, text: str) -> Given:
+        return cls(*map(int, text.split(",")))
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -23,12 +23,13 @@ import msgspec
 import structlog
 import trio
 
-from tickr.api.entrance import AWAY, Tally, tally_file
-from tickr.api.server import listen
+from tickr.api.doors import Doors, open_doors
+from tickr.api.entrance import AWAY, Listening, Tally, tally_file
 from tickr.config import Config
 from tickr.handle import Stop, url_of
+from tickr.metrics.board import Board, board_file
 from tickr.own_process import SIGNALS, TOLD
-from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, Task, pack, reason_of
+from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, Given, Task, pack, reason_of
 from tickr.readiness import READY, Notify, nobody_waits, notify_of_stop
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 10.0
@@ -71,12 +72,11 @@ async def supervise(
     Raises: ConfigError: the port cannot be listened on.
     Cancellation: the processes are left behind, without their lifeline: they drain and end.
     """
-    sock = listen(config.host, config.port) if "api" in config.roles else None
+    doors = open_doors(config)
     with contextlib.ExitStack() as held, trio.open_signal_receiver(*SIGNALS, *TOLD) as signals:
-        if sock:
-            held.callback(sock.close)
-        fleet = _Fleet(config, command, sock)
-        held.callback(fleet.tally_file.close)
+        held.callback(doors.close)
+        fleet = _Fleet(config, command, doors)
+        held.callback(fleet.close_files)
         async with trio.open_nursery() as watching:
             watching.start_soon(_obey_signals, signals, fleet)
             watching.start_soon(fleet.close_when_stopping)
@@ -84,8 +84,9 @@ async def supervise(
             async with trio.open_nursery() as seats:
                 await fleet.start(seats)
                 if not fleet.stop.draining.is_set():
-                    url = url_of(sock.getsockname()[:2] if sock else None, config)
-                    log.info("supervisor.serving", url=url, processes=config.processes)
+                    url, lookout = (url_of(address, config) for address in doors.addresses)
+                    told = {"metrics": lookout} if lookout else {}
+                    log.info("supervisor.serving", url=url, **told, processes=config.processes)
                     announce(url)
                     notify(READY)
             watching.cancel_scope.cancel()
@@ -112,15 +113,41 @@ class _Fleet:
     ``serving``: the processes that take work, written by their seats.
     """
 
-    def __init__(self, config: Config, command: Sequence[str], sock: socket.socket | None) -> None:
+    def __init__(self, config: Config, command: Sequence[str], doors: Doors) -> None:
         self.config = config
         self.command = command
         self.stop = Stop()
         self.verdict = Verdict()
         self.serving: set[trio.Process] = set()
-        self.sock = sock
-        self.tally_file = tally_file(config.processes)
+        self.doors = doors
+        self.tally_file, self.board_file = tally_file(config.processes), board_file(config.processes)
         self.tally = Tally(self.tally_file, config.processes)
+        self._board = Board(self.board_file, config.processes)
+
+    def close_files(self) -> None:
+        self.tally_file.close()
+        self.board_file.close()
+
+    def given(self, link: int, held: contextlib.ExitStack) -> Given:
+        """Return what a process inherits. The sockets are its own while ``held`` is: a stop may close the fleet's.
+
+        Not by ``sock.dup()``: that would make the socket block, for everybody, since all share one open file.
+        """
+
+        def lent(sock: Listening | None) -> int:
+            if sock is None:
+                return -1
+            descriptor = os.dup(sock.fileno())
+            held.callback(os.close, descriptor)
+            return descriptor
+
+        api, lookout = map(lent, self.doors)
+        return Given(link, api, lookout, self.tally_file.fileno(), self.board_file.fileno())
+
+    def forget(self, place: int) -> None:
+        """Note that the process there has ended: it could not say so itself, if it was killed."""
+        self.tally[place] = AWAY
+        self._board.bury(place)
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start all and return when they serve: the first alone, as it may make the tables, or say why it cannot."""
@@ -135,8 +162,7 @@ class _Fleet:
     async def close_when_stopping(self) -> None:
         """Let go of the port at the stop: when the processes have, too, clients are refused instead of kept waiting."""
         await self.stop.draining.wait()
-        if self.sock:
-            self.sock.close()
+        self.doors.close()
 
     def tell(self, number: int) -> None:
         """Pass on a signal that ends nobody, to those that serve: before, they could not understand it."""
@@ -235,7 +261,7 @@ class _Seat:
                 with trio.move_on_after(LAST_WORDS_S):
                     await heard.wait()
                 beside.cancel_scope.cancel()
-        self._fleet.tally[self._number - 1] = AWAY  # it could not say so itself, if it was killed
+        self._fleet.forget(self._number - 1)
         served_s = None if self._served_at is None else trio.current_time() - self._served_at
         return _End(code, reason_of(b"".join(words)), served_s)
 
@@ -246,18 +272,12 @@ class _Seat:
     async def _start(self, link: socket.socket) -> trio.Process:
         """Start this program anew, not a fork of it. In a session of its own: Ctrl-C is for the supervisor alone."""
         with contextlib.ExitStack() as held:
-            given = [link.fileno(), -1, -1]
-            if self._fleet.sock:
-                # A descriptor of its own, as a stop may close the fleet's meanwhile. Not ``sock.dup()``: that would
-                # make the socket block, for everybody, since all share one open file.
-                given[1] = os.dup(self._fleet.sock.fileno())
-                held.callback(os.close, given[1])
-                given[2] = self._fleet.tally_file.fileno()
+            given = self._fleet.given(link.fileno(), held)
             return await trio.lowlevel.open_process(
                 self._fleet.command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[descriptor for descriptor in given if descriptor >= 0],
-                env={**os.environ, VARIABLE: ",".join(map(str, given))},
+                env={**os.environ, VARIABLE: given.written()},
                 start_new_session=True,
             )
 

@@ -43,6 +43,9 @@ class Audit:
 
     Args:
       stretch: how many times longer than ``PERIOD_S`` the pause is.
+    Attributes:
+      put_back: how many jobs were missing in the index and have been put back; those of a rebuild not counted.
+      rebuilds: how often everything had to be put into the index anew.
 
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
     what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
@@ -54,6 +57,7 @@ class Audit:
         self._pause_s = PERIOD_S * stretch
         self._index = index
         self._bell = bell
+        self.put_back = self.rebuilds = 0
         self._epoch: str | None = None
         self._suspects: list[Entry] = []
         self._position: ScanPosition | None = None
@@ -92,6 +96,7 @@ class Audit:
         await reach("rebuild.before_epoch")
         if not await self._index.set_epoch(epoch, instead_of=mark):
             return  # emptied while we were at it, or another was done first: the next look tells
+        self.rebuilds += 1
         log.info("index.rebuilt", index=self._index.name, jobs=count)
 
     async def _push_everything(self) -> int:
@@ -128,6 +133,7 @@ class Audit:
         if lost:
             await reach("audit.before_put_back")
             await self._put(lost)
+            self.put_back += len(lost)
             log.info("index.repaired", index=self._index.name, jobs=len(lost))
 
     async def _front(self) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import trio
 
-from tickr.store.contract import FeedState
+from tickr.store.contract import FeedState, StoreUse
 from tickr.store.event_log import fresh_history, page
 
 
@@ -61,6 +61,9 @@ class MemoryFeed:
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._on_events = call
+
+    def use(self) -> StoreUse:
+        return StoreUse()
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         await trio.lowlevel.checkpoint()

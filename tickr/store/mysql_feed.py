@@ -20,7 +20,7 @@ from tickr import events
 from tickr.failpoints import reach
 from tickr.reports import Note
 from tickr.store import changes, rows
-from tickr.store.contract import FeedState
+from tickr.store.contract import FeedState, StoreUse
 from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
 from tickr.store.mysql_transactions import Transaction, Transactions
@@ -180,11 +180,16 @@ class MysqlFeed:
     """The part of ``MysqlStore`` that has to do with the log."""
 
     _transactions: Transactions
+    _all_transactions: tuple[Transactions, Transactions]
     _asked_s: float
     _worked_s: float
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._transactions.on_events = call
+
+    def use(self) -> StoreUse:
+        jobs, nodes = self._all_transactions
+        return StoreUse((jobs.lane("jobs"), nodes.lane("nodes")), jobs.repeated + nodes.repeated)
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._transactions.run(

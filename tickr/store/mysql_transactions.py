@@ -24,7 +24,7 @@ from trio_mysql.constants import CR
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.failpoints import reach
 from tickr.store import mysql_errors
-from tickr.store.contract import Clock
+from tickr.store.contract import Clock, Lane
 from tickr.store.event_log import nobody_listens
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
@@ -170,6 +170,7 @@ class Transactions:
       on_events: called after each COMMIT that wrote events, and where one may have.
       write_failed: the last change could not be made, as on a server that is read-only or full; set to False by the
         next that could, or by whoever has shown otherwise.
+      repeated: how many transactions were begun again.
     """
 
     def __init__(self, pool: Pool, clock: ServerClock, max_document_bytes: int) -> None:
@@ -178,6 +179,11 @@ class Transactions:
         self._max_document_bytes = max_document_bytes
         self.on_events: Callable[[], None] = nobody_listens
         self.write_failed = False
+        self.repeated = 0
+
+    def lane(self, name: str) -> Lane:
+        """See ``Store.use``."""
+        return Lane(name, *self._pool.use)
 
     async def run(
         self,
@@ -227,6 +233,7 @@ class Transactions:
                 if repeats == MAX_REPEATS or not _worth_repeating(error):
                     raise mysql_errors.for_caller(error, outcome_unknown=course.committing) from error
                 pause_s = CROWDED_PAUSE_S if mysql_errors.is_crowded(error) else PAUSE_S
+            self.repeated += 1
             await trio.sleep(pause_s * 2**repeats * random.uniform(0.5, 1.5))
         raise AssertionError("the last turn returns or raises")
 

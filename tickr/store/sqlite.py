@@ -56,6 +56,7 @@ from tickr.store.contract import (
     Running,
     ScanPosition,
     Start,
+    StoreUse,
     us_of,
     wall_clock,
 )
@@ -333,6 +334,9 @@ class SqliteStore(
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._on_events = call
+
+    def use(self) -> StoreUse:
+        return StoreUse(self._file.lanes)
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._file.read(lambda db: sqlite_feed.event_rows(db, after, limit, max_bytes))

@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import outcome
 import trio
 
+from tickr.api.doors import Doors
 from tickr.bell import LocalBell
 from tickr.config import Config
 from tickr.handle import Handle
@@ -67,7 +68,7 @@ class Node:
         store = cast("Store", self._fence)
         async with trio.open_nursery() as self._requests:
             async with trio.open_nursery() as tasks:
-                await self._service.live_on(self._service.wired(store, HeapIndex(), LocalBell()), tasks, None, self)
+                await self._service.live_on(self._service.wired(store, HeapIndex(), LocalBell()), tasks, Doors(), self)
             self._requests.cancel_scope.cancel()
 
     def started(self, handle: Handle) -> None:

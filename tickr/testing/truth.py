@@ -65,7 +65,7 @@ class Fence:
     """The store as one node reaches it: a ``Store``."""
 
     def __init__(self, store: WatchedStore) -> None:
-        self.name, self.writers, self.now_us = store.name, store.writers, store.now_us
+        self.name, self.writers, self.now_us, self.use = store.name, store.writers, store.now_us, store.use
         self.closed = False
         """Whether the node is dead."""
         self._store = store

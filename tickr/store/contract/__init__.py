@@ -75,6 +75,8 @@ from tickr.store.sealed import KeyUse as KeyUse
 from tickr.store.sealed import KeyUses as KeyUses
 from tickr.store.sealed import Resealed as Resealed
 from tickr.store.sealed import keys_for as keys_for
+from tickr.store.use import Lane as Lane
+from tickr.store.use import StoreUse as StoreUse
 
 Clock = Callable[[], int]
 """Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tickr.store.answers import Check, FeedState
+from tickr.store.use import StoreUse
 
 
 class Log(Protocol):
@@ -71,6 +72,10 @@ class Log(Protocol):
         that is deleted here was free before.
         Returns: how many were looked at; fewer than ``limit``: that was all, for now.
         """
+        ...
+
+    def use(self) -> StoreUse:
+        """Return how the connections of this process are in use. No I/O."""
         ...
 
     async def diagnose(self) -> list[Check]:
