@@ -12,7 +12,7 @@ from collections.abc import Sequence
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds for what a service waits for."""
 JOB_SECONDS = tuple(2**power / 1e6 for power in range(10, 32))
-"""Bounds for jobs: from a millisecond to 36 minutes, doubling. Ends of buckets of ``tallies.py``, so counts are exact."""
+"""Bounds for jobs: from a millisecond to 36 minutes, doubling. They end buckets of ``tallies.py``: counts are exact."""
 ITEMS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Bounds for how much goes together."""
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import outcome
 import structlog
@@ -46,6 +46,7 @@ from tickr.index.contract import Index
 from tickr.index.open import open_index
 from tickr.intake import Intake
 from tickr.lease import Lease, describe_node, forget_dead_neighbours
+from tickr.metrics.jobs import Tallied
 from tickr.metrics.own import parts_of
 from tickr.metrics.scrape import Metrics
 from tickr.orders import Orders
@@ -71,8 +72,6 @@ from tickr.worker.worker import Worker
 
 RELEASE_S = 2.0
 """How long taking its own row away may take at a stop, in seconds; otherwise the row ends by itself."""
-HTTP_GRACE_S = 5.0
-"""How long requests at work have at a stop, in seconds."""
 ENDS_WITHIN_S = 8.0
 """How long a node that an error has ended waits for handlers that ignore their cancellation, in seconds."""
 
@@ -150,8 +149,7 @@ async def run_until_signalled(
     unwrap(ended)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(NamedTuple):
     """What a node works on, open."""
 
     store: Store
@@ -188,7 +186,7 @@ class Service:
         self._surroundings = surroundings
         self._certificate = certificate_of(config)
         self._doors = supervisor.doors if supervisor else None  # None: they are opened
-        self._seat = supervisor.seat if supervisor else None
+        self._seat, self._tallied = (supervisor.seat if supervisor else None), Tallied()
         self._burst = burst  # ends by itself when nothing is left to do
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
         self._jobs = (jobs or Jobs()).copy()  # so that its middleware is round the built-in handlers, too
@@ -225,6 +223,7 @@ class Service:
     def wired(self, store: Store, index: Index, bell: Bell) -> Ports:
         """Return open ports as this node works on them."""
         store.on_events(partial(bell.ring_nowait, Ring("feed")))
+        store.on_tally(self._tallied.take)
         return Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
 
     async def live_on(self, ports: Ports, tasks: trio.Nursery, doors: Doors, started: Started) -> Worker | None:
@@ -274,7 +273,8 @@ class Service:
                             context = self._context(ports, intake, timetable, feed, orders, own)
                             telling.start_soon(context.leases.run)
                             if any(doors):
-                                metrics = Metrics(parts_of(context, lease, worker, audit), self._seat)
+                                parts = parts_of(context, lease, worker, audit, self._tallied)
+                                metrics = Metrics(parts, self._seat)
                                 context = replace(context, metrics=metrics.scrape)
                                 telling.start_soon(metrics.run)
                             await self._take_requests(context, lease, worker, doors, started)
@@ -331,8 +331,8 @@ class Service:
         at, lookout = doors.addresses
         handle = Handle(context, self.stop, lease, at)
         async with trio.open_nursery() as listening:
-            serve = partial(serve_doors, doors, context, certificate=self._certificate)
-            await listening.start(partial(serve, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S))
+            serve = partial(serve_doors, doors, context, certificate=self._certificate, shutdown=self.stop.draining)
+            await listening.start(serve)
             told = {"metrics": url_of(lookout, self.config)} if lookout else {}
             log.info("node.serving", node=lease.node_id, url=handle.url, **told, **context.kinds)
             started.started(handle)

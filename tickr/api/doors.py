@@ -18,6 +18,9 @@ from tickr.api.entrance import Listening
 from tickr.api.server import listen, serve_http
 from tickr.config import Config
 
+GRACE_S = 5.0
+"""How long requests at work have at a stop, in seconds."""
+
 Address = tuple[str, int]
 
 
@@ -57,12 +60,11 @@ async def serve_doors(
     context: Context,
     *,
     shutdown: trio.Event,
-    grace_s: float,
     certificate: Certificate | None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve at both, and take jobs out of the inbox beside the API; else as ``server.serve_http``."""
-    serve = partial(serve_http, shutdown=shutdown, grace_s=grace_s, certificate=certificate)
+    serve = partial(serve_http, shutdown=shutdown, grace_s=GRACE_S, certificate=certificate)
     async with trio.open_nursery() as serving:
         if doors.api:
             app = create_app(context)

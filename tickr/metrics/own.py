@@ -32,19 +32,20 @@ class Parts:
     requests: Requests
     worker: Worker | None
     audit: Audit | None
+    tallied: Tallied
     is_stopping: Callable[[], bool]
 
 
-def parts_of(context: Context, lease: Lease, worker: Worker | None, audit: Audit | None) -> Parts:
+def parts_of(context: Context, lease: Lease, worker: Worker | None, audit: Audit | None, tallied: Tallied) -> Parts:
     """Return the parts of the node that ``context`` is of."""
     seen = (context.store, context.index, lease, context.intake, context.feed, context.requests)
-    return Parts(*seen, worker, audit, context.stopping.is_set)
+    return Parts(*seen, worker, audit, tallied, context.stopping.is_set)
 
 
-def snapshot(parts: Parts, tallied: Tallied) -> Snapshot:
+def snapshot(parts: Parts) -> Snapshot:
     """Return all that this process can say without asking anybody."""
     return {
-        **tallied.snapshot(),
+        **parts.tallied.snapshot(),
         **_of_node(parts),
         **_of_store(parts.store),
         **_of_index(parts.index, parts.audit),

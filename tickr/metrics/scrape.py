@@ -15,7 +15,6 @@ from tickr.metrics import own
 from tickr.metrics.asked import Asked
 from tickr.metrics.board import Seat
 from tickr.metrics.exposition import write
-from tickr.metrics.jobs import Tallied
 from tickr.metrics.own import Parts
 from tickr.metrics.process import Lag
 from tickr.metrics.snapshot import Snapshot, decode, encode, joined, lasting
@@ -36,9 +35,7 @@ class Metrics:
         self._seat = seat
         self._asked = Asked(parts.store)
         self._lag = Lag()
-        self._tallied = Tallied()
         self._before = lasting(decode(seat.board.read(seat.place).text)) if seat else {}
-        parts.store.on_tally(self._tallied.take)
 
     async def run(self) -> None:
         """Measure, ask and tell the others, until cancelled."""
@@ -76,4 +73,4 @@ class Metrics:
         return now
 
     def _own(self) -> Snapshot:
-        return own.snapshot(self._parts, self._tallied) | self._lag.snapshot()
+        return own.snapshot(self._parts) | self._lag.snapshot()

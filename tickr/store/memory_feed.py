@@ -10,11 +10,13 @@ import trio
 
 from tickr.store.contract import FeedState, StoreUse
 from tickr.store.event_log import fresh_history, page
+from tickr.tallies import Tally
 
 
 class _Row(NamedTuple):
     created_at: int
     body: str
+    tally: Tally | None
 
 
 class EventLog:
@@ -27,8 +29,8 @@ class EventLog:
         self._pruned = 0
         self._history = fresh_history()
 
-    def append(self, created_at: int, body: str) -> None:
-        self._rows.append(_Row(created_at, body))
+    def append(self, created_at: int, body: str, tally: Tally | None = None) -> None:
+        self._rows.append(_Row(created_at, body, tally))
 
     def rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         """See ``Store.event_rows``."""
@@ -58,12 +60,16 @@ class MemoryFeed:
 
     _log: EventLog
     _on_events: Callable[[], None]
+    _on_tally: Callable[[Tally], None]
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._on_events = call
 
     def use(self) -> StoreUse:
         return StoreUse()
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._on_tally = call
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         await trio.lowlevel.checkpoint()

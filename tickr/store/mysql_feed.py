@@ -25,6 +25,7 @@ from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, number_or_none, raw, text
+from tickr.tallies import Tally
 
 NUMBERED_AT_ONCE = 5_000
 """How many rows one transaction numbers."""
@@ -190,6 +191,9 @@ class MysqlFeed:
     def use(self) -> StoreUse:
         jobs, nodes = self._all_transactions
         return StoreUse((jobs.lane("jobs"), nodes.lane("nodes")), jobs.repeated + nodes.repeated)
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._transactions.on_tally = call
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._transactions.run(

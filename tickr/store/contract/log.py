@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tickr.store.answers import Check, FeedState
 from tickr.store.use import StoreUse
+from tickr.tallies import Tally
 
 
 class Log(Protocol):
@@ -20,6 +21,14 @@ class Log(Protocol):
 
         In trio's thread; it must be quick and not raise. It is called although the caller of the method was cancelled
         meanwhile. Only the last ``call`` given counts.
+        """
+        ...
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        """Have ``call`` called after each COMMIT of this store's that moved jobs, with what it did.
+
+        As ``on_events`` is, but only once the COMMIT is known to have taken place: one whose outcome stays unknown is
+        not told here. A very long transaction has several tallies.
         """
         ...
 
