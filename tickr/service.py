@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import outcome
 import structlog
@@ -47,8 +47,7 @@ from tickr.index.open import open_index
 from tickr.intake import Intake
 from tickr.lease import Lease, describe_node, forget_dead_neighbours
 from tickr.metrics.jobs import Tallied
-from tickr.metrics.own import parts_of
-from tickr.metrics.scrape import Metrics
+from tickr.metrics.scrape import measured
 from tickr.orders import Orders
 from tickr.own_node import SIGNALS_KEPT, OwnNode, heed, tell_when_stopping
 from tickr.own_process import calm_collector, end_now, ending_within, obey_signals, take_signals
@@ -149,7 +148,8 @@ async def run_until_signalled(
     unwrap(ended)
 
 
-class Ports(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ports:
     """What a node works on, open."""
 
     store: Store
@@ -194,9 +194,7 @@ class Service:
 
     async def live(self, started: Started) -> None:
         """Open everything, serve until asked to stop, close everything."""
-        with contextlib.ExitStack() as opened:
-            doors = self._doors or open_doors(self.config)
-            opened.callback(doors.close)  # for a start that fails; the servers take them over
+        with contextlib.closing(self._doors or open_doors(self.config)) as doors:  # for a start that fails
             await self._live_at(doors, started)
 
     async def _live_at(self, doors: Doors, started: Started) -> None:
@@ -273,10 +271,7 @@ class Service:
                             context = self._context(ports, intake, timetable, feed, orders, own)
                             telling.start_soon(context.leases.run)
                             if any(doors):
-                                parts = parts_of(context, lease, worker, audit, self._tallied)
-                                metrics = Metrics(parts, self._seat)
-                                context = replace(context, metrics=metrics.scrape)
-                                telling.start_soon(metrics.run)
+                                context = measured(context, lease, worker, audit, self._tallied, self._seat, telling)
                             await self._take_requests(context, lease, worker, doors, started)
                             telling.cancel_scope.cancel()
                         intake.close()
@@ -331,8 +326,7 @@ class Service:
         at, lookout = doors.addresses
         handle = Handle(context, self.stop, lease, at)
         async with trio.open_nursery() as listening:
-            serve = partial(serve_doors, doors, context, certificate=self._certificate, shutdown=self.stop.draining)
-            await listening.start(serve)
+            await listening.start(partial(serve_doors, doors, context, self.stop.draining, self._certificate))
             told = {"metrics": url_of(lookout, self.config)} if lookout else {}
             log.info("node.serving", node=lease.node_id, url=handle.url, **told, **context.kinds)
             started.started(handle)

@@ -58,9 +58,9 @@ def open_doors(config: Config) -> Doors:
 async def serve_doors(
     doors: Doors,
     context: Context,
-    *,
     shutdown: trio.Event,
     certificate: Certificate | None,
+    *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve at both, and take jobs out of the inbox beside the API; else as ``server.serve_http``."""

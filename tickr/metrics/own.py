@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tickr.api.context import Context
 from tickr.batching import Batcher
 from tickr.feed.feed import Feed
 from tickr.index.contract import Index
@@ -34,12 +33,6 @@ class Parts:
     audit: Audit | None
     tallied: Tallied
     is_stopping: Callable[[], bool]
-
-
-def parts_of(context: Context, lease: Lease, worker: Worker | None, audit: Audit | None, tallied: Tallied) -> Parts:
-    """Return the parts of the node that ``context`` is of."""
-    seen = (context.store, context.index, lease, context.intake, context.feed, context.requests)
-    return Parts(*seen, worker, audit, tallied, context.stopping.is_set)
 
 
 def snapshot(parts: Parts) -> Snapshot:

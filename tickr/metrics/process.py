@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import trio
-from prometheus_client import ProcessCollector
 
 from tickr.meters import SECONDS, Histogram
 from tickr.metrics.snapshot import Snapshot, of_histogram
 
+if TYPE_CHECKING:
+    from prometheus_client import ProcessCollector
+
 PERIOD_S = 0.5
 """How long the task sleeps that measures the lag, in seconds."""
-
-_collector = ProcessCollector(registry=None)
 
 
 class Lag:
@@ -33,4 +36,11 @@ class Lag:
 
 def snapshot() -> Snapshot:
     """Return ``process_*``; nothing where there is no /proc."""
-    return {sample.name: {(): sample.value} for family in _collector.collect() for sample in family.samples}
+    return {sample.name: {(): sample.value} for family in _collector().collect() for sample in family.samples}
+
+
+@cache
+def _collector() -> ProcessCollector:
+    from prometheus_client import ProcessCollector  # see ``scrape.load``
+
+    return ProcessCollector(registry=None)

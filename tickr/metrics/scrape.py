@@ -6,21 +6,40 @@ of it, within bounds. Nobody who scrapes gets an error for what is away: that is
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import trio
 
-from tickr.api.context import Scraped
+from tickr.api.context import Context, Scraped
+from tickr.lease import Lease
 from tickr.metrics import own
 from tickr.metrics.asked import Asked
 from tickr.metrics.board import Seat
-from tickr.metrics.exposition import write
+from tickr.metrics.jobs import Tallied
 from tickr.metrics.own import Parts
 from tickr.metrics.process import Lag
 from tickr.metrics.snapshot import Snapshot, decode, encode, joined, lasting
+from tickr.scheduler.audit import Audit
+from tickr.worker.worker import Worker
 
 TELL_S = 1.0
 """How often a process tells the others what it has counted, in seconds."""
+
+
+def measured(
+    context: Context,
+    lease: Lease,
+    worker: Worker | None,
+    audit: Audit | None,
+    tallied: Tallied,
+    seat: Seat | None,
+    nursery: trio.Nursery,
+) -> Context:
+    """Return ``context`` with the metrics of the node whose parts these are; they are kept in ``nursery``."""
+    seen = (context.store, context.index, lease, context.intake, context.feed, context.requests)
+    metrics = Metrics(Parts(*seen, worker, audit, tallied, context.stopping.is_set), seat)
+    nursery.start_soon(metrics.run)
+    return replace(context, metrics=metrics.scrape)
 
 
 class Metrics:
@@ -46,6 +65,7 @@ class Metrics:
                 nursery.start_soon(self._tell, self._seat)
 
     async def _tell(self, seat: Seat) -> None:
+        await trio.to_thread.run_sync(load)
         while True:
             self._said(seat)
             await trio.sleep(TELL_S)
@@ -56,7 +76,8 @@ class Metrics:
         Takes no longer than ``asked.WITHIN_S`` and what the writing takes. Cancellation: nothing has changed.
         """
         asked = await self._asked.look()
-        return await trio.to_thread.run_sync(partial(write, self._of_node() | asked, accept))
+        await trio.to_thread.run_sync(load)
+        return await trio.to_thread.run_sync(_write, self._of_node() | asked, accept)
 
     def _of_node(self) -> Snapshot:
         if self._seat is None:
@@ -74,3 +95,14 @@ class Metrics:
 
     def _own(self) -> Snapshot:
         return own.snapshot(self._parts) | self._lag.snapshot()
+
+
+def load() -> None:
+    """Load prometheus-client, which takes a tenth of a second: not at the start, and not in the event loop."""
+    import tickr.metrics.exposition  # noqa: F401
+
+
+def _write(snapshot: Snapshot, accept: str) -> Scraped:
+    from tickr.metrics.exposition import write
+
+    return write(snapshot, accept)

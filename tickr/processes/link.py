@@ -35,14 +35,14 @@ class Given(NamedTuple):
 
     Attributes:
       link: of the pair of sockets.
-      api, lookout: sockets that listen; see ``api/doors.py``.
-      tally: of the connections at the first; board: of the metrics.
+      api, lookout: sockets that listen; see ``api/doors.py``. tally: of the connections at the first.
+      board: of the metrics.
     """
 
     link: int
     api: int
-    lookout: int
     tally: int
+    lookout: int
     board: int
 
     def written(self) -> str:

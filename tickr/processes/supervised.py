@@ -95,8 +95,8 @@ def take_over() -> Supervised | None:
     api = None
     if inherited.api >= 0:
         api = SharedSocket(socket.socket(fileno=inherited.api), Tally(inherited.tally, task.processes), place)
+        os.close(inherited.tally)
     lookout = socket.socket(fileno=inherited.lookout) if inherited.lookout >= 0 else None
     seat = Seat(Board(inherited.board, task.processes), place)
-    os.close(inherited.tally)
     os.close(inherited.board)
     return Supervised(task.number, task.config, Doors(api, lookout), seat, link)

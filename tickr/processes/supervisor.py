@@ -142,7 +142,8 @@ class _Fleet:
             return descriptor
 
         api, lookout = map(lent, self.doors)
-        return Given(link, api, lookout, self.tally_file.fileno(), self.board_file.fileno())
+        tally = -1 if api < 0 else self.tally_file.fileno()
+        return Given(link, api, tally, lookout, self.board_file.fileno())
 
     def forget(self, place: int) -> None:
         """Note that the process there has ended: it could not say so itself, if it was killed."""
