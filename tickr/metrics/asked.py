@@ -43,9 +43,9 @@ class Asked:
         """Ask whenever somebody wants to know, until cancelled."""
         while True:
             await self._wanted.wait()
-            self._wanted = trio.Event()
             self._answer = await self._ask()
             self._at = trio.current_time()
+            self._wanted = trio.Event()  # who has asked meanwhile has this answer
             answered, self._answered = self._answered, trio.Event()
             answered.set()
 
