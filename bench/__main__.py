@@ -27,6 +27,7 @@ COMMANDS = (
     "reindex",
     "attempts",
     "processes",
+    "metrics",
 )
 """Each a module of this package with ``arguments(parser)`` and ``run(given, report)``; ``feed`` has three of them."""
 

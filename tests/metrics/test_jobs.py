@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,14 +11,12 @@ from hypothesis import strategies as st
 from tickr.meters import JOB_SECONDS, OTHER
 from tickr.metrics.jobs import MAX_PAIRS, NODES, Tallied
 from tickr.names import queue_of_node
-from tickr.tallies import Part, Tally
+from tickr.tallies import Part, Tally, Times, bucket
 
 
 def started(type: str, queue: str, *waits_us: int) -> Tally:
-    part = Part(queue, type)
-    for wait in waits_us:
-        part.counts[1] += 1
-        part.wait.add(wait)
+    part = Part(queue, type, wait=Times(sum(waits_us), Counter(map(bucket, waits_us))))
+    part.counts[1] = len(waits_us)
     return Tally(0, [part])
 
 

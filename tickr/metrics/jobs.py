@@ -6,6 +6,8 @@ each pair of type and queue in it, however many jobs it has. Its fine buckets be
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from tickr.meters import JOB_SECONDS, OTHER
 from tickr.metrics.snapshot import Labels, Snapshot, Value
 from tickr.names import is_queue
@@ -64,5 +66,5 @@ def _histogram(times: Times) -> list[float]:
     """Return the counts between ``JOB_SECONDS``, and above them, and the sum in seconds."""
     counts = [0.0] * (len(_FIRST_ABOVE) + 1)
     for place, count in times.buckets.items():
-        counts[sum(place >= above for above in _FIRST_ABOVE)] += count
+        counts[bisect_right(_FIRST_ABOVE, place)] += count
     return [*counts, times.total_us / 1e6]
