@@ -9,6 +9,7 @@ into one of fixed buckets, four to each doubling, from which quantiles are read 
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import msgspec
 
@@ -20,6 +21,25 @@ COUNTED = ("created", "started", "succeeded", "retrying", "failed", "cancelled",
 
 _PLACES = {what: place for place, what in enumerate(COUNTED)}
 _STARTED = _PLACES["started"]
+
+
+class Step(StrEnum):
+    """How long the times are for which there are sums."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length_us(self) -> int:
+        return _LENGTHS_US[self]
+
+    def begin(self, at: int) -> int:
+        """Return the instant at which the step began that ``at`` is in, microseconds UTC."""
+        return at // self.length_us * self.length_us
+
+
+_LENGTHS_US = {Step.MINUTE: 60_000_000, Step.HOUR: 3_600_000_000, Step.DAY: 86_400_000_000}
 
 
 class Times(msgspec.Struct, array_like=True):
@@ -94,6 +114,11 @@ class Part(msgspec.Struct, array_like=True):
     def __getitem__(self, what: str) -> int:
         return self.counts[_PLACES[what]]
 
+    @property
+    def weight(self) -> int:
+        """How many events it counts."""
+        return sum(self.counts)
+
 
 class Tally(msgspec.Struct, array_like=True):
     """What one commit did. ``at`` is its instant (microseconds UTC); each pair of queue and type has one part."""
@@ -146,7 +171,7 @@ def bounds(place: int) -> tuple[int, int]:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Tally).decode
-_decode_part = msgspec.json.Decoder(Part).decode
+_decode_sums = msgspec.json.Decoder(tuple[list[int], Times, Times]).decode
 
 
 def encode(tally: Tally | None) -> str | None:
@@ -156,3 +181,13 @@ def encode(tally: Tally | None) -> str | None:
 
 def decode(text: str | bytes) -> Tally:
     return _decode(text)
+
+
+def sums_text(part: Part) -> str:
+    """Return what is stored of a part beside its queue and type."""
+    return _encode((part.counts, part.wait, part.run)).decode()
+
+
+def part(queue: str, type: str, sums: str | bytes) -> Part:
+    """Return the part of which ``sums`` is stored."""
+    return Part(queue, type, *_decode_sums(sums))
