@@ -36,6 +36,7 @@ READS = frozenset(
     {"ping", "get", "get_many", "attempts", "queue_names", "due", "waiting_after", "still_waiting", "epoch", "nodes"}
     | {"schedule", "schedules", "due_schedules", "standings", "ahead", "inbox_rows", "inbox_refused", "key_uses"}
     | {"event_rows", "number_events", "feed_state", "tally", "operation", "operations", "due_operations"}
+    | {"untallied", "tallied", "sums", "busiest", "marks"}
     | {"node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"}
 )
 

@@ -31,12 +31,14 @@ from tickr.api import (
     job_stream,
     jobs,
     leases,
+    marks,
     metrics,
     nodes,
     operations,
     problems,
     queues,
     schedules,
+    statistics,
     tree,
     wire,
 )
@@ -151,7 +153,7 @@ def create_app(context: Context) -> Edge:
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
-    for part in (*of_jobs, queues, schedules, nodes, leases, events, health, metrics, compat):
+    for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat):
         part.add_routes(app, context)
     return app
 

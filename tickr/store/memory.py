@@ -55,6 +55,7 @@ from tickr.store.memory_operations import MemoryOperations
 from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
 from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
+from tickr.store.memory_statistics import MemoryStatistics
 from tickr.store.search import Searched
 from tickr.tallies import Tally
 
@@ -75,6 +76,7 @@ class MemoryStore(
     MemoryLinks,
     MemoryOperations,
     MemoryEncrypted,
+    MemoryStatistics,
     Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""

@@ -158,12 +158,12 @@ async def state(tx: Transaction) -> FeedState:
 # -- keeping it short -------------------------------------------------------------------------------------------------
 
 
-async def prune(tx: Transaction, before: int, limit: int) -> int:
+async def prune(tx: Transaction, before: int, limit: int, upto: int | None) -> int:
     """See ``Store.prune_events``. Looks without locks; rows with a number are nobody else's but another pruner's."""
     old: list[int] = []
     told = 0
     for seq, created_at, count in (await tx.run(FRONT, limit)).rows:
-        if number(created_at) >= before or told >= MAX_PRUNED:
+        if number(created_at) >= before or told >= MAX_PRUNED or (upto is not None and number(seq) > upto):
             break
         old.append(number(seq))
         told += number(count)
@@ -212,9 +212,9 @@ class MysqlFeed:
     async def feed_state(self) -> FeedState:
         return await self._transactions.run(state, within_s=self._asked_s, exact_now=False, atomic=False)
 
-    async def prune_events(self, before: int, limit: int) -> int:
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
         return await self._transactions.run(
-            lambda tx: prune(tx, before, limit), within_s=self._worked_s, exact_now=False
+            lambda tx: prune(tx, before, limit, upto), within_s=self._worked_s, exact_now=False
         )
 
     async def new_history(self, old: str) -> str:

@@ -72,6 +72,7 @@ from tickr.store.sqlite_operations import SqliteOperations
 from tickr.store.sqlite_queues import SqliteQueues
 from tickr.store.sqlite_retention import SqliteRetention
 from tickr.store.sqlite_schedules import SqliteSchedules
+from tickr.store.sqlite_statistics import SqliteStatistics
 from tickr.tallies import Tally
 
 Answer = TypeVar("Answer")
@@ -118,6 +119,7 @@ class SqliteStore(
     SqliteInbox,
     SqliteLinks,
     SqliteEncrypted,
+    SqliteStatistics,
     Searched,
 ):
     """``Store`` over one file; see ``store/contract`` for what each method promises."""
@@ -358,8 +360,8 @@ class SqliteStore(
     async def feed_state(self) -> FeedState:
         return await self._file.read(sqlite_feed.state)
 
-    async def prune_events(self, before: int, limit: int) -> int:
-        return await self._file.write(lambda db: sqlite_feed.prune(db, before, limit))
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
+        return await self._file.write(lambda db: sqlite_feed.prune(db, before, limit, upto))
 
     async def new_history(self, old: str) -> str:
         return await self._file.write(lambda db: sqlite_feed.new_history(db, old))

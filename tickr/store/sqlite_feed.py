@@ -62,11 +62,11 @@ def state(db: sqlite3.Connection) -> FeedState:
     return FeedState(_history(db), last + 1 if oldest is None else oldest, last)
 
 
-def prune(db: sqlite3.Connection, before: int, limit: int) -> int:
+def prune(db: sqlite3.Connection, before: int, limit: int, upto: int | None) -> int:
     """See ``Store.prune_events``."""
     last, told = None, 0
     for seq, created_at, count in db.execute(_FRONT, (limit,)):
-        if created_at >= before or told >= MAX_PRUNED:
+        if created_at >= before or told >= MAX_PRUNED or (upto is not None and seq > upto):
             break
         last, told = seq, told + count
     return 0 if last is None else db.execute(_PRUNE, (last,)).rowcount

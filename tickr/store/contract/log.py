@@ -56,11 +56,11 @@ class Log(Protocol):
         """Return where the log stands. A cheap read: rows that have no number yet do not count."""
         ...
 
-    async def prune_events(self, before: int, limit: int) -> int:
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
         """Delete the oldest rows, as long as they were written before the instant ``before`` (microseconds UTC).
 
         At most ``limit`` rows, fewer if they hold very many events (``event_log.MAX_PRUNED``), and always from the
-        front, so that what is left has no gap. Rows without a number stay.
+        front, so that what is left has no gap. Rows without a number stay, and so do those after the number ``upto``.
         Returns: how many rows were deleted; 0 when there is nothing (more) to delete, or others are at it.
         """
         ...

@@ -3,7 +3,7 @@
 ALTER TABLE events ADD COLUMN tally MEDIUMTEXT NULL;
 
 CREATE TABLE IF NOT EXISTS tallies (
-  step   TINYINT        NOT NULL, -- store/statistics.py, STEP_CODES
+  step   TINYINT        NOT NULL, -- store/sums.py, STEP_CODES
   at     BIGINT         NOT NULL,
   queue  VARBINARY(255) NOT NULL, -- '' in both: of all pairs beyond those that have rows
   type   VARBINARY(255) NOT NULL,

@@ -3,7 +3,7 @@
 ALTER TABLE events ADD COLUMN tally TEXT;
 
 CREATE TABLE tallies (
-  step   INTEGER NOT NULL, -- store/statistics.py, STEP_CODES
+  step   INTEGER NOT NULL, -- store/sums.py, STEP_CODES
   at     INTEGER NOT NULL,
   queue  TEXT    NOT NULL, -- '' in both: of all pairs beyond those that have rows
   type   TEXT    NOT NULL,
