@@ -294,9 +294,9 @@ class Claimer:
         """Claim ``what`` (ids, or how many of those that are due) and start what the store gives."""
         with self._suspects() as suspects:
             jobs = await claim(what, node=node, types=self._types, suspects=suspects, keys=self._keys)
-            self._gates.started(jobs)
+            in_order = self._gates.started(jobs)
             await reach("claim.after_commit")
-            self._slots.start(jobs)
+            self._slots.start(in_order)
         return jobs
 
     async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job]) -> bool:
