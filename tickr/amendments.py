@@ -107,7 +107,6 @@ class Amendments:
             **msgspec.to_builtins(controls.limits),
         )
         if setting.order is not None:
-            await reach("intake.after_order")
             await self._announcer.announce_orders()
         await self._bell.ring(Ring("queue", at=controls.paused_until))
         return controls

@@ -99,10 +99,11 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         paused, until = self.paused, self.paused_until
         if setting.paused is not None:
             paused, until = setting.paused, setting.until if setting.paused else None
+        limits = self.limits if setting.limits is None else setting.limits
         return Controls(
             paused=paused,
             paused_until=until,
-            limits=self.limits if setting.limits is None else setting.limits,
+            limits=NO_LIMITS if limits == NO_LIMITS else limits,  # itself, so that it is not written
             order=self.order if setting.order is None else setting.order,
         )
 

@@ -49,10 +49,10 @@ _BUT_KEYS = f"{_OF_TYPES} AND (limit_key IS NULL OR limit_key NOT IN %s)"
 _READABLE = f"{_BUT_KEYS} AND (extras IS NULL OR COALESCE(JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), '') IN %s)"
 """Without those that are encrypted with other keys. Only then are rows looked at beside the index."""
 DUE_IN_QUEUE, DUE_IN_QUEUE_OF_TYPES, DUE_IN_QUEUE_BUT_KEYS, DUE_IN_QUEUE_READABLE = (
-    {newest: _due_jobs(condition, _NEWEST if newest else _OLDEST) for newest in (False, True)}
+    (_due_jobs(condition, _OLDEST), _due_jobs(condition, _NEWEST))
     for condition in ("", _OF_TYPES, _BUT_KEYS, _READABLE)
 )
-"""Each by whether the queue goes newest first: then its ranges are read from their other ends."""
+"""Each twice: for a queue that goes oldest first, and for one whose ranges are read from their other ends."""
 
 
 class Head(NamedTuple):
