@@ -163,7 +163,7 @@ async def test_what_is_pushed_by_who_has_not_heard_is_found_by_the_next_order(re
 
 
 @pytest.mark.slow
-async def test_a_push_learns_of_an_order_when_a_second_is_over(
+async def test_a_push_learns_of_an_order_when_two_seconds_are_over(
     redis_server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{redis_server_url}?namespace=learning"
@@ -174,6 +174,7 @@ async def test_a_push_learns_of_an_order_when_a_second_is_over(
         assert there._newest == OLDEST  # type: ignore[attr-defined]
         monkeypatch.setattr(there, "_learn_at", trio.current_time())
         await there.push(backlog(3), now=NOW)
+        assert await pop_ids(there, ["default"], 3) == ["00002", "00001", "00000"]
         assert there._newest == NEWEST  # type: ignore[attr-defined]
 
 

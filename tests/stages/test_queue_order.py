@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -102,12 +103,13 @@ async def test_an_index_that_was_away_hears_of_it_when_it_is_back(
 
 
 async def test_while_the_index_is_away_the_store_gives_the_newest(
-    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Watched(stage)
     await control(stage, "default", order="newest")
     jobs = await backlog(stage)
-    stage.index.failing["pop"] = IndexUnavailable("away")
+    stage.index.failing["*"] = IndexUnavailable("away")
+    monkeypatch.setattr(stage.index.port, "wait_available", trio.sleep_forever)
     await node.start(nursery)
     for _ in jobs:
         await trio.sleep(1)  # virtual: a look into the store

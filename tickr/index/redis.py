@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -40,8 +40,8 @@ BLOCK_S = 5
 PRIORITY_STEP, TICK_US = 2**49, 16
 """Weight of one priority in a ready score, and the unit of instants there: exact in a double, and a half until 2112."""
 
-LEARN_S = 1.0
-"""How long what a push knows of the orders of queues is good for, in seconds."""
+LEARN_S = 2.0
+"""How long what a push knows of the orders of queues is good for, in seconds. An audit tells sooner."""
 TURNED_AT_ONCE, LANES_AT_ONCE = 1000, 100
 """How many entries one run of a script moves when an order changes, and how many lanes it looks at."""
 
@@ -126,6 +126,8 @@ class RedisIndex:
         ready: defaultdict[str, list[str | int]] = defaultdict(list)
         waiting: list[str | int] = []
         entering: list[str | int] = []
+        if entries and trio.current_time() >= self._learn_at:
+            await self._learn()
         known = self._newest
         for entry in entries:
             job_id, queue, priority, run_at, limit_key = entry
@@ -144,21 +146,25 @@ class RedisIndex:
             commands.append(self._run(ENTER, *entering))
         if known:  # whose scores must be noticed also if they are the wrong ones by now
             commands += [("HSETNX", self._orders, queue, 0) for queue in {entry.queue for entry in entries} & known]
-        if is_learning := trio.current_time() >= self._learn_at:
-            commands.append(("HGETALL", self._orders))
-        replies = await self._write(entries, commands)
-        if is_learning and entries:
-            self._learn_at = trio.current_time() + LEARN_S
-            self._newest = frozenset(name for name, newest in _orders(replies[-1]).items() if newest)
+        await self._write(entries, commands)
 
     async def park(self, entries: Sequence[Entry], *, until: int) -> None:
         scored = [word for entry in entries for word in (_us(until), _member(entry))]
         await self._write(entries, [("ZADD", self._waiting, "GT", *scored)])
 
-    async def _write(self, entries: Sequence[Entry], commands: list[Command]) -> list[Any]:
-        if not entries:
-            return []
-        return await self._link.send(("SADD", self._queues, *{entry.queue for entry in entries}), *commands)
+    async def _write(self, entries: Sequence[Entry], commands: list[Command]) -> None:
+        if entries:
+            await self._link.send(("SADD", self._queues, *{entry.queue for entry in entries}), *commands)
+
+    async def _learn(self) -> dict[str, bool]:
+        """Ask which queues go newest first. Returns: the hash of orders."""
+        [found] = await self._link.send(("HGETALL", self._orders))
+        orders = _orders(found)
+        self._know(name for name, newest in orders.items() if newest)
+        return orders
+
+    def _know(self, newest: Iterable[str]) -> None:
+        self._newest, self._learn_at = frozenset(newest), trio.current_time() + LEARN_S
 
     def _run(self, script: str, *arguments: str | int) -> Command:
         """Return the command for a script that begins as ``lanes.lua`` does."""
@@ -273,8 +279,8 @@ class RedisIndex:
         return ids
 
     async def order(self, newest: Collection[str]) -> None:
-        [found] = await self._link.send(("HGETALL", self._orders))
-        self._newest, stands = frozenset(newest), _orders(found)
+        stands = await self._learn()
+        self._know(newest)
         changed = {name for name in self._newest | stands.keys() if stands.get(name, False) != (name in self._newest)}
         if changed:
             words = [word for name in sorted(changed) for word in (name, int(name in self._newest))]
