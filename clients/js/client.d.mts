@@ -213,6 +213,7 @@ export interface Queues {
   limit(name: string, limits: Record<string, unknown>): Promise<any>;
   pause(name: string, options?: { forS?: number; until?: string | Date }): Promise<any>;
   resume(name: string): Promise<any>;
+  order(name: string, order: "oldest" | "newest"): Promise<any>;
   empty(name: string, options?: { delete?: boolean; reason?: string; rate?: number }): Promise<Operation>;
   delete(name: string): Promise<null>;
 }

@@ -350,6 +350,11 @@ class Queues {
     return this.#wire.ask({ method: "POST", path: at("queues", name, "/resume") });
   }
 
+  /** Start its "oldest" or its "newest" due jobs first, among those of one priority. */
+  order(name, order) {
+    return this.#wire.ask({ method: "PUT", path: at("queues", name, "/order"), text: stringify({ order }) });
+  }
+
   /** Begin to cancel all that waits in it, and return that operation; delete: and to delete it for good. */
   empty(name, { delete: gone = false, reason, rate } = {}) {
     const text = stringify({ delete: gone, reason, rate });

@@ -41,6 +41,7 @@ await assert.rejects(client.get(job), NotFound);
 assert.ok((await client.queues.pause(queue, { forS: 60 })).paused_until);
 assert.equal((await client.queues.resume(queue)).paused, false);
 assert.equal((await client.queues.limit(queue, { max_running: 3 })).max_running, 3);
+assert.equal((await client.queues.order(queue, "newest")).order, "newest");
 assert.equal((await client.queues.get(queue)).name, queue);
 assert.ok((await client.queues.list()).some((one) => one.name === queue));
 await waiting({});

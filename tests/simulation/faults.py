@@ -34,7 +34,17 @@ LATE_S = 3.0
 """A ring, or the effect of a call that was given up, may be so many seconds late."""
 READS = frozenset(
     {"ping", "get", "get_many", "attempts", "queue_names", "due", "waiting_after", "still_waiting", "epoch", "nodes"}
-    | {"schedule", "schedules", "due_schedules", "standings", "ahead", "inbox_rows", "inbox_refused", "key_uses"}
+    | {
+        "schedule",
+        "schedules",
+        "due_schedules",
+        "standings",
+        "newest_first",
+        "ahead",
+        "inbox_rows",
+        "inbox_refused",
+        "key_uses",
+    }
     | {"event_rows", "number_events", "feed_state", "tally", "operation", "operations", "due_operations"}
     | {"untallied", "tallied", "sums", "busiest", "marks"}
     | {"node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"}

@@ -143,6 +143,7 @@ READS = [
     Case("list_jobs", few, lambda s: s.store.list_jobs(Filter(types=(s.type,)), limit=2)),
     Case("queues", few, lambda s: s.store.queues()),
     Case("standings", partial(Scene.limit, count=3), lambda s: s.store.standings()),
+    Case("newest_first", few, lambda s: s.store.newest_first()),
     Case("queue_names", few, lambda s: s.store.queue_names()),
     Case("due", few, lambda s: s.store.due(2)),
     Case("waiting_after", few, lambda s: s.store.waiting_after(None, 2)),

@@ -58,7 +58,7 @@ MOST_READ = 6_000
 """Rows and index entries that one statement may read here. The limits are 20 jobs in 20 ranges, or 500 in 7, which
 are put into a table and read again."""
 
-LOOKS_PAST_OTHERS = {mysql_waiting.DUE_IN_QUEUE_OF_TYPES, mysql_waiting.DUE_IN_QUEUE_BUT_KEYS}
+LOOKS_PAST_OTHERS = {*mysql_waiting.DUE_IN_QUEUE_OF_TYPES, *mysql_waiting.DUE_IN_QUEUE_BUT_KEYS}
 """What a node without an index claims by goes past due jobs in the index: of types that it has no handlers for, and of
 keys that are full."""
 

@@ -151,6 +151,9 @@ class Remote:
     def limit(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
         return self._about_queue("PUT", name, body=body)
 
+    def order(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
+        return self._about_queue("PUT", name, "/order", body)
+
     def _about_queue(
         self, method: str, name: str, action: str = "", body: bytes | None = None
     ) -> tuple[RemoteQueue, bytes]:

@@ -182,6 +182,8 @@ def _set_on(queue: RemoteQueue) -> Text:
         said.append(f"{queue.max_running_per_key} per key")
     if queue.shared_keys:
         said.append("keys shared")
+    if queue.order == "newest":
+        said.append("newest first")
     if queue.rate is not None:
         said.append(f"{queue.rate.starts} in {queue.rate.period:g} s")
     return Text(", ".join(said), "bold yellow" if queue.paused else "")

@@ -60,6 +60,7 @@ class EventQueue(msgspec.Struct, frozen=True):
     max_running_per_key: int | None = None
     rate: EventRate | None = None
     shared_keys: bool = False
+    order: str = "oldest"
 
 
 class EventJob(msgspec.Struct, frozen=True):

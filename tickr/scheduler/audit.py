@@ -1,11 +1,12 @@
 """Audit: compares the index with the store and repairs the index. The store is never changed here.
 
-Two looks. *Identity*: the index carries an epoch that the store keeps too; an index that was flushed, replaced or
-restarted from an old snapshot does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the
-due jobs that should run next, and one page more of everything that waits, in turn, are looked up in the index; those
-missing in two looks in a row (one may just be on its way from the index to a claim) are put back. So the front is
-repaired within seconds, and the rest, however long the line, within as many looks as it has pages. What the index has
-for much later than the store is missing, too: somebody has had it run earlier, and died before the index was told.
+Three looks. *Orders*: the index is told which queues go newest first, and moves what stands otherwise. *Identity*: the
+index carries an epoch that the store keeps too; an index that was flushed, replaced or restarted from an old snapshot
+does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the due jobs that should run next,
+and one page more of everything that waits, in turn, are looked up in the index; those missing in two looks in a row
+(one may just be on its way from the index to a claim) are put back. So the front is repaired within seconds, and the
+rest, however long the line, within as many looks as it has pages. What the index has for much later than the store is
+missing, too: somebody has had it run earlier, and died before the index was told.
 
 Several nodes may audit at once: pushing what is there changes nothing.
 """
@@ -69,6 +70,7 @@ class Audit:
             await self._index.wait_available()
             try:
                 await self._name_queues()
+                await self._index.order(await self._store.newest_first())
                 await self._check_identity()
                 await self._check_presence()
             except (IndexUnavailable, StoreUnavailable) as error:

@@ -21,7 +21,7 @@ from tickr.events import Change
 from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
 from tickr.links import End
 from tickr.names import may_run, node_of_queue
-from tickr.queues import Gate, Hold
+from tickr.queues import Gate, Hold, in_order
 from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
 from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.store.contract import Start
@@ -119,7 +119,7 @@ def claim(
     Those that have expired are ended instead; these changes come last.
 
     Args:
-      gates: of the queues that are not plain, by name; they count whom they let in.
+      gates: of the queues that have one, by name; they count whom they let in.
     """
     able = [
         job
@@ -138,6 +138,8 @@ def claim(
         too_many = {job.id for job in [job for job in able if job.suspect][suspects:]}
         able = [job for job in able if job.id not in too_many]
     if gates:
+        if newest := [gate.name for gate in gates.values() if gate.newest_first]:
+            able = list(in_order(able, newest))
         able = [job for job in able if job.queue not in gates or gates[job.queue].admit(job)]
     return [Change(job, jobs.started(job, node, now)) for job in able] + end_expired(late, now)
 

@@ -23,6 +23,7 @@ from tickr.filters import matcher
 from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, State
 from tickr.keys import Unique
 from tickr.names import may_run
+from tickr.queues import freshness, urgency
 from tickr.reports import Note, Outcome
 from tickr.store import changes
 from tickr.store.answers import page_of, place_of
@@ -52,7 +53,7 @@ from tickr.store.memory_keys import KeyTable
 from tickr.store.memory_links import MemoryLinks
 from tickr.store.memory_nodes import MemoryNodes
 from tickr.store.memory_operations import MemoryOperations
-from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
+from tickr.store.memory_queues import MemoryQueues, QueueControls, depth
 from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
 from tickr.store.memory_statistics import MemoryStatistics
@@ -179,10 +180,11 @@ class MemoryStore(
         for job in self._waiting():
             if job.run_at <= now:
                 per_queue.setdefault(job.queue, []).append(job.entry())
+        newest = self._controls.newest_first
         return [
             entry
             for queue in sorted(per_queue)
-            for entry in heapq.nsmallest(limit, per_queue[queue], key=lambda one: (one.priority, one.run_at, one.id))
+            for entry in heapq.nsmallest(limit, per_queue[queue], key=freshness if queue in newest else urgency)
         ]
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
@@ -200,9 +202,9 @@ class MemoryStore(
 
     async def ahead(self, job: Job, *, count_to: int) -> int:
         await trio.lowlevel.checkpoint()
-        now, place = self._clock(), urgency(job)
+        now, place = self._clock(), freshness if job.queue in self._controls.newest_first else urgency
         due = (one for one in self._waiting() if one.queue == job.queue and one.run_at <= now)
-        return sum(1 for _ in itertools.islice((one for one in due if urgency(one) < place), count_to))
+        return sum(1 for _ in itertools.islice((one for one in due if place(one) < place(job)), count_to))
 
     async def epoch(self, proposal: str) -> str:
         await trio.lowlevel.checkpoint()
@@ -247,7 +249,7 @@ class MemoryStore(
         due = (job for job in self._waiting() if job.run_at <= now)
         able = (job for job in due if job.type in types and changes.readable(job, keys) and may_run(node, job.queue))
         wanted = (job for job in able if not job.suspect) if suspects == 0 else able
-        fitting = self._controls.fitting(sorted(wanted, key=urgency), limit, queues, self._running(), now)
+        fitting = self._controls.fitting(wanted, limit, queues, self._running(), now)
         return self._claim(fitting, Claimant(node, types, suspects, keys), now)
 
     def _claim(self, found: Iterable[Job], claimant: Claimant, now: int) -> list[Job]:

@@ -102,8 +102,8 @@ _READY, _BLOCKED = (f"{', '.join(_RESERVED.values())}, {state}, 1, 0, 0, 0, 0" f
 _RUNNING, _MAY_START = (
     "%s, %s, 0, 4, 2, 1, 1, 0, 0",
     (
-        " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) "
-        "AND NOT EXISTS (SELECT 1 FROM queue_controls AS q WHERE q.name IN %s)"
+        " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) "  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM queue_controls WHERE name IN %s AND {rows.GATED})"
     ),
 )
 INSERT_JOB, INSERT_JOBS = (_insert_jobs(_READY, one=one) for one in (True, False))

@@ -301,9 +301,9 @@ class Claimer:
                 jobs = await claim(what, node=node, types=self._types, suspects=suspects, keys=self._keys)
             finally:
                 self.claims.note(len(jobs), trio.current_time() - began)
-            self._gates.started(jobs)
+            in_order = self._gates.started(jobs)
             await reach("claim.after_commit")
-            self._slots.start(jobs)
+            self._slots.start(in_order)
         return jobs
 
     async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job]) -> bool:
