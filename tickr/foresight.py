@@ -24,7 +24,7 @@ class Foresight(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of the ticks to come.
 
     Attributes:
-      since: all up to this instant has been dealt with, or is none of its business.
+      since: all up to this instant has been dealt with, or is none of its business; but for a first tick at it.
       ticks: those after it, in order and without gaps, but for very many that have passed.
       no_more: there are none after the last of ``ticks``.
       fault: why the function could not tell more when it was asked last.
@@ -73,7 +73,7 @@ class Foresight(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def dealt_with(self, until: int) -> Foresight:
         """Return what is left after all ticks up to ``until`` were dealt with, or are left out."""
-        if until <= self.since:
+        if until < self.since:
             return self
         return msgspec.structs.replace(self, since=until, ticks=tuple(self.after(until)))
 
