@@ -326,7 +326,8 @@ def test_all_that_is_wrong_with_one_by_function_is_told() -> None:
         read(jobs, 1_800_000_000_000_000)
     assert list(told.value.faults) == [
         "schedule s: start_at is for every alone",
-        'schedule s: timezone must be the IANA name of a time zone, like Europe/Berlin or UTC; did you mean "Europe/Berlin"?',
+        "schedule s: timezone must be the IANA name of a time zone, like Europe/Berlin or UTC; did you mean "
+        '"Europe/Berlin"?',
     ]
 
 

@@ -197,6 +197,21 @@ def test_two_codes_that_tell_otherwise_make_no_job_twice() -> None:
     assert fired == minutes(3)
 
 
+def test_another_code_of_the_function_makes_up_for_what_was_due_before() -> None:
+    """As after a deploy that took a while, or with another release of Python."""
+    schedule = told_of(made(missed="all"), 1, 2, 3)
+    newer = put(timing=msgspec.structs.replace(BY, code="b0de"), missed="all")
+    schedule = after(schedule, newer, minutes(2)[0])
+    assert (schedule.next_at, known(schedule)) == (minutes(1)[0], Foresight(NOW, tuple(minutes(1, 2))))
+    other = put(timing=msgspec.structs.replace(BY, function="g"), missed="all")
+    assert known(after(schedule, other, minutes(2)[0])) == Foresight(minutes(2)[0])
+    schedule, fired = run(told_of(schedule, 5, now=minutes(2)[0]), minutes(2)[0])
+    assert (fired, schedule.next_at) == (minutes(1, 2), minutes(5)[0])
+    assert known(after(schedule, put(timing=BY), minutes(3)[0])) == Foresight(minutes(3)[0]), "nothing was due"
+    at_once = put(timing=msgspec.structs.replace(BY, start_now=True))
+    assert known(after(schedule, at_once, minutes(6)[0])).ticks == tuple(minutes(6)), "that is another timing"
+
+
 def test_a_plan_stands_when_later_ticks_were_told_otherwise_meanwhile() -> None:
     schedule = told_of(made(), 1, 2, 3)
     plan = fire(schedule, minutes(1)[0])

@@ -44,6 +44,10 @@ class Foresight(msgspec.Struct, frozen=True, omit_defaults=True):
     def first(self) -> int | None:
         return self.ticks[0] if self.ticks else None
 
+    def passed(self, now: int) -> int:
+        """Return the last known tick up to ``now``, or the instant up to which all has been dealt with."""
+        return max((tick for tick in self.ticks if tick <= now), default=self.since)
+
     def after(self, at: int) -> Iterator[int]:
         """Yield the known ticks after ``at``, in order."""
         return (tick for tick in self.ticks if tick > at)

@@ -93,7 +93,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
         if new == old:
             return Moved(old, old)
         if not same_timing:
-            new = _begun(new, now)
+            new = _begun(new, now, _overdue(old, self.timing, now))
         elif not same_end:
             new = _going_on(new, now) if old.next_at is None else new.waiting_for(old.next_at)
         return _changed(old, new, "changed", now)
@@ -219,14 +219,25 @@ def _changed(old: Schedule | None, new: Schedule, what: str, now: int) -> Moved:
     return Moved(old, after, told=(event, *ended))
 
 
-def _begun(schedule: Schedule, now: int) -> Schedule:
-    """Return it with the first tick of a timing that it is given now."""
+def _begun(schedule: Schedule, now: int, overdue: Foresight | None = None) -> Schedule:
+    """Return it with the first tick of a timing that it is given now. ``overdue``: ticks that come before."""
     at_once = schedule.timing.start_now and now > (schedule.last_tick or 0)
-    foreseen: Foresight | None = None
-    if schedule.timing.function is not None:
-        foreseen = Foresight(max(now, schedule.last_tick or 0), (now,) if at_once else ())
-    schedule = msgspec.structs.replace(schedule, foreseen=foreseen)
-    return schedule.waiting_for(now if at_once else schedule.next_after(now))
+    if schedule.timing.function is None:
+        schedule = msgspec.structs.replace(schedule, foreseen=None)
+        return schedule.waiting_for(now if at_once else schedule.next_after(now))
+    known = overdue or Foresight(max(now, schedule.last_tick or 0))
+    if at_once and now not in known.ticks:
+        known = msgspec.structs.replace(known, ticks=(*known.ticks, now))
+    return msgspec.structs.replace(schedule, foreseen=known).waiting_for(known.first)
+
+
+def _overdue(old: Schedule, timing: Timing, now: int) -> Foresight | None:
+    """Return the ticks that are due and not dealt with, if ``timing`` is only another code of the same function."""
+    same = msgspec.structs.replace(timing, code=old.timing.code) == old.timing
+    if not same or old.next_at is None or old.foreseen is None:
+        return None
+    ticks = tuple(tick for tick in old.foreseen.ticks if tick <= now)
+    return Foresight(old.foreseen.since, ticks) if ticks else None
 
 
 def _going_on(schedule: Schedule, now: int) -> Schedule:

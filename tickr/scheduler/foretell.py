@@ -82,7 +82,7 @@ class _Teller:
         self._bell = bell
         self._net_s = net_s
         self._outage = Outage(log, "schedule.foretelling")
-        self._compared = False  # what is kept, which another node may have told, with what the function says here
+        self._compared = False  # what is kept of later ticks, as another node has told them, with what is said here
         self._pause_s = AGAIN_S
 
     async def run(self) -> None:
@@ -104,7 +104,7 @@ class _Teller:
         assert foreseen is not None, "a schedule by function has foresight"
         if self._compared and foreseen.fault is None and foreseen.is_enough(now, schedule.end_at):
             return self._net_s if foreseen.few_at() <= now else min(self._net_s, (foreseen.few_at() - now) / 1e6)
-        return await self._ask(schedule, foreseen.horizon if self._compared else foreseen.since)
+        return await self._ask(schedule, foreseen.horizon if self._compared else foreseen.passed(now))
 
     def _tells(self, schedule: Schedule) -> bool:
         """Whether ``schedule`` goes by this function, and has use for more ticks."""
