@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +35,7 @@ from tickr.api.doors import Doors, open_doors, serve_doors
 from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config
 from tickr.configuring import Given, read
-from tickr.declared import keep
+from tickr.declared import keep, told
 from tickr.declared import read as read_declared
 from tickr.errors import ConfigError
 from tickr.failpoints import reach
@@ -55,10 +54,11 @@ from tickr.readiness import Notify, nobody_waits, notify_of_stop
 from tickr.remote.leases import leases_on
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.duties import start_duties
+from tickr.scheduler.foretell import Foretell
 from tickr.scheduler.links import Links
 from tickr.scheduler.promote import promote
 from tickr.sealing import vault_of
-from tickr.start import Announced, Started, Supervisor, unwrap
+from tickr.start import Announced, Ports, Started, Supervisor, unwrap
 from tickr.store.contract import Clock, Store
 from tickr.store.open import open_store
 from tickr.surroundings import USUAL, Surroundings
@@ -148,21 +148,11 @@ async def run_until_signalled(
     unwrap(ended)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a node works on, open."""
-
-    store: Store
-    index: Index
-    bell: Bell
-    announcer: Announcer
-
-
 class Service:
     """One node's parts and their nursery tree.
 
     Attributes:
-      worker: while it lives, for a node that has the role.
+      worker: while it lives, for a node that has the role. foretell: while it lives.
       vault: the encryption keys, at work.
     """
 
@@ -180,6 +170,7 @@ class Service:
         self.config = config
         self.stop = Stop()
         self.worker: Worker | None = None
+        self.foretell: Foretell | None = None
         self._tell, self._signals = trio.open_memory_channel[int](SIGNALS_KEPT)
         self.vault = vault_of(config)
         self._clock = clock
@@ -237,6 +228,7 @@ class Service:
           doors: where to serve HTTP; without any, submissions come through the handle alone.
         """
         declared = read_declared(self._jobs, ports.store.now_us(), self.vault)
+        self.foretell = Foretell(told(declared), ports.store, ports.bell, stretch=self._surroundings.stretch)
         await forget_dead_neighbours(ports.store)
         about = describe_node(self.config, self._jobs, [one.mark for one in declared], self.vault.ordered)
         lease = Lease(ports.store, about, lease_s=self.config.lease)
@@ -258,6 +250,8 @@ class Service:
                     audit = self._schedule(ports, scheduling)
                     timetable = Timetable(ports.store, ports.bell, ports.announcer, self.vault)
                     await scheduling.start(keep, declared, ports.store, timetable, self._surroundings.stretch)
+                    if self.foretell.tellers:
+                        scheduling.start_soon(self.foretell.run)
                     async with trio.open_nursery() as taking:
                         starter = worker.direct if worker else None
                         intake = Intake(ports.store, ports.bell, ports.announcer, starter, self.vault)

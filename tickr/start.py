@@ -1,18 +1,33 @@
-"""Start: who starts a node, what they hear once it serves, and what they are told of its end."""
+"""Start: what a node works on, who starts it, what they hear once it serves, and what they are told of its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import outcome
 
+from tickr.announce import Announcer
 from tickr.api.doors import Doors
+from tickr.bell import Bell
 from tickr.errors import TickrError
 from tickr.handle import Handle, Stop
+from tickr.index.contract import Index
 from tickr.metrics.board import Seat
 from tickr.readiness import READY, Notify
+from tickr.store.contract import Store
 from tickr.worker.failures import cause
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a node works on, open."""
+
+    store: Store
+    index: Index
+    bell: Bell
+    announcer: Announcer
 
 
 class Supervisor(Protocol):

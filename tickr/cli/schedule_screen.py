@@ -20,6 +20,7 @@ ENDED = {
     "end_at": "end_at: no tick is left before its end",
     "times": "times: so many ticks have made a job",
     "never": "never: no tick comes in the next 50 years",
+    "function": "function: its function has said that there are no more",
 }
 OVERLAP = {"allow": "allow", "skip": "skip: no job while the last one is not final"}
 
@@ -47,6 +48,8 @@ def schedule_list(schedules: Iterable[RemoteSchedule], *, width: int) -> Table:
 
 def when(schedule: RemoteSchedule) -> str:
     """Return when its ticks come, as its owner said it."""
+    if schedule.function is not None:
+        return f"{schedule.function} {schedule.timezone or ''}".rstrip()
     if schedule.cron is not None:
         return f"{schedule.cron} {schedule.timezone or ''}".rstrip()
     return f"every {schedule.every:g} s" if schedule.every is not None else "?"
@@ -89,6 +92,8 @@ def _facts(schedule: RemoteSchedule, now: datetime) -> Iterable[tuple[str, Text]
     yield "changed", Text(absolute(schedule.updated_at, now))
     if schedule.ended:
         yield "ended", Text(harmless(ENDED.get(schedule.ended, schedule.ended)))
+    if schedule.fault:
+        yield "fault", Text(harmless(schedule.fault), "yellow")
     for number, tick in enumerate(schedule.next):
         yield "" if number else "next", Text(absolute(tick, now))
 
@@ -97,7 +102,7 @@ def _next(schedule: RemoteSchedule, before: str = "") -> Text:
     if schedule.paused:
         return Text("paused", "yellow")
     if schedule.next_at is None:
-        return Text("ended", "dim")
+        return Text("unknown", "yellow") if schedule.function and not schedule.ended else Text("ended", "dim")
     now = datetime.now(UTC)
     return Text(
         f"{before if datetime.fromisoformat(schedule.next_at) > now else 'due '}{relative(schedule.next_at, now)}"

@@ -31,6 +31,7 @@ class EventSchedule(msgspec.Struct, frozen=True, kw_only=True):
     cron: str | None = None
     timezone: str | None = None
     every: float | None = None
+    function: str | None = None
     start_at: datetime | None = None
     start: str | None = None
     end_at: datetime | None = None

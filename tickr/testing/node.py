@@ -85,9 +85,11 @@ class Node:
 
     @property
     def at_work_elsewhere(self) -> int:
-        """See ``Worker.at_work_elsewhere``."""
-        worker = self._service.worker
-        return 0 if worker is None or self.ended.is_set() else worker.at_work_elsewhere
+        """See ``Worker.at_work_elsewhere`` and ``Foretell.at_work``."""
+        if self.ended.is_set():
+            return 0
+        worker, foretell = self._service.worker, self._service.foretell
+        return (worker.at_work_elsewhere if worker else 0) + (foretell.at_work if foretell else 0)
 
     def stack(self, job_id: str) -> str:
         """See ``Pool.stack``."""
