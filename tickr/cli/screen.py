@@ -192,7 +192,7 @@ def explanation(told: RemoteExplanation) -> Iterable[Text]:
     """Yield why a job is not running, a line for each reason, and when it may start."""
     yield Text.assemble(told.id, "  ", state(told.state))
     for reason in told.reasons:
-        yield Text.assemble("  ", (reason.code, "bold"), "  ", harmless(reason.detail))
+        yield Text.assemble("  ", (harmless(reason.code), "bold"), "  ", harmless(reason.detail))
     if told.estimated_start:
         yield Text(f"  It may start at {absolute(told.estimated_start, _now())}.")
 

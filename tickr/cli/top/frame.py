@@ -182,20 +182,17 @@ def _tabs(state: State, width: int) -> Text:
 def _said(state: State, console: Console, room: Room) -> list[Text]:
     """Return what has to be said now, in as many lines as it needs."""
     if state.question:
-        said = Text(f" {one_line(state.question.words)}  y/n ", "bold reverse")
+        said = [Text(f" {one_line(state.question.words)}  y/n ", "bold reverse")]
     elif state.typing is not None:
-        said = Text(" Enter filters, Esc leaves it as it was", "dim")
+        said = [Text(" Enter filters, Esc leaves it as it was", "dim")]
     elif state.doing:
-        said = Text(f" {state.doing.word} {one_line(state.doing.id)} …", "dim")
-    elif state.said:
-        said = Text(f" {one_line(state.said.words)}", "" if state.said.well else "bold red")
-    elif state.failing:
-        said = Text(f" {one_line(state.failing)}", "red")
+        said = [Text(f" {state.doing.word} {one_line(state.doing.id)} …", "dim")]
     else:
-        return [Text()]
-    wrapped = list(said.wrap(console, room.width))
-    last = min(SAID_LINES, max(1, room.rows))
-    return [_fit(line, room.width) for line in wrapped[:last]]
+        said = [Text(f" {one_line(state.said.words)}", "" if state.said.well else "bold red")] if state.said else []
+        said += [Text(f" {one_line(state.failing)}", "red")] if state.failing else []
+    wrapped = [line for text in said or [Text()] for line in text.wrap(console, room.width)]
+    most = min(SAID_LINES, max(1, room.rows))
+    return [_fit(line, room.width) for line in wrapped[:most]]
 
 
 def _keys(state: State) -> Text:

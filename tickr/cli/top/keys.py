@@ -93,7 +93,7 @@ def press(state: State, key: str, room: Room) -> Step:
 def _typed(state: State, key: str) -> State:
     text = state.typing or ""
     if key == "enter":
-        return replace(with_listing(state, Listing(filter=text.strip())), typing=None, failing="")
+        return replace(_filtered(state, text.strip()), typing=None)
     if key == "esc":
         return replace(state, typing=None)
     if key == "backspace":
@@ -102,6 +102,13 @@ def _typed(state: State, key: str) -> State:
         return replace(state, typing="")
     sign = " " if key == "space" else key
     return replace(state, typing=text + sign) if len(sign) == 1 and len(text) < MAX_FILTER else state
+
+
+def _filtered(state: State, text: str) -> State:
+    listing = state.listing
+    # Rows that are filtered here are there already; those that the server chooses are not.
+    page = None if state.view is View.JOBS or listing.cursors else listing.page
+    return replace(with_listing(state, Listing(page, filter=text)), failing="")
 
 
 def _answered(state: State, question: Question, key: str) -> Step:
@@ -153,7 +160,7 @@ def _in_list(state: State, key: str, room: Room) -> State:
     if key == "/":
         return replace(state, typing=state.listing.filter, said=None)
     if key == "esc":
-        return replace(with_listing(state, Listing()), said=None, failing="") if state.listing.filter else state
+        return replace(_filtered(state, ""), said=None) if state.listing.filter else state
     if key == "enter":
         return _entered(state)
     if key in ("s", "S") and state.view is View.JOBS:

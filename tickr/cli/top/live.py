@@ -108,6 +108,8 @@ class Top:
             self._nursery.start_soon(self._act, request)
         if wanted(before, room) != wanted(self._state, room) or (before.held and not self._state.held):
             self._turn()
+        elif self._state.held and not before.held:
+            self._reading.cancel()  # what is on its way would be news
         opened = self._state.opened
         self._tally.watched = opened.id if opened else None
         self._pressed.set()
@@ -202,13 +204,13 @@ class Top:
                 elif item is Sign.BACK:
                     self._tally.begin()
                     trio.from_thread.run_sync(self._linked, Link.LIVE)
-        except Exit:
+        except Exit as no:
             self._tally.end()
-            trio.from_thread.run_sync(self._linked, Link.REFUSED)
+            trio.from_thread.run_sync(self._linked, Link.REFUSED, no.message)
 
     def _changed_by_feed(self) -> None:
         self._changed.set()
 
-    def _linked(self, link: Link) -> None:
-        self._state = model.linked(self._state, link, datetime.now(UTC))
+    def _linked(self, link: Link, why: str = "") -> None:
+        self._state = model.linked(self._state, link, datetime.now(UTC), why)
         self._turn()

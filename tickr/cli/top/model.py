@@ -69,7 +69,7 @@ class Link(StrEnum):
     TRIED = "connecting …"
     LIVE = "live"
     LOST = "not connected, trying again"
-    REFUSED = "the feed is refused; looking every few seconds"
+    REFUSED = "no feed, looks every 3 s"
 
 
 class Wanted(NamedTuple):
@@ -261,8 +261,11 @@ def done(state: State, act: Act, said: Said) -> State:
     return replace(state, doing=None, said=said)
 
 
-def linked(state: State, link: Link, at: datetime) -> State:
-    return state if state.link is link else replace(state, link=link, since=at)
+def linked(state: State, link: Link, at: datetime, why: str = "") -> State:
+    """Return what is shown now that the link is so. ``why``: what the server says where there is none."""
+    if state.link is link:
+        return state
+    return replace(state, link=link, since=at, said=Said(why, False) if why else state.said)
 
 
 def heard(state: State, events: Sequence[RemoteEvent]) -> State:

@@ -42,13 +42,15 @@ class Look(NamedTuple):
 
 
 class Column(NamedTuple, Generic[AnyRow]):
-    """``from_width``, ``below``: only where the screen is so wide. ``share``: of the width, that it takes at most."""
+    """``from_width``, ``below``: only where the screen is so wide. ``share``: of the width, that it takes at most.
+    ``least``: columns that it always has, so that what stands after it stays in its place."""
 
     header: str
     cell: Callable[[AnyRow, Look], Cell]
     from_width: int = 0
     below: int = sys.maxsize
     share: float = 1
+    least: int | None = None
     right: bool = False
 
 
@@ -63,6 +65,7 @@ def table(view: View, rows: Sequence[Row], look: Look, marked: int | None) -> Ta
             overflow="ellipsis",
             justify="right" if column.right else "left",
             ratio=1 if column is columns[-1] else None,
+            min_width=column.least,
             max_width=int(column.share * look.width),
         )
     for place, row in enumerate(rows):
@@ -101,13 +104,13 @@ def _set(queue: RemoteQueue, look: Look) -> Text:
 
 
 QUEUES: tuple[Column[RemoteQueue], ...] = (
-    Column("QUEUE", lambda queue, _: one_line(queue.name), share=0.3),
+    Column("QUEUE", lambda queue, _: one_line(queue.name), share=0.22),
     Column("DUE", lambda queue, _: number(queue.ready, "blue"), right=True),
     Column("RUNNING", lambda queue, _: number(queue.running, "cyan"), right=True),
     Column("SCHEDULED", lambda queue, _: number(queue.scheduled), right=True, from_width=WIDE),
     Column("RETRYING", lambda queue, _: number(queue.retrying, "yellow"), right=True, from_width=WIDE),
     Column("LATER", lambda queue, _: number(queue.scheduled + queue.retrying), right=True, below=WIDE),
-    Column("OLDEST", _oldest, right=True),
+    Column("OLDEST", _oldest, least=6, right=True),
     Column("IN/s", lambda queue, look: rate(look.rates.known, look.rates.of(queue.name).into), right=True),
     Column("OUT/s", lambda queue, look: rate(look.rates.known, look.rates.of(queue.name).out), right=True),
     Column("SET", _set),
@@ -136,10 +139,10 @@ JOBS: tuple[Column[RemoteJob], ...] = (
     Column("ID", lambda job, look: short(job.id, look.width)),
     Column("TYPE", lambda job, _: one_line(job.type), share=0.18),
     Column("QUEUE", lambda job, _: one_line(job.queue), share=0.13),
-    Column("STATE", lambda job, _: screen.state(job.state)),
+    Column("STATE", lambda job, _: screen.state(job.state), least=9),
     Column("TRY", lambda job, _: f"{job.attempt}/{job.max_attempts}", right=True),
     Column("PRIO", lambda job, _: str(job.priority), right=True, from_width=WIDER),
-    Column("WHEN", lambda job, look: screen.when(job, look.now)),
+    Column("WHEN", lambda job, look: screen.when(job, look.now), least=10),
     Column("SAYS", _says),
 )
 
@@ -160,7 +163,7 @@ NODES: tuple[Column[RemoteNode], ...] = (
     Column("NAME", lambda node, _: one_line(node.called), share=0.25),
     Column("STATE", lambda node, _: node_screen.state(node)),
     Column("BUSY", _busy, right=True),
-    Column("LEASE", lambda node, _: node_screen.seen(node)),
+    Column("LEASE", lambda node, _: node_screen.seen(node), least=9),
     Column("UP", _up, right=True),
     Column("VERSION", lambda node, _: one_line(node.version), from_width=WIDE),
     Column("ROLES", lambda node, _: one_line(", ".join(node.roles)), share=0.16, from_width=WIDE),
@@ -177,10 +180,10 @@ def _last(schedule: RemoteSchedule, look: Look) -> str:
 
 
 SCHEDULES: tuple[Column[RemoteSchedule], ...] = (
-    Column("SCHEDULE", lambda one, _: one_line(one.name), share=0.25),
-    Column("WHEN", lambda one, _: one_line(schedule_screen.when(one)), share=0.25),
-    Column("NEXT", lambda one, _: schedule_screen.upcoming(one)),
-    Column("LAST", _last),
+    Column("SCHEDULE", lambda one, _: one_line(one.name), share=0.2),
+    Column("WHEN", lambda one, _: one_line(schedule_screen.when(one)), share=0.32),
+    Column("NEXT", lambda one, _: schedule_screen.upcoming(one), least=9),
+    Column("LAST", _last, least=9),
     Column("MADE", lambda one, _: number(one.fired), right=True),
     Column("OVERLAP", lambda one, _: one_line(one.overlap), from_width=WIDE),
     Column("MISSED", lambda one, _: one_line(one.missed), from_width=WIDE),
