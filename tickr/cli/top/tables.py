@@ -69,7 +69,11 @@ def table(view: View, rows: Sequence[Row], look: Look, marked: int | None) -> Ta
             max_width=int(column.share * look.width),
         )
     for place, row in enumerate(rows):
-        made.add_row(*(column.cell(row, look) for column in columns), style="reverse" if place == marked else None)
+        cells = [column.cell(row, look) for column in columns]
+        if place == marked:  # in one colour from end to end, or it would be in patches
+            made.add_row(*map(str, cells), style="reverse")
+        else:
+            made.add_row(*cells)
     return made
 
 
@@ -127,11 +131,14 @@ def short(job_id: str, width: int) -> str:
 def _says(job: RemoteJob, look: Look) -> Cell:
     """Return how far it is, what went wrong, or else whose it is."""
     if job.state == "running" and job.progress is not None:
-        return progress(job.progress, job.progress_message, BAR, ascii_only=look.ascii_only)
+        if look.width >= WIDE:
+            return progress(job.progress, job.progress_message, BAR, ascii_only=look.ascii_only)
+        return Text(f"{job.progress:.0%}  {one_line(job.progress_message or '')}", "cyan")
     if job.notice:
         return Text(one_line(job.notice), "yellow")
     if job.error:
-        return Text(screen.cut(one_line(f"{job.error.kind}: {job.error.message}")), "red")
+        kind = "" if job.error.kind == "exception" else f"{job.error.kind}: "  # whose message begins with what it is
+        return Text(screen.cut(one_line(f"{kind}{job.error.message}")), "red")
     return Text(one_line(" ".join(f"{name}={value}" for name, value in job.labels.items())), "dim")
 
 
