@@ -332,6 +332,17 @@ def test_it_comes_back_by_itself_when_the_server_is_shot() -> None:
         assert top.end() == 0
 
 
+def test_a_server_that_refuses_it_for_a_while_is_asked_again() -> None:
+    with TickrProcess(store="memory:", app=APP, variables={"TICKR_TOKEN": TOKEN}) as node, watching(node) as top:
+        live(top)
+        for token, head in (("another", "no feed"), (TOKEN, "● live")):
+            node.kill()
+            node.variables["TICKR_TOKEN"] = token
+            node.start()
+            top.until(lambda head=head: head in top.lines[0])
+            top.until(lambda refused=token != TOKEN: ("TICKR_TOKEN" in top.text) == refused)
+
+
 def test_who_is_not_there_or_says_no_is_told_at_once(server: TickrProcess) -> None:
     with OnScreen("top", "--url", f"http://127.0.0.1:{free_port()}") as top:
         assert top.end() == UNREACHABLE

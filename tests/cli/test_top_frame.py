@@ -139,6 +139,14 @@ def test_a_large_payload_is_shown_in_part() -> None:
     assert "… and 992,002 signs more" in " ".join(text.split())
 
 
+def test_of_many_attempts_and_a_long_traceback_the_last_and_the_first_are_shown() -> None:
+    attempts = tuple(RemoteAttempt(number, "failed") for number in range(1, 201))
+    it = job(1, state="failed", error=RemoteError("exception", "no", "first\n" + "z" * 100_000))
+    text = "\n".join(drawn(opened(JOBS, whole=Whole(it, attempts)), 80, 400))
+    assert re.findall(r"^ (\d+) +failed", text, re.MULTILINE) == [str(number) for number in range(151, 201)]
+    assert text.count("z") < 8_000
+
+
 def test_the_selected_row_is_in_reverse_and_on_the_screen() -> None:
     many = state_of(View.QUEUES, *(queue(f"q{number:02}") for number in range(60)))
     for keys, name in (([], "q00"), (["pgdn"], "q18"), (["end"], "q59")):

@@ -36,6 +36,7 @@ def test_a_rate_is_the_mean_of_the_last_whole_seconds() -> None:
                 tally.add(event(what))
         tally.add(event("redriven", "other"))
     clock.now += 1
+    tally.add(event("created"))  # in a second that is not over
     rates = tally.rates()
     assert rates.of("mail") == Rate((1 + 4 * 3) / 5, 4 * 3 / 5)
     assert rates.of("other") == Rate(4 / 5, 0)

@@ -223,7 +223,8 @@ def whole(
         yield from _tracebacks(attempts)
     elif job.error and job.error.traceback:
         yield Text()
-        yield Text(harmless(job.error.traceback.rstrip()), "dim")
+        traceback = Text(harmless(job.error.traceback.rstrip()), "dim")
+        yield traceback if most is None else _start(traceback, most)
 
 
 def _start(text: Text, most: int) -> Text:

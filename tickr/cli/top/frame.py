@@ -189,7 +189,8 @@ def _said(state: State, console: Console, room: Room) -> list[Text]:
         said = [Text(f" {state.doing.word} {one_line(state.doing.id)} …", "dim")]
     else:
         said = [Text(f" {one_line(state.said.words)}", "" if state.said.well else "bold red")] if state.said else []
-        said += [Text(f" {one_line(state.failing)}", "red")] if state.failing else []
+        faults = dict.fromkeys([state.failing, state.refused])  # often the same
+        said += [Text(f" {one_line(words)}", "red") for words in faults if words]
     wrapped = [line for text in said or [Text()] for line in text.wrap(console, room.width)]
     most = min(SAID_LINES, max(1, room.rows))
     return [_fit(line, room.width) for line in wrapped[:most]]

@@ -8,6 +8,7 @@ the feed tells is drawn a few times a second, and has the list be read again a s
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from tickr.cli.exits import INTERRUPTED, Exit
 from tickr.cli.remote import Remote
-from tickr.cli.subscription import Sign, Subscription, Told
+from tickr.cli.subscription import LONGEST_PAUSE_S, Sign, Subscription, Told
 from tickr.cli.top import acting, model, reading
 from tickr.cli.top.frame import frame
 from tickr.cli.top.keys import Leave, press
@@ -188,25 +189,31 @@ class Top:
 
     def _follow(self) -> None:
         """Count what the feed tells. Runs in a thread of its own, and ends with the loop."""
+        while True:
+            try:
+                self._count()
+            except Exit as no:
+                self._tally.end()
+                trio.from_thread.run_sync(self._linked, Link.REFUSED, no.message)
+            time.sleep(LONGEST_PAUSE_S)
+
+    def _count(self) -> None:
+        """Raises: Exit: the server refuses the feed."""
         feed = Subscription(self._remote, {}, if_expired=None)
-        try:
-            for item in feed:
-                if isinstance(item, Told):
-                    self._tally.add(item.event)
-                    if not self._told:
-                        self._told = True
-                        trio.from_thread.run_sync(self._changed_by_feed)
-                elif item is Sign.LOST:
-                    # The lists are read anew, so nothing has to be told again: the feed goes on from now.
-                    feed.cursor = None
-                    self._tally.end()
-                    trio.from_thread.run_sync(self._linked, Link.LOST)
-                elif item is Sign.BACK:
-                    self._tally.begin()
-                    trio.from_thread.run_sync(self._linked, Link.LIVE)
-        except Exit as no:
-            self._tally.end()
-            trio.from_thread.run_sync(self._linked, Link.REFUSED, no.message)
+        for item in feed:
+            if isinstance(item, Told):
+                self._tally.add(item.event)
+                if not self._told:
+                    self._told = True
+                    trio.from_thread.run_sync(self._changed_by_feed)
+            elif item is Sign.LOST:
+                # The lists are read anew, so nothing has to be told again: the feed goes on from now.
+                feed.cursor = None
+                self._tally.end()
+                trio.from_thread.run_sync(self._linked, Link.LOST)
+            elif item is Sign.BACK:
+                self._tally.begin()
+                trio.from_thread.run_sync(self._linked, Link.LIVE)
 
     def _changed_by_feed(self) -> None:
         self._changed.set()

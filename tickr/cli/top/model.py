@@ -64,7 +64,7 @@ class Said(NamedTuple):
 
 
 class Link(StrEnum):
-    """How the feed is: not connected yet, connected, lost and tried again, or refused for good."""
+    """How the feed is: not connected yet, connected, lost, or refused; it is tried again and again."""
 
     TRIED = "connecting …"
     LIVE = "live"
@@ -146,7 +146,8 @@ class State:
     """Everything that is shown.
 
     ``typing``: the filter as it is being typed. ``held``: what is shown stays as it is. ``doing``: was sent, and not
-    answered yet. ``failing``: why the last reading brought nothing. ``since``: of how the link is.
+    answered yet. ``failing``: why the last reading brought nothing. ``refused``: why there is no feed.
+    ``since``: of how the link is.
     """
 
     view: View = View.QUEUES
@@ -163,6 +164,7 @@ class State:
     failing: str = ""
     link: Link = Link.TRIED
     since: datetime | None = None
+    refused: str = ""
     rates: Rates = field(default_factory=Rates)
 
     @property
@@ -263,9 +265,7 @@ def done(state: State, act: Act, said: Said) -> State:
 
 def linked(state: State, link: Link, at: datetime, why: str = "") -> State:
     """Return what is shown now that the link is so. ``why``: what the server says where there is none."""
-    if state.link is link:
-        return state
-    return replace(state, link=link, since=at, said=Said(why, False) if why else state.said)
+    return state if state.link is link else replace(state, link=link, since=at, refused=why)
 
 
 def heard(state: State, events: Sequence[RemoteEvent]) -> State:

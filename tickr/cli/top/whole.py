@@ -19,6 +19,8 @@ TWO_COLUMNS = 132
 """From so many columns on, what happens to a job stands beside it; otherwise below."""
 MUCH = 8000
 """Signs of a payload, a result or the like that are shown; `tickr show` has all of it."""
+ATTEMPTS = 50
+"""So many of a job's last attempts are shown."""
 
 
 def parts(opened: Opened, width: int, *, ascii_only: bool) -> Iterable[RenderableType]:
@@ -41,7 +43,7 @@ def _of_job(
     job: RemoteJob, whole: Whole, events: Sequence[RemoteEvent], width: int, *, ascii_only: bool
 ) -> Iterable[RenderableType]:
     aside = width >= TWO_COLUMNS
-    about = [*screen.whole(job, whole.attempts, most=MUCH)]
+    about = [*screen.whole(job, whole.attempts[-ATTEMPTS:], most=MUCH)]
     why = _why(whole)
     happened = _happened(events, width * 2 // 5 - 2 if aside else width, ascii_only=ascii_only)
     if not aside:
