@@ -42,7 +42,7 @@ def test_a_rate_is_the_mean_of_the_last_whole_seconds() -> None:
     assert rates.of("other") == Rate(4 / 5, 0)
     assert rates.all == Rate((1 + 4 * 4) / 5, 4 * 3 / 5)
     assert rates.of("unknown") == Rate()
-    clock.now += WINDOW_S
+    clock.now += WINDOW_S + 1
     assert tally.rates().all == Rate(0, 0)
 
 
