@@ -39,6 +39,7 @@ COMMANDS = {
     "inbox": ("tickr.cli.inbox", "Look at what the inbox refused; retry or delete it."),
     "stats": ("tickr.cli.statistics", "Show how much was done, and how long it took."),
     "mark": ("tickr.cli.statistics", "Make a mark in the statistics, for a deploy say."),
+    "top": ("tickr.cli.top.command", "Watch queues, jobs, nodes, schedules live, and act on them."),
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),

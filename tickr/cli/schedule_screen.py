@@ -28,7 +28,7 @@ OVERLAP = {"allow": "allow", "skip": "skip: no job while the last one is not fin
 def line(schedule: RemoteSchedule) -> Text:
     """Return a schedule in one line; its name is the first word."""
     parts = (schedule.name, when(schedule), schedule.job.type)
-    return Text.assemble(*(f"{harmless(part)}  " for part in parts), _next(schedule, "next "))
+    return Text.assemble(*(f"{harmless(part)}  " for part in parts), upcoming(schedule, "next "))
 
 
 def schedule_list(schedules: Iterable[RemoteSchedule], *, width: int) -> Table:
@@ -42,7 +42,7 @@ def schedule_list(schedules: Iterable[RemoteSchedule], *, width: int) -> Table:
         last = relative(one.last_tick, now) if one.last_tick else ""
         more = (one.missed, one.overlap) if wide else ()
         words = (Text(harmless(word)) for word in (one.name, when(one), one.job.type))
-        table.add_row(*words, _next(one), last, *more)
+        table.add_row(*words, upcoming(one), last, *more)
     return table
 
 
@@ -59,7 +59,7 @@ def whole(schedule: RemoteSchedule) -> Iterable[Text | Table]:
     """Yield the paragraphs that show everything about a schedule."""
     now = datetime.now(UTC)
     yield Text.assemble(
-        (harmless(schedule.name), "bold"), "  ", harmless(when(schedule)), "  ", _next(schedule, "next ")
+        (harmless(schedule.name), "bold"), "  ", harmless(when(schedule)), "  ", upcoming(schedule, "next ")
     )
     facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
@@ -98,7 +98,8 @@ def _facts(schedule: RemoteSchedule, now: datetime) -> Iterable[tuple[str, Text]
         yield "" if number else "next", Text(absolute(tick, now))
 
 
-def _next(schedule: RemoteSchedule, before: str = "") -> Text:
+def upcoming(schedule: RemoteSchedule, before: str = "") -> Text:
+    """Return when its next tick comes, or why none does."""
     if schedule.paused:
         return Text("paused", "yellow")
     if schedule.next_at is None:
