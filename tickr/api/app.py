@@ -21,6 +21,7 @@ from tickr.api import (
     batch,
     broadcasts,
     compat,
+    dashboard,
     events,
     explain,
     health,
@@ -153,6 +154,7 @@ def create_app(context: Context) -> Edge:
     _guard(app)
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
+    dashboard.add_routes(app)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
     for part in (*of_jobs, queues, schedules, nodes, leases, events, health, compat):
         part.add_routes(app, context)

@@ -1,0 +1,7 @@
+import { fill, h } from "../dom.mjs";
+
+export const title = () => "Overview";
+
+export async function open(page) {
+  fill(page.content, h("h1", {}, title()));
+}
