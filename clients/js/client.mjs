@@ -11,18 +11,19 @@
 
 import { NotEnded, NotFinal } from "./errors.mjs";
 import { Subscription } from "./events.mjs";
-import { stringify } from "./json.mjs";
+import { parse, parseKeeping, stringify } from "./json.mjs";
 import { Submission, uuid7 } from "./submission.mjs";
 import { now, pause, texts, Wire } from "./wire.mjs";
 
 export * from "./errors.mjs";
-export { parse, stringify } from "./json.mjs";
+export { parse, Source, stringify, tokens } from "./json.mjs";
 
 const PAGE = 200; // the server takes no more
 const LINES = 500; // of a log; likewise
 const WAIT_S = 20; // one request has the server wait so long; what lies in between may end one that is longer
 const WAITS = 50; // requests that wait at once; further callers look from time to time
 const [FIRST_LOOK_S, LOOK_S] = [0.05, 3]; // pauses between such looks: the first, and the longest
+const TO_THE_LETTER = ["payload", "result", "progress_data"];
 const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 
 const environment = globalThis.process?.env ?? {};
@@ -66,9 +67,13 @@ export class Client {
     return this.#submission.many(jobs);
   }
 
-  /** Return the job as it is now; decrypt: with what is encrypted of it in the clear. */
-  get(job, { decrypt = false } = {}) {
-    return this.#wire.ask({ path: path(job), query: decrypted(decrypt) });
+  /**
+   * Return the job as it is now. decrypt: with what is encrypted of it in the clear. exact: with `payload`, `result` and
+   * `progress_data` as Sources, to the letter, which a number like 1.0 does not survive otherwise.
+   */
+  get(job, { decrypt = false, exact = false } = {}) {
+    const as = exact ? (text) => parseKeeping(TO_THE_LETTER, text) : parse;
+    return this.#wire.ask({ path: path(job), query: decrypted(decrypt) }, { as });
   }
 
   /** Return the job once it has ended. Throws NotFinal after `timeoutS` seconds, with the job as it was last seen. */
@@ -98,7 +103,8 @@ export class Client {
 
   /** Start a job over that has ended, changed as said. Not repeated where a first try may have done it. */
   retry(job, { version, ...changes } = {}) {
-    const request = { method: "POST", path: path(job, "/retry"), ...ifMatch(version), ...body(changes) };
+    const text = Object.keys(changes).length ? stringify(changes) : undefined;
+    const request = { method: "POST", path: path(job, "/retry"), ...ifMatch(version), text };
     return this.#wire.ask(request, { repeatable: false });
   }
 
@@ -154,6 +160,11 @@ export class Client {
   /** Return an async iterable over jobs, newest first, `limit` at most, read page by page. filters: of `GET /jobs`. */
   list({ limit = Infinity, ...filters } = {}) {
     return new Pages(this.#wire, "/jobs", searched(filters), limit);
+  }
+
+  /** Return one page of that list: {items, next_cursor, feed_cursor}. cursor: `next_cursor` of the page before. */
+  page(filters = {}) {
+    return this.#wire.ask({ path: "/jobs", query: searched(filters) });
   }
 
   /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
