@@ -1,6 +1,7 @@
 // JSON as Tickr keeps it: whole numbers are exact. One that a JavaScript number cannot hold is a BigInt, both ways.
 
-const STRING_OR_LONG = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g;
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g;
+const WHOLE = /^-?\d{16,}$/;
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
 /** A JSON text that stays as it is, to the letter: `parse` makes one of what is to be kept, `stringify` writes it. */
@@ -14,8 +15,8 @@ export class Source {
 export function parse(text) {
   if (!/\d{16}/.test(text)) return JSON.parse(text);
   const mark = token();
-  const marked = text.replace(STRING_OR_LONG, (found) =>
-    found[0] === '"' || Number.isSafeInteger(Number(found)) ? found : `"${mark}${found}"`,
+  const marked = text.replace(STRING_OR_NUMBER, (found) =>
+    WHOLE.test(found) && !Number.isSafeInteger(Number(found)) ? `"${mark}${found}"` : found,
   );
   return JSON.parse(marked, (_, value) =>
     typeof value === "string" && value.startsWith(mark) ? BigInt(value.slice(mark.length)) : value,
