@@ -174,8 +174,8 @@ export class Client {
 }
 
 export interface Schedules {
-  put(name: string, schedule: Record<string, unknown> & { job: NewJob }, options?: Versioned): Promise<any>;
-  get(name: string, options?: { ticks?: number }): Promise<any>;
+  put(name: string, schedule: Record<string, unknown> & { job: NewJob | Source }, options?: Versioned & { onlyNew?: boolean }): Promise<any>;
+  get(name: string, options?: { ticks?: number; exact?: boolean }): Promise<any>;
   list(): Promise<any[]>;
   pause(name: string, options?: Versioned): Promise<any>;
   resume(name: string, options?: Versioned): Promise<any>;

@@ -218,15 +218,20 @@ class Schedules {
     this.#wire = wire;
   }
 
-  /** Have a schedule be so: `{ cron, timezone, every, missed, overlap, …, job: { type, payload, … } }`. */
-  put(name, schedule, { version } = {}) {
-    const request = { method: "PUT", path: at("schedules", name), ...ifMatch(version), ...body(schedule) };
-    return this.#wire.ask(request, { repeatable: version === undefined });
+  /**
+   * Have a schedule be so: `{ cron, timezone, every, missed, overlap, …, job: { type, payload, … } }`. onlyNew: only if
+   * there is none of this name yet.
+   */
+  put(name, schedule, { version, onlyNew = false } = {}) {
+    const only = onlyNew ? { headers: { "if-none-match": "*" } } : ifMatch(version);
+    const request = { method: "PUT", path: at("schedules", name), ...only, ...body(schedule) };
+    return this.#wire.ask(request, { repeatable: version === undefined && !onlyNew });
   }
 
-  /** Return the schedule with its next ticks, 10 or so many. */
-  get(name, { ticks } = {}) {
-    return this.#wire.ask({ path: at("schedules", name), query: { ticks } });
+  /** Return the schedule with its next ticks, 10 or so many. exact: with `job` as a Source, to the letter. */
+  get(name, { ticks, exact = false } = {}) {
+    const as = exact ? (text) => parseKeeping(["job"], text) : parse;
+    return this.#wire.ask({ path: at("schedules", name), query: { ticks } }, { as });
   }
 
   /** Return all schedules, by name; their next ticks are left out. */

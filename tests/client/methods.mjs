@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { Client, NotFound, Source } from "../../clients/js/client.mjs";
+import { Client, Conflict, Invalid, NotFound, Source } from "../../clients/js/client.mjs";
 
 const client = new Client(process.argv[2]);
 const queue = `js-${crypto.randomUUID()}`;
@@ -67,6 +67,10 @@ await client.nodes.resume("self");
 
 await client.schedules.put(queue, { every: 3600, job: { type: "report", payload: {} } });
 assert.equal((await client.schedules.get(queue, { ticks: 3 })).next.length, 3);
+const template = new Source('{"type": "report", "payload": {"share": 1.0}, "delay": 1}');
+await assert.rejects(client.schedules.put(queue, { every: 60, job: template }, { onlyNew: true }), Conflict);
+await assert.rejects(client.schedules.put(`${queue}-2`, { every: 60, job: template }, { onlyNew: true }), Invalid);
+assert.match((await client.schedules.get(queue, { exact: true })).job.text, /^\{"type":\s*"report"/);
 assert.ok((await client.schedules.list()).some((one) => one.name === queue));
 assert.equal((await client.schedules.pause(queue)).paused, true);
 assert.equal((await client.schedules.resume(queue, { version: 2 })).paused, false);
