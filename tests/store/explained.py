@@ -26,8 +26,24 @@ from tickr.queues import NO_LIMITS, Limits, Rate
 from tickr.reports import Checkpoint, Outcome
 from tickr.schedule_moves import Delete, Move, Pause, Put
 from tickr.store import rows
-from tickr.store.contract import DueOperations, DuePlace, DueSchedules, Filter, Resealed, Start, Store
+from tickr.store.contract import (
+    DueOperations,
+    DuePlace,
+    DueSchedules,
+    Filter,
+    Mark,
+    Resealed,
+    Span,
+    Start,
+    Store,
+    SumPlace,
+    Sums,
+    Tallied,
+)
 from tickr.store.orders import Order
+from tickr.store.sums import add_up
+from tickr.tallies import Part
+from tickr.tallies import Step as Length
 from tickr.ticks import Timing
 
 DAY_US = 86_400 * 1_000_000
@@ -291,12 +307,32 @@ class Asking:
         await self.nodes()
         await self.ping()
 
+    async def _count(self) -> None:
+        after, log = await self.untallied(LIMIT)  # type: ignore[misc]
+        await self.add_tallies(add_up(log) | sums_of(self._now), after=after, upto=Tallied(log[-1].seq, 0))
+        await self.untallied(LIMIT)
+        await self.tallied()
+        for step in Length:
+            span = Span(step, self._now - DAY_US, self._now + DAY_US)
+            page = await self._store.sums(span, LIMIT)
+            await self.sums(span, LIMIT, page[-1][0])
+            for by in ("queue", "type"):
+                await self.busiest(span._replace(queues=("q1", "q2"), types=("t1",)), by, LIMIT)
+            await self.prune_sums(step, self._now - DAY_US, LIMIT)
+        marks = [Mark(new_id(), self._now + n, "v1") for n in range(100)]
+        for mark in marks:
+            await self.make_mark(mark)
+        await self.make_mark(marks[0])
+        await self.marks(self._now, self._now + 50, LIMIT)
+        await self.drop_mark(marks[0].id)
+
     async def _keep(self) -> None:
         head = (await self._store.feed_state()).head
         await self.feed_state()
         await self.number_events()
         await self.event_rows(0, LIMIT, MANY_BYTES)
         await self.event_rows(max(head - 5, 0), LIMIT, MANY_BYTES)
+        await self._count()
         await self.prune_events(self._now - DAY_US, LIMIT)
         for _ in range(3):
             await self.prune_keys(LIMIT)
@@ -320,6 +356,17 @@ class Asking:
         await self._store.remove_due(LIMIT, (self._now - DAY_US, brief[0].id))
         await self.new_history("another")
         await self.diagnose()
+
+
+def sums_of(now: int) -> Sums:
+    """Return sums of two days at most, for a few pairs in each step."""
+    pairs = [(f"q{n}", f"t{m}") for n in range(5) for m in range(2)]
+    return {
+        SumPlace(step, step.begin(now) - n * step.length_us, *pair): Part(*pair)
+        for step in Length
+        for n in range(min(2 * DAY_US // step.length_us, 200))
+        for pair in pairs
+    }
 
 
 def _put(name: str, every_s: int) -> Put:

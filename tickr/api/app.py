@@ -31,11 +31,13 @@ from tickr.api import (
     job_stream,
     jobs,
     leases,
+    marks,
     nodes,
     operations,
     problems,
     queues,
     schedules,
+    statistics,
     tree,
     wire,
 )
@@ -156,7 +158,7 @@ def create_app(context: Context) -> Edge:
     inbox.add_routes(app, app.inbox)
     dashboard.add_routes(app)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
-    for part in (*of_jobs, queues, schedules, nodes, leases, events, health, compat):
+    for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, compat):
         part.add_routes(app, context)
     return app
 

@@ -76,6 +76,8 @@ def add_routes(app: Quart, context: Context) -> None:
                 "leases": "/leases",
                 "nodes": "/nodes",
                 "events": "/events",
+                "statistics": "/statistics",
+                "marks": "/marks",
                 "alive": "/livez",
                 "ready": "/readyz",
                 "dashboard": "/ui",

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from tickr import editing, events, jobs
+from tickr import editing, events, jobs, tallies
 from tickr.attempts import MAX_KEPT
 from tickr.edits import NO_EDIT, Edit
 from tickr.envelopes import same_text
@@ -27,6 +27,7 @@ from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.store.contract import Start
 from tickr.store.ended import NONE as NOT_WRITTEN
 from tickr.store.ended import Ended
+from tickr.tallies import Tally
 
 NO_GATES: Mapping[str, Gate] = {}
 
@@ -322,15 +323,16 @@ def removal(job: Job) -> Removal | None:
 class Written(NamedTuple):
     """What goes into the tables besides the jobs: attempt rows, and one row of events, ``told`` of them in ``body``.
 
-    ``body`` is None when nothing moved: then there is no row. ``expiries`` and ``spent`` are the rows that come and go
-    as jobs that expire begin and cease to wait, ``removals`` and ``spared`` those as jobs with an age of their own end
-    and are started over: mostly none. ``restarted`` are the jobs that begin anew, or with another payload, and lose
-    their checkpoints.
+    ``body`` is None when nothing moved: then there is no row, and no ``tally``, which goes along in it. ``expiries``
+    and ``spent`` are the rows that come and go as jobs that expire begin and cease to wait, ``removals`` and ``spared``
+    those as jobs with an age of their own end and are started over: mostly none. ``restarted`` are the jobs that begin
+    anew, or with another payload, and lose their checkpoints.
     """
 
     attempts: list[tuple[str, Attempt]]
     told: int
     body: str | None
+    tally: Tally | None
     expiries: list[Expiry]
     spent: list[Expiry]
     removals: list[Removal]
@@ -346,6 +348,7 @@ class Written(NamedTuple):
 def written(changes: Iterable[Change], now: int) -> Written:
     """Return the rows that one commit with ``changes`` adds."""
     attempts, told, restarted = [], [], []
+    counting = tallies.Counting(now)
     waits: dict[Expiry, bool] = {}
     ends: dict[Removal, bool] = {}
     for change in changes:
@@ -353,6 +356,7 @@ def written(changes: Iterable[Change], now: int) -> Written:
         if before is not None and before.version == after.version:
             continue
         told.append(change.event(now))
+        counting.add(told[-1], before)
         if (attempt := change.attempt(now)) is not None:
             attempts.append((after.id, attempt))
         if after.extras.expires_at is not None or "expires_at" in change.changed:
@@ -363,7 +367,8 @@ def written(changes: Iterable[Change], now: int) -> Written:
         if "payload" in change.changed or (before and before.state in FINAL and after.state not in FINAL):
             restarted.append(after.id)
     rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))
-    return Written(attempts, len(told), events.encode(told) if told else None, *rows, restarted)
+    body, tally = (events.encode(told), counting.tally()) if told else (None, None)
+    return Written(attempts, len(told), body, tally, *rows, restarted)
 
 
 def _that_hold(found: dict[tuple[int, str], bool], wanted: bool) -> list[tuple[int, str]]:

@@ -44,7 +44,7 @@ from tickr.store.contract import (
     us_of,
     wall_clock,
 )
-from tickr.store.event_log import nobody_listens
+from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.memory_encrypted import MemoryEncrypted
 from tickr.store.memory_feed import EventLog, MemoryFeed
 from tickr.store.memory_inbox import MemoryInbox
@@ -55,7 +55,9 @@ from tickr.store.memory_operations import MemoryOperations
 from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
 from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
+from tickr.store.memory_statistics import MemoryStatistics
 from tickr.store.search import Searched
+from tickr.tallies import Tally
 
 
 @asynccontextmanager
@@ -74,6 +76,7 @@ class MemoryStore(
     MemoryLinks,
     MemoryOperations,
     MemoryEncrypted,
+    MemoryStatistics,
     Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
@@ -90,6 +93,7 @@ class MemoryStore(
         self._keys = KeyTable(self._jobs, self._links)
         self._log = EventLog()
         self._on_events: Callable[[], None] = nobody_listens
+        self._on_tally: Callable[[Tally], None] = nobody_counts
         self._nodes: dict[str, Node] = {}
         self._queues: set[str] = set()
         self._controls = QueueControls()
@@ -350,7 +354,7 @@ class MemoryStore(
         self._note_removals(also)
         self._forget_checkpoints(also.restarted)
         if also.body is not None:
-            self._tell(also.body, now)
+            self._tell(also.body, now, also.tally)
 
     def _put(self, job: Job) -> None:
         self._jobs[job.id] = self._by_state[job.state][job.id] = job
@@ -362,9 +366,11 @@ class MemoryStore(
         self._forget_children(job)
         self._forget_log(job.id)
 
-    def _tell(self, body: str, now: int) -> None:
-        self._log.append(now, body)
+    def _tell(self, body: str, now: int, tally: Tally | None = None) -> None:
+        self._log.append(now, body, tally)
         self._on_events()
+        if tally:
+            self._on_tally(tally)
 
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         return {id_: self._jobs[id_] for id_ in ids if id_ in self._jobs}

@@ -25,6 +25,7 @@ from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, number_or_none, raw, text
+from tickr.tallies import Tally
 
 NUMBERED_AT_ONCE = 5_000
 """How many rows one transaction numbers."""
@@ -157,12 +158,12 @@ async def state(tx: Transaction) -> FeedState:
 # -- keeping it short -------------------------------------------------------------------------------------------------
 
 
-async def prune(tx: Transaction, before: int, limit: int) -> int:
+async def prune(tx: Transaction, before: int, limit: int, upto: int | None) -> int:
     """See ``Store.prune_events``. Looks without locks; rows with a number are nobody else's but another pruner's."""
     old: list[int] = []
     told = 0
     for seq, created_at, count in (await tx.run(FRONT, limit)).rows:
-        if number(created_at) >= before or told >= MAX_PRUNED:
+        if number(created_at) >= before or told >= MAX_PRUNED or (upto is not None and number(seq) > upto):
             break
         old.append(number(seq))
         told += number(count)
@@ -186,6 +187,9 @@ class MysqlFeed:
     def on_events(self, call: Callable[[], None]) -> None:
         self._transactions.on_events = call
 
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._transactions.on_tally = call
+
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._transactions.run(
             lambda tx: event_rows(tx, after, limit, max_bytes),
@@ -203,9 +207,9 @@ class MysqlFeed:
     async def feed_state(self) -> FeedState:
         return await self._transactions.run(state, within_s=self._asked_s, exact_now=False, atomic=False)
 
-    async def prune_events(self, before: int, limit: int) -> int:
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
         return await self._transactions.run(
-            lambda tx: prune(tx, before, limit), within_s=self._worked_s, exact_now=False
+            lambda tx: prune(tx, before, limit, upto), within_s=self._worked_s, exact_now=False
         )
 
     async def new_history(self, old: str) -> str:
