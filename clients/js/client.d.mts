@@ -153,6 +153,7 @@ export class Client {
   readonly operations: Operations;
   readonly queues: Queues;
   readonly nodes: Nodes;
+  readonly marks: Marks;
   submit(type: string, payload?: unknown, options?: Options): Promise<Submitted>;
   submitMany(jobs: Iterable<NewJob> | AsyncIterable<NewJob>): Promise<(Submitted | ClientError)[]>;
   get(job: JobRef, options?: { decrypt?: boolean; exact?: boolean }): Promise<Job>;
@@ -166,6 +167,7 @@ export class Client {
   attempts(job: JobRef): Promise<{ items: any[]; redrives: any[] }>;
   explain(job: JobRef): Promise<any>;
   tree(job: JobRef): Promise<{ tree: any; parent: string | null; complete: boolean }>;
+  statistics(which?: StatisticsOf): Promise<Statistics>;
   deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
   list(filters?: Filters & { limit?: number }): Pages<Job>;
   page(filters?: Filters & { limit?: number; cursor?: string }): Promise<{ items: Job[]; next_cursor: string | null; feed_cursor: string }>;
@@ -214,6 +216,59 @@ export interface Queues {
   resume(name: string): Promise<any>;
   empty(name: string, options?: { delete?: boolean; reason?: string; rate?: number }): Promise<Operation>;
   delete(name: string): Promise<null>;
+}
+
+/** Which statistics; `GET /statistics` has the rules of each. */
+export interface StatisticsOf {
+  step?: "minute" | "hour" | "day";
+  since?: string | Date;
+  until?: string | Date;
+  queue?: Filter;
+  type?: Filter;
+  by?: "queue" | "type";
+}
+
+/** In seconds. */
+export interface Times {
+  count: number;
+  mean: number;
+  p50: number;
+  p95: number;
+  p99: number;
+}
+
+export interface Amounts {
+  created: number;
+  started: number;
+  succeeded: number;
+  retrying: number;
+  failed: number;
+  cancelled: number;
+  released: number;
+  redriven: number;
+  wait: Times | null;
+  run: Times | null;
+}
+
+export interface Statistics {
+  step: string;
+  since: string;
+  until: string;
+  as_of: string;
+  series: { queue: string | null; type: string | null; other: boolean; points: (Amounts & { at: string })[]; total: Amounts }[];
+  marks: Mark[];
+}
+
+export interface Mark {
+  id: string;
+  at: string;
+  text: string;
+}
+
+export interface Marks {
+  add(text: string, options?: { at?: string | Date; id?: string }): Promise<Mark>;
+  list(span?: { since?: string | Date; until?: string | Date }): Promise<Mark[]>;
+  delete(mark: string | Mark): Promise<null>;
 }
 
 export interface Nodes {

@@ -51,6 +51,7 @@ export class Client {
     this.operations = new Operations(this.#wire);
     this.queues = new Queues(this.#wire);
     this.nodes = new Nodes(this.#wire);
+    this.marks = new Marks(this.#wire);
   }
 
   get url() {
@@ -150,6 +151,11 @@ export class Client {
   /** Return {tree, parent, complete}: the job with all that its handler, and theirs, have submitted. */
   tree(job) {
     return this.#wire.ask({ path: path(job, "/tree") });
+  }
+
+  /** Return {step, since, until, as_of, series, marks}: how much was done. which: of `GET /statistics`; Dates are taken. */
+  statistics(which = {}) {
+    return this.#wire.ask({ path: "/statistics", query: which });
   }
 
   /** Return {total, exact, groups}: failed jobs in groups of the same type and kind of error. */
@@ -369,6 +375,29 @@ class Queues {
   /** Take it away, with nothing waiting or running in it. Not repeated where a first try may have done it. */
   delete(name) {
     return this.#wire.ask({ method: "DELETE", path: at("queues", name) }, { repeatable: false });
+  }
+}
+
+/** `client.marks`: marks in the charts. */
+class Marks {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  /** Make one, at this moment unless `at` is given. Under an id that is made here, so that asking again is safe. */
+  add(text, { at, id = uuid7() } = {}) {
+    return this.#wire.ask({ method: "POST", path: "/marks", ...body({ text, at, id }) });
+  }
+
+  async list({ since, until } = {}) {
+    return (await this.#wire.ask({ path: "/marks", query: { since, until } })).items;
+  }
+
+  /** Delete a mark, or the one with that id. Not repeated where a first try may have done it. */
+  delete(mark) {
+    return this.#wire.ask({ method: "DELETE", path: at("marks", mark.id ?? mark) }, { repeatable: false });
   }
 }
 

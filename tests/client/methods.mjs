@@ -57,6 +57,13 @@ await waiting({});
 assert.equal((await client.operations.wait(await client.queues.empty(queue, { delete: true }))).done, 1);
 assert.equal(await client.queues.delete(queue), null);
 
+const mark = await client.marks.add("v1", { at: new Date("2020-01-31T12:00:00Z") });
+assert.ok((await client.marks.list({ until: "2020-02-01T00:00:00Z" })).some((one) => one.id === mark.id));
+const done = await client.statistics({ step: "day", since: new Date("2020-01-31T00:00:00Z"), until: "2020-02-01T00:00:00Z", queue, by: "type" });
+assert.equal(done.series[0].total.created, 0);
+assert.ok(done.marks.some((one) => one.text === "v1"));
+assert.equal(await client.marks.delete(mark), null);
+
 const told = await client.broadcast("report", { title: "to all" }, { expires_in: 60 });
 assert.equal(told.items.length, 1);
 const { items: nodes, here } = await client.nodes.list();

@@ -51,11 +51,14 @@ from tickr.client.records import (
     Unique,
 )
 from tickr.client.schedules import AsyncSchedules, Schedules
+from tickr.client.statistics import Amounts, AsyncMarks, Mark, Marks, Point, Series, Statistics, Times
 
 __all__ = [
+    "Amounts",
     "AsyncClient",
     "AsyncEvents",
     "AsyncJobList",
+    "AsyncMarks",
     "AsyncOperations",
     "AsyncQueues",
     "AsyncSchedules",
@@ -86,6 +89,8 @@ __all__ = [
     "JobList",
     "Log",
     "LogLine",
+    "Mark",
+    "Marks",
     "NewJob",
     "NotEnded",
     "NotFinal",
@@ -93,14 +98,18 @@ __all__ = [
     "Operation",
     "Operations",
     "Origin",
+    "Point",
     "Queue",
     "Queues",
     "Redrive",
     "Refused",
     "Schedule",
     "Schedules",
+    "Series",
     "Skipped",
+    "Statistics",
     "Submitted",
+    "Times",
     "Tree",
     "TreeJob",
     "Unavailable",
