@@ -1,17 +1,19 @@
 // A question before something is changed: what will happen, and two ways out.
 
 import { h } from "./dom.mjs";
+import { point } from "./faults.mjs";
 
 /**
- * Ask, and resolve to what `answer()` returns once it is agreed to, or to null. body: nodes, perhaps with fields.
- * agree: what is to be done, in words, on the button. `danger`: it cannot be taken back.
+ * Ask, and resolve to what `answer()` returns, or resolves to, once it is agreed to, or to null. What it throws is shown,
+ * at the fields that are at fault, and the question stays. body: nodes, perhaps with fields. agree: what is to be done,
+ * in words, on the button. `danger`: it cannot be taken back. wide: there is much to be read or written.
  */
-export function ask({ title, body = [], agree, danger = false, answer = () => true }) {
+export function ask({ title, body = [], agree, danger = false, wide = false, answer = () => true }) {
   return new Promise((resolve) => {
     const fault = h("p", { class: "bad", role: "alert" });
     const dialog = h(
       "dialog",
-      { "aria-labelledby": "dialog-title", onclose: () => (dialog.remove(), resolve(dialog.answer ?? null)) },
+      { "aria-labelledby": "dialog-title", class: wide && "wide", onclose: () => (dialog.remove(), resolve(dialog.answer ?? null)) },
       h(
         "form",
         { method: "dialog", onsubmit: agreed },
@@ -26,14 +28,17 @@ export function ask({ title, body = [], agree, danger = false, answer = () => tr
         ),
       ),
     );
-    function agreed(event) {
+    async function agreed(event) {
       event.preventDefault();
+      const button = dialog.querySelector("[type=submit]");
+      button.disabled = true;
       try {
-        dialog.answer = answer();
+        dialog.answer = await answer();
         dialog.close();
       } catch (error) {
-        fault.textContent = error.message;
+        fault.textContent = point(dialog, error);
       }
+      button.disabled = false;
     }
     document.body.append(dialog);
     dialog.showModal();

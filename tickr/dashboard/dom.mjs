@@ -10,10 +10,15 @@ export function svg(tag, attributes = {}, ...children) {
   return furnish(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
-/** Have `parent` hold these children and no others. Where the focus is on one that comes again, it stays there. */
+/**
+ * Have `parent` hold these children and no others. Where the focus is on one that comes again, it stays there; and
+ * <details> with a `data-key` that are open, and come again, stay open.
+ */
 export function fill(parent, ...children) {
   const before = parent.contains(document.activeElement) ? document.activeElement : null;
+  const open = new Set([...parent.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key));
   parent.replaceChildren(...nodes(children));
+  if (open.size) for (const one of parent.querySelectorAll("details[data-key]")) one.open ||= open.has(one.dataset.key);
   if (before?.isConnected === false) same(parent, before)?.focus({ preventScroll: true });
   return parent;
 }

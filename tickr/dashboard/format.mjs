@@ -1,5 +1,7 @@
 // Values as texts for people. Pure.
 
+const INVISIBLE =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 
 /** Return seconds as "2 h 5 min", "3.2 s", "12 ms". */
@@ -57,7 +59,12 @@ export function json(value, indent = "") {
 
 /** Return text whose invisible characters are seen, such as those that turn the direction of what follows. */
 export function visible(text) {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (one) =>
-    `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return text.replace(INVISIBLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** Return how large a text is in UTF-8: "12 KB". */
+export function size(text) {
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes < 1000) return `${bytes} bytes`;
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} KB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

@@ -10,13 +10,18 @@ export function table(columns, rows, { caption, empty = "Nothing here.", row: at
   if (!rows.length) return h("p", { class: "empty" }, empty);
   const head = columns.map((one) => h("th", { scope: "col", class: one.class }, one.name));
   const body = rows.map((row) =>
-    h("tr", attributes(row), columns.map((one) => h("td", { class: one.class, "data-name": label(one) }, one.cell(row)))),
+    h("tr", attributes(row), columns.map((one) => cell(one, row))),
   );
   return h(
     "div",
     { class: "scroll" },
     h("table", {}, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)),
   );
+}
+
+function cell(column, row) {
+  const content = column.cell(row);
+  return h("td", { class: column.class, "data-name": label(column) }, Array.isArray(content) ? h("div", {}, content) : content);
 }
 
 const label = (column) => column.label ?? (typeof column.name === "string" ? column.name : "");
