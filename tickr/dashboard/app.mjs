@@ -2,6 +2,7 @@
 
 import { ask } from "./dialog.mjs";
 import { fill, h } from "./dom.mjs";
+import { distance } from "./format.mjs";
 import { Live } from "./live.mjs";
 import { banner } from "./notices.mjs";
 import { address, go, here } from "./route.mjs";
@@ -69,6 +70,11 @@ async function show() {
     paused: () => live.paused,
     /** Choose otherwise on this screen: the address changes, and with it what is shown. */
     choose: (changes) => go(path, { ...chosen(query), ...changes }),
+    /** Keep a choice in the address, with the screen as it is. */
+    note(changes) {
+      for (const [name, value] of Object.entries(changes)) value ? query.set(name, value) : query.delete(name);
+      history.replaceState(null, "", address(path, chosen(query)));
+    },
     /** Keep the screen true; see `Live.follow`. */
     follow: (filters, load) => live.follow(client, filters, signal, load, (error) => troubled(trouble, error)),
   };
@@ -109,7 +115,8 @@ function mark(name) {
   const links = BAR.map(([path, text]) =>
     h("a", { href: address(path ? [path] : []), "aria-current": path === name ? "page" : null }, text),
   );
-  fill(document.getElementById("nav"), links);
+  const nav = fill(document.getElementById("nav"), links);
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function furnish() {
@@ -180,8 +187,18 @@ function typed(event) {
   action();
 }
 
+/** Ages grow, and what is to come gets nearer, between two looks at the server. */
+function age() {
+  if (live.paused || document.hidden) return;
+  for (const time of main.querySelectorAll("time.ago")) {
+    const words = distance(time.dateTime);
+    if (time.textContent !== words) time.textContent = words;
+  }
+}
+
 setTheme(localStorage.getItem(THEME));
 furnish();
+setInterval(age, 1000);
 addEventListener("hashchange", show);
 addEventListener("keydown", typed);
 show();

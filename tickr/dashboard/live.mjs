@@ -36,15 +36,17 @@ export class Live {
    * Call `load` now, whenever something may have changed, and after `resume`, one call at a time, until `signal` aborts.
    *
    * filters: of the feed, what concerns the screen; null: it is read from time to time alone. load(events): what has
-   * happened since the last call. What `load` throws is shown by `failed`, and it is called again later.
+   * happened since the last call. What it returns is in how many milliseconds it is called again at the latest. What it
+   * throws is shown by `failed`, and it is called again later.
    */
   async follow(client, filters, signal, load, failed) {
     const follower = new Follower(client, filters, signal, this.#status);
     this.#waiting.add(follower.wake);
     signal.addEventListener("abort", () => this.#waiting.delete(follower.wake));
     while (!signal.aborted) {
+      let latestMs;
       try {
-        await load(follower.take());
+        latestMs = await load(follower.take());
         failed(null);
         if (!this.#paused) follower.say();
       } catch (error) {
@@ -52,7 +54,7 @@ export class Live {
         failed(error);
         this.#status("lost", error.message);
       }
-      do await follower.changed();
+      do await follower.changed(latestMs);
       while (this.#paused && !signal.aborted);
     }
   }
@@ -85,9 +87,9 @@ class Follower {
     this.#status(this.#filters === null ? "idle" : this.#busy ? "busy" : "live");
   }
 
-  /** Resolves when the screen is to be read again. */
-  async changed() {
-    const [timers, mostMs] = [[], this.#busy ? OFTEN_MS : SELDOM_MS];
+  /** Resolves when the screen is to be read again, in `latestMs` at the latest. */
+  async changed(latestMs = Infinity) {
+    const [timers, mostMs] = [[], Math.min(latestMs, this.#busy ? OFTEN_MS : SELDOM_MS)];
     await new Promise((resolve) => {
       this.#resolve = resolve;
       this.#heard = () => timers.length > 1 || timers.push(setTimeout(resolve, SOON_MS));

@@ -12,7 +12,7 @@ export const badge = (state) => h("span", { class: `badge ${state}` }, state);
 export const jobLink = (id, text = short(id)) => h("a", { href: address(["job", id]), title: id, class: text === short(id) && "mono" }, text);
 
 /** Make an instant: how far it is from now, exact when pointed at. */
-export const when = (instant) => h("time", { datetime: instant, title: clock(instant) }, distance(instant));
+export const when = (instant) => h("time", { class: "ago", datetime: instant, title: clock(instant) }, distance(instant));
 
 /** Make chips of labels; each leads to the jobs that have it. */
 export function labels(found) {

@@ -21,3 +21,8 @@ export function signOut() {
 }
 
 export const signedIn = () => sessionStorage.getItem(TOKEN) !== null;
+
+/** Return what Tickr says of itself: {status, store, index, reason}. It may be asked without a token. */
+export async function readiness() {
+  return (await fetch(`${url}/readyz`)).json();
+}

@@ -8,7 +8,7 @@ import { h } from "./dom.mjs";
  */
 export function table(columns, rows, { caption, empty = "Nothing here.", row: attributes = () => ({}) }) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
-  const head = columns.map((one) => h("th", { scope: "col", class: one.class }, one.name));
+  const head = columns.map((one) => h("th", { scope: "col", class: one.class, "aria-sort": one.sorted }, one.name));
   const body = rows.map((row) =>
     h("tr", attributes(row), columns.map((one) => cell(one, row))),
   );
