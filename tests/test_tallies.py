@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickr import tallies
-from tickr.tallies import COUNTED, Part, Tally, Times, bounds, bucket
+from tickr.tallies import COUNTED, Part, Tally, Times, bounds, bucket, times
 
 DURATIONS = st.integers(0, 2**50) | st.integers(0, 100)
-
-
-def times_of(durations: list[int]) -> Times:
-    times = Times()
-    for duration in durations:
-        times.add(duration)
-    return times
 
 
 @given(DURATIONS)
@@ -36,16 +29,16 @@ def test_buckets_follow_each_other_without_a_gap() -> None:
 
 @given(st.lists(DURATIONS), st.lists(DURATIONS))
 def test_the_sum_of_parts_is_the_whole(one: list[int], other: list[int]) -> None:
-    merged = times_of(one)
-    merged.merge(times_of(other))
-    assert merged == times_of(one + other)
+    merged = times(one)
+    merged.merge(times(other))
+    assert merged == times(one + other)
     assert merged.count == len(one) + len(other)
     assert merged.mean_s == (sum(one + other) / len(one + other) / 1e6 if one + other else None)
 
 
 @given(st.lists(DURATIONS, min_size=1), st.floats(0, 1))
 def test_a_quantile_is_in_the_bucket_of_the_true_one(durations: list[int], share: float) -> None:
-    estimate = times_of(durations).quantile_s(share)
+    estimate = times(durations).quantile_s(share)
     assert estimate is not None
     true = sorted(durations)[max(1, math.ceil(share * len(durations))) - 1]
     low, high = bounds(bucket(true))
@@ -54,7 +47,7 @@ def test_a_quantile_is_in_the_bucket_of_the_true_one(durations: list[int], share
 
 @given(st.lists(DURATIONS, min_size=1), st.lists(st.floats(0, 1), min_size=2, max_size=4))
 def test_quantiles_are_in_order(durations: list[int], shares: list[float]) -> None:
-    found = [times_of(durations).quantile_s(share) or 0.0 for share in sorted(shares)]
+    found = [times(durations).quantile_s(share) or 0.0 for share in sorted(shares)]
     assert found == sorted(found)
 
 
@@ -63,7 +56,7 @@ def test_nothing_has_no_mean_and_no_quantile() -> None:
 
 
 def test_a_duration_below_zero_counts_as_none() -> None:
-    assert times_of([-5]) == times_of([0])
+    assert times([-5, 0]) == Times(0, {0: 2})
 
 
 PARTS = st.builds(
@@ -71,8 +64,8 @@ PARTS = st.builds(
     st.sampled_from("ab"),
     st.sampled_from("xy"),
     st.lists(st.integers(0, 9), min_size=len(COUNTED), max_size=len(COUNTED)),
-    st.lists(DURATIONS, max_size=5).map(times_of),
-    st.lists(DURATIONS, max_size=5).map(times_of),
+    st.lists(DURATIONS, max_size=5).map(times),
+    st.lists(DURATIONS, max_size=5).map(times),
 )
 
 

@@ -9,7 +9,9 @@ into one of fixed buckets, four to each doubling, from which quantiles are read 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -52,12 +54,6 @@ class Times(msgspec.Struct, array_like=True):
 
     total_us: int = 0
     buckets: dict[int, int] = {}
-
-    def add(self, duration_us: int) -> None:
-        duration_us = max(duration_us, 0)
-        self.total_us += duration_us
-        place = bucket(duration_us)
-        self.buckets[place] = self.buckets.get(place, 0) + 1
 
     def merge(self, other: Times) -> None:
         self.total_us += other.total_us
@@ -130,36 +126,61 @@ class Tally(msgspec.Struct, array_like=True):
         return bool(self.parts)
 
 
+class _Pair(NamedTuple):
+    """What was done to jobs of one queue and type, not summed up yet."""
+
+    counts: list[int]
+    waits: list[int]
+    runs: list[int]
+
+
 class Counting:
-    """Makes the tally of one commit out of its events."""
+    """Makes the tally of one commit out of its events. On the way of every job, so it does little for each."""
 
     def __init__(self, now: int) -> None:
         self._now = now
-        self._parts: dict[tuple[str, str], Part] = {}
+        self._pairs: dict[tuple[str, str], _Pair] = {}
 
     def add(self, event: Event, before: Job | None) -> None:
         """Count ``event``, which tells a change of the job that was ``before``."""
         place = _PLACES.get(event.what)
         if place is None:
             return
-        pair = event.queue, event.type
-        part = self._parts.get(pair)
-        if part is None:
-            part = self._parts[pair] = Part(*pair)
-        part.counts[place] += 1
+        name = event.queue, event.type
+        pair = self._pairs.get(name)
+        if pair is None:
+            pair = self._pairs[name] = _Pair([0] * len(COUNTED), [], [])
+        pair.counts[place] += 1
         if place == _STARTED:
-            part.wait.add(self._now - event.run_at)
+            pair.waits.append(self._now - event.run_at)
         elif before is not None and before.state is State.RUNNING and before.started_at is not None:
-            part.run.add(self._now - before.started_at)
+            pair.runs.append(self._now - before.started_at)
 
     def tally(self) -> Tally:
-        return Tally(self._now, [*self._parts.values()])
+        parts = [
+            Part(queue, type, pair.counts, times(pair.waits), times(pair.runs))
+            for (queue, type), pair in self._pairs.items()
+        ]
+        return Tally(self._now, parts)
+
+
+def times(durations_us: Iterable[int]) -> Times:
+    """Add up durations in microseconds."""
+    total_us, buckets = 0, dict[int, int]()
+    for one in durations_us:
+        if one > 0:
+            total_us += one
+        place = bucket(one)
+        buckets[place] = buckets.get(place, 0) + 1
+    return Times(total_us, buckets)
 
 
 def bucket(duration_us: int) -> int:
-    """Return the bucket of a duration in microseconds, >= 0: 0..7 are one wide, then four share each doubling."""
+    """Return the bucket of a duration in microseconds: 0..7 are one wide, then four share each doubling."""
+    if duration_us < 8:
+        return max(duration_us, 0)
     shift = duration_us.bit_length() - 3
-    return duration_us if shift <= 0 else shift * 4 + (duration_us >> shift)
+    return shift * 4 + (duration_us >> shift)
 
 
 def bounds(place: int) -> tuple[int, int]:

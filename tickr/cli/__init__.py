@@ -37,6 +37,8 @@ COMMANDS = {
     "schedule": ("tickr.cli.schedules", "Have jobs made by the clock, by cron or interval."),
     "nodes": ("tickr.cli.nodes", "Show nodes and what they run; quiet them, stop them."),
     "inbox": ("tickr.cli.inbox", "Look at what the inbox refused; retry or delete it."),
+    "stats": ("tickr.cli.statistics", "Show how much was done, and how long it took."),
+    "mark": ("tickr.cli.statistics", "Make a mark in the statistics, for a deploy say."),
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
