@@ -42,21 +42,22 @@ async def resize(job: tickr.Job, frames: int = 40, file: str = "") -> dict[str, 
     return {"frames": frames}
 
 
-@jobs.handler("search.index", max_attempts=3, backoff=tickr.Backoff("constant", base=1, jitter=0.5))
+@jobs.handler("search.index", max_attempts=2, backoff=tickr.Backoff("constant", base=1, jitter=0.5))
 async def index(job: tickr.Job, documents: int = 10) -> int:
     await trio.sleep(chance.uniform(0.05, 1.2))
-    if chance.random() < 0.08:
+    if chance.random() < 0.25:
         raise ConnectionError("search-2.internal:9200 did not answer within 1 s")
     return documents
 
 
-@jobs.handler("report.export", timeout=3)
+@jobs.handler("report.export", timeout=3, max_attempts=1)
 async def export(job: tickr.Job, month: str = "2026-10") -> str:
-    await trio.sleep(60 if chance.random() < 0.1 else chance.uniform(0.5, 2))
+    takes_s = 60 if chance.random() < 0.1 else chance.uniform(0.5, 2)
+    await trio.sleep(takes_s)
     return f"exports/{month}.csv"
 
 
 @jobs.handler("cache.warm")
 async def warm(job: tickr.Job, region: str = "eu") -> str:
-    await trio.sleep(0.05)
+    await trio.sleep(chance.uniform(0.02, 0.05))
     return region

@@ -106,3 +106,15 @@ def test_a_server_that_dies_is_told_of_and_found_again(board: Board) -> None:
     expect(page.get_by_role("link", name="mail")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("alert")).to_have_count(0)
     board.complaints.clear()  # the browser tells of each request that failed
+
+
+def test_it_works_behind_a_prefix_that_a_proxy_takes_off(board: Board) -> None:
+    board.submit(type="report", queue="mail", delay=3600)
+    taken_off = f"{board.node.url}/behind/a/proxy"
+    board.page.route(
+        f"{taken_off}/**", lambda route: route.continue_(url=route.request.url.replace(taken_off, board.node.url))
+    )
+    board.page.goto(f"{taken_off}/ui/#/queues")
+    expect(board.page.get_by_role("link", name="mail")).to_be_visible()
+    board.submit(type="report", queue="later", delay=3600)
+    expect(board.page.get_by_role("link", name="later")).to_be_visible()

@@ -9,7 +9,7 @@ import { attempt } from "./notices.mjs";
 const [MINUTE_MS, HOUR_MS] = [60_000, 3_600_000];
 const DAY_MS = 24 * HOUR_MS;
 const STEP_MS = { minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS };
-const READ_MS = { minute: 5000, hour: 30_000, day: 120_000 }; // sums of longer steps change less, and cost more
+const READ_MS = { minute: 5000, hour: 10_000, day: 60_000 }; // sums of longer steps change less, and cost more
 const LEAST_SHARE = 0.2; // of a step that has just begun: before, its rate would be a matter of chance
 
 /** By the name in the address: what is said, how long it is, and in which steps. */
