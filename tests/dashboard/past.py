@@ -42,10 +42,10 @@ def _part(queue: str, kind: str, jobs: int, takes_s: float, bad: bool, chance: r
     failed = int(jobs * (0.3 if bad else 0.02) * chance.uniform(0.7, 1.3))
     counts = {
         "created": jobs,
-        "started": jobs + failed,
+        "started": jobs + 2 * failed,
         "succeeded": jobs - failed,
         "failed": failed,
-        "retrying": failed,
+        "retrying": 2 * failed,
     }
     slow = 3 if bad else 1
     waits = [int(chance.expovariate(1 / (0.02 * slow)) * 1e6) for _ in range(jobs)]
