@@ -85,3 +85,25 @@ def make_board(browser: Browser, tmp_path: Path) -> Iterator[MakeBoard]:
 @pytest.fixture
 def board(make_board: MakeBoard) -> Board:
     return make_board()
+
+
+@pytest.fixture(scope="module")
+def shared_node(request: pytest.FixtureRequest) -> Iterator[TickrProcess]:
+    """One node for all tests of a module, with the handlers of ``APP`` there; each keeps to jobs of its own."""
+    with TickrProcess(app=getattr(request.module, "APP", None)) as node:
+        yield node
+
+
+@pytest.fixture
+def shared_board(browser: Browser, shared_node: TickrProcess) -> Iterator[Board]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    board = Board(context.new_page(), shared_node)
+    yield board
+    context.close()
+    board.api.close()
+    assert board.complaints == []
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing of the page sticks out sideways."""
+    return bool(page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"))

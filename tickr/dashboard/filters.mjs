@@ -31,10 +31,10 @@ export const pairs = (query) => [...query].filter(([name]) => !OWN.has(name));
 
 /** Return those filters as the client takes them: `{ state: […], payload: { path: […] }, contains: […] }`. */
 export function which(query) {
-  const found = {};
+  const found = Object.create(null); // whatever a name is, it is one
   const add = (place, name, value) => (place[name] ??= []).push(value);
   for (const [name, value] of pairs(query)) {
-    if (name.startsWith(PAYLOAD)) add((found.payload ??= {}), name.slice(PAYLOAD.length), value);
+    if (name.startsWith(PAYLOAD)) add((found.payload ??= Object.create(null)), name.slice(PAYLOAD.length), value);
     else add(found, name === PART ? "contains" : name, value);
   }
   return found;
@@ -44,7 +44,7 @@ export function which(query) {
 export function words(name, value) {
   if (name in INSTANTS && !Number.isNaN(Date.parse(value))) return `${INSTANTS[name]} ${clock(value).slice(0, 19)}`;
   if (name.startsWith(PAYLOAD)) return `${name} = ${visible(value)}`;
-  return `${HINTS[name]?.[0] ?? name}: ${visible(value)}`;
+  return `${name === "state" ? "State" : (HINTS[name]?.[0] ?? name)}: ${visible(value)}`;
 }
 
 /**

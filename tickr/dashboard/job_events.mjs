@@ -21,7 +21,7 @@ export class JobEvents {
 }
 
 function line({ what, time, data }) {
-  return h("li", {}, h("time", { datetime: time, title: clock(time) }, clock(time).slice(11)), h("strong", {}, what), h("span", {}, cut(words(what, data), 2000)));
+  return h("li", {}, h("span", { class: "at", title: clock(time) }, clock(time).slice(11)), h("strong", {}, what), h("span", {}, cut(words(what, data), 2000)));
 }
 
 function words(what, data) {

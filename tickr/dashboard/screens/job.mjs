@@ -144,7 +144,7 @@ function reasons({ reasons: found, ahead, estimated_start: start }) {
 
 function facts(job) {
   const rows = [
-    ["Queue", h("a", { href: address(["jobs"], { queue: job.queue }) }, job.queue)],
+    ["Queue", h("a", { href: address(["queues", job.queue]) }, job.queue)],
     ["Priority", String(job.priority)],
     ["Attempt", `${number(job.attempt)} of ${number(job.max_attempts)}`],
     job.crashes > 0 && ["Crashes", `${job.crashes}, outlives ${job.max_crashes}`],
@@ -155,12 +155,12 @@ function facts(job) {
     job.started_at && ["Took", took(job)],
     job.expires_at && ["Expires", when(job.expires_at)],
     job.keep !== null && ["Kept after its end", duration(job.keep)],
-    job.node && ["Node", h("span", { class: "mono" }, job.node)],
+    job.node && ["Node", h("a", { class: "mono", href: address(["nodes", job.node]) }, job.node)],
     Object.keys(job.labels).length > 0 && ["Labels", labels(job.labels)],
     job.limit_key && ["Limit key", visible(job.limit_key)],
     job.unique && ["Unique key", `${visible(job.unique.key)} (until ${job.unique.until})`],
     job.sequence && ["Sequence", visible(job.sequence)],
-    job.schedule && ["Schedule", [h("a", { href: address(["schedules"]) }, job.schedule.name), job.schedule.tick && [" of ", when(job.schedule.tick)]]],
+    job.schedule && ["Schedule", [h("a", { href: address(["schedules", job.schedule.name]) }, job.schedule.name), job.schedule.tick && [" of ", when(job.schedule.tick)]]],
     job.parent && ["Submitted by", jobLink(job.parent)],
     job.traceparent && ["Trace", h("span", { class: "mono" }, job.traceparent)],
     job.encrypted && ["Encrypted", `with the key ${job.encryption_key}`],
