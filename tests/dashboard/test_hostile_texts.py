@@ -125,4 +125,3 @@ def test_in_the_address(shared_board: Board) -> None:
         page.evaluate("(one) => location.hash = one", one)
         expect(page.get_by_role("heading", level=1)).to_contain_text("No such")
         inert(page)
-    shared_board.complaints.clear()  # the browser tells of the 400

@@ -174,9 +174,9 @@ def test_a_deleted_job_and_one_that_never_was(shared_board: Board) -> None:
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()
     assert shared_board.api.get(f"/jobs/{job['id']}").status_code == 404
-    page = shared_board.open("#/job/nonsense%3Cb%3E")
+    shared_board.open("#/job/nonsense%3Cb%3E")
     expect(page.get_by_text("This is no id of a job.")).to_be_visible()
-    shared_board.complaints.clear()  # the browser tells of each 404 and 400
+    shared_board.complaints.clear()  # the browser tells of each 404
 
 
 def test_its_id_and_a_command_that_submits_it_again_are_copied(shared_board: Board) -> None:
@@ -194,6 +194,14 @@ def test_its_id_and_a_command_that_submits_it_again_are_copied(shared_board: Boa
     again = json.loads(done.stdout)
     assert again["queue"] == "copied"
     assert payload_of(shared_board, again["id"]) == payload_of(shared_board, job)
+    page.get_by_role("button", name="Submit another …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Submit").click()
+    page.locator("#notices").get_by_role("link", name="echo").click()
+    expect(page.get_by_text(job, exact=True)).to_have_count(0)
+    another = page.url.rpartition("/")[2]
+    assert payload_of(shared_board, another) == payload_of(shared_board, job)
+    assert shared_board.api.get(f"/jobs/{another}").json()["queue"] == "copied"
+    shared_board.open(f"#/job/{job}")
     page.get_by_role("button", name="Copy as JSON").click()
     expect(page.get_by_text("The job copied.")).to_be_visible()
     assert json.loads(page.evaluate("navigator.clipboard.readText()"))["id"] == job

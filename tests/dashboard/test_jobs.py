@@ -24,7 +24,7 @@ def submit_many(board: Board, count: int, **job: Any) -> list[str]:
 
 def shown(page: Page) -> list[str]:
     """Return the ids of the jobs in the list."""
-    return list(page.locator("tbody tr div[title]").evaluate_all("(cells) => cells.map((one) => one.title)"))
+    return list(page.locator("tbody tr span[title].mono").evaluate_all("(cells) => cells.map((one) => one.title)"))
 
 
 def add_filter(page: Page, kind: str, value: str) -> None:
@@ -101,7 +101,7 @@ def test_a_thousand_jobs_page_by_page_and_a_later_page_stays(shared_board: Board
     found: list[str] = []
     while True:
         expect(page.locator("tbody tr")).to_have_count(50)
-        expect(page.locator(f"tbody div[title='{found[-1] if found else 'none'}']")).to_have_count(0)
+        expect(page.locator(f"tbody span[title='{found[-1] if found else 'none'}']")).to_have_count(0)
         found += shown(page)
         if page.get_by_role("button", name="Next").count() == 0:
             break
@@ -109,12 +109,12 @@ def test_a_thousand_jobs_page_by_page_and_a_later_page_stays(shared_board: Board
     assert len(found) == 1000
     assert set(found) == ids
     page.get_by_role("button", name="Previous").click()
-    expect(page.locator(f"tbody div[title='{found[900]}']")).to_be_visible()
+    expect(page.locator(f"tbody span[title='{found[900]}']")).to_be_visible()
     new = shared_board.submit(type="echo", queue="thousand", **LATER)
     page.wait_for_timeout(1000)  # nothing may come of it
     assert shown(page) == found[900:950]
     page.get_by_role("button", name="First page").click()
-    expect(page.locator(f"tbody div[title='{new['id']}']")).to_be_visible()
+    expect(page.locator(f"tbody span[title='{new['id']}']")).to_be_visible()
 
 
 def test_the_first_page_is_live(shared_board: Board) -> None:

@@ -1,11 +1,10 @@
 // Which jobs: filters that stand in the address with the names that the API gives them, as chips, and a form for more.
 
 import { h } from "./dom.mjs";
-import { clock, visible } from "./format.mjs";
+import { clock, isId, visible } from "./format.mjs";
 import { cut } from "./marks.mjs";
 import { go } from "./route.mjs";
 
-const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const PAYLOAD = "payload.";
 const PART = "payload~";
 const INSTANTS = {
@@ -95,7 +94,7 @@ function form(page, choose, known) {
     event.preventDefault();
     const text = value.value.trim();
     if (!text) return;
-    if (ID.test(text)) return go(["job", text.toLowerCase()]);
+    if (isId(text)) return go(["job", text.toLowerCase()]);
     const [found, trouble] = read(kind.value, text);
     if (trouble) return void (fault.textContent = trouble);
     const [name, wanted] = found;
