@@ -29,6 +29,8 @@ def test_without_a_slash_one_is_led_to_the_page_wherever_it_stands(board: Board)
     answer = board.api.get("/ui")
     assert answer.status_code == 307
     assert answer.headers["location"] == "ui/"  # relative: right behind any prefix
+    assert board.api.get("/", headers={"Accept": "text/html,*/*;q=0.8"}).headers["location"] == "ui/"
+    assert board.api.get("/").json()["links"]["dashboard"] == "/ui"
     assert board.api.get("/ui/nothing.mjs").status_code == 404
     assert board.api.get("/ui/../pyproject.toml").status_code == 404
     assert board.api.get("/ui/%2e%2e/api/app.py").status_code == 404

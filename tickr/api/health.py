@@ -78,6 +78,7 @@ def add_routes(app: Quart, context: Context) -> None:
                 "events": "/events",
                 "alive": "/livez",
                 "ready": "/readyz",
+                "dashboard": "/ui",
             },
         }
     )
@@ -92,6 +93,8 @@ def add_routes(app: Quart, context: Context) -> None:
 
     async def root() -> Response:
         incoming.known_query(request)
+        if "text/html" in request.accept_mimetypes.values():  # a browser, which a person looks into
+            return wire.empty_response(307, {"Location": "ui/"})
         return wire.json_response(welcome)
 
     app.add_url_rule("/livez", "livez", livez, methods=["GET"])
