@@ -18,7 +18,9 @@ const BACKOFFS = ["constant", "linear", "exponential"];
 
 export class JobForm {
   #before = {};
+  #written = {}; // the JSON that some began with, to the letter
   #controls = {};
+  #fresh;
 
   /**
    * job: what stands in it at first; its payload as a `Source`. of it: `all` many jobs, whose values are not shown; `retry`: it
@@ -26,7 +28,7 @@ export class JobForm {
    */
   constructor(job, { all = false, retry = false, running = false, fresh = false, known = {} } = {}) {
     const as = fresh ? "by default" : "as it is";
-    this.fresh = fresh;
+    this.#fresh = fresh;
     this.nodes = running
       ? [this.#number("timeout", "Time-out", null, "seconds from the start of the attempt")]
       : [
@@ -53,16 +55,18 @@ export class JobForm {
         ];
   }
 
-  /** Return what was changed, as the API takes it. Throws Fault. */
+  /** Return what was changed, as the API takes it; of a new job, all that is there. Throws Fault. */
   changes() {
     const found = {};
     for (const [name, control] of Object.entries(this.#controls)) {
       const [value, before] = [control.value, this.#before[name]];
-      if (value === before) continue;
-      if (name === "payload" || name === "labels") {
-        const text = json(name, value, this.fresh);
-        if (text !== null && !(before && same(before, text))) found[name] = new Source(text);
+      if (value === before) {
+        if (this.#fresh && value) found[name] = name in this.#written ? new Source(this.#written[name]) : read(name, value);
+      } else if (name === "payload" || name === "labels") {
+        const text = json(name, value, this.#fresh);
+        if (text !== null && !(before && same(before, text) && !this.#fresh)) found[name] = new Source(text);
       } else if (value === "") {
+        if (this.#fresh) continue;
         if (NULLABLE.has(name)) found[name] = null;
         else throw new Fault(name, "cannot be taken away");
       } else found[name] = read(name, value);
@@ -94,8 +98,9 @@ export class JobForm {
   }
 
   #json(name, title, text, placeholder, low = false) {
-    const control = h("textarea", { name, spellcheck: "false", placeholder: placeholder || (this.fresh ? "{}" : null), class: low && "low" });
+    const control = h("textarea", { name, spellcheck: "false", placeholder: placeholder || (this.#fresh ? "{}" : null), class: low && "low" });
     control.value = text ? indented(text) : "";
+    if (text) this.#written[name] = text;
     return this.#add(name, title, control);
   }
 

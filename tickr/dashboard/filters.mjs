@@ -1,11 +1,10 @@
 // Which jobs: filters that stand in the address with the names that the API gives them, as chips, and a form for more.
 
 import { h } from "./dom.mjs";
-import { clock, visible } from "./format.mjs";
+import { clock, isId, visible } from "./format.mjs";
 import { cut } from "./marks.mjs";
 import { go } from "./route.mjs";
 
-const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const PAYLOAD = "payload.";
 const PART = "payload~";
 const INSTANTS = {
@@ -31,10 +30,10 @@ export const pairs = (query) => [...query].filter(([name]) => !OWN.has(name));
 
 /** Return those filters as the client takes them: `{ state: […], payload: { path: […] }, contains: […] }`. */
 export function which(query) {
-  const found = {};
+  const found = Object.create(null); // whatever a name is, it is one
   const add = (place, name, value) => (place[name] ??= []).push(value);
   for (const [name, value] of pairs(query)) {
-    if (name.startsWith(PAYLOAD)) add((found.payload ??= {}), name.slice(PAYLOAD.length), value);
+    if (name.startsWith(PAYLOAD)) add((found.payload ??= Object.create(null)), name.slice(PAYLOAD.length), value);
     else add(found, name === PART ? "contains" : name, value);
   }
   return found;
@@ -44,7 +43,7 @@ export function which(query) {
 export function words(name, value) {
   if (name in INSTANTS && !Number.isNaN(Date.parse(value))) return `${INSTANTS[name]} ${clock(value).slice(0, 19)}`;
   if (name.startsWith(PAYLOAD)) return `${name} = ${visible(value)}`;
-  return `${HINTS[name]?.[0] ?? name}: ${visible(value)}`;
+  return `${name === "state" ? "State" : (HINTS[name]?.[0] ?? name)}: ${visible(value)}`;
 }
 
 /**
@@ -95,7 +94,7 @@ function form(page, choose, known) {
     event.preventDefault();
     const text = value.value.trim();
     if (!text) return;
-    if (ID.test(text)) return go(["job", text.toLowerCase()]);
+    if (isId(text)) return go(["job", text.toLowerCase()]);
     const [found, trouble] = read(kind.value, text);
     if (trouble) return void (fault.textContent = trouble);
     const [name, wanted] = found;

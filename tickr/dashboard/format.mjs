@@ -42,6 +42,11 @@ export function number(value) {
   return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, " ");
 }
 
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Whether a text can be the id of a job. */
+export const isId = (text) => ID.test(text);
+
 export const short = (id) => (id.length > 13 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
 
 /** Return a value as JSON over several lines. Whole numbers keep every digit: they come as BigInts. */

@@ -7,7 +7,7 @@ import { ask, field } from "./dialog.mjs";
 import { h } from "./dom.mjs";
 import { ENDED } from "./marks.mjs";
 import { notify } from "./notices.mjs";
-import { url } from "./session.mjs";
+import { signedIn, url } from "./session.mjs";
 import { indented } from "./source.mjs";
 import { submitJob } from "./submit.mjs";
 
@@ -42,7 +42,7 @@ export function copies(client, job, known) {
 export function curl(job) {
   const said = SUBMITTED.filter((name) => (job[name] ?? null) !== null && (name !== "labels" || Object.keys(job.labels).length));
   const body = stringify(Object.fromEntries(said.map((name) => [name, job[name]])));
-  const token = sessionStorage.getItem("tickr.token") === null ? "" : ' -H "Authorization: Bearer $TICKR_TOKEN"';
+  const token = !signedIn() ? "" : ' -H "Authorization: Bearer $TICKR_TOKEN"';
   return `curl ${url}/jobs${token} -H 'Content-Type: application/json' \\\n  --data-binary '${body.replaceAll("'", "'\\''")}'`;
 }
 

@@ -29,6 +29,6 @@ function line({ attempt, at, message, dropped }) {
   const said = message === null ? "(encrypted)" : visible(message);
   return [
     dropped > 0 && h("div", { class: "warn" }, `… ${number(dropped)} lines were left out here`),
-    h("div", {}, h("time", { datetime: at, title: clock(at) }, clock(at).slice(11)), h("span", { class: "soft", title: "Attempt" }, String(attempt)), h("span", {}, said)),
+    h("div", {}, h("span", { class: "at", title: clock(at) }, clock(at).slice(11)), h("span", { class: "soft", title: "Attempt" }, String(attempt)), h("span", {}, said)),
   ].filter(Boolean);
 }

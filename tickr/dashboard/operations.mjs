@@ -52,7 +52,6 @@ function columns(client, wake) {
 
 function about({ filter, changes, reason }) {
   const said = Object.entries(filter ?? {}).flatMap(([name, value]) => {
-    if (name === "ids") return [`${value.length} chosen`];
     if (name === "payload") return Object.entries(value).map(([path, one]) => filterWords(`payload.${path}`, [one].flat().join(" or ")));
     return [filterWords(name, [value].flat().join(" or "))];
   });

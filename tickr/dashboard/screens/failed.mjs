@@ -65,8 +65,8 @@ function concerning({ queue, type }) {
 function columns(client, query, all, look, words) {
   const group = (one) => ({ ...all(), type: [one.type], ...(one.error && { error: [one.error] }) });
   return [
-    { name: "Type", cell: (one) => h("a", { href: there(query, one) }, one.type) },
-    { name: "Kind of error", cell: (one) => one.error && visible(one.error) },
+    { name: "Type", class: "name", cell: (one) => h("a", { href: there(query, one) }, one.type) },
+    { name: "Kind of error", class: "name", cell: (one) => one.error && visible(one.error) },
     { name: "Jobs", class: "number", cell: (one) => number(one.count) },
     { name: "First", class: "tight", cell: (one) => when(one.oldest_at) },
     { name: "Last", class: "tight", cell: (one) => when(one.newest_at) },

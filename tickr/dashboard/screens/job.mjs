@@ -4,7 +4,7 @@ import { NotFound, Source } from "../client/client.mjs";
 import { copyButton } from "../copying.mjs";
 import { fill, h } from "../dom.mjs";
 import * as filters from "../filters.mjs";
-import { distance, duration, number, short, visible } from "../format.mjs";
+import { distance, duration, isId, number, short, visible } from "../format.mjs";
 import { actions, copies } from "../job_actions.mjs";
 import { JobEvents } from "../job_events.mjs";
 import { JobLog } from "../job_log.mjs";
@@ -20,23 +20,25 @@ export const title = ([, id = ""]) => `Job ${short(id)}`;
 
 export function open(page) {
   const { client, content } = page;
-  const [id] = page.path;
+  const [id = ""] = page.path;
+  if (!isId(id)) return gone(content, id, "This is no id of a job.");
   const decrypt = page.query.get("decrypt") === "true";
   const known = filters.known(client);
   const place = Object.fromEntries(SECTIONS.map((name) => [name, h("section", { class: `job-${name}` })]));
   const [log, events] = [new JobLog(), new JobEvents()];
   const read = async () => whole(await client.get(id, { exact: true, decrypt }));
-  let all = false;
+  let [all, heard] = [false, null];
   lay(content, place, log, events);
 
   return page.follow({ job: id }, async (told) => {
     events.add(told);
+    heard = told.findLast(({ what }) => what === "progress") ?? heard;
     let job;
     try {
-      job = await read();
+      job = as(await read(), heard);
     } catch (error) {
-      if (!(error instanceof NotFound) && error.code !== "invalid_id") throw error;
-      return void gone(content, id, error);
+      if (!(error instanceof NotFound)) throw error;
+      return void gone(content, id, "It was deleted, was kept long enough after its end, or never was.");
     }
     if (!place.head.isConnected) lay(content, place, log, events);
     const waits = !ENDED.has(job.state) && job.state !== "running";
@@ -69,6 +71,13 @@ function whole(job) {
   return { ...job, payload: job.payload ?? nothing, result };
 }
 
+/** Return the job with the progress that was heard of last: the feed is a little ahead of what is stored. */
+function as(job, heard) {
+  if (job.state !== "running" || heard === null || heard.job.attempt !== job.attempt || job.encrypted) return job;
+  const { progress: share, message } = heard.data;
+  return (job.progress ?? 0) > share ? job : { ...job, progress: share, progress_message: message };
+}
+
 function lay(content, place, log, events) {
   const card = (name, ...parts) => h("section", { class: `card ${name}` }, parts);
   for (const name of ["error", "why", "facts", "payload", "result", "said", "family"]) place[name].classList.add("card");
@@ -85,12 +94,11 @@ function lay(content, place, log, events) {
   );
 }
 
-function gone(content, id, error) {
-  const words = error instanceof NotFound ? "It was deleted, was kept long enough after its end, or never was." : "This is no id of a job.";
+function gone(content, id, words) {
   fill(
     content,
     h("h1", {}, "No such job"),
-    h("p", {}, h("code", {}, visible(id ?? ""))),
+    h("p", {}, h("code", {}, visible(id))),
     h("p", {}, words),
     h("p", {}, h("a", { href: address(["jobs"]) }, "To all jobs")),
   );
@@ -144,7 +152,7 @@ function reasons({ reasons: found, ahead, estimated_start: start }) {
 
 function facts(job) {
   const rows = [
-    ["Queue", h("a", { href: address(["jobs"], { queue: job.queue }) }, job.queue)],
+    ["Queue", h("a", { href: address(["queues", job.queue]) }, job.queue)],
     ["Priority", String(job.priority)],
     ["Attempt", `${number(job.attempt)} of ${number(job.max_attempts)}`],
     job.crashes > 0 && ["Crashes", `${job.crashes}, outlives ${job.max_crashes}`],
@@ -155,12 +163,12 @@ function facts(job) {
     job.started_at && ["Took", took(job)],
     job.expires_at && ["Expires", when(job.expires_at)],
     job.keep !== null && ["Kept after its end", duration(job.keep)],
-    job.node && ["Node", h("span", { class: "mono" }, job.node)],
+    job.node && ["Node", h("a", { class: "mono", href: address(["nodes", job.node]) }, job.node)],
     Object.keys(job.labels).length > 0 && ["Labels", labels(job.labels)],
     job.limit_key && ["Limit key", visible(job.limit_key)],
     job.unique && ["Unique key", `${visible(job.unique.key)} (until ${job.unique.until})`],
     job.sequence && ["Sequence", visible(job.sequence)],
-    job.schedule && ["Schedule", [h("a", { href: address(["schedules"]) }, job.schedule.name), job.schedule.tick && [" of ", when(job.schedule.tick)]]],
+    job.schedule && ["Schedule", [h("a", { href: address(["schedules", job.schedule.name]) }, job.schedule.name), job.schedule.tick && [" of ", when(job.schedule.tick)]]],
     job.parent && ["Submitted by", jobLink(job.parent)],
     job.traceparent && ["Trace", h("span", { class: "mono" }, job.traceparent)],
     job.encrypted && ["Encrypted", `with the key ${job.encryption_key}`],

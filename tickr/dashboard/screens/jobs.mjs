@@ -123,13 +123,13 @@ function columns(items, pick) {
   return [
     {
       name: h("input", { type: "checkbox", "aria-label": "Choose all on this page", onchange: all }),
-      label: "",
+      label: "Choose",
       class: "tight",
       cell: (job) => h("input", { type: "checkbox", "aria-label": `Choose ${job.type} ${short(job.id)}`, onchange: ({ target }) => pick(job, target.checked) }),
     },
-    { name: "Job", cell: (job) => [jobLink(job.id, job.type), h("div", { class: "mono soft small", title: job.id }, short(job.id))] },
+    { name: "Job", class: "name", cell: (job) => h("div", { class: "named" }, jobLink(job.id, job.type), h("span", { class: "mono soft small", title: job.id }, short(job.id))) },
     { name: "State", cell: state },
-    { name: "Queue", cell: (job) => h("a", { href: address(["jobs"], { queue: job.queue }), class: "plain" }, job.queue) },
+    { name: "Queue", class: "name", cell: (job) => h("a", { href: address(["jobs"], { queue: job.queue }), class: "plain" }, job.queue) },
     { name: "Priority", class: "number", cell: (job) => String(job.priority) },
     { name: "Attempt", class: "number", cell: (job) => `${number(job.attempt)}/${number(job.max_attempts)}` },
     { name: "When", class: "tight", cell: moment },
