@@ -28,7 +28,7 @@ APP = "tests.dashboard.lively:jobs"
 SCREENS = ["", "jobs", "job", "failed", "queues", "queues/billing", "schedules", "schedules/nightly-report", "nodes"]
 """Addresses of what is taken; ``job`` is one that runs."""
 WIDTHS, THEMES = (1280, 400), ("light", "dark")
-LIVELY_S, TURN_S = 30.0, 0.5
+LIVELY_S, TURN_S = 30.0, 0.8
 """How long there is work before the first picture, and how long between two rounds of submissions."""
 TALLEST = 1500
 """Pixels: a picture of a long list ends here."""
@@ -65,7 +65,7 @@ def furnish(api: httpx2.Client) -> None:
     for text, ago in {"Release 4.2": BAD_MIN, "Release 4.2.1: cards": GOOD_MIN}.items():
         said(api.post("/marks", json={"text": text, "at": (datetime.now(UTC) - timedelta(minutes=ago)).isoformat()}))
     said(api.put("/queues/billing", json={"max_running": 4, "rate": {"starts": 300, "period": 60}}))
-    said(api.post("/leases", json={"types": ["video.cut"], "max": 0, "slots": 2, "name": "gpu-7"}))
+    said(api.post("/leases", json={"types": ["video.cut"], "max": 0, "wait": 0, "slots": 2, "name": "gpu-7"}))
     for number in range(6):
         payload = {"file": f"trailer-{number}.mp4", "frames": 140 + 20 * number}
         submit(api, "video.resize", "media", payload, labels={"customer": str(40 + number)})

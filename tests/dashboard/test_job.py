@@ -180,7 +180,9 @@ def test_a_deleted_job_and_one_that_never_was(shared_board: Board) -> None:
 
 
 def test_its_id_and_a_command_that_submits_it_again_are_copied(shared_board: Board) -> None:
-    job = submit_text(shared_board, '{"it\'s": "$HOME `x` \\\\ \\u00e9", "n": 1.0}', type="echo", delay=3600, queue="copied")
+    job = submit_text(
+        shared_board, '{"it\'s": "$HOME `x` \\\\ \\u00e9", "n": 1.0}', type="echo", delay=3600, queue="copied"
+    )
     page = shared_board.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = shared_board.open(f"#/job/{job}")

@@ -38,8 +38,12 @@ def states(board: Board, ids: list[str]) -> list[str]:
 
 
 def test_filters_stand_in_the_address_and_come_off_again(shared_board: Board) -> None:
-    wanted = shared_board.submit(type="echo", queue="filters", labels={"customer": "7"}, payload={"order": {"id": 7}}, **LATER)
-    other = shared_board.submit(type="echo", queue="filters", labels={"customer": "8"}, payload={"order": {"id": 8}}, **LATER)
+    wanted = shared_board.submit(
+        type="echo", queue="filters", labels={"customer": "7"}, payload={"order": {"id": 7}}, **LATER
+    )
+    other = shared_board.submit(
+        type="echo", queue="filters", labels={"customer": "8"}, payload={"order": {"id": 8}}, **LATER
+    )
     page = shared_board.open("#/jobs")
     add_filter(page, "Queue", "filters")
     expect(page.locator("tbody tr")).to_have_count(2)

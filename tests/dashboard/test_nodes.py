@@ -43,7 +43,9 @@ def test_a_node_is_quieted_resumed_and_given_other_slots(shared_board: Board) ->
 
 
 def test_a_remote_worker_is_shown_and_told_nothing(shared_board: Board) -> None:
-    lease = shared_board.api.post("/leases", json={"types": ["resize"], "max": 0, "slots": 3, "name": "gpu-7"}).json()
+    lease = shared_board.api.post(
+        "/leases", json={"types": ["resize"], "max": 0, "wait": 0, "slots": 3, "name": "gpu-7"}
+    ).json()
     page = shared_board.open("#/nodes?find=gpu")
     row = page.get_by_role("table").get_by_role("row").nth(1)
     expect(row).to_contain_text("remote worker")

@@ -6,7 +6,7 @@ import { instants, values } from "./scale.mjs";
 export const HEIGHT = 190;
 const [TOP, RIGHT, BOTTOM] = [20, 12, 24];
 const LETTER = 6.4; // the width of one, about
-const TICK_APART = 76;
+const TICK_APART = 64;
 const VALUES = 4;
 
 const letters = (pixels) => Math.floor((pixels - 9) / LETTER);
