@@ -156,7 +156,7 @@ export class Client {
   readonly marks: Marks;
   submit(type: string, payload?: unknown, options?: Options): Promise<Submitted>;
   submitMany(jobs: Iterable<NewJob> | AsyncIterable<NewJob>): Promise<(Submitted | ClientError)[]>;
-  get(job: JobRef, options?: { decrypt?: boolean }): Promise<Job>;
+  get(job: JobRef, options?: { decrypt?: boolean; exact?: boolean }): Promise<Job>;
   wait(job: JobRef, options?: { timeoutS?: number; decrypt?: boolean }): Promise<Job>;
   cancel(job: JobRef, options?: Versioned & { reason?: string }): Promise<Job>;
   retry(job: JobRef, changes?: Versioned & Options & { payload?: unknown }): Promise<Job>;
@@ -170,13 +170,14 @@ export class Client {
   statistics(which?: StatisticsOf): Promise<Statistics>;
   deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
   list(filters?: Filters & { limit?: number }): Pages<Job>;
+  page(filters?: Filters & { limit?: number; cursor?: string }): Promise<{ items: Job[]; next_cursor: string | null; feed_cursor: string }>;
   events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter; name?: Filter }): Subscription;
   close(): void;
 }
 
 export interface Schedules {
-  put(name: string, schedule: Record<string, unknown> & { job: NewJob }, options?: Versioned): Promise<any>;
-  get(name: string, options?: { ticks?: number }): Promise<any>;
+  put(name: string, schedule: Record<string, unknown> & { job: NewJob | Source }, options?: Versioned & { onlyNew?: boolean }): Promise<any>;
+  get(name: string, options?: { ticks?: number; exact?: boolean }): Promise<any>;
   list(): Promise<any[]>;
   pause(name: string, options?: Versioned): Promise<any>;
   resume(name: string, options?: Versioned): Promise<any>;
@@ -323,7 +324,15 @@ export class NotEnded extends ClientError {
   readonly operation: Operation;
 }
 
+/** A JSON text that stays as it is, to the letter: what `get` with `exact` has, and what may be given for a payload. */
+export class Source {
+  constructor(text: string);
+  readonly text: string;
+}
+
 /** Return the value of a JSON text; whole numbers beyond ±(2**53 - 1) as BigInt. */
 export function parse(text: string): any;
-/** Return the JSON of a value, BigInts as numbers. */
+/** Return the texts of which a JSON text is made, without the space between them. */
+export function tokens(text: string): string[];
+/** Return the JSON of a value, BigInts as numbers and Sources as they are. */
 export function stringify(value: unknown): string;

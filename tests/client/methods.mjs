@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { Client, NotFound } from "../../clients/js/client.mjs";
+import { Client, Conflict, Invalid, NotFound, Source } from "../../clients/js/client.mjs";
 
 const client = new Client(process.argv[2]);
 const queue = `js-${crypto.randomUUID()}`;
@@ -11,6 +11,16 @@ const waiting = (payload) => client.submit("report", payload, { delay: 3600, que
 const job = await waiting({ customer: 7, exact: 2n ** 70n });
 assert.equal((await client.get(job)).payload.exact, 2n ** 70n);
 assert.equal((await client.edit(job, { priority: 1, version: 1 })).priority, 1);
+const written = '{"price": -0.10, "many": [12345678901234567890, 1e2], "text": "a \\"}, \\u00e9"}';
+const kept = await client.submit("report", new Source(written), { delay: 3600, queue: `${queue}-exact`, labels: { payload: "{" } });
+const exact = await client.get(kept, { exact: true });
+assert.deepEqual([exact.payload.text, exact.result, exact.labels], [written, null, { payload: "{" }]);
+assert.equal((await client.edit(kept, { payload: new Source("[1.0]") })).payload[0], 1);
+assert.equal((await client.get(kept, { exact: true })).payload.text, "[1.0]");
+const first = await client.page({ queue: [queue, `${queue}-exact`], limit: 1 });
+assert.deepEqual([first.items.length, first.items[0].id], [1, kept.id]);
+const second = await client.page({ queue: [queue, `${queue}-exact`], limit: 1, cursor: first.next_cursor });
+assert.equal(second.items[0].id, job.id);
 assert.equal((await client.explain(job)).state, "scheduled");
 for (const [filters, count] of [
   [{ payload: { customer: 7 }, label: { by: "js" } }, 1],
@@ -65,6 +75,10 @@ await client.nodes.resume("self");
 
 await client.schedules.put(queue, { every: 3600, job: { type: "report", payload: {} } });
 assert.equal((await client.schedules.get(queue, { ticks: 3 })).next.length, 3);
+const template = new Source('{"type": "report", "payload": {"share": 1.0}, "delay": 1}');
+await assert.rejects(client.schedules.put(queue, { every: 60, job: template }, { onlyNew: true }), Conflict);
+await assert.rejects(client.schedules.put(`${queue}-2`, { every: 60, job: template }, { onlyNew: true }), Invalid);
+assert.match((await client.schedules.get(queue, { exact: true })).job.text, /^\{"type":\s*"report"/);
 assert.ok((await client.schedules.list()).some((one) => one.name === queue));
 assert.equal((await client.schedules.pause(queue)).paused, true);
 assert.equal((await client.schedules.resume(queue, { version: 2 })).paused, false);

@@ -22,6 +22,7 @@ from tickr.api import (
     batch,
     broadcasts,
     compat,
+    dashboard,
     events,
     explain,
     health,
@@ -152,6 +153,7 @@ def create_app(context: Context) -> Edge:
     app = _edge(context, tells_jobs=True)
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
+    dashboard.add_routes(app)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
     for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat):
         part.add_routes(app, context)

@@ -97,12 +97,15 @@ def add_routes(app: Quart, context: Context) -> None:
                 "alive": "/livez",
                 "ready": "/readyz",
                 "metrics": "/metrics",
+                "dashboard": "/ui",
             },
         }
     )
 
     async def root() -> Response:
         incoming.known_query(request)
+        if "text/html" in request.accept_mimetypes.values():  # a browser, which a person looks into
+            return wire.empty_response(307, {"Location": "ui/"})
         return wire.json_response(welcome)
 
     app.add_url_rule("/", "root", root, methods=["GET"])
