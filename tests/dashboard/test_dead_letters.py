@@ -69,7 +69,9 @@ def test_a_retry_is_paced_and_can_be_stopped(shared_board: Board) -> None:
     row.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Stop it").click()
     expect(row).to_contain_text("stopped")
-    (told,) = [one for one in shared_board.api.get("/operations").json()["items"] if one["filter"].get("queue") == ["paced"]]
+    (told,) = [
+        one for one in shared_board.api.get("/operations").json()["items"] if one["filter"].get("queue") == ["paced"]
+    ]
     assert (told["state"], told["rate"], told["total"]) == ("stopped", 0.5, 8)
     assert told["done"] < 8
     expect(row.get_by_role("button", name="Stop")).to_have_count(0)

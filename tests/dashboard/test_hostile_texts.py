@@ -1,4 +1,4 @@
-"""Whatever a job holds or says is text on every screen: nothing of it is run, hides what stands beside it, or gets lost."""
+"""Whatever a job holds or says is text on every screen: nothing of it is run, hides what is beside it, or gets lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LONG = "W" * 20_000
 
 
 def inert(page: Page) -> None:
-    """Check that nothing was made of the texts but text, and that no more is on the page than what the dashboard makes."""
+    """Check that nothing was made of the texts but text, and that the page has nothing but what the dashboard makes."""
     assert page.evaluate("window.hit") is None
     strange = "script:not([src='app.mjs']), iframe, img:not([src='icon.svg']), style, base, math, object, embed"
     assert page.locator(f"body :is({strange})").count() == 0
@@ -54,7 +54,9 @@ def test_in_payload_result_and_labels(shared_board: Board) -> None:
     held = {one: {one: [one, LONG]} for one in VECTORS}
     labels = {f"label{n}": one[:256] for n, one in enumerate(VECTORS[:16])}
     key = "<svg/onload=window.hit=1>"
-    job = shared_board.submit(type="echo", queue="held", payload={"texts": held}, labels=labels, limit_key=key, sequence=key)
+    job = shared_board.submit(
+        type="echo", queue="held", payload={"texts": held}, labels=labels, limit_key=key, sequence=key
+    )
     shared_board.until_final(job["id"])
     page = shared_board.open(f"#/job/{job['id']}")
     for name in ("Payload", "Result"):
@@ -117,7 +119,9 @@ def test_in_reasons_keys_and_what_runs(shared_board: Board) -> None:
 def test_in_the_address(shared_board: Board) -> None:
     page = shared_board.open("#/jobs")
     for one in VECTORS:
-        page.evaluate("(one) => location.hash = '#/jobs?' + new URLSearchParams([['payload~', one], ['label', 'a=' + one]])", one)
+        page.evaluate(
+            "(one) => location.hash = '#/jobs?' + new URLSearchParams([['payload~', one], ['label', 'a=' + one]])", one
+        )
         expect(page.locator("[data-filter=label]")).to_contain_text(TURNED if one == VECTORS[-1] else one[:60])
         expect(page.get_by_text("No job matches.")).to_be_visible()
         inert(page)
