@@ -142,7 +142,12 @@ def test_on_a_terminal_it_says_how_to_submit_look_and_stop(
     told = read_until(screen, "Ctrl-C").replace("\r\n", "\n")
     _, _, welcome = told.partition("Tickr serves on ")
     url = welcome.split()[0]
-    for line in ("  submit  curl ", f"  look    curl {url}/jobs\n", f"  watch   {url}/ui in a browser\n", "  stop    Ctrl-C"):
+    for line in (
+        "  submit  curl ",
+        f"  look    curl {url}/jobs\n",
+        f"  watch   {url}/ui in a browser\n",
+        "  stop    Ctrl-C",
+    ):
         assert line in welcome
     # What it says to do is done here, by a shell, to the letter.
     submit = welcome.partition("submit  ")[2].partition("  look")[0].replace("curl ", "curl -sS --fail ")

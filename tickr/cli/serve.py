@@ -128,7 +128,7 @@ def _announce(config: Config, url: str) -> None:
 
 
 def welcome(config: Config, told: str) -> str:
-    """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next: submit, look, watch, stop."""
+    """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next."""
     many = f" with {config.processes} processes" if config.processes > 1 else ""
     if not told:
         return f"Tickr works{many} ({', '.join(config.roles)}). Stop it with Ctrl-C."
