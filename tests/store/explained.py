@@ -1,16 +1,14 @@
-"""A store with a past, and every question that a store can be asked: what the tests of query plans share.
+"""Every question that a store can be asked, on one that is ``filled``: what the tests of query plans share.
 
-The rows are skewed as in real life: one queue with nearly everything, several with little, long histories. The
-questions are asked with small limits, so that whatever reads many rows reads them in vain.
+The questions are asked with small limits, so that whatever reads many rows reads them in vain.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench.fill import Rows, add
 from tests.store.backends import MANY_BYTES, OOPS, a_node, logged, methods, new_id, new_job, noted, put
+from tests.store.filled import DAY_US
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
@@ -46,7 +44,6 @@ from tickr.tallies import Part
 from tickr.tallies import Step as Length
 from tickr.ticks import Timing
 
-DAY_US = 86_400 * 1_000_000
 LOOK_AT = 500
 COUNT_TO = 300
 LIMIT = 20
@@ -59,25 +56,6 @@ LINKS_OF_ALL = "INSERT INTO links (on_id, waiter, kind) SELECT id, REVERSE(id), 
 CHILDREN_OF_ALL = "INSERT INTO children (parent, place, child) SELECT REVERSE(id), 0, id FROM jobs"
 """Somebody waits for each job that waits, and every job has a parent; none of these is stored."""
 SCHEDULES, OPERATIONS = 600, 200
-
-
-async def fill(url: str) -> int:
-    """Add some 60,000 jobs. Returns the instant at which they are that old, microseconds."""
-    now = time.time_ns() // 1000
-    long_ago = now - 20 * DAY_US
-    kinds = [
-        Rows(count=15_000, type="other", first_us=long_ago, step_us=1_000_000),
-        Rows(count=3_000, state=State.FAILED, first_us=long_ago, step_us=2_000_000),
-        Rows(count=2_000, state=State.CANCELLED, first_us=long_ago, step_us=2_000_000, due_in_us=DAY_US),
-        Rows(count=10_000, type="other", priority=3, first_us=now - 5 * DAY_US, step_us=1_000_000),
-        Rows(count=15_000, type="other", state=State.READY, first_us=now - DAY_US),
-        Rows(count=12_000, state=State.READY, first_us=now, due_in_us=DAY_US),
-        Rows(count=1_000, state=State.RETRYING, first_us=now, due_in_us=DAY_US),
-        *(Rows(count=30, state=State.READY, queue=f"q{n}", priority=n, first_us=now - DAY_US) for n in range(10)),
-        *(Rows(count=30, queue=f"q{n}", priority=n, first_us=long_ago) for n in range(10)),
-    ]
-    await add(url, kinds)
-    return now
 
 
 class Asking:

@@ -19,6 +19,7 @@ from tests.servers import mysql_execute
 from tests.store import explained
 from tests.store.backends import transactions_on
 from tests.store.explained import Asking
+from tests.store.filled import fill
 from tickr.store import (
     mysql_claims,
     mysql_ended,
@@ -117,7 +118,7 @@ async def sent(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
     """What a store sends that is asked everything once; the database, with its statistics, is at ``mysql_url``."""
     monkeypatch.setattr(mysql_lists, "FEW", explained.LOOK_AT)
     monkeypatch.setattr(mysql_reads, "FEW_HELD", explained.LOOK_AT)
-    now = await explained.fill(mysql_url)
+    now = await fill(mysql_url)
     async with transactions_on(mysql_url) as transactions:
         await transactions.run(fill_the_rest, within_s=20)
     await trio.to_thread.run_sync(mysql_execute, mysql_url, ANALYZE)

@@ -58,6 +58,7 @@ from tickr.store.memory_retention import MemoryRetention, scan_place, scan_posit
 from tickr.store.memory_schedules import MemorySchedules
 from tickr.store.memory_statistics import MemoryStatistics
 from tickr.store.search import Searched
+from tickr.store.written import Expiry, written
 from tickr.tallies import Tally
 
 
@@ -99,7 +100,7 @@ class MemoryStore(
         self._queues: set[str] = set()
         self._controls = QueueControls()
         self._epoch: str | None = None
-        self._expiries: set[changes.Expiry] = set()
+        self._expiries: set[Expiry] = set()
 
     def now_us(self) -> int:
         return self._clock()
@@ -341,7 +342,7 @@ class MemoryStore(
 
     def _record(self, made: Sequence[Change], now: int) -> None:
         """Write one commit's worth of changes. No checkpoint, and nothing here can fail half-way."""
-        also = changes.written(made, now)
+        also = written(made, now)
         for before, after in ((change.before, change.after) for change in made):
             if before is not None:
                 del self._by_state[before.state][before.id]

@@ -18,9 +18,9 @@ from tickr.errors import StoreError
 from tickr.events import Change, untold_bytes
 from tickr.jobs import Job, Progress, State
 from tickr.store import rows
-from tickr.store.changes import Expiry, Removal, written
 from tickr.store.mysql_transactions import NOW, Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Result, Row
+from tickr.store.written import Expiry, Removal, written
 from tickr.tallies import Tally
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from tickr.store import (
     sqlite_jobs,
     sqlite_retention,
 )
+from tickr.store.written import written
 from tickr.tallies import Tally
 
 
@@ -30,7 +31,7 @@ def record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> Tally | 
 
 def tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> Tally | None:
     """Write what goes with changes: attempts that ended, a row of events. Returns: its tally; None: there is none."""
-    also = changes.written(made, now)
+    also = written(made, now)
     if also.attempts:
         ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
         db.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ended)
