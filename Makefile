@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check long soak bench bench-peers clean services style types
+.PHONY: help run test check long soak bench bench-peers screenshots clean services style types
 .SILENT:
 
 VENV := .venv
@@ -41,6 +41,9 @@ bench-peers: services  ## Tickr beside Celery, BullMQ, graphile-worker and other
 	  .ci/packages "the peers need PostgreSQL and Node" postgresql nodejs npm || true
 	$(PY) -m bench.peers $(ARGS)
 
+screenshots: services  ## pictures of every screen of the dashboard, of a Tickr with lively work, into OUT=docs/images
+	$(PY) -m tests.dashboard.screenshots $(or $(OUT),docs/images)
+
 clean:  ## remove the virtual environment and everything that was built; data stays
 	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -55,10 +58,11 @@ types: $(VENV)/.dev
 	$(PY) -m mypy --no-error-summary
 
 # The servers that the tests start privately, a browser that listens to the feed, and curl and Node for the examples in
-# the docs. Where they cannot be installed, the tests that need them are skipped (and fail with CI=true).
+# the docs; and what checks the alerts. Where they cannot be installed, the tests that need them are skipped (and fail with CI=true).
 services: $(VENV)/.dev
 	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
 	  mariadb-server-core mariadb-client-core redis-tools libfaketime curl nodejs chromium || test "$$CI" != true
+	command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/promtool $(VENV)/bin || test "$$CI" != true
 
 # Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(VENV)/.made

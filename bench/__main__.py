@@ -28,6 +28,7 @@ COMMANDS = (
     "attempts",
     "processes",
     "scaling",
+    "metrics",
 )
 """Each a module of this package with ``arguments(parser)`` and ``run(given, report)``; ``feed`` has three of them."""
 

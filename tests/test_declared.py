@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from tickr.bell import LocalBell
 from tickr.declared import AGAIN_S, WATCH_S, keep, read
 from tickr.errors import ConfigError, StoreUnavailable
 from tickr.jobs import NewJob
+from tickr.next_ticks import NextTick
 from tickr.schedule_moves import Delete, Pause, Put
 from tickr.schedules import Schedule
 from tickr.sealing import NO_VAULT, Vault
@@ -315,6 +317,35 @@ def test_all_that_is_wrong_is_told_before_the_node_starts() -> None:
 async def test_a_node_does_not_start_with_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="every must be a number of seconds"):
         await tickr.serve(program(0.5), store="memory:", index="heap:", port=0)
+
+
+def test_all_that_is_wrong_with_one_by_function_is_told() -> None:
+    jobs = tickr.Jobs()
+    jobs.schedules.add("s", "report", next_tick=_hour, timezone="Berlin", start_at=datetime(2031, 1, 1, tzinfo=UTC))
+    with pytest.raises(ConfigError) as told:
+        read(jobs, 1_800_000_000_000_000)
+    assert list(told.value.faults) == [
+        "schedule s: start_at is for every alone",
+        "schedule s: timezone must be the IANA name of a time zone, like Europe/Berlin or UTC; did you mean "
+        '"Europe/Berlin"?',
+    ]
+
+
+def _hour(after: datetime) -> datetime:
+    return after + timedelta(hours=1)
+
+
+def test_the_code_of_a_function_is_part_of_the_mark() -> None:
+    def marks(*functions: NextTick) -> list[str]:
+        found = []
+        for function in functions:
+            jobs = tickr.Jobs()
+            jobs.schedules.add("s", "report", next_tick=function)
+            found += [one.mark for one in read(jobs, 1_800_000_000_000_000)]
+        return found
+
+    first, again, other = marks(_hour, _hour, lambda after: after + timedelta(hours=1))
+    assert first == again != other
 
 
 def test_a_mark_is_of_what_is_said_alone() -> None:

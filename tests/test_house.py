@@ -25,17 +25,17 @@ LAYERS = (
     "testing",
     "service | processes",
     "start",
-    "handle | declared | otel | own_node | profiling",
+    "handle | declared | otel | own_node | profiling | metrics | sun",
     "api | client",
     "intake | timetable | scheduler | worker | remote | lease | orders",
     "amendments",
     "feed | announce",
     "store | index | bell",
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing | trust",
-    "attempts | ciphers | errors | config | configuring | editing | edits | envelopes | extras | filters | jobs | keys "
-    "| job_log | links | names | operations | operation_moves | packing | payload_search | reasons | reports | reseals "
-    "| queues | schedules | schedule_moves | missed | ticks | events | retry | setting | signing | traces | values "
-    "| instants | encoding | surroundings",
+    "attempts | ciphers | errors | config | configuring | editing | edits | envelopes | extras | filters | jobs "
+    "| keys | job_log | links | meters | names | operations | operation_moves | packing | payload_search | reasons "
+    "| reports | reseals | queues | schedules | schedule_moves | missed | foresight | next_ticks | tallies | ticks "
+    "| events | retry | setting | signing | traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

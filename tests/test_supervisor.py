@@ -55,7 +55,9 @@ async def test_each_has_the_socket_and_is_told_who_it_is_and_all_that_was_set(tm
 
 
 async def test_without_the_role_api_there_is_no_port(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "if fds[1:] != [-1, -1]: refuse(1)\nserve()\nstay()", roles=("worker",)) as fleet:
+    async with supervising(
+        tmp_path, "if fds[1:4] != [-1, -1, -1]: refuse(1)\nserve()\nstay()", roles=("worker",)
+    ) as fleet:
         await fleet.until_announced()
         assert fleet.announced == [""]
         send(signal.SIGTERM)

@@ -97,9 +97,17 @@ class Amendments:
         return after
 
     async def control(self, queue: str, setting: Setting) -> Controls:
-        """Pause a queue, resume it or limit it on all nodes; see ``Store.control``. Returns: what holds now."""
+        """Pause a queue, resume, limit or order it on all nodes; see ``Store.control``. Returns: what holds now."""
         controls = await self._store.control(queue, **setting._asdict(), mark=secrets.token_hex(4))
-        log.info("queue.changed", queue=queue, paused=controls.paused, **msgspec.to_builtins(controls.limits))
+        log.info(
+            "queue.changed",
+            queue=queue,
+            paused=controls.paused,
+            order=controls.order,
+            **msgspec.to_builtins(controls.limits),
+        )
+        if setting.order is not None:
+            await self._announcer.announce_orders()
         await self._bell.ring(Ring("queue", at=controls.paused_until))
         return controls
 

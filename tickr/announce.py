@@ -14,7 +14,7 @@ from contextlib import suppress
 import trio
 
 from tickr.bell import Bell, Ring
-from tickr.errors import IndexUnavailable
+from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.events import Change
 from tickr.failpoints import reach
 from tickr.index.contract import Index
@@ -76,6 +76,12 @@ class Announcer:
         if entries and self._index:
             with suppress(IndexUnavailable), trio.move_on_after(FORGET_WITHIN_S):
                 await self._index.remove(entries)
+
+    async def announce_orders(self) -> None:
+        """Have the index order its queues as the store says, if that does not take long; the audit does so anyway."""
+        if self._index:
+            with suppress(IndexUnavailable, StoreUnavailable), trio.move_on_after(FORGET_WITHIN_S):
+                await self._index.order(await self._store.newest_first())
 
     async def announce_hold(self, until: int) -> None:
         """Let workers know that queues are held up, none of them for longer than ``until``, microseconds UTC."""

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import trio
 
 from tickr.errors import Overloaded
+from tickr.meters import Batches
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -107,6 +108,7 @@ class Batcher(Generic[Item, Answer]):
       max_waiting: bound of the line, in items.
     Attributes:
       max_waiting: as given; its owner may raise it.
+      flushed: what ``flush`` was given, and how long it took, errors included.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Batcher(Generic[Item, Answer]):
         self._max_items = max_items
         self._max_bytes = max_bytes
         self.max_waiting = max_waiting
+        self.flushed = Batches()
         self._waiting: deque[Ticket[Item, Answer]] = deque()
         self._count = 0
         self._arrived = trio.Event()
@@ -273,8 +276,12 @@ class Batcher(Generic[Item, Answer]):
 
     async def _flush_one(self, batch: list[_Part[Item, Answer]]) -> None:
         items = [item for part in batch for item in part.ticket.items[part.start : part.stop]]
+        began = trio.current_time()
         try:
-            answers = await self._flush(items)
+            try:
+                answers = await self._flush(items)
+            finally:
+                self.flushed.note(len(items), trio.current_time() - began)
         except Exception as error:
             for part in batch:
                 part.ticket.settle(part.start, [error] * (part.stop - part.start))

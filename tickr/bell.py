@@ -34,9 +34,9 @@ class Ring(msgspec.Struct, frozen=True, omit_defaults=True):
         ``cancel``: the running job ``job`` shall be stopped. ``timeout``: it has got another time-out. ``queue``: a
         queue was used for the first time, or something was set on one; ``at``: then a pause there is over. ``free``: a
         job of the limited queue ``queue`` has ended. ``feed``: there are new events. ``schedule``: a schedule has a
-        tick at ``at`` that nobody may know of. ``expiry``: a job was stored that expires at ``at``. ``operation``:
-        there is a new one to go on with. ``node``: the node ``node`` was told to do something. ``links``: a job was
-        stored that waits for others.
+        tick at ``at`` that nobody may know of; without ``at``, its function may be wanted. ``expiry``: a job was stored
+        that expires at ``at``. ``operation``: there is a new one to go on with. ``node``: the node ``node`` was told to
+        do something. ``links``: a job was stored that waits for others.
       at: microseconds UTC, with ``due``, ``schedule`` and ``expiry``, and sometimes with ``queue``.
       job, fence: which attempt, with ``cancel`` and ``timeout``.
     """

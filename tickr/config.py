@@ -56,6 +56,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "127.0.0.1"
     port: Annotated[int, Setting(values.port, "Port the API listens on; 0 takes a free one.", "NUMBER")] = 8080
+    metrics_port: Annotated[
+        int | None,
+        Setting(
+            values.port,
+            "Port beside it that answers /metrics, /livez and /readyz alone, also on a node without the role api; 0 "
+            "takes a free one. None if not given: then the API's port answers them.",
+            "NUMBER",
+        ),
+    ] = None
     processes: Annotated[
         values.Range,
         Setting(
@@ -302,7 +311,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exposed(self) -> bool:
         """Whether others than this machine reach an API that asks nobody who they are."""
-        return "api" in self.roles and self.token is None and not self.insecure and not values.is_loopback(self.host)
+        listens = "api" in self.roles or self.metrics_port is not None
+        return listens and self.token is None and not self.insecure and not values.is_loopback(self.host)
 
 
 def _settings() -> dict[str, Setting]:

@@ -80,6 +80,12 @@ def _is_open_to_all(config: Config) -> Fault | None:
     )
 
 
+def _has_one_port_for_two(config: Config) -> Fault | None:
+    if "api" not in config.roles or not config.port or config.metrics_port != config.port:
+        return None
+    return "metrics_port", "is the port of the API, which answers /metrics anyway: leave it out, or take another"
+
+
 def _has_a_store_for_one_process(config: Config) -> Fault | None:
     if config.processes.most == 1:
         return None
@@ -120,7 +126,8 @@ def _can_run_nothing(config: Config) -> Fault | None:
 
 
 _TOGETHER = (
-    _Together(frozenset({"host", "token", "insecure", "roles"}), _is_open_to_all),
+    _Together(frozenset({"host", "token", "insecure", "roles", "metrics_port"}), _is_open_to_all),
+    _Together(frozenset({"port", "metrics_port", "roles"}), _has_one_port_for_two),
     _Together(frozenset({"processes", "store"}), _has_a_store_for_one_process),
     _Together(frozenset({"processes", "roles"}), _scales_without_jobs),
     _Together(frozenset({"queues", "queue_order"}), _orders_queues_of_others),

@@ -10,18 +10,21 @@ of two programs beside each other, as in a rolling deploy, the newer one has its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 import structlog
 import trio
 
+from tickr import next_ticks
 from tickr.api import schedule_request, strict
 from tickr.api.problems import Problem
 from tickr.api.schedule_request import MAX_BODY_BYTES
 from tickr.errors import ConfigError, ScheduleError, StoreError, StoreUnavailable
+from tickr.next_ticks import NextTick
 from tickr.schedule_moves import Declare, Put
+from tickr.scheduler.foretell import Told
 from tickr.schedules import Schedule
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store.contract import Node, Store
@@ -37,10 +40,14 @@ log = structlog.get_logger("tickr.declared")
 
 
 class Declared(NamedTuple):
-    """A declaration, checked. ``wish`` has it put over whatever counts: ``over`` is filled in when it is."""
+    """A declaration, checked. ``wish`` has it put over whatever counts: ``over`` is filled in when it is.
+
+    ``next_tick``: gives its ticks, if a function does.
+    """
 
     mark: str
     wish: Declare
+    next_tick: NextTick | None = None
 
 
 def read(jobs: Jobs, now: int, vault: Vault = NO_VAULT) -> list[Declared]:
@@ -58,7 +65,7 @@ def read(jobs: Jobs, now: int, vault: Vault = NO_VAULT) -> list[Declared]:
             faults += [f"schedule {one.name}: {words}" for words in told]
             continue
         mark = mark_of(one, jobs, vault)
-        found.append(Declared(mark, Declare(**msgspec.structs.asdict(put), mark=mark, over=None)))
+        found.append(Declared(mark, Declare(**msgspec.structs.asdict(put), mark=mark, over=None), one.next_tick))
     if faults:
         raise ConfigError(faults)
     return found
@@ -69,15 +76,27 @@ def _checked(one: Declaration, jobs: Jobs, now: int) -> Put:
     if len(one.body) > MAX_BODY_BYTES:
         raise Problem(413, "body_too_large", f"it may be {MAX_BODY_BYTES} bytes long")
     strict.check(one.body)
-    return schedule_request.read(one.body, one.name, now=now, defaults=jobs.get)
+    return schedule_request.read(one.body, one.name, now=now, defaults=jobs.get, next_tick=one.next_tick)
+
+
+def told(declared: Iterable[Declared]) -> list[Told]:
+    """Return the functions that are declared."""
+    return [
+        Told(one.wish.name, one.mark, one.wish.timing, one.next_tick) for one in declared if one.next_tick is not None
+    ]
 
 
 def mark_of(one: Declaration, jobs: Jobs, vault: Vault = NO_VAULT) -> str:
-    """Return what names a declaration: it is another one only if its text is, or the wishes of its type's handler."""
+    """Return what names a declaration: it is another one only if its text is, or the wishes of its type's handler.
+
+    Or the code of the function that gives its ticks.
+    """
     handler = jobs.get(one.type)
     wishes = (handler.timeout, handler.max_attempts, handler.backoff) if handler else None
-    said = msgspec.json.decode(one.body)
-    text = msgspec.json.encode((one.name, said, wishes), order="deterministic")
+    said = [one.name, msgspec.json.decode(one.body), wishes]
+    if one.next_tick is not None:
+        said += [next_ticks.name_of(one.next_tick), next_ticks.code_of(one.next_tick)]
+    text = msgspec.json.encode(said, order="deterministic")
     return vault.mark_declared(text)[:MARK_LENGTH]
 
 

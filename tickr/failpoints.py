@@ -72,6 +72,8 @@ POINTS = {
     "rebuild.before_epoch": "everything is in the index; it does not carry its epoch",
     "retention.after_number": "rows have their numbers; no old one is deleted",
     "retention.after_prune": "a batch of old rows is deleted",
+    "statistics.before_commit": "sums and how far they go are written; nothing of it stands",
+    "statistics.after_commit": "a batch of the log is added to the sums; the next is not read",
     # feed
     "feed.before_number": "rows without a number were found",
     "feed.after_number": "they have their numbers; nobody was told",

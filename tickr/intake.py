@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 import trio
@@ -105,6 +105,11 @@ class Intake(Amendments):
         self._wholes: Batcher[_Together, list[Stored]] = Batcher(
             self._store_together, max_items=1, max_bytes=MAX_BATCH_BYTES, max_waiting=MAX_WHOLES_WAITING
         )
+
+    @property
+    def lines(self) -> dict[str, Batcher[Any, Any]]:
+        """The lines by what is in them, for who counts them."""
+        return {"submissions": self._line, "keyed_submissions": self._keyed, "whole_batches": self._wholes}
 
     async def run(self) -> None:
         """Store what is submitted, batch by batch, until ``close``. Cancellation: see ``Batcher.run``."""

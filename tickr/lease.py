@@ -61,6 +61,11 @@ class Lease:
         self._about = msgspec.structs.replace(self._about, **fields)
 
     @property
+    def age_s(self) -> float:
+        """How long ago it was renewed, in seconds."""
+        return trio.current_time() - self._renewed_at
+
+    @property
     def holds(self) -> bool:
         """Whether it was renewed lately enough to begin new work; after a freeze it may be over unnoticed."""
         return trio.current_time() < self._renewed_at + SELF_FENCE * self._lease_s

@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 
-from tickr import ticks
+from tickr.foresight import MOST_MISSED as MOST_MISSED
 from tickr.schedule_moves import Fire
 from tickr.schedules import Missed, Schedule, Skipped
 from tickr.ticks import SECOND_US
 
 LATE_US = 30 * SECOND_US
 """With ``missed: skip`` a tick that is later than this makes no job, in microseconds."""
-MOST_MISSED = 1_000
-"""With ``missed: all`` so many ticks are made up for at most, the last ones; also how far missed ticks are counted."""
+# With ``missed: all`` MOST_MISSED ticks are made up for at most, the last ones; so far missed ticks are counted, too.
 MOST_AT_ONCE = 50
 """Ticks of a schedule that one transaction fires."""
+
+
+def is_known(schedule: Schedule, now: int) -> bool:
+    """Whether it is known which ticks are due at ``now``.
+
+    If not, its function is to be asked first: what becomes of a tick that is late hangs on those that came after it.
+    """
+    return schedule.foreseen is None or schedule.foreseen.tells(now - LATE_US, schedule.end_at)
 
 
 def due(schedule: Schedule, now: int, new_id: Callable[[], str]) -> Fire:
@@ -58,7 +65,7 @@ def _recent(schedule: Schedule, found: list[int], now: int) -> list[int]:
     if schedule.missed == "all" and schedule.left is not None and schedule.left <= MOST_MISSED:
         return found[:MOST_MISSED]
     until = now if schedule.end_at is None else min(now, schedule.end_at)
-    last = ticks.latest(schedule.timing, schedule.anchor_at, found[0], until, MOST_MISSED + 1)
+    last = schedule.latest(found[0], until, MOST_MISSED + 1)
     return [found[0], *last][-MOST_MISSED - 1 :]
 
 

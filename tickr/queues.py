@@ -7,9 +7,10 @@ what is running and what has been started is exact, whichever nodes claim and di
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ MAX_PAUSE_S = 31 * 86_400.0
 MAX_ORDER = 100
 """So many queues an ``Order`` may name."""
 MAX_WEIGHT = 1_000
+JobOrder = Literal["oldest", "newest"]
+"""Which jobs of a queue start first among those of one priority: those due for longest, or those due last."""
 Order = tuple[tuple[str, int | None], ...]
 """Which queues a node looks into before others: ranks (no weights), or weights for all that are named."""
 BUCKETS = 60
@@ -63,10 +66,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 NO_LIMITS = Limits()
 
 
-class Controls(msgspec.Struct, frozen=True, kw_only=True):
+class Controls(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has been set on a queue.
 
     Attributes:
+      order: a preference, not a limit: who only has another order asks nobody before a job starts.
       paused_until: with ``paused``: the instant at which that is over by itself, microseconds UTC; None: it stays. What
         is over is not taken away at once: ``at`` has what holds.
     """
@@ -74,10 +78,16 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     paused_until: int | None = None
     limits: Limits = NO_LIMITS
+    order: JobOrder = "oldest"
 
     @property
     def plain(self) -> bool:
-        return not self.paused and self.limits == NO_LIMITS
+        return not self.gated and self.order == "oldest"
+
+    @property
+    def gated(self) -> bool:
+        """Whether something of it can keep a job from starting."""
+        return self.paused or self.limits != NO_LIMITS
 
     def at(self, now: int) -> Controls:
         """Return what of it holds at ``now``, microseconds UTC."""
@@ -89,8 +99,12 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
         paused, until = self.paused, self.paused_until
         if setting.paused is not None:
             paused, until = setting.paused, setting.until if setting.paused else None
+        limits = self.limits if setting.limits is None else setting.limits
         return Controls(
-            paused=paused, paused_until=until, limits=self.limits if setting.limits is None else setting.limits
+            paused=paused,
+            paused_until=until,
+            limits=NO_LIMITS if limits == NO_LIMITS else limits,  # itself, so that it is not written
+            order=self.order if setting.order is None else setting.order,
         )
 
     def held(self, until: int) -> Controls:
@@ -106,6 +120,7 @@ class Setting(NamedTuple):
     paused: bool | None = None
     until: int | None = None
     limits: Limits | None = None
+    order: JobOrder | None = None
 
 
 class _Rate(msgspec.Struct, frozen=True):
@@ -121,6 +136,7 @@ class _Queue(msgspec.Struct, frozen=True, omit_defaults=True):
     max_running_per_key: int | None
     rate: _Rate | None
     shared_keys: bool = False
+    order: JobOrder = "oldest"
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -128,7 +144,7 @@ class _Data(msgspec.Struct, frozen=True):
 
 
 def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> tuple[ThingEvent, ...]:
-    """Return the events of a change: paused or resumed, and changed where limits are others; none if it is none.
+    """Return the events of a change: paused or resumed, and changed where limits or order are others; none if none.
 
     That a pause has come to its end is no event: it was told with the pause, and no node has to be there for it.
 
@@ -138,7 +154,7 @@ def told(name: str, before: Controls, after: Controls, now: int, mark: str) -> t
     """
     was, is_now = (before.paused, before.paused_until), (after.paused, after.paused_until)
     whats = ["paused" if after.paused else "resumed"] if was != is_now else []
-    whats += ["changed"] if after.limits != before.limits else []
+    whats += ["changed"] if (after.limits, after.order) != (before.limits, before.order) else []
     return tuple(_event(name, what, after, now, mark, at) for at, what in enumerate(whats, 1))
 
 
@@ -152,7 +168,7 @@ def _event(name: str, what: str, controls: Controls, now: int, mark: str, at: in
     told = None if rate is None else _Rate(rate.starts, rate.period_us / 1_000_000)
     until = None if controls.paused_until is None else instants.rfc3339(controls.paused_until)
     most = limits.max_running, limits.max_running_per_key
-    summary = _Queue(name, controls.paused, until, *most, told, limits.shared_keys)
+    summary = _Queue(name, controls.paused, until, *most, told, limits.shared_keys, controls.order)
     data = msgspec.Raw(msgspec.json.encode(_Data(summary)))
     return ThingEvent(f"queue.{what}", now, name, f"{now}-{mark}.{at}" if mark else f"{now}.{at}", data)
 
@@ -242,6 +258,7 @@ class Gate:
     def __init__(self, standing: Standing, now: int, shared: dict[str, int] | None = None) -> None:
         self.name = standing.name
         self.limits = standing.controls.limits
+        self.newest_first = standing.controls.order == "newest"
         self.admitted = 0
         self._paused = standing.controls.at(now).paused
         self._paused_until = standing.controls.paused_until
@@ -306,6 +323,44 @@ class Gate:
         return self._window.plus(self.admitted, self._now) if self.admitted else self._window
 
 
+class Due(Protocol):
+    """A job, or an entry of one, that waits to be started."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def run_at(self) -> int: ...
+
+
+AnyDue = TypeVar("AnyDue", bound=Due)
+
+
+def urgency(one: Due) -> tuple[int, int, str]:
+    """Return what jobs are ordered by, those of a queue that goes newest first apart."""
+    return one.priority, one.run_at, one.id
+
+
+def freshness(one: Due) -> tuple[int, int, str]:
+    """Return what jobs of a queue that goes newest first are ordered by."""
+    return one.priority, -one.run_at, one.id
+
+
+def in_order(due: Iterable[AnyDue], newest: Collection[str]) -> Iterator[AnyDue]:
+    """Yield ``due``, each queue in its own order; of the first of all queues the most urgent one goes next.
+
+    Args:
+      newest: the queues that go newest first.
+    """
+    lines: defaultdict[str, list[AnyDue]] = defaultdict(list)
+    for one in due:
+        lines[one.queue if one.queue in newest else ""].append(one)
+    return heapq.merge(*(sorted(line, key=freshness if name else urgency) for name, line in lines.items()), key=urgency)
+
+
 def shares_keys(standing: Standing) -> bool:
     return standing.controls.limits.shared_keys
 
@@ -320,6 +375,7 @@ def counted_together(standings: Sequence[Standing]) -> list[Standing]:
 
 
 def gates(standings: Sequence[Standing], now: int) -> dict[str, Gate]:
-    """Return the gates of ``standings`` at ``now``, by the name of their queue."""
+    """Return the gates of ``standings`` at ``now``, by the name of their queue: of those that have one."""
     shared = next((dict(standing.keys) for standing in standings if shares_keys(standing)), {})
-    return {one.name: Gate(one, now, shared if shares_keys(one) else None) for one in standings}
+    gated = (one for one in standings if one.controls.gated)
+    return {one.name: Gate(one, now, shared if shares_keys(one) else None) for one in gated}

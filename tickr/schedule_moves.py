@@ -14,6 +14,7 @@ import msgspec
 from tickr.envelopes import Seal
 from tickr.errors import ScheduleExists, ScheduleMismatch, ScheduleNotFound, TooManySchedules
 from tickr.events import ThingEvent
+from tickr.foresight import Foresight
 from tickr.jobs import NewJob
 from tickr.schedules import MAX_SCHEDULES, Missed, Overlap, Schedule, Skipped, told
 from tickr.ticks import Timing
@@ -92,9 +93,9 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
         if new == old:
             return Moved(old, old)
         if not same_timing:
-            new = _begun(new, now)
+            new = _begun(new, now, _overdue(old, self.timing, now))
         elif not same_end:
-            new = new.waiting_for(new.next_after(now) if old.next_at is None else old.next_at)
+            new = _going_on(new, now) if old.next_at is None else new.waiting_for(old.next_at)
         return _changed(old, new, "changed", now)
 
     def _like(self, old: NewJob) -> NewJob:
@@ -171,7 +172,7 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
         old = _expected(self.name, seen.schedule, self.version)
         if not old.paused:
             return Moved(old, old)
-        new = msgspec.structs.replace(old, paused=False).waiting_for(old.next_after(seen.now))
+        new = _going_on(msgspec.structs.replace(old, paused=False), seen.now)
         return _changed(old, new, "resumed", seen.now)
 
 
@@ -218,10 +219,32 @@ def _changed(old: Schedule | None, new: Schedule, what: str, now: int) -> Moved:
     return Moved(old, after, told=(event, *ended))
 
 
-def _begun(schedule: Schedule, now: int) -> Schedule:
-    """Return it with the first tick of a timing that it is given now."""
+def _begun(schedule: Schedule, now: int, overdue: Foresight | None = None) -> Schedule:
+    """Return it with the first tick of a timing that it is given now. ``overdue``: ticks that come before."""
     at_once = schedule.timing.start_now and now > (schedule.last_tick or 0)
-    return schedule.waiting_for(now if at_once else schedule.next_after(now))
+    if schedule.timing.function is None:
+        schedule = msgspec.structs.replace(schedule, foreseen=None)
+        return schedule.waiting_for(now if at_once else schedule.next_after(now))
+    known = overdue or Foresight(max(now, schedule.last_tick or 0))
+    if at_once and now not in known.ticks:
+        known = msgspec.structs.replace(known, ticks=(*known.ticks, now))
+    return msgspec.structs.replace(schedule, foreseen=known).waiting_for(known.first)
+
+
+def _overdue(old: Schedule, timing: Timing, now: int) -> Foresight | None:
+    """Return the ticks that are due and not dealt with, if ``timing`` is only another code of the same function."""
+    same = msgspec.structs.replace(timing, code=old.timing.code) == old.timing
+    if not same or old.next_at is None or old.foreseen is None:
+        return None
+    ticks = tuple(tick for tick in old.foreseen.ticks if tick <= now)
+    return Foresight(old.foreseen.since, ticks) if ticks else None
+
+
+def _going_on(schedule: Schedule, now: int) -> Schedule:
+    """Return it with the first of its ticks after ``now``."""
+    if schedule.foreseen is not None:
+        schedule = msgspec.structs.replace(schedule, foreseen=schedule.foreseen.dealt_with(now))
+    return schedule.waiting_for(schedule.next_after(now))
 
 
 def _told_end(old: Schedule | None, new: Schedule, now: int) -> tuple[Schedule, tuple[ThingEvent, ...]]:
@@ -275,14 +298,17 @@ class Fire(msgspec.Struct, frozen=True, kw_only=True):
         if overlaps:
             skipped.append(Skipped("overlap", len(overlaps), overlaps[0][0], overlaps[-1][0]))
         dealt_with = [*(one.last for one in skipped), *(tick for tick, _ in runs)]
+        last = max(dealt_with)
+        foreseen = old.foreseen and old.foreseen.dealt_with(last)
         new = msgspec.structs.replace(
             old,
-            last_tick=max(dealt_with),
+            foreseen=foreseen,
+            last_tick=last,
             last_job=runs[-1][1] if runs else old.last_job,
             fired=old.fired + len(runs),
             missed_ticks=old.missed_ticks + (self.skipped.count if self.skipped else 0),
             overlapped=old.overlapped + len(overlaps),
-        ).waiting_for(self.next_at)
+        ).waiting_for(self.next_at if foreseen is None else foreseen.first)
         events: list[ThingEvent] = []
         for one in skipped:
             new, event = told(new, "skipped", seen.now, one)
@@ -291,7 +317,37 @@ class Fire(msgspec.Struct, frozen=True, kw_only=True):
         return Moved(old, new, tuple(_job_of(old, job_id, tick) for tick, job_id in runs), (*events, *ended))
 
 
-Move = Put | Pause | Resume | Delete | Run | Fire
+class Foresee(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep what the function of a schedule has told of its ticks.
+
+    Attributes:
+      version, horizon: the schedule's version, and up to where its ticks were known, when the function was asked. If
+        they are not so any more somebody else was first, and nothing happens.
+      after: the instant after which ``ticks`` come; what is known of later ones makes way for them.
+      no_more: there are none after ``ticks``. ``fault``: why there are no more of them now.
+    """
+
+    name: str
+    version: int
+    horizon: int
+    after: int
+    ticks: tuple[int, ...]
+    no_more: bool = False
+    fault: str | None = None
+
+    def apply(self, seen: Seen) -> Moved:
+        old = seen.schedule
+        if old is None or old.foreseen is None or (old.version, old.foreseen.horizon) != (self.version, self.horizon):
+            return Moved(old, old)
+        known = old.foreseen.told(self.after, self.ticks, no_more=self.no_more, fault=self.fault, now=seen.now)
+        if known == old.foreseen:
+            return Moved(old, old)
+        new = msgspec.structs.replace(old, foreseen=known).waiting_for(known.first)
+        new, ended = _told_end(old, new, seen.now)
+        return Moved(old, new, told=ended)
+
+
+Move = Put | Pause | Resume | Delete | Run | Fire | Foresee
 
 
 def watched(move: Move, schedule: Schedule | None) -> str | None:

@@ -16,6 +16,7 @@ import msgspec
 
 from tickr import ticks
 from tickr.events import ThingEvent
+from tickr.foresight import Foresight
 from tickr.instants import rfc3339
 from tickr.jobs import NewJob
 from tickr.ticks import SECOND_US, Timing
@@ -26,8 +27,8 @@ MAX_SCHEDULES = 10_000
 
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
-Ended = Literal["end_at", "times", "never"]
-"""Why there are no more ticks; ``never``: none in the next 50 years."""
+Ended = Literal["end_at", "times", "never", "function"]
+"""Why there are no more ticks; ``never``: none in the next 50 years; ``function``: its function has said so."""
 MAX_TIMES = 1_000_000
 
 _is_name = re.compile(NAME_PATTERN).fullmatch
@@ -47,13 +48,15 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       missed: what becomes of ticks that nobody dealt with in time. ``overlap``: what becomes of one whose turn comes
         while the job made last is not final.
       end_at: no instant after it is a tick. ``times``: how many ticks make a job in all.
-      next_at: None while it is paused, and after its last tick. ``ended``: why there are no more.
+      next_at: None while it is paused, after its last tick, and while only its function could tell. ``ended``: why
+        there are no more.
       version: raised by 1 by whoever changes, pauses or resumes it. ``told``: how many events there were of it.
       last_tick: the last one dealt with, whether it made a job or not; ticks only go on from there.
       last_job: id of the job it made last.
       fired: how many ticks made a job. ``missed_ticks``, ``overlapped``: how many made none, and why.
       declared: marks of what the code of nodes said of it, the one that counts last (``declared.py``); none for one
         that no code has put.
+      foreseen: what is known of its ticks, if a function gives them; the next one is the first of those.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fired: int = 0
     ended: Ended | None = None
     declared: tuple[str, ...] = ()
+    foreseen: Foresight | None = None
 
     @property
     def left(self) -> int | None:
@@ -85,9 +89,16 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None if self.times is None else max(0, self.times - self.fired)
 
     def after(self, at: int) -> Iterator[int]:
-        """Yield the ticks after ``at``, in order, up to its end. Raises: BadTiming."""
-        end, found = self.end_at, ticks.after(self.timing, self.anchor_at, at)
+        """Yield the ticks after ``at``, in order, up to its end; by function, as far as known. Raises: BadTiming."""
+        end, known = self.end_at, self.foreseen
+        found = ticks.after(self.timing, self.anchor_at, at) if known is None else known.after(at)
         return found if end is None else takewhile(lambda tick: tick <= end, found)
+
+    def latest(self, since: int, until: int, count: int) -> list[int]:
+        """Return the last ``count`` ticks after ``since`` up to ``until``, in order. Raises: BadTiming."""
+        if self.foreseen is not None:
+            return self.foreseen.latest(since, until, count)
+        return ticks.latest(self.timing, self.anchor_at, since, until, count)
 
     def next_after(self, at: int) -> int | None:
         """Return the next tick after ``at``, and after those that were dealt with. Raises: BadTiming."""
@@ -100,8 +111,15 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             tick = None
         ended: Ended | None = None
         if tick is None:
-            ended = "times" if spent else "never" if self.end_at is None else "end_at"
+            ended = "times" if spent else self._without_ticks()
         return msgspec.structs.replace(self, next_at=None if self.paused else tick, ended=ended)
+
+    def _without_ticks(self) -> Ended | None:
+        if self.foreseen is None:
+            return "never" if self.end_at is None else "end_at"
+        if self.end_at is not None and self.foreseen.horizon > self.end_at:
+            return "end_at"
+        return "function" if self.foreseen.no_more else None
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True):
@@ -133,6 +151,7 @@ class Summary(msgspec.Struct, frozen=True):
     cron: str | None
     timezone: str | None
     every: float | None
+    function: str | None
     start_at: str | None
     start: str | None
     end_at: str | None
@@ -187,9 +206,10 @@ def _summary(schedule: Schedule) -> Summary:
     timing = schedule.timing
     return Summary(
         name=schedule.name,
-        cron=timing.cron,
+        cron=None if timing.function else timing.cron,
         timezone=timing.timezone if timing.cron else None,
         every=seconds(timing.every_us),
+        function=timing.function,
         start_at=instant(timing.start_at),
         start="now" if timing.start_now else None,
         end_at=instant(schedule.end_at),

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,24 +29,24 @@ import trio
 
 from tickr.announce import Announcer
 from tickr.api import program
-from tickr.api.app import create_app
 from tickr.api.certificate import certificate_of
 from tickr.api.context import Context
-from tickr.api.entrance import Listening
-from tickr.api.server import listen, serve_http
+from tickr.api.doors import Doors, open_doors, serve_doors
 from tickr.bell import Bell, Ring, open_bell
 from tickr.config import Config
 from tickr.configuring import Given, read
-from tickr.declared import keep
+from tickr.declared import keep, told
 from tickr.declared import read as read_declared
 from tickr.errors import ConfigError
 from tickr.failpoints import reach
 from tickr.feed.feed import Feed
-from tickr.handle import Handle, Stop
+from tickr.handle import Handle, Stop, url_of
 from tickr.index.contract import Index
 from tickr.index.open import open_index
 from tickr.intake import Intake
 from tickr.lease import Lease, describe_node, forget_dead_neighbours
+from tickr.metrics.jobs import Tallied
+from tickr.metrics.scrape import measured
 from tickr.orders import Orders
 from tickr.own_node import SIGNALS_KEPT, OwnNode, heed, tell_when_stopping
 from tickr.own_process import calm_collector, end_now, ending_within, obey_signals, take_signals
@@ -55,10 +54,11 @@ from tickr.readiness import Notify, nobody_waits, notify_of_stop
 from tickr.remote.leases import leases_on
 from tickr.scheduler.audit import Audit
 from tickr.scheduler.duties import start_duties
+from tickr.scheduler.foretell import Foretell
 from tickr.scheduler.links import Links
 from tickr.scheduler.promote import promote
 from tickr.sealing import vault_of
-from tickr.start import Announced, Started, Supervisor, unwrap
+from tickr.start import Announced, Ports, Started, Supervisor, unwrap
 from tickr.store.contract import Clock, Store
 from tickr.store.open import open_store
 from tickr.surroundings import USUAL, Surroundings
@@ -71,8 +71,6 @@ from tickr.worker.worker import Worker
 
 RELEASE_S = 2.0
 """How long taking its own row away may take at a stop, in seconds; otherwise the row ends by itself."""
-HTTP_GRACE_S = 5.0
-"""How long requests at work have at a stop, in seconds."""
 ENDS_WITHIN_S = 8.0
 """How long a node that an error has ended waits for handlers that ignore their cancellation, in seconds."""
 
@@ -136,7 +134,7 @@ async def run_until_signalled(
       closed, it ends the process. Nor if a handler blocks the event loop for a whole lease, past every interrupt: then
       the process ends where it stands.
     """
-    node = Service(config, jobs, owns_process=True, sock=supervisor.sock if supervisor else None, burst=burst)
+    node = Service(config, jobs, owns_process=True, supervisor=supervisor, burst=burst)
     calm_collector()
     with take_signals(to_the_end=supervisor is not None) as signals:
         async with trio.open_nursery() as nursery:
@@ -150,21 +148,11 @@ async def run_until_signalled(
     unwrap(ended)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a node works on, open."""
-
-    store: Store
-    index: Index
-    bell: Bell
-    announcer: Announcer
-
-
 class Service:
     """One node's parts and their nursery tree.
 
     Attributes:
-      worker: while it lives, for a node that has the role.
+      worker: while it lives, for a node that has the role. foretell: while it lives.
       vault: the encryption keys, at work.
     """
 
@@ -175,19 +163,21 @@ class Service:
         clock: Clock | None = None,
         *,
         owns_process: bool = False,
-        sock: Listening | None = None,
+        supervisor: Supervisor | None = None,
         burst: bool = False,
         surroundings: Surroundings = USUAL,
     ) -> None:
         self.config = config
         self.stop = Stop()
         self.worker: Worker | None = None
+        self.foretell: Foretell | None = None
         self._tell, self._signals = trio.open_memory_channel[int](SIGNALS_KEPT)
         self.vault = vault_of(config)
         self._clock = clock
         self._surroundings = surroundings
         self._certificate = certificate_of(config)
-        self._sock = sock  # listens already; None: one is made
+        self._doors = supervisor.doors if supervisor else None  # None: they are opened
+        self._seat, self._tallied = (supervisor.seat if supervisor else None), Tallied()
         self._burst = burst  # ends by itself when nothing is left to do
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
         self._jobs = (jobs or Jobs()).copy()  # so that its middleware is round the built-in handlers, too
@@ -195,13 +185,10 @@ class Service:
 
     async def live(self, started: Started) -> None:
         """Open everything, serve until asked to stop, close everything."""
-        with contextlib.ExitStack() as opened:
-            sock = (self._sock or listen(self.config.host, self.config.port)) if "api" in self.config.roles else None
-            if sock:
-                opened.callback(sock.close)  # for a start that fails; the server takes it over
-            await self._live_at(sock, started)
+        with contextlib.closing(self._doors or open_doors(self.config)) as doors:  # for a start that fails
+            await self._live_at(doors, started)
 
-    async def _live_at(self, sock: Listening | None, started: Started) -> None:
+    async def _live_at(self, doors: Doors, started: Started) -> None:
         with contextlib.ExitStack() as ended:
             # Outermost, since a handler that cannot be stopped stays in it while all the rest is closed.
             async with trio.open_nursery() as tasks:
@@ -211,7 +198,7 @@ class Service:
                         open_index(self.config.index) as index,
                         open_bell(self.config.index) as bell,
                     ):
-                        worker = await self.live_on(self.wired(store, index, bell), tasks, sock, started)
+                        worker = await self.live_on(self.wired(store, index, bell), tasks, doors, started)
                 except BaseException as error:  # Cancelled, if it is a worker task that failed
                     if self._owns_process:
                         ended.enter_context(ending_within(ENDS_WITHIN_S, error))
@@ -225,25 +212,23 @@ class Service:
     def wired(self, store: Store, index: Index, bell: Bell) -> Ports:
         """Return open ports as this node works on them."""
         store.on_events(partial(bell.ring_nowait, Ring("feed")))
+        store.on_tally(self._tallied.take)
         return Ports(store, index, bell, Announcer(store, index if self._serves(index) else None, bell))
 
-    async def live_on(
-        self, ports: Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
-    ) -> Worker | None:
+    async def live_on(self, ports: Ports, tasks: trio.Nursery, doors: Doors, started: Started) -> Worker | None:
         """Live within what the handlers share, if there are any to run."""
         async with living(self._jobs if "worker" in self.config.roles else Jobs(), self.stop) as entered:
-            return await self._live_within(ports, tasks, sock, started) if entered else None
+            return await self._live_within(ports, tasks, doors, started) if entered else None
 
-    async def _live_within(
-        self, ports: Ports, tasks: trio.Nursery, sock: Listening | None, started: Started
-    ) -> Worker | None:
+    async def _live_within(self, ports: Ports, tasks: trio.Nursery, doors: Doors, started: Started) -> Worker | None:
         """The nursery tree: going down the page everything starts, and it stops coming back up.
 
         Args:
           tasks: where handlers live; outermost of the program, see ``Pool``.
-          sock: where to serve HTTP; None: nowhere, submissions come through the handle alone.
+          doors: where to serve HTTP; without any, submissions come through the handle alone.
         """
         declared = read_declared(self._jobs, ports.store.now_us(), self.vault)
+        self.foretell = Foretell(told(declared), ports.store, ports.bell, stretch=self._surroundings.stretch)
         await forget_dead_neighbours(ports.store)
         about = describe_node(self.config, self._jobs, [one.mark for one in declared], self.vault.ordered)
         lease = Lease(ports.store, about, lease_s=self.config.lease)
@@ -262,9 +247,11 @@ class Service:
                 if worker:
                     working.start_soon(worker.run, tasks)
                 async with trio.open_nursery() as scheduling:
-                    self._schedule(ports, scheduling)
+                    audit = self._schedule(ports, scheduling)
                     timetable = Timetable(ports.store, ports.bell, ports.announcer, self.vault)
                     await scheduling.start(keep, declared, ports.store, timetable, self._surroundings.stretch)
+                    if self.foretell.tellers:
+                        scheduling.start_soon(self.foretell.run)
                     async with trio.open_nursery() as taking:
                         starter = worker.direct if worker else None
                         intake = Intake(ports.store, ports.bell, ports.announcer, starter, self.vault)
@@ -277,7 +264,9 @@ class Service:
                                 telling.start_soon(duty.run)
                             context = self._context(ports, intake, timetable, feed, orders, own)
                             telling.start_soon(context.leases.run)
-                            await self._take_requests(context, lease, worker, sock, started)
+                            if any(doors):
+                                context = measured(context, lease, worker, audit, self._tallied, self._seat, telling)
+                            await self._take_requests(context, lease, worker, doors, started)
                             telling.cancel_scope.cancel()
                         intake.close()
                     scheduling.cancel_scope.cancel()
@@ -305,31 +294,35 @@ class Service:
                 worker.lose_lease()  # what a claim brought that was in COMMIT just then
             await lease.register_patiently()
 
-    def _schedule(self, ports: Ports, scheduling: trio.Nursery) -> None:
-        """Start the scheduler's duties. An index of this process alone is kept up by whoever works from it."""
+    def _schedule(self, ports: Ports, scheduling: trio.Nursery) -> Audit | None:
+        """Start the scheduler's duties. An index of this process alone is kept up by whoever works from it.
+
+        Returns: the audit of the index, if this node makes it.
+        """
         schedules, stretch = "scheduler" in self.config.roles, self._surroundings.stretch
         if schedules:
             start_duties(scheduling, ports.store, ports.index, ports.bell, ports.announcer, self.config, stretch)
         if schedules if ports.index.shared else self._serves(ports.index):
             scheduling.start_soon(promote, ports.store, ports.index, ports.bell, stretch)
-            scheduling.start_soon(Audit(ports.store, ports.index, ports.bell, stretch=stretch).run)
+            audit = Audit(ports.store, ports.index, ports.bell, stretch=stretch)
+            scheduling.start_soon(audit.run)
+            return audit
+        return None
 
     def _serves(self, index: Index) -> bool:
         """Whether somebody takes out what this node puts into the index."""
         return index.shared or "worker" in self.config.roles
 
     async def _take_requests(
-        self, context: Context, lease: Lease, worker: Worker | None, sock: Listening | None, started: Started
+        self, context: Context, lease: Lease, worker: Worker | None, doors: Doors, started: Started
     ) -> None:
         """Serve until asked to stop and the requests at work are answered. Claims end when the listener closes."""
-        handle = Handle(context, self.stop, lease, sock.getsockname()[:2] if sock else None)
+        at, lookout = doors.addresses
+        handle = Handle(context, self.stop, lease, at)
         async with trio.open_nursery() as listening:
-            if sock:
-                app = create_app(context)
-                listening.start_soon(app.inbox.run)
-                http = partial(serve_http, app, sock, shutdown=self.stop.draining, grace_s=HTTP_GRACE_S)
-                await listening.start(partial(http, certificate=self._certificate))
-            log.info("node.serving", node=lease.node_id, url=handle.url, **context.kinds)
+            await listening.start(partial(serve_doors, doors, context, self.stop.draining, self._certificate))
+            told = {"metrics": url_of(lookout, self.config)} if lookout else {}
+            log.info("node.serving", node=lease.node_id, url=handle.url, **told, **context.kinds)
             started.started(handle)
             await self.stop.draining.wait()
             await reach("stop.draining")

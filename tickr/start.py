@@ -1,16 +1,22 @@
-"""Start: who starts a node, what they hear once it serves, and what they are told of its end."""
+"""Start: what a node works on, who starts it, what they hear once it serves, and what they are told of its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import outcome
 
-from tickr.api.entrance import Listening
+from tickr.announce import Announcer
+from tickr.api.doors import Doors
+from tickr.bell import Bell
 from tickr.errors import TickrError
 from tickr.handle import Handle, Stop
+from tickr.index.contract import Index
+from tickr.metrics.board import Seat
 from tickr.readiness import READY, Notify
+from tickr.store.contract import Store
 from tickr.worker.failures import cause
 from tickr.worker.worker import Worker
 
@@ -24,11 +30,26 @@ class Watched(Protocol):
     def worker(self) -> Worker | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a node works on, open."""
+
+    store: Store
+    index: Index
+    bell: Bell
+    announcer: Announcer
+
+
 class Supervisor(Protocol):
-    """What started this process and watches it; see ``tickr.processes``. Its ``sock`` listens already."""
+    """What started this process and watches it; see ``tickr.processes``. Its ``doors`` listen already."""
 
     @property
-    def sock(self) -> Listening | None: ...
+    def doors(self) -> Doors: ...
+    @property
+    def seat(self) -> Seat:
+        """Where this process leaves its metrics for the others."""
+        ...
+
     async def attend(self, node: Watched) -> None: ...
 
 

@@ -43,6 +43,8 @@ WORDS = {
     "@annually": "0 0 1 1 *",
 }
 """Expressions that have a name, which is kept as it was written."""
+BY_FUNCTION = "@function"
+"""Stands for the cron expression of a timing by function: a node of an older release then sets the schedule aside."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -54,12 +56,15 @@ _NO_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 class Timing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its owner says of when it is due: ``cron`` with ``timezone``, or ``every_us``, perhaps with ``start_at``.
 
+    Or ``function`` with ``timezone``: then its ticks are not reckoned here, but told by that (``foresight.py``).
+
     Attributes:
       cron: five fields in cronsim's dialect, or six, the first of which are seconds, or one of ``WORDS``.
-      timezone: an IANA name; counts for ``cron``.
+      timezone: an IANA name; counts for ``cron`` and for ``function``.
       every_us: microseconds from tick to tick.
       start_at: an instant of the interval's grid, the first that may be a tick; microseconds UTC.
       start_now: the instant at which this timing is given to a schedule is a tick, too.
+      function, code: what a function in the code of nodes is called, and a digest of it; ``cron`` is ``BY_FUNCTION``.
     """
 
     cron: str | None = None
@@ -67,6 +72,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     every_us: int | None = None
     start_at: int | None = None
     start_now: bool = False
+    function: str | None = None
+    code: str | None = None
 
 
 class BadTiming(SpecRejected):

@@ -69,6 +69,8 @@ class Timetable:
             log.info("schedule.changed", schedule=wish.name, change=what)
             if moved.after and moved.after.next_at is not None:
                 await self._bell.ring(Ring("schedule", at=moved.after.next_at))
+            if moved.after and moved.after.foreseen is not None:
+                await self._bell.ring(Ring("schedule"))  # for those who have its function
         return moved
 
 

@@ -153,9 +153,10 @@ export class Client {
   readonly operations: Operations;
   readonly queues: Queues;
   readonly nodes: Nodes;
+  readonly marks: Marks;
   submit(type: string, payload?: unknown, options?: Options): Promise<Submitted>;
   submitMany(jobs: Iterable<NewJob> | AsyncIterable<NewJob>): Promise<(Submitted | ClientError)[]>;
-  get(job: JobRef, options?: { decrypt?: boolean }): Promise<Job>;
+  get(job: JobRef, options?: { decrypt?: boolean; exact?: boolean }): Promise<Job>;
   wait(job: JobRef, options?: { timeoutS?: number; decrypt?: boolean }): Promise<Job>;
   cancel(job: JobRef, options?: Versioned & { reason?: string }): Promise<Job>;
   retry(job: JobRef, changes?: Versioned & Options & { payload?: unknown }): Promise<Job>;
@@ -166,15 +167,17 @@ export class Client {
   attempts(job: JobRef): Promise<{ items: any[]; redrives: any[] }>;
   explain(job: JobRef): Promise<any>;
   tree(job: JobRef): Promise<{ tree: any; parent: string | null; complete: boolean }>;
+  statistics(which?: StatisticsOf): Promise<Statistics>;
   deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
   list(filters?: Filters & { limit?: number }): Pages<Job>;
+  page(filters?: Filters & { limit?: number; cursor?: string }): Promise<{ items: Job[]; next_cursor: string | null; feed_cursor: string }>;
   events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter; name?: Filter }): Subscription;
   close(): void;
 }
 
 export interface Schedules {
-  put(name: string, schedule: Record<string, unknown> & { job: NewJob }, options?: Versioned): Promise<any>;
-  get(name: string, options?: { ticks?: number }): Promise<any>;
+  put(name: string, schedule: Record<string, unknown> & { job: NewJob | Source }, options?: Versioned & { onlyNew?: boolean }): Promise<any>;
+  get(name: string, options?: { ticks?: number; exact?: boolean }): Promise<any>;
   list(): Promise<any[]>;
   pause(name: string, options?: Versioned): Promise<any>;
   resume(name: string, options?: Versioned): Promise<any>;
@@ -211,8 +214,62 @@ export interface Queues {
   limit(name: string, limits: Record<string, unknown>): Promise<any>;
   pause(name: string, options?: { forS?: number; until?: string | Date }): Promise<any>;
   resume(name: string): Promise<any>;
+  order(name: string, order: "oldest" | "newest"): Promise<any>;
   empty(name: string, options?: { delete?: boolean; reason?: string; rate?: number }): Promise<Operation>;
   delete(name: string): Promise<null>;
+}
+
+/** Which statistics; `GET /statistics` has the rules of each. */
+export interface StatisticsOf {
+  step?: "minute" | "hour" | "day";
+  since?: string | Date;
+  until?: string | Date;
+  queue?: Filter;
+  type?: Filter;
+  by?: "queue" | "type";
+}
+
+/** In seconds. */
+export interface Times {
+  count: number;
+  mean: number;
+  p50: number;
+  p95: number;
+  p99: number;
+}
+
+export interface Amounts {
+  created: number;
+  started: number;
+  succeeded: number;
+  retrying: number;
+  failed: number;
+  cancelled: number;
+  released: number;
+  redriven: number;
+  wait: Times | null;
+  run: Times | null;
+}
+
+export interface Statistics {
+  step: string;
+  since: string;
+  until: string;
+  as_of: string;
+  series: { queue: string | null; type: string | null; other: boolean; points: (Amounts & { at: string })[]; total: Amounts }[];
+  marks: Mark[];
+}
+
+export interface Mark {
+  id: string;
+  at: string;
+  text: string;
+}
+
+export interface Marks {
+  add(text: string, options?: { at?: string | Date; id?: string }): Promise<Mark>;
+  list(span?: { since?: string | Date; until?: string | Date }): Promise<Mark[]>;
+  delete(mark: string | Mark): Promise<null>;
 }
 
 export interface Nodes {
@@ -267,7 +324,15 @@ export class NotEnded extends ClientError {
   readonly operation: Operation;
 }
 
+/** A JSON text that stays as it is, to the letter: what `get` with `exact` has, and what may be given for a payload. */
+export class Source {
+  constructor(text: string);
+  readonly text: string;
+}
+
 /** Return the value of a JSON text; whole numbers beyond ±(2**53 - 1) as BigInt. */
 export function parse(text: string): any;
-/** Return the JSON of a value, BigInts as numbers. */
+/** Return the texts of which a JSON text is made, without the space between them. */
+export function tokens(text: string): string[];
+/** Return the JSON of a value, BigInts as numbers and Sources as they are. */
 export function stringify(value: unknown): string;

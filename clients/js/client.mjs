@@ -11,18 +11,19 @@
 
 import { NotEnded, NotFinal } from "./errors.mjs";
 import { Subscription } from "./events.mjs";
-import { stringify } from "./json.mjs";
+import { parse, parseKeeping, stringify } from "./json.mjs";
 import { Submission, uuid7 } from "./submission.mjs";
 import { now, pause, texts, Wire } from "./wire.mjs";
 
 export * from "./errors.mjs";
-export { parse, stringify } from "./json.mjs";
+export { parse, Source, stringify, tokens } from "./json.mjs";
 
 const PAGE = 200; // the server takes no more
 const LINES = 500; // of a log; likewise
 const WAIT_S = 20; // one request has the server wait so long; what lies in between may end one that is longer
 const WAITS = 50; // requests that wait at once; further callers look from time to time
 const [FIRST_LOOK_S, LOOK_S] = [0.05, 3]; // pauses between such looks: the first, and the longest
+const TO_THE_LETTER = ["payload", "result", "progress_data"];
 const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 
 const environment = globalThis.process?.env ?? {};
@@ -50,6 +51,7 @@ export class Client {
     this.operations = new Operations(this.#wire);
     this.queues = new Queues(this.#wire);
     this.nodes = new Nodes(this.#wire);
+    this.marks = new Marks(this.#wire);
   }
 
   get url() {
@@ -66,9 +68,13 @@ export class Client {
     return this.#submission.many(jobs);
   }
 
-  /** Return the job as it is now; decrypt: with what is encrypted of it in the clear. */
-  get(job, { decrypt = false } = {}) {
-    return this.#wire.ask({ path: path(job), query: decrypted(decrypt) });
+  /**
+   * Return the job as it is now. decrypt: with what is encrypted of it in the clear. exact: with `payload`, `result` and
+   * `progress_data` as Sources, to the letter, which a number like 1.0 does not survive otherwise.
+   */
+  get(job, { decrypt = false, exact = false } = {}) {
+    const as = exact ? (text) => parseKeeping(TO_THE_LETTER, text) : parse;
+    return this.#wire.ask({ path: path(job), query: decrypted(decrypt) }, { as });
   }
 
   /** Return the job once it has ended. Throws NotFinal after `timeoutS` seconds, with the job as it was last seen. */
@@ -98,7 +104,8 @@ export class Client {
 
   /** Start a job over that has ended, changed as said. Not repeated where a first try may have done it. */
   retry(job, { version, ...changes } = {}) {
-    const request = { method: "POST", path: path(job, "/retry"), ...ifMatch(version), ...body(changes) };
+    const text = Object.keys(changes).length ? stringify(changes) : undefined;
+    const request = { method: "POST", path: path(job, "/retry"), ...ifMatch(version), text };
     return this.#wire.ask(request, { repeatable: false });
   }
 
@@ -146,6 +153,11 @@ export class Client {
     return this.#wire.ask({ path: path(job, "/tree") });
   }
 
+  /** Return {step, since, until, as_of, series, marks}: how much was done. which: of `GET /statistics`; Dates are taken. */
+  statistics(which = {}) {
+    return this.#wire.ask({ path: "/statistics", query: which });
+  }
+
   /** Return {total, exact, groups}: failed jobs in groups of the same type and kind of error. */
   deadLetters(filters = {}) {
     return this.#wire.ask({ path: "/dead-letters", query: searched(filters) });
@@ -154,6 +166,11 @@ export class Client {
   /** Return an async iterable over jobs, newest first, `limit` at most, read page by page. filters: of `GET /jobs`. */
   list({ limit = Infinity, ...filters } = {}) {
     return new Pages(this.#wire, "/jobs", searched(filters), limit);
+  }
+
+  /** Return one page of that list: {items, next_cursor, feed_cursor}. cursor: `next_cursor` of the page before. */
+  page(filters = {}) {
+    return this.#wire.ask({ path: "/jobs", query: searched(filters) });
   }
 
   /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
@@ -207,15 +224,20 @@ class Schedules {
     this.#wire = wire;
   }
 
-  /** Have a schedule be so: `{ cron, timezone, every, missed, overlap, …, job: { type, payload, … } }`. */
-  put(name, schedule, { version } = {}) {
-    const request = { method: "PUT", path: at("schedules", name), ...ifMatch(version), ...body(schedule) };
-    return this.#wire.ask(request, { repeatable: version === undefined });
+  /**
+   * Have a schedule be so: `{ cron, timezone, every, missed, overlap, …, job: { type, payload, … } }`. onlyNew: only if
+   * there is none of this name yet.
+   */
+  put(name, schedule, { version, onlyNew = false } = {}) {
+    const only = onlyNew ? { headers: { "if-none-match": "*" } } : ifMatch(version);
+    const request = { method: "PUT", path: at("schedules", name), ...only, ...body(schedule) };
+    return this.#wire.ask(request, { repeatable: version === undefined && !onlyNew });
   }
 
-  /** Return the schedule with its next ticks, 10 or so many. */
-  get(name, { ticks } = {}) {
-    return this.#wire.ask({ path: at("schedules", name), query: { ticks } });
+  /** Return the schedule with its next ticks, 10 or so many. exact: with `job` as a Source, to the letter. */
+  get(name, { ticks, exact = false } = {}) {
+    const as = exact ? (text) => parseKeeping(["job"], text) : parse;
+    return this.#wire.ask({ path: at("schedules", name), query: { ticks } }, { as });
   }
 
   /** Return all schedules, by name; their next ticks are left out. */
@@ -344,6 +366,11 @@ class Queues {
     return this.#wire.ask({ method: "POST", path: at("queues", name, "/resume") });
   }
 
+  /** Start its "oldest" or its "newest" due jobs first, among those of one priority. */
+  order(name, order) {
+    return this.#wire.ask({ method: "PUT", path: at("queues", name, "/order"), text: stringify({ order }) });
+  }
+
   /** Begin to cancel all that waits in it, and return that operation; delete: and to delete it for good. */
   empty(name, { delete: gone = false, reason, rate } = {}) {
     const text = stringify({ delete: gone, reason, rate });
@@ -353,6 +380,29 @@ class Queues {
   /** Take it away, with nothing waiting or running in it. Not repeated where a first try may have done it. */
   delete(name) {
     return this.#wire.ask({ method: "DELETE", path: at("queues", name) }, { repeatable: false });
+  }
+}
+
+/** `client.marks`: marks in the charts. */
+class Marks {
+  #wire;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  /** Make one, at this moment unless `at` is given. Under an id that is made here, so that asking again is safe. */
+  add(text, { at, id = uuid7() } = {}) {
+    return this.#wire.ask({ method: "POST", path: "/marks", ...body({ text, at, id }) });
+  }
+
+  async list({ since, until } = {}) {
+    return (await this.#wire.ask({ path: "/marks", query: { since, until } })).items;
+  }
+
+  /** Delete a mark, or the one with that id. Not repeated where a first try may have done it. */
+  delete(mark) {
+    return this.#wire.ask({ method: "DELETE", path: at("marks", mark.id ?? mark) }, { repeatable: false });
   }
 }
 

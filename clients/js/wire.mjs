@@ -142,15 +142,15 @@ export class Wire {
    * Ask until there is an answer that is not "later", and return its value.
    *
    * repeatable: whether it may be asked again where it may have been done. waitS: how long the server is to hold the
-   * answer back. Throws Refused, Unexpected, Unavailable, Closed.
+   * answer back. as: what makes a value of its text. Throws Refused, Unexpected, Unavailable, Closed.
    */
-  async ask(request, { repeatable = true, waitS = 0, ifNone = null } = {}) {
+  async ask(request, { repeatable = true, waitS = 0, ifNone = null, as = parse } = {}) {
     const pauses = new Pauses();
     const over = now() + this.totalS + waitS;
     const one = waitS ? { ...request, query: { ...request.query, wait: waitS.toFixed(3) } } : request;
     for (;;) {
       const reply = await this.send(one, Math.min(ANSWER_S + waitS, over - now()));
-      if (!reply.again) return this.read(reply, ifNone);
+      if (!reply.again) return this.read(reply, ifNone, as);
       const doubtful = unsure(reply);
       pauses.failed(reply.retryAfterS);
       if (pauses.notBefore > over - LEAST_TRY_S || (doubtful && !repeatable)) throw this.#noAnswer(one, reply, doubtful);
@@ -159,10 +159,10 @@ export class Wire {
   }
 
   /** Return the value of a good answer. Throws Refused, Unexpected. */
-  read(reply, ifNone = null) {
+  read(reply, ifNone = null, as = parse) {
     if (reply.status >= 200 && reply.status < 300) {
       try {
-        return reply.text ? parse(reply.text) : ifNone;
+        return reply.text ? as(reply.text) : ifNone;
       } catch {
         throw this.notTickr(reply);
       }

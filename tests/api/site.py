@@ -22,6 +22,9 @@ from tickr.feed.feed import Feed
 from tickr.index.heap import HeapIndex
 from tickr.intake import Intake
 from tickr.jobs import Job
+from tickr.lease import Lease
+from tickr.metrics.jobs import Tallied
+from tickr.metrics.scrape import measured
 from tickr.orders import Orders
 from tickr.remote.leases import leases_on
 from tickr.store.contract import Filter, Node, Store
@@ -156,12 +159,11 @@ async def open_site(
     index, bell = index or HeapIndex(), LocalBell()
     store.on_events(partial(bell.ring_nowait, Ring("feed")))
     context = context_on(store, index, bell, own=own, defaults=defaults, **settings)
+    tallied, lease = Tallied(), Lease(store, Nobody.about, lease_s=context.config.lease)
+    store.on_tally(tallied.take)
     sock = listen("127.0.0.1", 0)
     port = sock.getsockname()[1]
     shutdown, stopped = trio.Event(), trio.Event()
-
-    app = create_app(context)
-    app.config["BODY_TIMEOUT"] = body_timeout_s
 
     async def serve(task_status: trio.TaskStatus[None]) -> None:
         times = {"grace_s": grace_s, "keep_alive_s": keep_alive_s}
@@ -169,6 +171,9 @@ async def open_site(
         stopped.set()
 
     async with trio.open_nursery() as nursery:
+        context = measured(context, lease, None, None, tallied, None, nursery)
+        app = create_app(context)
+        app.config["BODY_TIMEOUT"] = body_timeout_s
         nursery.start_soon(context.intake.run)
         nursery.start_soon(context.feed.run)
         nursery.start_soon(context.leases.run)

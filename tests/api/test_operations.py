@@ -133,7 +133,7 @@ async def test_dead_letters_at_a_glance(site: Site) -> None:
     await put_final(site.store, State.CANCELLED)
     told = (await site.http.get("/dead-letters")).json()
     assert (told["total"], told["exact"], [one["count"] for one in told["groups"]]) == (3, True, [2, 1])
-    assert set(told["groups"][0]) == {"state", "type", "error", "count", "newest_at", "example"}
+    assert set(told["groups"][0]) == {"state", "type", "error", "count", "oldest_at", "newest_at", "example"}
     for query, total in (
         ({"queue": "q"}, 2),
         ({"error": "timeout"}, 0),

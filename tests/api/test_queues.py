@@ -39,7 +39,7 @@ async def test_a_queue_shows_what_is_set_on_it(site: Site) -> None:
     assert answer.json() == {
         "name": "mail", "ready": 1, "scheduled": 0, "retrying": 0, "running": 0,
         "oldest_due_at": answer.json()["oldest_due_at"], "paused": False, "paused_until": None,
-        **LIMITS, "counted_to": 100_000,
+        **LIMITS, "order": "oldest", "counted_to": 100_000,
     }  # fmt: skip
     assert (await site.http.get("/queues/mail")).json() == answer.json()
     paused = await site.http.post("/queues/mail/pause")
@@ -50,6 +50,40 @@ async def test_a_queue_shows_what_is_set_on_it(site: Site) -> None:
     lifted = await site.http.put("/queues/mail", json={"rate": None})
     assert {name: lifted.json()[name] for name in LIMITS} == NO_LIMITS
     assert await site.store.standings() == []
+
+
+async def test_an_order_is_set_beside_the_limits(site: Site) -> None:
+    await create(site, queue="mail")
+    limited = (await site.http.put("/queues/mail", json=LIMITS)).json()
+    answer = await site.http.put("/queues/mail/order", json={"order": "newest"})
+    assert (answer.status_code, answer.json()) == (200, limited | {"order": "newest"})
+    lifted = (await site.http.put("/queues/mail", json={})).json()
+    assert (lifted["order"], lifted["max_running"]) == ("newest", None), "which is no limit"
+    assert (await site.http.put("/queues/mail/order", json={"order": "oldest"})).json()["order"] == "oldest"
+    assert await site.store.standings() == []
+    told = (await site.http.get("/events?after=earliest&event=queue.changed")).json()["events"]
+    assert [event["data"]["queue"].get("order", "oldest") for event in told] == ["oldest", "newest", "newest", "oldest"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"order": "lifo"}, {"order": None}, {"order": 1}, {"order": "newest", "more": 1}, []]
+)
+async def test_an_order_that_is_none_is_refused(site: Site, body: object) -> None:
+    answer = await site.http.put("/queues/mail/order", json=body)
+    assert answer.status_code == 422
+    assert (await site.http.put("/queues/no%20name/order", json={"order": "newest"})).status_code == 400
+    assert await site.store.standings() == []
+
+
+async def test_what_is_explained_goes_by_the_order(site: Site) -> None:
+    jobs = [await create(site, type="nobody", queue="mail", run_at=f"2020-01-01T00:00:0{n}Z") for n in range(4)]
+
+    async def ahead(at: int) -> int:
+        return (await site.http.get(f"/jobs/{jobs[at]}/explain")).json()["ahead"]
+
+    assert [await ahead(n) for n in range(4)] == [0, 1, 2, 3]
+    await site.http.put("/queues/mail/order", json={"order": "newest"})
+    assert [await ahead(n) for n in range(4)] == [3, 2, 1, 0]
 
 
 async def test_all_queues_are_paused_with_one_call(site: Site) -> None:

@@ -61,9 +61,9 @@ async def test_a_schedule_is_answered_as_it_is(site: Site) -> None:
     )
     document = answer.json()
     assert list(document) == [
-        *("name", "cron", "timezone", "every", "start_at", "start", "end_at", "times", "job", "missed", "overlap"),
-        *("paused", "version", "next_at", "next", "ended", "last_tick", "last_job", "fired", "skipped", "declared"),
-        *("encrypted", "encryption_key", "created_at", "updated_at"),
+        *("name", "cron", "timezone", "every", "function", "start_at", "start", "end_at", "times", "job", "missed"),
+        *("overlap", "paused", "version", "next_at", "next", "ended", "fault", "last_tick", "last_job", "fired"),
+        *("skipped", "declared", "encrypted", "encryption_key", "created_at", "updated_at"),
     ]
     assert (document["name"], document["cron"], document["timezone"]) == ("nightly", "30 2 * * *", "Europe/Berlin")
     assert (document["missed"], document["overlap"], document["paused"], document["version"]) == (

@@ -41,6 +41,7 @@ TINY = {
     "growth": ("growth", *ONE_ROUND, "--points", "0:0,300:500", "--jobs", "200", "--size", "100"),
     "memory": ("memory", "--minutes", "0.03", "--settle", "0.2", "--backlog", "300", "--rate", "30"),
     "attempts": ("attempts", *ONE_ROUND, "--jobs", "300"),
+    "metrics": ("metrics", *ONE_ROUND, "--times", "100"),
 }
 """Each command as small as it goes."""
 
@@ -61,7 +62,7 @@ def bench(*words: str | Path, environment: dict[str, str] | None = None) -> subp
 
 def run(name: str, folder: Path, *more: str) -> dict[str, Any]:
     """Run the tiny ``name`` and return its raw file, which must be the only one."""
-    on = () if name == "attempts" or {"--url", "--store"} & set(more) else ("--store", "sqlite")
+    on = () if name in ("attempts", "metrics") or {"--url", "--store"} & set(more) else ("--store", "sqlite")
     done = bench(*TINY.get(name, (name,)), *on, *more, "--results", folder)
     assert done.returncode == 0, f"{name} failed:\n{done.stdout}\n{done.stderr}"
     (path,) = folder.glob("*.json")

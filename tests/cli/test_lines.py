@@ -67,6 +67,7 @@ def thing(what: str, **data: Any) -> RemoteEvent:
     ("told", "words"),
     [
         (thing("schedule.paused"), ["paused", "schedule", "nightly"]),
+        (thing("node.quieted", node={"id": "1", "state": "quiet"}), ["quieted", "node", "nightly"]),
         (thing("schedule.skipped", reason="overlap", count=3), ["skipped", "schedule", "nightly", "3", "×", "overlap"]),
         (thing("queue.paused"), ["paused", "queue", "nightly"]),
         (thing("something.new"), ["new", "something", "nightly"]),

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_the_commands_are_those_agreed_and_each_is_found() -> None:
     agreed = ["serve", "submit", "broadcast", "show", "list", "cancel", "edit", "delete", "retry", "dead-letters"]
-    agreed += ["operations", "explain", "log", "tree", "queue", "schedule", "nodes", "inbox", "watch", "migrate"]
-    agreed += ["keys", "debug", "doctor", "demo"]
+    agreed += ["operations", "explain", "log", "tree", "queue", "schedule", "nodes", "inbox", "stats", "mark", "top"]
+    agreed += ["watch", "migrate", "keys", "debug", "doctor", "demo"]
     context = click.Context(main)
     assert isinstance(main, click.Group)
     assert main.list_commands(context) == agreed
@@ -70,4 +70,4 @@ def test_python_m_tickr_and_completion() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tickr"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["plain,serve", "plain,submit", "plain,show", "plain,schedule"]
+    assert done.stdout.split() == ["plain,serve", "plain,submit", "plain,show", "plain,schedule", "plain,stats"]

@@ -38,6 +38,17 @@ def test_a_pause_with_an_end_says_when(tickr: Tickr) -> None:
     assert tickr("queue", "resume", "also").stdout == "also  0 ready, 0 running, 0 later  \n"
 
 
+def test_a_queue_is_given_an_order(tickr: Tickr) -> None:
+    tickr("queue", "limit", "live", "--max-running", "3")
+    assert tickr("queue", "order", "live", "newest").stdout == (
+        "live  0 ready, 0 running, 0 later  3 at once, newest first\n"
+    )
+    assert "newest first" in tickr("queue", "list").stdout
+    assert json.loads(tickr("queue", "order", "live", "oldest", "--json").stdout)["order"] == "oldest"
+    assert tickr("queue", "show", "live").stdout == "live  0 ready, 0 running, 0 later  3 at once\n"
+    assert "'lifo' is not one of 'oldest', 'newest'" in tickr("queue", "order", "live", "lifo", code=2).stderr
+
+
 def test_all_queues_are_paused_and_resumed_with_one_command(tickr: Tickr) -> None:
     tickr("queue", "limit", "one", "--max-running", "3")
     tickr("queue", "pause", "two")

@@ -142,7 +142,12 @@ def test_on_a_terminal_it_says_how_to_submit_look_and_stop(
     told = read_until(screen, "Ctrl-C").replace("\r\n", "\n")
     _, _, welcome = told.partition("Tickr serves on ")
     url = welcome.split()[0]
-    for line in ("  submit  curl ", f"  look    curl {url}/jobs\n", "  stop    Ctrl-C"):
+    for line in (
+        "  submit  curl ",
+        f"  look    curl {url}/jobs\n",
+        f"  watch   {url}/ui in a browser\n",
+        "  stop    Ctrl-C",
+    ):
         assert line in welcome
     # What it says to do is done here, by a shell, to the letter.
     submit = welcome.partition("submit  ")[2].partition("  look")[0].replace("curl ", "curl -sS --fail ")
@@ -160,12 +165,12 @@ def test_elsewhere_the_log_is_json_alone_and_the_lines_for_people_are_on_stdout(
     ) as process:
         try:
             assert process.stdout
-            told = [process.stdout.readline() for _ in range(5)]  # before it ends: they are flushed
+            told = [process.stdout.readline() for _ in range(6)]  # before it ends: they are flushed
             process.terminate()
             rest, log = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert [line.split()[0] for line in told] == ["Tickr", "submit", "-d", "look", "stop"]
+    assert [line.split()[0] for line in told] == ["Tickr", "submit", "-d", "look", "watch", "stop"]
     assert rest == ""
     assert {json.loads(line)["event"] for line in log.splitlines()} >= {"node.serving", "node.stopped"}
 

@@ -67,6 +67,10 @@ class _Tasks(_Called):
         return _Called(self.portal, self.client.nodes)
 
     @property
+    def marks(self) -> _Called:
+        return _Called(self.portal, self.client.marks)
+
+    @property
     def operations(self) -> _Called:
         return _Called(self.portal, self.client.operations)
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { Client, NotFound } from "../../clients/js/client.mjs";
+import { Client, Conflict, Invalid, NotFound, Source } from "../../clients/js/client.mjs";
 
 const client = new Client(process.argv[2]);
 const queue = `js-${crypto.randomUUID()}`;
@@ -11,6 +11,16 @@ const waiting = (payload) => client.submit("report", payload, { delay: 3600, que
 const job = await waiting({ customer: 7, exact: 2n ** 70n });
 assert.equal((await client.get(job)).payload.exact, 2n ** 70n);
 assert.equal((await client.edit(job, { priority: 1, version: 1 })).priority, 1);
+const written = '{"price": -0.10, "many": [12345678901234567890, 1e2], "text": "a \\"}, \\u00e9"}';
+const kept = await client.submit("report", new Source(written), { delay: 3600, queue: `${queue}-exact`, labels: { payload: "{" } });
+const exact = await client.get(kept, { exact: true });
+assert.deepEqual([exact.payload.text, exact.result, exact.labels], [written, null, { payload: "{" }]);
+assert.equal((await client.edit(kept, { payload: new Source("[1.0]") })).payload[0], 1);
+assert.equal((await client.get(kept, { exact: true })).payload.text, "[1.0]");
+const first = await client.page({ queue: [queue, `${queue}-exact`], limit: 1 });
+assert.deepEqual([first.items.length, first.items[0].id], [1, kept.id]);
+const second = await client.page({ queue: [queue, `${queue}-exact`], limit: 1, cursor: first.next_cursor });
+assert.equal(second.items[0].id, job.id);
 assert.equal((await client.explain(job)).state, "scheduled");
 for (const [filters, count] of [
   [{ payload: { customer: 7 }, label: { by: "js" } }, 1],
@@ -41,11 +51,19 @@ await assert.rejects(client.get(job), NotFound);
 assert.ok((await client.queues.pause(queue, { forS: 60 })).paused_until);
 assert.equal((await client.queues.resume(queue)).paused, false);
 assert.equal((await client.queues.limit(queue, { max_running: 3 })).max_running, 3);
+assert.equal((await client.queues.order(queue, "newest")).order, "newest");
 assert.equal((await client.queues.get(queue)).name, queue);
 assert.ok((await client.queues.list()).some((one) => one.name === queue));
 await waiting({});
 assert.equal((await client.operations.wait(await client.queues.empty(queue, { delete: true }))).done, 1);
 assert.equal(await client.queues.delete(queue), null);
+
+const mark = await client.marks.add("v1", { at: new Date("2020-01-31T12:00:00Z") });
+assert.ok((await client.marks.list({ until: "2020-02-01T00:00:00Z" })).some((one) => one.id === mark.id));
+const done = await client.statistics({ step: "day", since: new Date("2020-01-31T00:00:00Z"), until: "2020-02-01T00:00:00Z", queue, by: "type" });
+assert.equal(done.series[0].total.created, 0);
+assert.ok(done.marks.some((one) => one.text === "v1"));
+assert.equal(await client.marks.delete(mark), null);
 
 const told = await client.broadcast("report", { title: "to all" }, { expires_in: 60 });
 assert.equal(told.items.length, 1);
@@ -57,6 +75,10 @@ await client.nodes.resume("self");
 
 await client.schedules.put(queue, { every: 3600, job: { type: "report", payload: {} } });
 assert.equal((await client.schedules.get(queue, { ticks: 3 })).next.length, 3);
+const template = new Source('{"type": "report", "payload": {"share": 1.0}, "delay": 1}');
+await assert.rejects(client.schedules.put(queue, { every: 60, job: template }, { onlyNew: true }), Conflict);
+await assert.rejects(client.schedules.put(`${queue}-2`, { every: 60, job: template }, { onlyNew: true }), Invalid);
+assert.match((await client.schedules.get(queue, { exact: true })).job.text, /^\{"type":\s*"report"/);
 assert.ok((await client.schedules.list()).some((one) => one.name === queue));
 assert.equal((await client.schedules.pause(queue)).paused, true);
 assert.equal((await client.schedules.resume(queue, { version: 2 })).paused, false);

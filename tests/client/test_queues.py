@@ -28,6 +28,10 @@ def test_a_queue_is_paused_for_a_while_looked_at_and_resumed(client: Any) -> Non
     assert client.queues.get(name).paused_until == at
     assert name in [one.name for one in client.queues.list()]
     assert not client.queues.resume(name).paused
+    assert client.queues.order(name, "newest").order == "newest"
+    assert client.queues.get(name).order == "newest"
+    with pytest.raises(Invalid):
+        client.queues.order(name, "lifo")
     with pytest.raises(Invalid):
         client.queues.pause(name, -1)
 

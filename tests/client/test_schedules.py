@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.client.faces import face
@@ -130,6 +131,14 @@ def test_its_events_are_heard(client: Any, name: str) -> None:
     assert schedule is not None
     assert (schedule.name, schedule.paused, schedule.version, schedule.next_at) == (name, True, 2, None)
     assert schedule.job == {"type": "report", "queue": "default"}
+
+
+def test_one_by_function_says_which_and_what_is_wrong_with_it() -> None:
+    told = {**DOCUMENT, "function": "nights.at_sunset", "fault": "no live node has its function nights.at_sunset"}
+    found = msgspec.json.decode(msgspec.json.encode(told), type=Schedule)
+    assert (found.function, found.fault, found.cron, found.next_at) == (told["function"], told["fault"], None, None)
+    plain = msgspec.json.decode(msgspec.json.encode(DOCUMENT), type=Schedule)
+    assert (plain.function, plain.fault) == (None, None), "from a server that knows of none"
 
 
 # -- what is asked again ----------------------------------------------------------------------------------------------

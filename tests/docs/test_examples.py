@@ -50,7 +50,9 @@ ILLUSTRATIVE = {"text", "ini", "sql", "yaml"}
 PAGES_MYSQL = "mysql://tickr:secret@127.0.0.1:3306/tickr"
 PAGES_REDIS = "redis://127.0.0.1:6379/0"
 
-LOOKS = re.compile(r"^(?:curl(?!.* (?:-d|-X|--data|--json)\b)|tickr (?:show|list|doctor)|cat|tail|grep)\b", re.DOTALL)
+LOOKS = re.compile(
+    r"^(?:curl(?!.* (?:-d|-X|--data|--json)\b)|tickr (?:show|list|doctor|stats)|cat|tail|grep)\b", re.DOTALL
+)
 """Commands that change nothing, and may be repeated until what they show has come about."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -6,9 +6,10 @@ import msgspec
 
 from tests.docs.pages import code, table
 from tests.docs.test_tables import page, size
-from tickr import declared, missed, schedule_moves, schedules, ticks
+from tickr import declared, foresight, missed, schedule_moves, schedules, ticks
 from tickr.api import schedule_document, schedule_request
 from tickr.api import schedules as api_schedules
+from tickr.scheduler import foretell
 from tickr.scheduler import schedules as scheduler
 from tickr.worker import declarations
 
@@ -32,6 +33,10 @@ LIMITS_OF_SCHEDULES = {
     "length of a cron expression": f"{ticks.MAX_CRON_LENGTH} characters",
     "`times`": f"{schedules.MAX_TIMES:,}",
     "schedules that a program declares": f"{declarations.MAX_DECLARED:,}",
+    "of them by a function": f"{declarations.MAX_FUNCTIONS}",
+    "how long a function may take to answer": f"{foretell.ANSWER_S:g} s",
+    "from a tick by function to the next, at least": f"{ticks.SECOND_US // 1_000_000} s",
+    "ticks by function that are known ahead": f"{foresight.AHEAD}",
     "how far ahead ticks are looked for": f"{ticks.HORIZON_US / 1_000_000 / 86_400 / 366:g} years",
     "ticks that are shown": f"{api_schedules.MAX_TICKS}",
     "schedules on a page of a list": f"{api_schedules.MAX_LIMIT}",
@@ -47,6 +52,10 @@ def test_the_words_and_declarations_of_schedules_are_those_of_the_program() -> N
     assert f"The last {schedule_moves.MOST_MARKS} declarations of a schedule are known" in text
     assert f"two looks in a row, {declared.AGAIN_S:g} seconds apart, of which there is one a minute" in text
     assert declared.WATCH_S == 60
+    assert f"{foresight.AHEAD} ticks, and again when fewer than {foresight.FEW} of them are left" in text
+    assert f"when it is more than {missed.LATE_US / 1_000_000:g} seconds late" in text
+    assert f"does not answer within {foretell.ANSWER_S:g} seconds" in text
+    assert (foretell.AGAIN_S, foretell.LONGEST_AGAIN_S) == (1, 5 * 60)
 
 
 def test_the_limits_of_schedules_are_those_of_the_program() -> None:

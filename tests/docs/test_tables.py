@@ -22,6 +22,7 @@ from tickr.api import (
     job_frames,
     job_stream,
     listing,
+    marks,
     messages,
     nodes,
     operation_document,
@@ -29,6 +30,8 @@ from tickr.api import (
     parts,
     problems,
     server,
+    statistics,
+    statistics_query,
     strict,
     submission,
     target,
@@ -38,6 +41,7 @@ from tickr.api import (
 from tickr.api import jobs as job_calls
 from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
+from tickr.store import sums
 from tickr.store.answers import MOST_TALLIED
 from tickr.worker import failures
 from tickr.worker.builtin import http as http_jobs
@@ -227,6 +231,9 @@ LIMITS: dict[str, str] = {
     "`unique.until`": f"{keys.MAX_UNIQUE_S / 86_400:g} days",
     "`reason` of a cancellation": f"{job_calls.MAX_REASON_LENGTH} characters",
     "`wait`": f"{waits.MAX_WAIT_S} s",
+    "steps of [statistics](statistics.md) in an answer": f"{statistics_query.MAX_POINTS:,}",
+    "series of statistics, beside that of all the others": f"{statistics.MAX_SERIES}",
+    "marks": f"{sums.MAX_MARKS:,}, the last ones, of {marks.MAX_TEXT} characters",
     "jobs on a page of a list": f"{listing.MAX_LIMIT}",
     "result of a handler": size(config.Config().max_result),
     "`error.message`": size(failures.MAX_MESSAGE_BYTES),

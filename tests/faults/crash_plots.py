@@ -301,6 +301,8 @@ SCENES = {
     "rebuild.before_epoch": Scene(without_index, "scheduler"),
     "retention.after_number": Scene(under_load, "scheduler", passes=1),
     "retention.after_prune": Scene(with_old_events, "scheduler", flags=("--events-keep", "1")),
+    "statistics.before_commit": Scene(under_load, "scheduler"),
+    "statistics.after_commit": Scene(under_load, "scheduler"),
     "feed.before_number": Scene(followed, "api", passes=1),
     "feed.after_number": Scene(followed, "api", passes=1),
     "feed.before_tell": Scene(followed, "api", passes=1),

@@ -184,6 +184,7 @@ ENDS: dict[str, Callable[[Handle], Awaitable[None]]] = {
     "rebuild.before_epoch": nothing,
     "retention.after_number": nothing,
     "retention.after_prune": work,
+    "statistics.after_commit": work,
     "feed.before_tell": listen,
     "stop.draining": stop_at_work,
     "stop.before_hand_back": stop_at_work,
@@ -195,7 +196,7 @@ ANSWERED = ["intake.before_store", "intake.after_commit", "intake.after_announce
 """Passed on the way of a submission, which is answered with the error."""
 ANSWERED_OVER_HTTP = ["intake.after_cancel", "api.before_answer"]
 IN_A_HANDLER = ["children.after_commit"]
-ON_A_DATABASE = ["inbox.after_submit"]
+ON_A_DATABASE = ["inbox.after_submit", "statistics.before_commit"]
 ON_MYSQL = ["store.before_commit", "store.after_commit", "feed.before_number", "feed.after_number"]
 
 

@@ -10,6 +10,7 @@ from tests.feed.conftest import Log, caught_up, names, receive
 from tickr.errors import CursorExpired, CursorInvalid, StoreUnavailable, TooSlow
 from tickr.feed import subscription as subscriptions
 from tickr.feed.cursor import Place, read, write
+from tickr.feed.feed import FeedUse
 from tickr.feed.selection import Selection
 
 
@@ -168,9 +169,15 @@ async def test_one_that_does_not_keep_up_is_let_go_and_can_come_back(log: Log, a
         await log.write()
         got = await receive(slow, 1)
         await receive(quick, 1)
-        for _ in range(subscriptions.MAX_PENDING + 1):
+        assert log.feed.use() == FeedUse(subscribers=2, most_behind=0, pending_bytes=0, sent=2, too_slow=0)
+        await log.write()
+        await receive(quick, 1)
+        assert log.feed.use().most_behind == 1
+        assert log.feed.use().pending_bytes > 0
+        for _ in range(subscriptions.MAX_PENDING):
             await log.write()
             await receive(quick, 1)
+        assert log.feed.use().too_slow == 1
         with pytest.raises(TooSlow) as ended:
             await slow.receive()
         with pytest.raises(TooSlow):

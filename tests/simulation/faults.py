@@ -18,7 +18,8 @@ from tests.simulation.weather import START_US, Weather
 from tickr.bell import LocalBell, Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable, TickrError
 from tickr.index.contract import Hint
-from tickr.store.event_log import nobody_listens
+from tickr.store.event_log import nobody_counts, nobody_listens
+from tickr.tallies import Tally
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -33,8 +34,19 @@ LATE_S = 3.0
 """A ring, or the effect of a call that was given up, may be so many seconds late."""
 READS = frozenset(
     {"ping", "get", "get_many", "attempts", "queue_names", "due", "waiting_after", "still_waiting", "epoch", "nodes"}
-    | {"schedule", "schedules", "due_schedules", "standings", "ahead", "inbox_rows", "inbox_refused", "key_uses"}
+    | {
+        "schedule",
+        "schedules",
+        "due_schedules",
+        "standings",
+        "newest_first",
+        "ahead",
+        "inbox_rows",
+        "inbox_refused",
+        "key_uses",
+    }
     | {"event_rows", "number_events", "feed_state", "tally", "operation", "operations", "due_operations"}
+    | {"untallied", "tallied", "sums", "busiest", "marks"}
     | {"node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"}
 )
 
@@ -45,6 +57,7 @@ class FaultyStore:
     def __init__(self, process: Process, weather: Weather) -> None:
         self.name, self.writers = weather.store.name, weather.store.writers
         self.told: Callable[[], None] = nobody_listens
+        self.counted: Callable[[Tally], None] = nobody_counts
         self._process = process
         self._weather = weather
         self._step_us = weather.step_us
@@ -54,6 +67,9 @@ class FaultyStore:
 
     def on_events(self, call: Callable[[], None]) -> None:
         self.told = call
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self.counted = call
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._weather.store, name)

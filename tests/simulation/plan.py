@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tests.simulation import schedules
 from tests.simulation.schedules import SchedulePlan
 from tickr.failpoints import POINTS
-from tickr.queues import Limits, Rate
+from tickr.queues import JobOrder, Limits, Rate
 
 LEASE_S = 3.0
 """Of every node, in seconds: a fifth of the default, as are the time-outs of ``faults.py``."""
@@ -103,6 +103,14 @@ class Pause(NamedTuple):
     lasts: float
 
 
+class Ordering(NamedTuple):
+    """A queue is given an order at an instant."""
+
+    at: float
+    queue: str
+    order: JobOrder
+
+
 class Plan(NamedTuple):
     """``chances``: of each fault of single calls (``faults.py``), 0 to 1. ``families``: which of them are in it.
 
@@ -121,6 +129,7 @@ class Plan(NamedTuple):
     limits: dict[str, Limits]
     pauses: tuple[Pause, ...]
     schedules: tuple[SchedulePlan, ...]
+    orders: tuple[Ordering, ...]
 
     @property
     def heals_at(self) -> float:
@@ -155,6 +164,7 @@ def draw(seed: int) -> Plan:
         limits={},
         pauses=(),
         schedules=schedules.draw(dice, families),
+        orders=_orders(random.Random(f"{seed} orders")),
     )
     return _with_limits(plan, random.Random(~seed)) if families else plan
 
@@ -170,6 +180,16 @@ def _with_limits(plan: Plan, dice: random.Random) -> Plan:
         for _ in range(dice.randint(0, 2))
     ]
     return plan._replace(limits=limits, jobs=tuple(jobs), pauses=tuple(sorted(pauses)))
+
+
+def _orders(dice: random.Random) -> tuple[Ordering, ...]:
+    """Return up to three changes of orders, in three plans of ten; drawn apart, too."""
+    count = dice.randint(1, 3) if dice.random() < 0.3 else 0
+    drawn = [
+        Ordering(round(dice.uniform(0.0, TROUBLE_S), 3), dice.choice(QUEUES), dice.choice(("newest", "oldest")))
+        for _ in range(count)
+    ]
+    return tuple(sorted(drawn))
 
 
 def _key(dice: random.Random) -> dict[str, Any]:

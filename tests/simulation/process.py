@@ -20,6 +20,7 @@ from tests.simulation import handlers
 from tests.simulation.faults import FaultyIndex, FaultyStore, LossyBell
 from tests.simulation.plan import LEASE_S, NodePlan
 from tests.simulation.weather import RUNNING_IN
+from tickr.api.doors import Doors
 from tickr.config import Config
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.handle import Handle
@@ -87,7 +88,7 @@ class Process:
             try:
                 async with trio.open_nursery() as self._requests:
                     async with trio.open_nursery() as tasks:
-                        await node.live_on(node.wired(self.store, self.index, self.bell), tasks, None, self)
+                        await node.live_on(node.wired(self.store, self.index, self.bell), tasks, Doors(), self)
                     self._requests.cancel_scope.cancel()
             except* StoreUnavailable:
                 if self.handle is not None and not self.dead:

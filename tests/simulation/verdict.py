@@ -67,7 +67,7 @@ def _own(world: World) -> Iterator[str]:
     yield from _due(told)
     yield from _limited(world, told)
     yield from _expired(world, told)
-    yield from schedules.wrong(world.weather.store, told)
+    yield from schedules.wrong(world.weather.store, told, stepped=world.stepped)
     for job in world.weather.store._jobs.values():
         expected = ATTEMPTS.get((job.state, job.type), job.attempt)
         if job.crashes < 3 and job.attempt != expected:

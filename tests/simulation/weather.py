@@ -17,6 +17,7 @@ import trio
 from tests.simulation.plan import HOUR_S
 from tickr.index.heap import HeapIndex, Line
 from tickr.store.memory import MemoryStore
+from tickr.tallies import Tally
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -82,6 +83,7 @@ class Weather:
         self._snapshot = Snapshot({}, {})
         self._window_ends, self._window_full = 0.0, 0
         self.store.on_events(self._written)
+        self.store.on_tally(self._counted)
 
     def _written(self) -> None:
         """Tell whose commit it was, as its own store would."""
@@ -89,6 +91,11 @@ class Weather:
         process = RUNNING_IN.get()
         if process is not None and not process.dead:
             process.store.told()
+
+    def _counted(self, tally: Tally) -> None:
+        process = RUNNING_IN.get()
+        if process is not None and not process.dead:
+            process.store.counted(tally)
 
     def true_now_us(self) -> int:
         return START_US + round(trio.current_time() * SECOND_US)

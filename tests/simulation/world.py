@@ -6,7 +6,7 @@ State: everything that the verdict needs is an attribute here once ``run`` has r
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import trio
@@ -14,7 +14,7 @@ import trio
 from tests.simulation import schedules
 from tests.simulation.clients import Listener, Submitter
 from tests.simulation.handlers import Ledger
-from tests.simulation.plan import BUSIEST, LEASE_S, Pause, Plan, PointPlan, Strike
+from tests.simulation.plan import BUSIEST, LEASE_S, Ordering, Pause, Plan, PointPlan, Strike
 from tests.simulation.process import Process
 from tests.simulation.weather import RUNNING_IN, STEPS_S, Outage, Weather
 from tickr import failpoints
@@ -30,6 +30,8 @@ STOPPED_S = 30.0
 """In so many a node must have ended that was asked to stop, after everything has healed."""
 START_AGAIN_S = 0.5
 """A node that could not start is started again after so many seconds."""
+ORDERED_S = 10.0
+"""In so many after everything has healed the index must have the orders of queues."""
 LOOK_S = 0.25
 
 
@@ -78,6 +80,7 @@ class World:
                     await self.weather.store.control(queue, limits=limits)
                 for pause in self.plan.pauses:
                     nursery.start_soon(self._pause, pause)
+                nursery.start_soon(self._order, self.plan.orders)
                 await schedules.put(self.weather.store, self.plan.schedules)
                 for place in range(len(self.plan.nodes)):
                     nursery.start_soon(self._keep_up, place)
@@ -90,6 +93,7 @@ class World:
                     nursery.start_soon(self._strike, strike)
                 await trio.sleep_until(self.plan.heals_at)
             self._heal()
+            await self._until("ordered", ORDERED_S, self._is_ordered)
             await self._until("caught up", DRAINED_S, lambda: schedules.caught_up(self.weather.store))
             await schedules.pause(self.weather.store)
             full = LIMITED if self.plan.limits else 1  # one after the other, behind a lost one for a lease
@@ -154,6 +158,13 @@ class World:
                     break
             await trio.sleep(pause.lasts)
 
+    async def _order(self, orders: Sequence[Ordering]) -> None:
+        """Give queues their orders, by a node that dies before it tells the index."""
+        for ordering in orders:
+            await trio.sleep_until(ordering.at)
+            self.weather.say(f"-- {ordering.queue} {ordering.order} first")
+            await self.weather.store.control(ordering.queue, order=ordering.order)
+
     def _struck(self, place: int) -> Process | None:
         """Return the node that is in ``place`` now, if there is one."""
         if place == BUSIEST:
@@ -207,6 +218,11 @@ class World:
             self.weather.say(f"-- {what}")
             return
         self.wrong.append(f"not {what} {within_s:g} s after everything had healed")
+
+    def _is_ordered(self) -> bool:
+        """Whether the index has the orders that the store has."""
+        index, newest = self.weather.index, self.weather.store._controls.newest_first
+        return index._newest == newest and not index._turning
 
     def _is_done(self) -> bool:
         if self.weather.pending or self.asked or not all(one.done for one in self.submitters):

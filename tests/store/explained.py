@@ -1,16 +1,14 @@
-"""A store with a past, and every question that a store can be asked: what the tests of query plans share.
+"""Every question that a store can be asked, on one that is ``filled``: what the tests of query plans share.
 
-The rows are skewed as in real life: one queue with nearly everything, several with little, long histories. The
-questions are asked with small limits, so that whatever reads many rows reads them in vain.
+The questions are asked with small limits, so that whatever reads many rows reads them in vain.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench.fill import Rows, add
 from tests.store.backends import MANY_BYTES, OOPS, a_node, logged, methods, new_id, new_job, noted, put
+from tests.store.filled import DAY_US
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
@@ -26,11 +24,26 @@ from tickr.queues import NO_LIMITS, Limits, Rate
 from tickr.reports import Checkpoint, Outcome
 from tickr.schedule_moves import Delete, Move, Pause, Put
 from tickr.store import rows
-from tickr.store.contract import DueOperations, DuePlace, DueSchedules, Filter, Resealed, Start, Store
+from tickr.store.contract import (
+    DueOperations,
+    DuePlace,
+    DueSchedules,
+    Filter,
+    Mark,
+    Resealed,
+    Span,
+    Start,
+    Store,
+    SumPlace,
+    Sums,
+    Tallied,
+)
 from tickr.store.orders import Order
+from tickr.store.sums import add_up
+from tickr.tallies import Part
+from tickr.tallies import Step as Length
 from tickr.ticks import Timing
 
-DAY_US = 86_400 * 1_000_000
 LOOK_AT = 500
 COUNT_TO = 300
 LIMIT = 20
@@ -43,25 +56,6 @@ LINKS_OF_ALL = "INSERT INTO links (on_id, waiter, kind) SELECT id, REVERSE(id), 
 CHILDREN_OF_ALL = "INSERT INTO children (parent, place, child) SELECT REVERSE(id), 0, id FROM jobs"
 """Somebody waits for each job that waits, and every job has a parent; none of these is stored."""
 SCHEDULES, OPERATIONS = 600, 200
-
-
-async def fill(url: str) -> int:
-    """Add some 60,000 jobs. Returns the instant at which they are that old, microseconds."""
-    now = time.time_ns() // 1000
-    long_ago = now - 20 * DAY_US
-    kinds = [
-        Rows(count=15_000, type="other", first_us=long_ago, step_us=1_000_000),
-        Rows(count=3_000, state=State.FAILED, first_us=long_ago, step_us=2_000_000),
-        Rows(count=2_000, state=State.CANCELLED, first_us=long_ago, step_us=2_000_000, due_in_us=DAY_US),
-        Rows(count=10_000, type="other", priority=3, first_us=now - 5 * DAY_US, step_us=1_000_000),
-        Rows(count=15_000, type="other", state=State.READY, first_us=now - DAY_US),
-        Rows(count=12_000, state=State.READY, first_us=now, due_in_us=DAY_US),
-        Rows(count=1_000, state=State.RETRYING, first_us=now, due_in_us=DAY_US),
-        *(Rows(count=30, state=State.READY, queue=f"q{n}", priority=n, first_us=now - DAY_US) for n in range(10)),
-        *(Rows(count=30, queue=f"q{n}", priority=n, first_us=long_ago) for n in range(10)),
-    ]
-    await add(url, kinds)
-    return now
 
 
 class Asking:
@@ -121,6 +115,12 @@ class Asking:
             claimed[35:38], await store.claim([job.id for job in keyed], node="n2", types={"mail"})
         )
         await self.claim_due(LIMIT, node="n2", types={"mail"}, queues={"default": LIMIT})
+        await self.control("newest", order="newest")
+        await put(store, *(new_job(queue="newest") for _ in range(3)))
+        await self.newest_first()
+        await self.due(LIMIT)
+        await self.claim_due(LIMIT, node="n2", types={"mail"}, queues={"newest": LIMIT})
+        await self.ahead((await put(store, new_job(queue="newest")))[0], count_to=LIMIT)
         await self.standings(["default"])
         await self.standings()
         await self.control("default", limits=NO_LIMITS)
@@ -291,12 +291,32 @@ class Asking:
         await self.nodes()
         await self.ping()
 
+    async def _count(self) -> None:
+        after, log = await self.untallied(LIMIT)  # type: ignore[misc]
+        await self.add_tallies(add_up(log) | sums_of(self._now), after=after, upto=Tallied(log[-1].seq, 0))
+        await self.untallied(LIMIT)
+        await self.tallied()
+        for step in Length:
+            span = Span(step, self._now - DAY_US, self._now + DAY_US)
+            page = await self._store.sums(span, LIMIT)
+            await self.sums(span, LIMIT, page[-1][0])
+            for by in ("queue", "type"):
+                await self.busiest(span._replace(queues=("q1", "q2"), types=("t1",)), by, LIMIT)
+            await self.prune_sums(step, self._now - DAY_US, LIMIT)
+        marks = [Mark(new_id(), self._now + n, "v1") for n in range(100)]
+        for mark in marks:
+            await self.make_mark(mark)
+        await self.make_mark(marks[0])
+        await self.marks(self._now, self._now + 50, LIMIT)
+        await self.drop_mark(marks[0].id)
+
     async def _keep(self) -> None:
         head = (await self._store.feed_state()).head
         await self.feed_state()
         await self.number_events()
         await self.event_rows(0, LIMIT, MANY_BYTES)
         await self.event_rows(max(head - 5, 0), LIMIT, MANY_BYTES)
+        await self._count()
         await self.prune_events(self._now - DAY_US, LIMIT)
         for _ in range(3):
             await self.prune_keys(LIMIT)
@@ -320,6 +340,17 @@ class Asking:
         await self._store.remove_due(LIMIT, (self._now - DAY_US, brief[0].id))
         await self.new_history("another")
         await self.diagnose()
+
+
+def sums_of(now: int) -> Sums:
+    """Return sums of two days at most, for a few pairs in each step."""
+    pairs = [(f"q{n}", f"t{m}") for n in range(5) for m in range(2)]
+    return {
+        SumPlace(step, step.begin(now) - n * step.length_us, *pair): Part(*pair)
+        for step in Length
+        for n in range(min(2 * DAY_US // step.length_us, 200))
+        for pair in pairs
+    }
 
 
 def _put(name: str, every_s: int) -> Put:

@@ -22,7 +22,9 @@ from tickr.queues import Limits, Rate
 from tickr.reports import Checkpoint, Outcome
 from tickr.schedule_moves import Fire, Pause, Put
 from tickr.schedules import Schedule
-from tickr.store.contract import MAX_BATCH, Filter, Resealed, Start, Store
+from tickr.store.contract import MAX_BATCH, Filter, Mark, Resealed, Span, Start, Store, Tallied, Untallied
+from tickr.store.sums import add_up
+from tickr.tallies import Step as Length
 from tickr.ticks import Timing
 
 MANY = 12
@@ -41,6 +43,8 @@ class Scene:
         self.type = name
         self.node = f"node of {name}"
         self.operation = str(uuid.uuid5(uuid.NAMESPACE_OID, f"operation of {name}"))
+        self.mark = Mark(str(uuid.uuid5(uuid.NAMESPACE_OID, f"mark of {name}")), START, name)
+        self.log = Untallied(0, [])
         self.jobs: list[Job] = []
         self.fires: list[Fire] = []
         self.rows: list[int] = []
@@ -145,7 +149,18 @@ class Scene:
         children = [job.id for job in await self.store.children(self.ids())]
         waits = {*(await self.store.open_links(MAX_BATCH)).ended} & {*self.ids()}
         waits |= {link.on for link in await self.store.waits_of(self.ids()[2])}
-        others = await self.found(), await self.store.operation(self.operation), inbox, refused, children, waits
+        sums = await self.store.sums(Span(Length.DAY, 0, 2 * START, types=(self.type,)), MAX_BATCH)
+        marks = [mark for mark in await self.store.marks(0, 2 * START, MAX_BATCH) if mark.text == self.type]
+        others = (
+            sums,
+            marks,
+            await self.found(),
+            await self.store.operation(self.operation),
+            inbox,
+            refused,
+            children,
+            waits,
+        )
         return jobs, attempts, nodes, holder, standings, checkpoints, logs, *others, [body for _, body in pages]
 
 
@@ -276,6 +291,25 @@ def step(scene: Scene) -> Awaitable[object]:
 
 def settle(scene: Scene) -> Awaitable[object]:
     return scene.store.settle_inbox(scene.rows[:2], {scene.rows[2]: "why"})
+
+
+async def uncounted(scene: Scene) -> None:
+    """Have jobs that are not in the sums, in which all else is."""
+    seq = await scene.store.number_events()
+    after, _ = await scene.store.untallied(1)
+    await scene.store.add_tallies({}, after=after, upto=Tallied(seq, START))
+    await scene.put(3)
+    await scene.store.number_events()
+    scene.log = await scene.store.untallied(MAX_BATCH)
+
+
+def add_tallies(scene: Scene) -> Awaitable[object]:
+    after, log = scene.log
+    return scene.store.add_tallies(add_up(log), after=after, upto=Tallied(log[-1].seq, START))
+
+
+async def marked(scene: Scene) -> None:
+    await scene.store.make_mark(scene.mark)
 
 
 few, running = partial(Scene.put, count=3), partial(Scene.run, count=MANY)

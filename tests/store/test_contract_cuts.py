@@ -24,6 +24,7 @@ from tests.store.scenes import (
     MANY,
     Case,
     Scene,
+    add_tallies,
     begin_operation,
     claim_all,
     end_operation,
@@ -39,6 +40,7 @@ from tests.store.scenes import (
     kept_some,
     log_something,
     logged_some,
+    marked,
     put_family,
     put_sequence,
     put_unique,
@@ -50,6 +52,7 @@ from tests.store.scenes import (
     settle,
     spawn_more,
     step,
+    uncounted,
     unique,
     use_up_a_queue,
 )
@@ -57,10 +60,11 @@ from tests.waiting import eventually
 from tickr.edits import Edit
 from tickr.jobs import NewJob, State
 from tickr.operation_moves import Stop
-from tickr.store.contract import MAX_BATCH, Edge, Filter, Store
+from tickr.store.contract import MAX_BATCH, Edge, Filter, Span, Store
 from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 from tickr.store.orders import Order
+from tickr.tallies import Step
 
 ABSENT = "f" * 32
 FAR = 2 * START
@@ -122,6 +126,10 @@ UPKEEP = [
     Case("settle_inbox taken", rows, lambda s: s.store.settle_inbox(s.rows[:2], {})),
     Case("retry_inbox", rows, lambda s: s.store.retry_inbox(s.rows[-1])),
     Case("drop_inbox", rows, lambda s: s.store.drop_inbox(s.rows[-1])),
+    Case("add_tallies", uncounted, add_tallies),
+    Case("prune_sums", few, lambda s: s.store.prune_sums(Step.DAY, START, MAX_BATCH)),
+    Case("make_mark", few, lambda s: s.store.make_mark(s.mark)),
+    Case("drop_mark", marked, lambda s: s.store.drop_mark(s.mark.id)),
     Case("prune_inbox", rows, lambda s: s.store.prune_inbox(2 * START, MAX_BATCH)),
 ]
 READS = [
@@ -135,6 +143,7 @@ READS = [
     Case("list_jobs", few, lambda s: s.store.list_jobs(Filter(types=(s.type,)), limit=2)),
     Case("queues", few, lambda s: s.store.queues()),
     Case("standings", partial(Scene.limit, count=3), lambda s: s.store.standings()),
+    Case("newest_first", few, lambda s: s.store.newest_first()),
     Case("queue_names", few, lambda s: s.store.queue_names()),
     Case("due", few, lambda s: s.store.due(2)),
     Case("waiting_after", few, lambda s: s.store.waiting_after(None, 2)),
@@ -159,6 +168,11 @@ READS = [
     Case("key_uses", few, lambda s: s.store.key_uses(2)),
     Case("inbox_rows", rows, lambda s: rows_of(s.store)),
     Case("inbox_refused", rows, lambda s: s.store.inbox_refused(2)),
+    Case("untallied", few, lambda s: s.store.untallied(2)),
+    Case("tallied", few, lambda s: s.store.tallied()),
+    Case("sums", few, lambda s: s.store.sums(Span(Step.DAY, 0, 2 * START), 2)),
+    Case("busiest", few, lambda s: s.store.busiest(Span(Step.DAY, 0, 2 * START), "type", 2)),
+    Case("marks", marked, lambda s: s.store.marks(0, 2 * START, 10)),
     Case("ping", few, lambda s: s.store.ping()),
 ]
 SEQUENCES = [

@@ -350,6 +350,7 @@ async def test_a_tally_has_groups_and_tells_where_there_may_be_more(store: Store
         await put_final(store, State.FAILED, type="a")
         await put_final(store, State.FAILED, type="b", queue=f"q{n}")
     await put_final(store, State.CANCELLED)
+    first = clock()
     clock.advance(1)
     last = await put_final(store, State.FAILED, type="b")
     found = await store.tally(FAILED)
@@ -358,7 +359,7 @@ async def test_a_tally_has_groups_and_tells_where_there_may_be_more(store: Store
         ("failed", "a", "exception", 3),
     ]
     assert (found.total, found.exact, found.groups[0].newest_at) == (7, True, clock())
-    assert last.finished_at == found.groups[0].newest_at
+    assert [(one.oldest_at, one.newest_at) for one in found.groups] == [(first, last.finished_at), (first, first)]
     assert (await store.tally(FAILED, most=7)).exact
     part = await store.tally(FAILED, most=6)
     assert (part.total, part.exact) == (6, False)

@@ -21,8 +21,8 @@ from tests.store.linked import put_dependent, settle
 from tickr.jobs import FINAL, Extras, Job, State
 from tickr.reports import Outcome
 from tickr.store import deletions, sqlite_retention
-from tickr.store.changes import removal, written
 from tickr.store.contract import Filter, Removed, Store
+from tickr.store.written import removal, written
 
 NOTHING = Removed(0, None)
 

@@ -19,6 +19,7 @@ from tests.servers import mysql_execute
 from tests.store import explained
 from tests.store.backends import transactions_on
 from tests.store.explained import Asking
+from tests.store.filled import fill
 from tickr.store import (
     mysql_claims,
     mysql_ended,
@@ -41,13 +42,13 @@ from tickr.store.mysql_values import Parameter, Result, number, text
 GROWING = {
     *("jobs", "j", "attempts", "a", "events", "e", "unique_keys", "k", "expiries", "w", "schedules", "s"),
     *("links", "l", "v", "children", "c", "checkpoints", "job_log", "g", "inbox", "i"),
-    "removals",
+    *("removals", "tallies", "t"),
 }
 """Tables that grow with history or backlog, and how the statements call them; and that of the schedules, which is asked
 every few seconds. The others have a row for each node, queue or setting, and may be read whole."""
 ANALYZE = (
     "ANALYZE TABLE jobs, attempts, events, nodes, queues, unique_keys, schedules, links, children, checkpoints, "
-    "job_log, inbox, removals"
+    "job_log, inbox, removals, tallies"
 )
 GOOD_WAYS = {"const", "eq_ref", "ref", "range", "index_subquery"}
 IN_ORDER_OF_A_LIST = ("jobs", "index", "jobs_newest")
@@ -58,7 +59,7 @@ MOST_READ = 6_000
 """Rows and index entries that one statement may read here. The limits are 20 jobs in 20 ranges, or 500 in 7, which
 are put into a table and read again."""
 
-LOOKS_PAST_OTHERS = {mysql_waiting.DUE_IN_QUEUE_OF_TYPES, mysql_waiting.DUE_IN_QUEUE_BUT_KEYS}
+LOOKS_PAST_OTHERS = {*mysql_waiting.DUE_IN_QUEUE_OF_TYPES, *mysql_waiting.DUE_IN_QUEUE_BUT_KEYS}
 """What a node without an index claims by goes past due jobs in the index: of types that it has no handlers for, and of
 keys that are full."""
 
@@ -71,7 +72,7 @@ NAMED_BY_KEY = {
 """Statements about one row by its whole primary key or its beginning: no optimizer goes another way."""
 UNNAMED = re.compile(
     r"\b(?:FROM|(?:STRAIGHT_)?JOIN|UPDATE) "
-    r"(?:jobs|attempts|events|unique_keys|expiries|schedules|links|children|checkpoints|job_log|inbox)\b"
+    r"(?:jobs|attempts|events|unique_keys|expiries|schedules|links|children|checkpoints|job_log|inbox|tallies)\b"
     r"(?! (?:AS \w )?FORCE INDEX)"
 )
 
@@ -117,7 +118,7 @@ async def sent(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
     """What a store sends that is asked everything once; the database, with its statistics, is at ``mysql_url``."""
     monkeypatch.setattr(mysql_lists, "FEW", explained.LOOK_AT)
     monkeypatch.setattr(mysql_reads, "FEW_HELD", explained.LOOK_AT)
-    now = await explained.fill(mysql_url)
+    now = await fill(mysql_url)
     async with transactions_on(mysql_url) as transactions:
         await transactions.run(fill_the_rest, within_s=20)
     await trio.to_thread.run_sync(mysql_execute, mysql_url, ANALYZE)

@@ -12,6 +12,7 @@ import trio
 
 from tests.store import explained
 from tests.store.explained import Asking
+from tests.store.filled import fill
 from tickr.store import sqlite_expiry, sqlite_feed, sqlite_lists, sqlite_schedules
 from tickr.store.sqlite import open_sqlite
 
@@ -29,7 +30,7 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, li
     """The file, and what was run on it, with the values written in."""
     monkeypatch.setattr(sqlite_lists, "FEW", explained.LOOK_AT)
     path = tmp_path / "tickr.db"
-    now = await explained.fill(f"sqlite:///{path}")
+    now = await fill(f"sqlite:///{path}")
     found: list[str] = []
     await trio.to_thread.run_sync(fill_keys, path)
     async with open_sqlite(path) as store:

@@ -89,9 +89,12 @@ BY_KEY = [
     (mysql_nodes.LOCK_RUNNING, (KEYS,)),
 ]
 IN_ORDER = [
-    (mysql_waiting.DUE_IN_QUEUE, (*("q1", NOW, 50) * 20, 50)),
-    (mysql_waiting.DUE_IN_QUEUE_OF_TYPES, (*("q1", NOW, ("mail",), 50) * 20, 50)),
-    (mysql_waiting.DUE_IN_QUEUE_BUT_KEYS, (*("q1", NOW, ("mail",), ("acme",), 50) * 20, 50)),
+    *((statement, (*("q1", NOW, 50) * 20, 50)) for statement in mysql_waiting.DUE_IN_QUEUE),
+    *((statement, (*("q1", NOW, ("mail",), 50) * 20, 50)) for statement in mysql_waiting.DUE_IN_QUEUE_OF_TYPES),
+    *(
+        (statement, (*("q1", NOW, ("mail",), ("acme",), 50) * 20, 50))
+        for statement in mysql_waiting.DUE_IN_QUEUE_BUT_KEYS
+    ),
     (mysql_queues.RUNNING, (("q1",),)),
     (mysql_waiting.REST_OF_RANGE, (1, "q1", 3, NOW, bytes(16), 50, 1, "q1", 3, NOW, 2**62, 50, 50)),
     (mysql_waiting.NEXT_RANGE, (1, "q1", 3, 1, "q1")),
@@ -167,7 +170,7 @@ async def test_questions_cost_no_more_than_their_answer(mysql_url: str) -> None:
         overhead = await rows_read(tx, "SELECT 1")
         for sql, parameters, most in (
             (mysql_waiting.DUE_QUEUES, [0] * 20, 150),  # three queues, nothing due: each range's first entry
-            (mysql_waiting.DUE_IN_QUEUE, [*("q1", NOW, 5) * 20, 5], 400),
+            *((statement, [*("q1", NOW, 5) * 20, 5], 400) for statement in mysql_waiting.DUE_IN_QUEUE),
             (mysql_waiting.REST_OF_RANGE, [1, "q1", 3, 0, bytes(16), 5, 1, "q1", 3, 0, 2**62, 5, 5], 50),
             (mysql_waiting.NEXT_RANGE, [1, "q1", 3, 1, "q1"], 20),
             (mysql_lists.NEWEST + mysql_lists.NEWEST_FIRST, [5], 20),

@@ -17,10 +17,21 @@ from tickr.testing.truth import TRANSACTIONS
 
 READS = {
     *("ping", "get", "attempts", "list_jobs", "queues", "queue_names", "due", "waiting_after", "still_waiting"),
-    *("nodes", "event_rows", "number_events", "feed_state", "diagnose", "standings", "ahead", "get_many", "holder"),
+    *(
+        "nodes",
+        "event_rows",
+        "number_events",
+        "feed_state",
+        "diagnose",
+        "standings",
+        "newest_first",
+        "ahead",
+        "get_many",
+        "holder",
+    ),
     *("schedule", "schedules", "due_schedules", "tally", "operation", "operations", "due_operations"),
     *("node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"),
-    *("key_uses", "inbox_rows", "inbox_refused"),
+    *("key_uses", "inbox_rows", "inbox_refused", "untallied", "tallied", "sums", "busiest", "marks"),
 }
 """Methods of the store after which nothing is different. (The memory store numbers its events as it writes them.)"""
 

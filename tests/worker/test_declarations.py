@@ -24,6 +24,10 @@ def app() -> tickr.Jobs:
     return made
 
 
+def next_day(after: datetime) -> datetime:
+    return after + timedelta(days=1)
+
+
 def bodies(jobs: tickr.Jobs) -> dict[str, Any]:
     return {one.name: msgspec.json.decode(one.body) for one in jobs.schedules}
 
@@ -65,6 +69,52 @@ def test_one_for_a_type_that_is_handled_elsewhere_is_added() -> None:
     }
 
 
+def test_a_function_may_give_the_ticks() -> None:
+    jobs = tickr.Jobs()
+
+    @jobs.schedule("daily", {"title": "Day"}, next_tick=next_day, timezone="Europe/Berlin", times=3)
+    @jobs.handler("report")
+    async def report(title: str = "") -> None: ...
+
+    (one,) = jobs.schedules
+    assert one.next_tick is next_day
+    assert bodies(jobs) == {
+        "daily": {"timezone": "Europe/Berlin", "times": 3, "job": {"type": "report", "payload": {"title": "Day"}}}
+    }
+    (copied,) = jobs.copy().schedules
+    assert copied == one
+
+
+async def as_a_task(after: datetime) -> datetime:
+    return after
+
+
+class AsATask:
+    async def __call__(self, after: datetime) -> datetime:
+        return after
+
+
+def one_by_one(after: datetime) -> Any:
+    yield after
+
+
+@pytest.mark.parametrize("function", [as_a_task, AsATask(), one_by_one, "next_day", None])
+def test_what_cannot_be_asked_for_a_tick_is_refused(function: Any) -> None:
+    jobs = app()
+    with pytest.raises(TypeError, match="next_tick is a plain function from an instant to the next tick, not"):
+        jobs.schedules.add("a", "report", next_tick=function)
+    assert len(jobs.schedules) == 0
+
+
+def test_so_many_may_be_by_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "MAX_FUNCTIONS", 1)
+    jobs = app()
+    jobs.schedules.add("a", "report", next_tick=next_day)
+    jobs.schedules.add("b", "report", every=60)
+    with pytest.raises(ValueError, match="there may be 1 schedules with a next_tick"):
+        jobs.schedules.add("c", "report", next_tick=next_day)
+
+
 def test_they_go_along_with_the_handlers() -> None:
     one, other = app(), tickr.Jobs()
     one.schedules.add("a", "report", every=60)
@@ -83,7 +133,8 @@ def test_they_go_along_with_the_handlers() -> None:
     ("name", "wish", "told"),
     [
         ("a b", {"every": 60}, "'a b' is not the name of a schedule"),
-        ("a", {}, "give either cron or every"),
+        ("a", {}, "give either cron or every or next_tick"),
+        ("a", {"next_tick": next_day, "every": 60}, "give either cron or every or next_tick"),
         ("a", {"every": 60, "cron": "@daily"}, "give either cron or every"),
         ("a", {"cron": "61 * * * *"}, "schedule 'a': cron has the minute \"61\""),
         ("a", {"cron": "@reboot"}, "knows the words @hourly"),

@@ -15,12 +15,14 @@ from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from tickr.api import (
     batch,
     broadcasts,
     compat,
+    dashboard,
     events,
     explain,
     health,
@@ -30,11 +32,14 @@ from tickr.api import (
     job_stream,
     jobs,
     leases,
+    marks,
+    metrics,
     nodes,
     operations,
     problems,
     queues,
     schedules,
+    statistics,
     tree,
     wire,
 )
@@ -47,6 +52,7 @@ from tickr.api.inbox import Inbox
 from tickr.api.listener import Audience
 from tickr.api.protocol import Links
 from tickr.api.waits import Waits
+from tickr.meters import OTHER
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -67,6 +73,7 @@ class Edge(QuartTrio):
       inbox: takes jobs out of a table; whoever serves the application runs it.
       links: the connections that are open; written by ``serve_connection``.
       direct: what is done with a POST beside Quart, by path; written by ``add_direct_rule``.
+      tells_jobs: whether the feed and streams of jobs are here; not where only the node tells of itself.
     """
 
     asgi_http_class: type[TrioASGIHTTPConnection] = Connection
@@ -82,6 +89,7 @@ class Edge(QuartTrio):
     inbox: Inbox
     links: Links
     direct: dict[str, Rule]
+    tells_jobs: bool
 
     def add_direct_rule(self, path: str, name: str, carry_out: Direct, *, most_bytes: int | None = None) -> None:
         """Have a POST to ``path`` answered beside Quart, which knows the rule for all that comes in an unusual way.
@@ -113,6 +121,14 @@ class Edge(QuartTrio):
         config = self.context.config
         return leases.most_bytes(path, config.max_result) or config.max_body
 
+    def route_of(self, method: str, path: str) -> str:
+        """Return the rule that such a request goes by, for who counts; ``OTHER`` if there is none."""
+        adapter = self.url_map.bind("localhost", default_method=method, path_info=path)
+        try:
+            return adapter.match(return_rule=True)[0].rule
+        except HTTPException:
+            return OTHER
+
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
         if request is None:
@@ -134,6 +150,25 @@ class _NoSessions(SecureCookieSessionInterface):
 
 def create_app(context: Context) -> Edge:
     """Return the application for ``context``, ready to be served by ``server.serve_http``."""
+    app = _edge(context, tells_jobs=True)
+    job_stream.add_routes(app)
+    inbox.add_routes(app, app.inbox)
+    dashboard.add_routes(app)
+    of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
+    for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat):
+        part.add_routes(app, context)
+    return app
+
+
+def create_lookout(context: Context) -> Edge:
+    """Return an application that only tells how this node is: ``/metrics``, ``/livez`` and ``/readyz``."""
+    app = _edge(context, tells_jobs=False)
+    health.add_probes(app, context)
+    metrics.add_routes(app, context)
+    return app
+
+
+def _edge(context: Context, *, tells_jobs: bool) -> Edge:
     app = Edge("tickr", static_folder=None, template_folder=None)
     app.context = context
     app.guard = Guard(context.config)
@@ -146,16 +181,12 @@ def create_app(context: Context) -> Edge:
     app.inbox = Inbox(context)
     app.links = Links()
     app.direct = {}
+    app.tells_jobs = tells_jobs
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = None  # who reads a body bounds it: ``Edge.most_bytes``
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     _guard(app)
-    job_stream.add_routes(app)
-    inbox.add_routes(app, app.inbox)
-    of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
-    for part in (*of_jobs, queues, schedules, nodes, leases, events, health, compat):
-        part.add_routes(app, context)
     return app
 
 

@@ -29,6 +29,7 @@ from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
 from tickr.api.problems import Problem, body_timeout, body_too_large, response
 from tickr.api.target import check_target
+from tickr.meters import OTHER
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -45,6 +46,8 @@ LINGER_S = 1.0
 """How long the rest of a body is read and dropped after an answer that did not wait for it."""
 LAST_SEND_S = 15.0
 """Deadline of the shield round the last message; above what a client may take for it."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are told apart by who counts requests."""
 REFUSAL = "refusal"
 """Under this name in the scope's state: the Problem that the request is refused with, found by ``direct.py``."""
 
@@ -102,14 +105,16 @@ class Connection(TrioASGIHTTPConnection):
         super().__init__(app, scope)
         self._body_ended = trio.Event()
         self._body_bytes = 0
+        self._request: Request | None = None
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        send = self._counting(send)
         try:
             self._admit()
         except Problem as refusal:
             await self._send_early(response(refusal, self.scope["path"]), receive, send)
             return
-        if self.scope["path"] == EVENTS_PATH and self.scope["method"] == "GET":
+        if self.app.tells_jobs and self.scope["path"] == EVENTS_PATH and self.scope["method"] == "GET":
             request = self._create_request_from_scope(send)
             if event_stream.is_wanted(request):
                 await self._stream(request, receive, send)
@@ -120,6 +125,20 @@ class Connection(TrioASGIHTTPConnection):
         finally:
             self.app.in_flight -= 1
             self.app.body_bytes -= self._body_bytes
+
+    def _counting(self, send: ASGISendCallable) -> ASGISendCallable:
+        """Return a ``send`` that counts the answer when it begins."""
+        began = trio.current_time()
+
+        async def counting(message: ASGISendEvent) -> None:
+            if message["type"] == "http.response.start":
+                method, rule = self.scope["method"], self._request and self._request.url_rule
+                route = rule.rule if rule else self.app.route_of(method, self.scope["path"])
+                method = method if method in METHODS else OTHER
+                self.app.context.requests.note(route, method, message["status"], trio.current_time() - began)
+            await send(message)
+
+        return cast("ASGISendCallable", counting)
 
     def _admit(self) -> None:
         """Return if this request goes further. Raises: Problem."""
@@ -132,7 +151,7 @@ class Connection(TrioASGIHTTPConnection):
 
     async def _work(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Read the body, if there is one, and have the request answered by whoever does that."""
-        request = self._create_request_from_scope(send)
+        request = self._request = self._create_request_from_scope(send)
         try:
             if "Content-Length" in request.headers or "Transfer-Encoding" in request.headers:
                 self.app.guard.check(request)

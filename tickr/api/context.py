@@ -7,9 +7,9 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import trio
 
@@ -18,6 +18,7 @@ from tickr.feed.feed import Feed
 from tickr.index.contract import Index
 from tickr.intake import Intake
 from tickr.jobs import Job
+from tickr.meters import Requests
 from tickr.orders import Orders
 from tickr.remote.leases import Leases
 from tickr.retry import Backoff
@@ -61,6 +62,17 @@ class OwnNode(Protocol):
         ...
 
 
+class Scraped(NamedTuple):
+    """What Prometheus is answered with."""
+
+    content_type: str
+    text: bytes
+
+
+Scrape = Callable[[str], Awaitable[Scraped]]
+"""Returns all metrics of the node, in a format that the header Accept, its argument, asks for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The node as its routes see it.
@@ -70,6 +82,8 @@ class Context:
       defaults: gives the defaults of a job type, or None for a type this node has no handler for. Pure and quick: it is
         asked for every submission.
       vault: opens what is encrypted, for who asks for it.
+      requests: counts what is answered; written by ``connection.py``, ``direct.py`` and ``handshake.py``.
+      metrics: None for a node that serves nothing.
       stopping: set by the service, before the listener closes, once this node is on its way down.
     """
 
@@ -85,6 +99,8 @@ class Context:
     stopping: trio.Event
     vault: Vault = NO_VAULT
     defaults: Callable[[str], HandlerDefaults | None] = lambda _type: None
+    requests: Requests = field(default_factory=Requests)
+    metrics: Scrape | None = None
 
     @property
     def kinds(self) -> dict[str, str]:

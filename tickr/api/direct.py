@@ -86,7 +86,7 @@ class DirectStream:
         self._packed = packed
         self._body = bytearray()
         self.body_bytes = 0
-        since = trio.current_time()
+        since = self._since = trio.current_time()
         edge.in_flight += 1
         edge.arriving[self] = since
         wire.expect_body(since + edge.config["BODY_TIMEOUT"])
@@ -141,6 +141,8 @@ class DirectStream:
         except Exception as error:
             answer = problems.answer(problem_of(error), self._call.path)
             await trio.lowlevel.checkpoint()  # nothing was waited for, and hundreds like it may have come at once
+        requests = self._edge.context.requests
+        requests.note(self._rule.path, "POST", answer.status, trio.current_time() - self._since)
         try:
             await reach("api.before_answer")
             await self._wire.answer(answer)

@@ -73,6 +73,9 @@ class SharedSocket(NamedTuple):
     def getsockname(self) -> Any:
         return self.sock.getsockname()
 
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
     def close(self) -> None:
         self.sock.close()
 

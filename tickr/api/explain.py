@@ -33,6 +33,8 @@ PACE_ROWS, PACE_BYTES = 500, 1024 * 1024
 """From so many of the last rows of events the pace is taken, in rows and in characters."""
 SOME = 3
 """So many nodes are named in a sentence."""
+CAME = WAITING | {State.SCHEDULED}
+"""The states of what has come to wait for a start."""
 PACE_S = 300.0
 """Starts longer ago say nothing of the pace any more, in seconds."""
 
@@ -68,13 +70,20 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What a job waits in: ``standing`` is None for a plain queue, ``pace`` in starts a second if there were some."""
+    """What a job waits in: ``standing`` is None for a plain queue, ``pace`` in starts a second if there were some.
+
+    Where the newest goes first, ``pace`` is without those that were needed for what came meanwhile.
+    """
 
     now: int
     nodes: list[Node]
     standing: Standing | None
     ahead: int
     pace: float | None
+
+    @property
+    def newest_first(self) -> bool:
+        return self.standing is not None and self.standing.controls.order == "newest"
 
 
 def add_routes(app: Quart, context: Context) -> None:
@@ -112,18 +121,27 @@ STUCK = frozenset(
 async def _look(store: Store, job: Job) -> Surroundings:
     standings = await store.standings([job.queue])
     ahead = await store.ahead(job, count_to=COUNT_TO)
-    pace = await _pace(store, job.queue)
-    return Surroundings(store.now_us(), await store.nodes(), standings[0] if standings else None, ahead, pace)
+    found = Surroundings(store.now_us(), await store.nodes(), standings[0] if standings else None, ahead, None)
+    return msgspec.structs.replace(found, pace=await _pace(store, job.queue, newest_first=found.newest_first))
 
 
-async def _pace(store: Store, queue: str) -> float | None:
-    """Return how many jobs of a queue have been started in a second lately; None if hardly any were."""
+async def _pace(store: Store, queue: str, *, newest_first: bool) -> float | None:
+    """Return how many jobs of a queue have been started in a second lately; None if hardly any were.
+
+    Args:
+      newest_first: less what came to wait there meanwhile, as that goes before what waits.
+    """
     head = (await store.feed_state()).head
     rows = await store.event_rows(max(0, head - PACE_ROWS), PACE_ROWS, PACE_BYTES)
     since = store.now_us() - int(PACE_S * 1e6)
     told = [event for _, body in rows for event in events.decode(body)]
-    starts = [event.time for event in told if event.what == "started" and event.queue == queue and event.time > since]
-    return len(starts) / max(1.0, (store.now_us() - min(starts)) / 1e6) if len(starts) > 1 else None
+    of_jobs = (event for event in told if isinstance(event, events.Event))
+    mine = [event for event in of_jobs if event.queue == queue and event.time > since]
+    starts = [event.time for event in mine if event.what == "started"]
+    if len(starts) < 2:
+        return None
+    came = sum(event.state in CAME and event.time >= min(starts) for event in mine) if newest_first else 0
+    return (len(starts) - came) / max(1.0, (store.now_us() - min(starts)) / 1e6)
 
 
 def _not_waiting(job: Job) -> Reason:
@@ -233,9 +251,9 @@ def _backlog(job: Job, found: Surroundings) -> Iterator[Reason]:
     many = f"at least {found.ahead}" if found.ahead >= COUNT_TO else str(found.ahead)
     slots = sum(node.slots for node in found.nodes if node.takes_jobs)
     if found.ahead:
-        yield Reason(
-            "backlog", f'{many} due jobs of the queue "{job.queue}" come before it; the nodes have {slots} slots.'
-        )
+        newer = ", and so will newer ones" if found.newest_first else ""
+        detail = f'{many} due jobs of the queue "{job.queue}" come before it{newer}; the nodes have {slots} slots.'
+        yield Reason("backlog", detail)
     else:
         yield Reason("next", f'It is the next of the queue "{job.queue}", as soon as one of {slots} slots is free.')
 
@@ -244,6 +262,6 @@ def _estimate(job: Job, found: Surroundings) -> int | None:
     """Return when it will start if all goes on as it did, microseconds UTC; None if nothing can be said."""
     if not found.ahead:
         return max(job.run_at, found.now)
-    if found.pace is None:
+    if found.pace is None or found.pace <= 0:
         return None
     return max(job.run_at, found.now + int(found.ahead / found.pace * 1e6))

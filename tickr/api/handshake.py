@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tickr.api.app import Edge
 
 PATHS = (event_socket.PATH, job_stream.PATH)
+SWITCHED = 101
+"""The status of a handshake that went well."""
 
 
 class Handshake(TrioASGIWebsocketConnection):
@@ -39,8 +41,10 @@ class Handshake(TrioASGIWebsocketConnection):
         try:
             self._admit(headers)
         except Problem as refusal:
+            self._count(refusal.status)
             await _refuse(send, refusal)
             return
+        self._count(SWITCHED)
         accept: Any = {"type": "websocket.accept", "subprotocol": None, "headers": []}
         if self.scope["path"] == event_socket.PATH:
             await send(accept)
@@ -51,10 +55,16 @@ class Handshake(TrioASGIWebsocketConnection):
         await send(accept | {"hearer": stream})
         await stream.serve(receive)
 
+    def _count(self, status: int) -> None:
+        """Count an answer. Its time tells nothing: who is let in is so at once."""
+        self.app.context.requests.count(self.app.route_of("GET", self.scope["path"]), "GET", status)
+
     def _admit(self, headers: Headers) -> None:
         """Return if the websocket may be opened. Raises: Problem."""
         check_target(self.scope)
         self.app.guard.check_handshake(headers)
+        if not self.app.tells_jobs:
+            raise Problem(404, "not_found", "There is no websocket here; ask without Upgrade.")
         if self.scope["path"] not in PATHS:
             detail = f"There is no websocket here but {' and '.join(PATHS)}; ask without Upgrade."
             raise Problem(404, "not_found", detail)

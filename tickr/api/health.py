@@ -53,8 +53,24 @@ async def readiness(context: Context) -> Readiness:
     return Readiness("ready" if index == "ok" else "degraded", store, index)
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_probes(app: Quart, context: Context) -> None:
+    """Add what asks whether this node lives and can work."""
     alive = wire.encode({"status": "alive"})
+
+    # Probes and proxies add parameters of their own to these two; a refusal would get the node restarted.
+    async def livez() -> Response:
+        return wire.json_response(alive)
+
+    async def readyz() -> Response:
+        found = await readiness(context)
+        return wire.json_response(wire.encode(found), 200 if found.able else 503)
+
+    app.add_url_rule("/livez", "livez", livez, methods=["GET"])
+    app.add_url_rule("/readyz", "readyz", readyz, methods=["GET"])
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    add_probes(app, context)
     welcome = wire.encode(
         {
             "name": "Tickr",
@@ -76,24 +92,20 @@ def add_routes(app: Quart, context: Context) -> None:
                 "leases": "/leases",
                 "nodes": "/nodes",
                 "events": "/events",
+                "statistics": "/statistics",
+                "marks": "/marks",
                 "alive": "/livez",
                 "ready": "/readyz",
+                "metrics": "/metrics",
+                "dashboard": "/ui",
             },
         }
     )
 
-    # Probes and proxies add parameters of their own to these two; a refusal would get the node restarted.
-    async def livez() -> Response:
-        return wire.json_response(alive)
-
-    async def readyz() -> Response:
-        found = await readiness(context)
-        return wire.json_response(wire.encode(found), 200 if found.able else 503)
-
     async def root() -> Response:
         incoming.known_query(request)
+        if "text/html" in request.accept_mimetypes.values():  # a browser, which a person looks into
+            return wire.empty_response(307, {"Location": "ui/"})
         return wire.json_response(welcome)
 
-    app.add_url_rule("/livez", "livez", livez, methods=["GET"])
-    app.add_url_rule("/readyz", "readyz", readyz, methods=["GET"])
     app.add_url_rule("/", "root", root, methods=["GET"])

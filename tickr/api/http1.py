@@ -26,6 +26,7 @@ from tickr.api.call import Answer
 from tickr.api.connection import REFUSAL
 from tickr.api.problems import Problem
 from tickr.api.websocket import WebsocketStream
+from tickr.meters import OTHER
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -158,6 +159,7 @@ class Protocol(H11Protocol):
         """Offer no other protocol; whoever asks for HTTP/2 is answered in HTTP/1.1 (RFC 9110, 7.8)."""
 
     async def _send_error_response(self, status_code: int, *, to_head: bool = False) -> None:
+        self._edge.context.requests.count(OTHER, OTHER, status_code)
         body = _REFUSALS.get(status_code, _REFUSALS[400]).body()
         headers = [
             (b"content-type", b"application/problem+json"),

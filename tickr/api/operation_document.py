@@ -74,12 +74,13 @@ class OperationDocument(msgspec.Struct, frozen=True):
 
 
 class GroupDocument(msgspec.Struct, frozen=True):
-    """Jobs that are alike. ``newest_at``: when the last of them ended, or was created if it has not."""
+    """Jobs that are alike. ``oldest_at``, ``newest_at``: when the first of them ended, the last; or was created."""
 
     state: str
     type: str
     error: str | None
     count: int
+    oldest_at: str | None
     newest_at: str | None
     example: str
 
@@ -139,7 +140,15 @@ def preview(action: str, groups: Sequence[Group], examples: Iterable[Job], now: 
 
 def _groups(groups: Sequence[Group]) -> list[GroupDocument]:
     return [
-        GroupDocument(one.state, one.type, one.error, one.count, wire.instant(one.newest_at), one.example)
+        GroupDocument(
+            one.state,
+            one.type,
+            one.error,
+            one.count,
+            wire.instant(one.oldest_at),
+            wire.instant(one.newest_at),
+            one.example,
+        )
         for one in groups[:MOST_GROUPS]
     ]
 

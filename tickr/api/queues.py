@@ -1,4 +1,4 @@
-"""The calls about queues: look, pause, resume, set limits, empty, take away.
+"""The calls about queues: look, pause, resume, set limits and order, empty, take away.
 
 Depths are counted by the store. What is set goes through the intake and holds on all nodes once it is answered.
 """
@@ -24,7 +24,7 @@ from tickr.errors import QueueNotFound
 from tickr.filters import Filter
 from tickr.names import is_queue
 from tickr.operations import DEFAULT_RATE, DEFAULT_STATES, MAX_RATE, MIN_RATE, Operation
-from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, Limits, Rate, Setting
+from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, JobOrder, Limits, Rate, Setting
 from tickr.store.contract import us_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ class PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     for_: Annotated[float, Meta(ge=0.001, le=MAX_PAUSE_S)] | None = msgspec.field(default=None, name="for")
     until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class OrderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``PUT /queues/<name>/order`` sets."""
+
+    order: JobOrder
+
+
+ORDER_RULES = {"order": 'must be "oldest" or "newest"'}
 
 
 PAUSE_RULES = {
@@ -95,6 +104,7 @@ def add_routes(app: Quart, context: Context) -> None:
     app.add_url_rule("/queues/<name>", "limit_queue", routes.limit, methods=["PUT"])
     app.add_url_rule("/queues/<name>", "drop_queue", routes.drop, methods=["DELETE"])
     app.add_url_rule("/queues/<name>/empty", "empty_queue", routes.empty, methods=["POST"])
+    app.add_url_rule("/queues/<name>/order", "order_queue", routes.order, methods=["PUT"])
     app.add_url_rule("/queues/<name>/pause", "pause_queue", routes.pause, methods=["POST"])
     app.add_url_rule("/queues/<name>/resume", "resume_queue", routes.resume, methods=["POST"])
 
@@ -117,6 +127,13 @@ class _Queues:
         body = incoming.json_body(await incoming.call_of(request))
         limits = _limits(read_record(body, LimitsBody, LIMIT_RULES))
         await self._intake.control(queue, Setting(limits=limits))
+        return await self._shown(queue)
+
+    async def order(self, name: str) -> Response:
+        incoming.known_query(request)
+        queue = _queue(name)
+        body = read_record(incoming.json_body(await incoming.call_of(request)), OrderBody, ORDER_RULES)
+        await self._intake.control(queue, Setting(order=body.order))
         return await self._shown(queue)
 
     async def drop(self, name: str) -> Response:

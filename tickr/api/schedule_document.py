@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import chain, islice
 
 import msgspec
@@ -18,6 +19,7 @@ class ScheduleDocument(msgspec.Struct, frozen=True):
     cron: str | None
     timezone: str | None
     every: float | None
+    function: str | None
     start_at: str | None
     start: str | None
     end_at: str | None
@@ -30,6 +32,7 @@ class ScheduleDocument(msgspec.Struct, frozen=True):
     next_at: str | None
     next: list[str | None] | UnsetType
     ended: str | None
+    fault: str | None
     last_tick: str | None
     last_job: str | None
     fired: int
@@ -46,14 +49,20 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-def schedule_document(schedule: Schedule, next_ticks: int | None = None) -> ScheduleDocument:
-    """Return ``schedule`` as a document, with so many of its next ticks; without that member for None."""
+def schedule_document(
+    schedule: Schedule, next_ticks: int | None = None, live: Collection[str] | None = None
+) -> ScheduleDocument:
+    """Return ``schedule`` as a document, with so many of its next ticks; without that member for None.
+
+    Args: live: the marks of what live nodes declare, if it is by function.
+    """
     timing, sealed = schedule.timing, schedule.job.extras.sealed
     return ScheduleDocument(
         name=schedule.name,
-        cron=timing.cron,
+        cron=None if timing.function else timing.cron,
         timezone=timing.timezone if timing.cron else None,
         every=seconds(timing.every_us),
+        function=timing.function,
         start_at=wire.instant(timing.start_at),
         start="now" if timing.start_now else None,
         end_at=wire.instant(schedule.end_at),
@@ -66,6 +75,7 @@ def schedule_document(schedule: Schedule, next_ticks: int | None = None) -> Sche
         next_at=wire.instant(schedule.next_at),
         next=UNSET if next_ticks is None else [wire.instant(tick) for tick in _next(schedule, next_ticks)],
         ended=schedule.ended,
+        fault=_fault(schedule, live or ()),
         last_tick=wire.instant(schedule.last_tick),
         last_job=schedule.last_job,
         fired=schedule.fired,
@@ -87,6 +97,15 @@ def _next(schedule: Schedule, count: int) -> list[int]:
         return list(islice(chain([schedule.next_at], schedule.after(schedule.next_at)), most))
     except BadTiming:
         return [schedule.next_at]
+
+
+def _fault(schedule: Schedule, live: Collection[str]) -> str | None:
+    """Return why a function does not give it more ticks."""
+    if schedule.foreseen is None or schedule.paused or schedule.ended:
+        return None
+    if not live or not set(schedule.declared[-1:]) <= set(live):
+        return f"no live node has its function {schedule.timing.function}"
+    return schedule.foreseen.fault
 
 
 def etag(schedule: Schedule) -> str:

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from tickr import ticks
+from tickr import next_ticks, ticks
 from tickr.api import submission
 from tickr.api.context import HandlerDefaults
 from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.submission import micros
 from tickr.jobs import NewJob
+from tickr.next_ticks import NextTick
 from tickr.schedule_moves import Put
 from tickr.schedules import MAX_TIMES, Missed, Overlap
 from tickr.ticks import MAX_AHEAD_S, MIN_EVERY_S, SECOND_US, BadTiming, Timing
@@ -74,16 +75,24 @@ _decode = msgspec.json.Decoder(Description).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def read(body: bytes, name: str, *, now: int, defaults: Callable[[str], HandlerDefaults | None]) -> Put:
+def read(
+    body: bytes,
+    name: str,
+    *,
+    now: int,
+    defaults: Callable[[str], HandlerDefaults | None],
+    next_tick: NextTick | None = None,
+) -> Put:
     """Return the wish that ``body`` (strict JSON) describes for the schedule ``name``.
 
     Args:
       now: microseconds UTC by the store's clock.
+      next_tick: gives its ticks in the place of ``cron`` or ``every``; only code can say so.
     Raises: Problem (422) with every fault found.
     """
     said = _usable(body)
     faults = submission.field_faults(body, Description, RULES)
-    timing = _timing(said, now, faults)
+    timing = _timing(said, now, faults) if next_tick is None else _by_function(next_tick, said, faults)
     job, given = _template(said["job"], now, defaults, faults) if "job" in said else (None, "")
     if faults or timing is None or job is None:
         raise invalid(faults[: submission.MAX_FAULTS])
@@ -141,6 +150,23 @@ def _timing(said: dict[str, Any], now: int, faults: list[Fault]) -> Timing | Non
     if "every" not in said:
         return None
     return Timing(every_us=round(said["every"] * SECOND_US), start_at=start_at, start_now=start_now)
+
+
+def _by_function(function: NextTick, said: dict[str, Any], faults: list[Fault]) -> Timing:
+    if "start_at" in said:
+        faults.append(Fault("/start_at", "is for every alone"))
+    timezone = said.get("timezone", "UTC")
+    try:
+        ticks.zone_of(timezone)
+    except BadTiming as error:
+        faults.append(Fault(error.pointer, error.problem))
+    return Timing(
+        cron=ticks.BY_FUNCTION,
+        timezone=timezone,
+        start_now="start" in said,
+        function=next_ticks.name_of(function),
+        code=next_ticks.code_of(function),
+    )
 
 
 def _cron(said: dict[str, Any], now: int, start_now: bool, faults: list[Fault]) -> Timing:

@@ -5,7 +5,7 @@ Changes go through the timetable and are answered only once they are durable; re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,7 +60,7 @@ class _Schedules:
         wish = msgspec.structs.replace(wish, version=incoming.wished_version(request), only_new=_only_new())
         schedule, created = await in_time(self._timetable.put(wish))
         headers = {"location": f"{PATH}/{name}"} if created else {}
-        return _answer(schedule, 201 if created else 200, headers)
+        return await self._answer(schedule, 201 if created else 200, headers)
 
     async def show(self, name: str) -> Response:
         incoming.known_query(request, ("ticks", "decrypt"))
@@ -72,15 +72,18 @@ class _Schedules:
         if schedule is None:
             raise ScheduleNotFound(name)
         if not opened:
-            return _answer(schedule, ticks=count)
-        return _answer(self._context.vault.open_schedule(schedule), headers=UNKEPT, ticks=count)
+            return await self._answer(schedule, ticks=count)
+        return await self._answer(self._context.vault.open_schedule(schedule), headers=UNKEPT, ticks=count)
 
     async def page(self) -> Response:
         limit, cursor = incoming.page(request, DEFAULT_LIMIT, MAX_LIMIT, schedules.is_name)
         found = await self._store.schedules(limit + 1, cursor)
         shown = _fitting(found[:limit])
         after = shown[-1].name if len(shown) < len(found) else None
-        return wire.json_response(wire.encode(schedule_document.Page([document(one) for one in shown], after)))
+        live = await self._live(shown)
+        return wire.json_response(
+            wire.encode(schedule_document.Page([document(one, None, live) for one in shown], after))
+        )
 
     async def delete(self, name: str) -> Response:
         name, version = await self._named(name)
@@ -89,11 +92,11 @@ class _Schedules:
 
     async def pause(self, name: str) -> Response:
         name, version = await self._named(name)
-        return _answer(await in_time(self._timetable.pause(name, version=version)))
+        return await self._answer(await in_time(self._timetable.pause(name, version=version)))
 
     async def resume(self, name: str) -> Response:
         name, version = await self._named(name)
-        return _answer(await in_time(self._timetable.resume(name, version=version)))
+        return await self._answer(await in_time(self._timetable.resume(name, version=version)))
 
     async def run(self, name: str) -> Response:
         if "Idempotency-Key" in request.headers:
@@ -111,6 +114,22 @@ class _Schedules:
         await incoming.no_body(request)
         return name, incoming.wished_version(request)
 
+    async def _answer(
+        self,
+        schedule: Schedule,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        ticks: int = DEFAULT_TICKS,
+    ) -> Response:
+        body = wire.encode(document(schedule, ticks, await self._live([schedule])))
+        return wire.json_response(body, status, {"etag": schedule_document.etag(schedule), **(headers or {})})
+
+    async def _live(self, shown: Iterable[Schedule]) -> frozenset[str]:
+        """Return the marks of what live nodes declare, if one of those shown goes by a function."""
+        if all(schedule.foreseen is None for schedule in shown):
+            return frozenset()
+        return frozenset(mark for node in await self._store.nodes() for mark in node.declared)
+
 
 def _checked(name: str) -> str:
     """Return a schedule's name out of a path. Raises: Problem (400)."""
@@ -125,13 +144,6 @@ def _only_new() -> bool:
     if wish is not None and wish.strip() != "*":
         raise Problem(400, "invalid_precondition", "If-None-Match takes * here: only if there is none yet.")
     return wish is not None
-
-
-def _answer(
-    schedule: Schedule, status: int = 200, headers: Mapping[str, str] | None = None, ticks: int = DEFAULT_TICKS
-) -> Response:
-    body = wire.encode(document(schedule, ticks))
-    return wire.json_response(body, status, {"etag": schedule_document.etag(schedule), **(headers or {})})
 
 
 def _fitting(found: list[Schedule]) -> list[Schedule]:

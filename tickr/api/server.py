@@ -47,9 +47,11 @@ for longest is closed; if none does, the new one is. One that idles takes about 
 log = structlog.get_logger("tickr.http")
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     """Return a socket that listens on ``host``, not yet accepting. Port 0 takes a free one: see ``getsockname``.
 
+    Args:
+      flag: which sets the port, for who is told that it cannot be had.
     Raises: ConfigError: the port is taken, or the host is none of this machine.
     """
     try:
@@ -69,15 +71,15 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ConfigError([_why_not(error, host, port)]) from error
+        raise ConfigError([_why_not(error, host, port, flag)]) from error
     return sock
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _why_not(error: OSError, host: str, port: int, flag: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken by another program; choose another with --port."
+        return f"Port {port} is taken by another program; choose another with {flag}."
     if error.errno == errno.EACCES:
-        return f"Port {port} needs more rights than this program has; choose one above 1023 with --port."
+        return f"Port {port} needs more rights than this program has; choose one above 1023 with {flag}."
     return f"Cannot listen on {host}, port {port}: {error.strerror}."
 
 

@@ -145,6 +145,7 @@ class QueueDocument(msgspec.Struct, frozen=True):
     max_running_per_key: int | None
     rate: RateDocument | None
     shared_keys: bool
+    order: str
     counted_to: int
 
 
@@ -251,6 +252,7 @@ def queue_document(queue: QueueDepth, controls: Controls | None) -> QueueDocumen
         max_running_per_key=limits.max_running_per_key,
         rate=RateDocument(rate.starts, rate.period_us / 1e6) if rate else None,
         shared_keys=limits.shared_keys,
+        order=controls.order,
         counted_to=queue.counted_to,
     )
 

@@ -61,7 +61,7 @@ def cancel(
         return
     _check_single(job_ids, many)
     body = None if reason is None else submission.body({"reason": reason})
-    _each(job_ids, url, lambda remote, one: remote.cancel(one, body), as_json=as_json, done=_cancelled)
+    _each(job_ids, url, lambda remote, one: remote.cancel(one, body), as_json=as_json, done=cancelled)
 
 
 @click.command()
@@ -176,7 +176,7 @@ def retry(
     _each(job_ids, url, lambda remote, one: remote.retry(one, body), as_json=as_json, done=lambda _: "runs again")
 
 
-def _cancelled(answer: Answer) -> str:
+def cancelled(answer: Answer) -> str:
     if answer.job.state == "blocked":
         return "ends when its children have been cancelled"
     return "cancelled" if answer.job.state == "cancelled" else "is running; its worker has been told to stop it"

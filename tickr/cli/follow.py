@@ -157,7 +157,7 @@ def after(job: RemoteJob, event: RemoteEvent) -> RemoteJob:
         run_at=data.job.run_at,
         result=data.result,
         error=data.error,
-        node=data.node,
+        node=data.node if isinstance(data.node, str) else None,
         notice=None,
     )
     if event.what == "started":

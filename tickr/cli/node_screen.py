@@ -34,9 +34,9 @@ def node_list(fleet: RemoteFleet, *, width: int) -> Table:
             state(node),
             busy(node),
             relative(node.started_at, now).removesuffix(" ago") if node.started_at else "",
-            _seen(node),
+            seen(node),
             *more,
-            Text(harmless(_runs(node)), no_wrap=True, overflow="ellipsis"),
+            Text(harmless(runs(node)), no_wrap=True, overflow="ellipsis"),
         )
     return table
 
@@ -100,12 +100,12 @@ def _jobs(jobs: Iterable[RemoteRunning], now: datetime) -> Table:
     return table
 
 
-def _seen(node: RemoteNode) -> Text:
+def seen(node: RemoteNode) -> Text:
     """Return how long ago it renewed its lease."""
     return Text(f"{span(node.lease_age)} ago", "red" if node.lease_age > LATE * node.lease else "")
 
 
-def _runs(node: RemoteNode) -> str:
+def runs(node: RemoteNode) -> str:
     """Return the types of what it runs, those that run most often first."""
     counts: dict[str, int] = {}
     for job in node.jobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import get_args
 from urllib.parse import quote
 
 import click
@@ -16,6 +17,7 @@ from tickr.cli.remote import Remote
 from tickr.cli.remote_operations import RemoteOperations
 from tickr.cli.remote_records import RemoteQueue
 from tickr.cli.submission import Read
+from tickr.queues import JobOrder
 
 Answered = Callable[[Remote], tuple[RemoteQueue, bytes]]
 
@@ -31,7 +33,7 @@ def _rate(word: object) -> dict[str, object]:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def queue(ctx: click.Context) -> None:
-    """Show queues, pause and resume them, and set how much of them may run. Alone it lists them."""
+    """Show queues, pause and resume them, set how much of them may run and in which order. Alone it lists them."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_)
 
@@ -113,6 +115,20 @@ def limit(
     limits = {"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate, "shared_keys": shared_keys}
     body = msgspec.json.encode(limits)
     _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
+
+
+@queue.command()
+@click.argument("name")
+@click.argument("which", type=click.Choice(get_args(JobOrder)))
+@asking
+def order(name: str, which: str, url: str | None, as_json: bool) -> None:
+    """Start the oldest or the newest due jobs of the queue NAME first, among those of one priority.
+
+    \b
+    tickr queue order live newest
+    """
+    body = msgspec.json.encode({"order": which})
+    _ask(lambda remote: remote.order(name, body), url, as_json=as_json)
 
 
 @queue.command()

@@ -122,14 +122,19 @@ class Remote:
         """Yield the jobs that pass ``filters``, newest first, ``limit`` at most (None: all), page by page."""
         cursor: str | None = None
         while limit is None or limit > 0:
-            query = {**filters, "limit": str(PAGE if limit is None else min(limit, PAGE))}
-            page = _decode(self._ask("GET", "/jobs", query=query | ({"cursor": cursor} if cursor else {})), _Page)
-            for raw in page.items:
-                yield Answer(_decoded(raw, RemoteJob, self.url), bytes(raw))
-            cursor = page.next_cursor
+            page, cursor = self.job_page(filters, limit=PAGE if limit is None else min(limit, PAGE), cursor=cursor)
+            yield from page
             if cursor is None:
                 return
-            limit = None if limit is None else limit - len(page.items)
+            limit = None if limit is None else limit - len(page)
+
+    def job_page(
+        self, filters: Mapping[str, str | Sequence[str]], *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Answer], str | None]:
+        """Return a page of the jobs that pass ``filters``, ``limit`` (1 to PAGE) at most, and the next one's cursor."""
+        query = {**filters, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        page = _decode(self._ask("GET", "/jobs", query=query), _Page)
+        return [Answer(_decoded(raw, RemoteJob, self.url), bytes(raw)) for raw in page.items], page.next_cursor
 
     def explained(self, job_id: str) -> tuple[RemoteExplanation, bytes]:
         answer = self._ask("GET", f"/jobs/{quote(job_id, safe='')}/explain")
@@ -150,6 +155,9 @@ class Remote:
 
     def limit(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
         return self._about_queue("PUT", name, body=body)
+
+    def order(self, name: str, body: bytes) -> tuple[RemoteQueue, bytes]:
+        return self._about_queue("PUT", name, "/order", body)
 
     def _about_queue(
         self, method: str, name: str, action: str = "", body: bytes | None = None

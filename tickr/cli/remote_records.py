@@ -100,6 +100,7 @@ class RemoteQueue(msgspec.Struct, frozen=True):
     max_running_per_key: int | None = None
     rate: RemoteRate | None = None
     shared_keys: bool = False
+    order: str = "oldest"
 
 
 class RemoteReason(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ class RemoteSchedule(msgspec.Struct, frozen=True):
     cron: str | None = None
     timezone: str | None = None
     every: float | None = None
+    function: str | None = None
     start_at: str | None = None
     start: str | None = None
     end_at: str | None = None
@@ -50,6 +51,7 @@ class RemoteSchedule(msgspec.Struct, frozen=True):
     next: list[str] = []
     last_tick: str | None = None
     ended: str | None = None
+    fault: str | None = None
     last_job: str | None = None
     fired: int = 0
     declared: bool = False
@@ -83,14 +85,18 @@ class RemoteSchedules:
 
     def all(self) -> Iterator[ScheduleAnswer]:
         """Yield all schedules by name, page by page."""
-        cursor: str | None = ""
+        page, cursor = self.page(None)
+        yield from page
         while cursor is not None:
-            page, _ = self._remote.asked(
-                "GET", f"/schedules?limit={PAGE}{f'&cursor={quote(cursor)}' if cursor else ''}", _Page
-            )
-            for raw in page.items:
-                yield ScheduleAnswer(self._remote.read(raw, RemoteSchedule), bytes(raw))
-            cursor = page.next_cursor
+            page, cursor = self.page(cursor)
+            yield from page
+
+    def page(self, cursor: str | None, *, limit: int = PAGE) -> tuple[list[ScheduleAnswer], str | None]:
+        """Return the schedules from ``cursor`` on (None: the first), ``limit`` at most, and the next page's cursor."""
+        after = f"&cursor={quote(cursor)}" if cursor else ""
+        page, _ = self._remote.asked("GET", f"/schedules?limit={limit}{after}", _Page)
+        found = [ScheduleAnswer(self._remote.read(raw, RemoteSchedule), bytes(raw)) for raw in page.items]
+        return found, page.next_cursor
 
     def pause(self, name: str) -> ScheduleAnswer:
         return self._one("POST", _path(name, "/pause"))

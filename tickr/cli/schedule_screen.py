@@ -20,6 +20,7 @@ ENDED = {
     "end_at": "end_at: no tick is left before its end",
     "times": "times: so many ticks have made a job",
     "never": "never: no tick comes in the next 50 years",
+    "function": "function: its function has said that there are no more",
 }
 OVERLAP = {"allow": "allow", "skip": "skip: no job while the last one is not final"}
 
@@ -27,7 +28,7 @@ OVERLAP = {"allow": "allow", "skip": "skip: no job while the last one is not fin
 def line(schedule: RemoteSchedule) -> Text:
     """Return a schedule in one line; its name is the first word."""
     parts = (schedule.name, when(schedule), schedule.job.type)
-    return Text.assemble(*(f"{harmless(part)}  " for part in parts), _next(schedule, "next "))
+    return Text.assemble(*(f"{harmless(part)}  " for part in parts), upcoming(schedule, "next "))
 
 
 def schedule_list(schedules: Iterable[RemoteSchedule], *, width: int) -> Table:
@@ -41,12 +42,14 @@ def schedule_list(schedules: Iterable[RemoteSchedule], *, width: int) -> Table:
         last = relative(one.last_tick, now) if one.last_tick else ""
         more = (one.missed, one.overlap) if wide else ()
         words = (Text(harmless(word)) for word in (one.name, when(one), one.job.type))
-        table.add_row(*words, _next(one), last, *more)
+        table.add_row(*words, upcoming(one), last, *more)
     return table
 
 
 def when(schedule: RemoteSchedule) -> str:
     """Return when its ticks come, as its owner said it."""
+    if schedule.function is not None:
+        return f"{schedule.function} {schedule.timezone or ''}".rstrip()
     if schedule.cron is not None:
         return f"{schedule.cron} {schedule.timezone or ''}".rstrip()
     return f"every {schedule.every:g} s" if schedule.every is not None else "?"
@@ -56,7 +59,7 @@ def whole(schedule: RemoteSchedule) -> Iterable[Text | Table]:
     """Yield the paragraphs that show everything about a schedule."""
     now = datetime.now(UTC)
     yield Text.assemble(
-        (harmless(schedule.name), "bold"), "  ", harmless(when(schedule)), "  ", _next(schedule, "next ")
+        (harmless(schedule.name), "bold"), "  ", harmless(when(schedule)), "  ", upcoming(schedule, "next ")
     )
     facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
@@ -89,15 +92,18 @@ def _facts(schedule: RemoteSchedule, now: datetime) -> Iterable[tuple[str, Text]
     yield "changed", Text(absolute(schedule.updated_at, now))
     if schedule.ended:
         yield "ended", Text(harmless(ENDED.get(schedule.ended, schedule.ended)))
+    if schedule.fault:
+        yield "fault", Text(harmless(schedule.fault), "yellow")
     for number, tick in enumerate(schedule.next):
         yield "" if number else "next", Text(absolute(tick, now))
 
 
-def _next(schedule: RemoteSchedule, before: str = "") -> Text:
+def upcoming(schedule: RemoteSchedule, before: str = "") -> Text:
+    """Return when its next tick comes, or why none does."""
     if schedule.paused:
         return Text("paused", "yellow")
     if schedule.next_at is None:
-        return Text("ended", "dim")
+        return Text("unknown", "yellow") if schedule.function and not schedule.ended else Text("ended", "dim")
     now = datetime.now(UTC)
     return Text(
         f"{before if datetime.fromisoformat(schedule.next_at) > now else 'due '}{relative(schedule.next_at, now)}"

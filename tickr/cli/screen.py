@@ -163,17 +163,18 @@ def queue_list(queues: Iterable[RemoteQueue]) -> Table:
     table = plain_table("QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "SET")
     for one in queues:
         counts = (str(count) for count in (one.ready, one.running, one.scheduled, one.retrying))
-        table.add_row(Text(harmless(one.name)), *counts, _set_on(one))
+        table.add_row(Text(harmless(one.name)), *counts, set_on(one))
     return table
 
 
 def queue_line(queue: RemoteQueue) -> Text:
     """Return a queue in one line; its name is the first word."""
     counts = f"{queue.ready} ready, {queue.running} running, {queue.scheduled + queue.retrying} later"
-    return Text.assemble(harmless(queue.name), "  ", counts, "  ", _set_on(queue))
+    return Text.assemble(harmless(queue.name), "  ", counts, "  ", set_on(queue))
 
 
-def _set_on(queue: RemoteQueue) -> Text:
+def set_on(queue: RemoteQueue) -> Text:
+    """Return what an operator has set on it."""
     until = f" until {queue.paused_until[:19]}Z" if queue.paused_until else ""
     said = [f"paused{until}"] if queue.paused else []
     if queue.max_running is not None:
@@ -182,6 +183,8 @@ def _set_on(queue: RemoteQueue) -> Text:
         said.append(f"{queue.max_running_per_key} per key")
     if queue.shared_keys:
         said.append("keys shared")
+    if queue.order == "newest":
+        said.append("newest first")
     if queue.rate is not None:
         said.append(f"{queue.rate.starts} in {queue.rate.period:g} s")
     return Text(", ".join(said), "bold yellow" if queue.paused else "")
@@ -191,13 +194,20 @@ def explanation(told: RemoteExplanation) -> Iterable[Text]:
     """Yield why a job is not running, a line for each reason, and when it may start."""
     yield Text.assemble(told.id, "  ", state(told.state))
     for reason in told.reasons:
-        yield Text.assemble("  ", (reason.code, "bold"), "  ", harmless(reason.detail))
+        yield Text.assemble("  ", (harmless(reason.code), "bold"), "  ", harmless(reason.detail))
     if told.estimated_start:
         yield Text(f"  It may start at {absolute(told.estimated_start, _now())}.")
 
 
-def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool = False) -> Iterable[Text | Table]:
-    """Yield the paragraphs that show everything about a job. ``tracebacks``: those of its earlier attempts, too."""
+def whole(
+    job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool = False, most: int | None = None
+) -> Iterable[Text | Table]:
+    """Yield the paragraphs that show everything about a job.
+
+    Args:
+      tracebacks: those of its earlier attempts, too.
+      most: so many signs of a payload, a result or an error at most; None for all of it.
+    """
     now = _now()
     yield Text.assemble((harmless(job.type), "bold"), "  ", job.id, "  ", state(job.state))
     if job.notice:
@@ -206,7 +216,7 @@ def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in _facts(job, now):
-        facts.add_row(name, value)
+        facts.add_row(name, value if most is None else _start(value, most))
     yield facts
     if attempts:
         yield Text()
@@ -215,7 +225,12 @@ def whole(job: RemoteJob, attempts: Sequence[RemoteAttempt], *, tracebacks: bool
         yield from _tracebacks(attempts)
     elif job.error and job.error.traceback:
         yield Text()
-        yield Text(harmless(job.error.traceback.rstrip()), "dim")
+        traceback = Text(harmless(job.error.traceback.rstrip()), "dim")
+        yield traceback if most is None else _start(traceback, most)
+
+
+def _start(text: Text, most: int) -> Text:
+    return text if len(text) <= most else text[:most].append(f"… and {len(text) - most:,} signs more", "dim")
 
 
 def _facts(job: RemoteJob, now: datetime) -> Iterable[tuple[str, Text]]:

@@ -138,7 +138,7 @@ def _many(processes: Range) -> str:
 
 
 def welcome(config: Config, told: str) -> str:
-    """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next: submit, look, stop."""
+    """Return what somebody who has just started Tickr, at the URL ``told``, wants to do next."""
     many = _many(config.processes)
     if not told:
         return f"Tickr works{many} ({', '.join(config.roles)}). Stop it with Ctrl-C."
@@ -151,5 +151,6 @@ def welcome(config: Config, told: str) -> str:
         f"  submit  curl {url}/jobs{token} -H Content-Type:application/json \\\n"
         f"            -d '{EXAMPLE}'\n"
         f"  look    curl {url}/jobs{token}\n"
+        f"  watch   {url}/ui in a browser\n"
         f"  stop    Ctrl-C"
     )

@@ -51,12 +51,15 @@ class EventJob(msgspec.Struct, frozen=True):
 
 
 class EventData(msgspec.Struct, frozen=True):
-    """``job`` is None where it happened to something else; with ``schedule.skipped``, how many ticks and why."""
+    """``job`` is None where it happened to something else; with ``schedule.skipped``, how many ticks and why.
+
+    ``node``: the id of the one that a job ran on; of an event that happened to a node, all that is told of it.
+    """
 
     job: EventJob | None = None
     reason: str = ""
     count: int = 0
-    node: str | None = None
+    node: str | dict[str, object] | None = None
     result: Raw = Raw(b"null")
     result_bytes: int = 0
     error: RemoteError | None = None

@@ -53,11 +53,14 @@ from tickr.client.records import (
     Unique,
 )
 from tickr.client.schedules import AsyncSchedules, Schedules
+from tickr.client.statistics import Amounts, AsyncMarks, Mark, Marks, Point, Series, Statistics, Times
 
 __all__ = [
+    "Amounts",
     "AsyncClient",
     "AsyncEvents",
     "AsyncJobList",
+    "AsyncMarks",
     "AsyncNodes",
     "AsyncOperations",
     "AsyncQueues",
@@ -90,6 +93,8 @@ __all__ = [
     "JobList",
     "Log",
     "LogLine",
+    "Mark",
+    "Marks",
     "NewJob",
     "Node",
     "Nodes",
@@ -99,6 +104,7 @@ __all__ = [
     "Operation",
     "Operations",
     "Origin",
+    "Point",
     "Queue",
     "Queues",
     "Redrive",
@@ -106,8 +112,11 @@ __all__ = [
     "RunningJob",
     "Schedule",
     "Schedules",
+    "Series",
     "Skipped",
+    "Statistics",
     "Submitted",
+    "Times",
     "Tree",
     "TreeJob",
     "Unavailable",

@@ -42,6 +42,7 @@ from tickr.client.records import (
     Tree,
 )
 from tickr.client.schedules import AsyncSchedules
+from tickr.client.statistics import AsyncMarks, Statistics, StatisticsCalls, Which
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
 from tickr.client.subscription import SILENCE_S, Subscription
@@ -93,6 +94,7 @@ class AsyncClient:
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
       queues: how they stand, and what is set on them; ``nodes``: who is there, and what they are told.
+      marks: marks in the charts.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class AsyncClient:
         self.schedules = AsyncSchedules(self._run, self._calls)
         self.queues = AsyncQueues(self._run, self._calls)
         self.nodes = AsyncNodes(self._run, self._calls)
+        self.marks = AsyncMarks(self._run, self._calls)
         self.operations = AsyncOperations(self._run, self._calls)
         self._total_s = total_s
         self._compress_above = compress_above
@@ -186,6 +189,10 @@ class AsyncClient:
     async def attempts(self, job: JobRef) -> History:
         """Return every start of a job and how it ended, over all its retries."""
         return await self._run(self._calls.attempts(job))
+
+    async def statistics(self, **which: Unpack[Which]) -> Statistics:
+        """Return how much was done, by step, and how long it took; of the last 60 minutes if nothing is said."""
+        return await self._run(StatisticsCalls(self._calls).statistics(which))
 
     async def dead_letters(self, **filters: Unpack[Filters]) -> Count:
         """Return how many failed jobs there are, in groups of the same type and kind of error."""

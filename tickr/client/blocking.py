@@ -40,6 +40,7 @@ from tickr.client.records import (
     Tree,
 )
 from tickr.client.schedules import Schedules
+from tickr.client.statistics import Marks, Statistics, StatisticsCalls, Which
 from tickr.client.steps import Lost, Reply, Request, Send, Step, Steps, Until, Value
 from tickr.client.submission import Submission
 from tickr.client.subscription import SILENCE_S, Subscription
@@ -60,6 +61,7 @@ class Client:
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
       queues: how they stand, and what is set on them; ``nodes``: who is there, and what they are told.
+      marks: marks in the charts.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Client:
         self.schedules = Schedules(self._run, self._calls)
         self.queues = Queues(self._run, self._calls)
         self.nodes = Nodes(self._run, self._calls)
+        self.marks = Marks(self._run, self._calls)
         self.operations = Operations(self._run, self._calls)
         self._total_s = total_s
         self._compress_above = compress_above
@@ -150,6 +153,10 @@ class Client:
     def attempts(self, job: JobRef) -> History:
         """Return every start of a job and how it ended, over all its retries."""
         return self._run(self._calls.attempts(job))
+
+    def statistics(self, **which: Unpack[Which]) -> Statistics:
+        """Return how much was done, by step, and how long it took; of the last 60 minutes if nothing is said."""
+        return self._run(StatisticsCalls(self._calls).statistics(which))
 
     def dead_letters(self, **filters: Unpack[Filters]) -> Count:
         """Return how many failed jobs there are, in groups of the same type and kind of error."""

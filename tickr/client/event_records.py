@@ -31,6 +31,7 @@ class EventSchedule(msgspec.Struct, frozen=True, kw_only=True):
     cron: str | None = None
     timezone: str | None = None
     every: float | None = None
+    function: str | None = None
     start_at: datetime | None = None
     start: str | None = None
     end_at: datetime | None = None
@@ -60,6 +61,7 @@ class EventQueue(msgspec.Struct, frozen=True):
     max_running_per_key: int | None = None
     rate: EventRate | None = None
     shared_keys: bool = False
+    order: str = "oldest"
 
 
 class EventJob(msgspec.Struct, frozen=True):

@@ -87,12 +87,13 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs that are alike. ``newest_at``: when the last of them ended, or was created; ``example``: its id."""
+    """Jobs that are alike. ``oldest_at``, ``newest_at``: when the first of them ended, or was created, and the last."""
 
     state: str
     type: str
     error: str | None
     count: int
+    oldest_at: datetime | None = None
     newest_at: datetime | None
     example: str
 

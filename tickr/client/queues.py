@@ -1,4 +1,4 @@
-"""Queues: how they stand, their pauses and their ends. What may be asked about them, on both faces.
+"""Queues: how they stand, their pauses, their order and their ends. What may be asked about them, on both faces.
 
 ``QueueCalls`` is what is asked, as steps; ``Queues`` and ``AsyncQueues`` have it done and are the attribute ``queues``
 of the two clients. What was not answered is asked again, but for a pause with an end, which a second try would
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from types import NoneType
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +24,9 @@ from tickr.client.steps import JSON, Request, Steps, Value
 Length = float | timedelta | None
 """In seconds, if it is a number."""
 
+
+Order = Literal["oldest", "newest"]
+"""Which jobs of a queue start first."""
 
 Found = list[Queue]
 
@@ -52,6 +55,11 @@ class QueueCalls:
 
     def resume(self, name: str) -> Steps[Queue]:
         return self._calls.asked(Request("POST", _path(name, "/resume")), Queue)
+
+    def order(self, name: str, order: Order) -> Steps[Queue]:
+        return self._calls.asked(
+            Request("PUT", _path(name, "/order"), bodies.encoded({"order": order}), headers=JSON), Queue
+        )
 
     def empty(self, name: str, delete: bool, reason: str | None, rate: float | None) -> Steps[Operation]:
         said = {"delete": delete, "reason": reason, "rate": rate}
@@ -95,6 +103,10 @@ class Queues:
     def resume(self, name: str) -> Queue:
         return self._run(self._calls.resume(name))
 
+    def order(self, name: str, order: Order) -> Queue:
+        """Start the ``oldest`` or the ``newest`` due jobs of a queue first, among those of one priority."""
+        return self._run(self._calls.order(name, order))
+
     def empty(
         self, name: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None
     ) -> Operation:
@@ -126,6 +138,10 @@ class AsyncQueues:
 
     async def resume(self, name: str) -> Queue:
         return await self._run(self._calls.resume(name))
+
+    async def order(self, name: str, order: Order) -> Queue:
+        """Start the ``oldest`` or the ``newest`` due jobs of a queue first, among those of one priority."""
+        return await self._run(self._calls.order(name, order))
 
     async def empty(
         self, name: str, *, delete: bool = False, reason: str | None = None, rate: float | None = None

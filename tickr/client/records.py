@@ -252,6 +252,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule as it was when the server answered; docs/schedules.md explains the fields.
 
     ``job`` is the template as it was put; ``next`` is empty in lists. ``ended`` says why there are no more ticks.
+    ``function`` is what gives them in the code of nodes, ``fault`` why it cannot at the moment.
     """
 
     name: str
@@ -265,6 +266,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     cron: str | None = None
     timezone: str | None = None
     every: float | None = None
+    function: str | None = None
     start_at: datetime | None = None
     start: str | None = None
     end_at: datetime | None = None
@@ -272,6 +274,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime | None = None
     next: list[datetime] = []
     ended: str | None = None
+    fault: str | None = None
     declared: bool = False
     last_tick: datetime | None = None
     last_job: str | None = None
@@ -295,6 +298,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None
+    order: str = "oldest"
     counted_to: int
 
 

@@ -42,6 +42,20 @@ class Page(NamedTuple):
     caught_up: bool
 
 
+class FeedUse(NamedTuple):
+    """Attributes:
+    subscribers: how many subscriptions are open.
+    most_behind: how many deliveries wait for the one that is most behind; pending_bytes: of all together.
+    sent, too_slow: see ``Tail``.
+    """
+
+    subscribers: int
+    most_behind: int
+    pending_bytes: int
+    sent: int
+    too_slow: int
+
+
 class Feed:
     """One for a process. ``run`` must be running for subscriptions to get anything."""
 
@@ -53,6 +67,12 @@ class Feed:
     async def run(self) -> None:
         """Follow the log for those who subscribe, until cancelled."""
         await self._tail.run()
+
+    def use(self) -> FeedUse:
+        """Return who listens, and how far they have come."""
+        behind = [one.behind for one in self._tail.attendance if isinstance(one, Subscription)]
+        most, size = max((count for count, _ in behind), default=0), sum(size for _, size in behind)
+        return FeedUse(len(behind), most, size, self._tail.sent, self._tail.too_slow)
 
     async def cursor(self) -> str:
         """Return a cursor after which everything comes that is not committed yet, and perhaps a little more.

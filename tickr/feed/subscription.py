@@ -103,6 +103,11 @@ class Subscription:
         """Resumes after everything received so far."""
         return self._cursor
 
+    @property
+    def behind(self) -> tuple[int, int]:
+        """How many deliveries wait for it here, and with how many bytes of events."""
+        return self._inbox.statistics().current_buffer_used, self._pending_bytes
+
     # -- for the subscriber ---------------------------------------------------------------------------------------
 
     async def receive(self) -> Delivery:
@@ -119,6 +124,7 @@ class Subscription:
             made = await (self._next_live() if self._reader is None else self._replay(self._reader))
         made = made or Delivery("bookmark", self._current())
         self._cursor = made.cursor
+        self._tail.sent += len(made.events)
         return made
 
     def _current(self) -> str:
@@ -182,6 +188,7 @@ class Subscription:
             return False
         waiting = self._inbox.statistics().current_buffer_used
         if self._pending_bytes > MAX_PENDING_BYTES or waiting + len(page) > MAX_PENDING:
+            self._tail.too_slow += 1
             self.end(TooSlow(self._cursor))
             return False
         for one in page:

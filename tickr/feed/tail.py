@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import Protocol
@@ -89,6 +89,8 @@ class Tail:
     Attributes:
       history: which log it is; "" while nobody attends.
       seq: number of the last row that was told to live listeners; means something only to those who attend.
+      sent: how many events subscriptions have received, each counted for each. too_slow: how many were let go for being
+        behind. Written by the subscriptions.
     """
 
     def __init__(self, store: Store, bell: Bell) -> None:
@@ -96,6 +98,7 @@ class Tail:
         self._bell = bell
         self.history = ""
         self.seq = 0
+        self.sent = self.too_slow = 0
         self._attending: set[Listener] = set()
         self._awake = trio.Event()
         self._waking = trio.Lock()
@@ -155,6 +158,11 @@ class Tail:
     def keeps(self, place: Place) -> bool:
         """Whether all that follows ``place`` is still here, so that it is certainly a good one."""
         return place == (self.seq, 0) or bool(self.kept_after(place.seq))
+
+    @property
+    def attendance(self) -> Collection[Listener]:
+        """Those who listen, live or on their way to it."""
+        return self._attending
 
     @property
     def cursor(self) -> str:

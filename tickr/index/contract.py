@@ -4,12 +4,13 @@ The index orders what the store has. It may forget anything at any time, hold id
 whoever takes an id out claims it in the store by compare-and-set, and the audit puts back what is missing. So every
 write here is idempotent, and no method needs to be exact about what another process does meanwhile.
 
-Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first. What is
-ready may be a moment early (``EARLY_US``).
+Scores: waiting entries by ``run_at``; ready entries by ``(priority, run_at)`` within their queue, lowest first, or with
+the latest ``run_at`` first where that is its order (``order``). What is ready may be a moment early (``EARLY_US``).
 
 The ready entries of one limit key in one queue are a *lane*: it stands in the queue's line once, by its first entry;
 whoever comes to it takes some, and it goes to the end of what is as urgent. So keys have fair turns, however many
-entries each has. A lane can be held, and is not come to then.
+entries each has. Where the newest is first, an entry that comes brings its lane to its own place. A lane can be held,
+and is not come to then.
 
 Errors common to all methods: ``IndexUnavailable``, at once while the index is known to be away, otherwise within a
 bounded time. Cancellation: either done or not done; ``pop`` never takes an id out and drops it.
@@ -17,7 +18,7 @@ bounded time. Cancellation: either done or not done; ``pop`` never takes an id o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tickr.jobs import Entry
@@ -153,6 +154,17 @@ class Index(Protocol):
         Args:
           now: microseconds UTC by the store's clock. If given, also those that wait for an instant ``LATE_US`` later
             than they should: they were to run earlier than the index was told.
+        """
+        ...
+
+    async def order(self, newest: Collection[str]) -> None:
+        """Have these queues go newest first from now on, and all others oldest first.
+
+        What is ready there and stands otherwise is moved, some at a time, while others go on; also what somebody has
+        pushed since who had not heard of it. So it is called again and again with what the store says, and may be
+        called by several at once: of several orders the last counts. While it is under way a queue may be in between.
+
+        Cancellation: some of it may be done; the next call does the rest.
         """
         ...
 

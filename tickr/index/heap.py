@@ -10,7 +10,7 @@ calls. A lane's *turn*, an item under the name ``|key``, stands in its queue's l
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from sys import intern
 from typing import Generic, TypeVar
@@ -23,7 +23,10 @@ from tickr.jobs import Entry
 GARBAGE_ALLOWED = 64
 """Stale items that a heap may hold on top of as many as it has sound ones."""
 
-Ready = tuple[int, int, str]  # priority, run_at, id
+TURNED_AT_ONCE = 1_000
+"""Entries of a queue that are moved between two checkpoints when its order changes."""
+
+Ready = tuple[int, int, str]  # priority, run_at (or -run_at, where the newest is first), id
 Waiting = tuple[int, str, str, int, str | None]  # run_at, queue, id, priority, limit key
 Item = TypeVar("Item", Ready, Waiting)
 
@@ -83,6 +86,8 @@ class HeapIndex:
         self._waiting: Line[Waiting] = Line()
         self._poppers = trio.lowlevel.ParkingLot()
         self._epoch: str | None = None
+        self._newest: frozenset[str] = frozenset()
+        self._turning: set[str] = set()  # queues whose order has changed, and not all of their entries yet
 
     @property
     def available(self) -> bool:
@@ -98,7 +103,7 @@ class HeapIndex:
         await trio.lowlevel.checkpoint()
         for job_id, queue, priority, run_at, key in entries:
             if run_at <= now:
-                self._enter(queue, key, (priority, run_at, job_id))
+                self._enter(queue, key, (priority, self._place(queue, run_at), job_id))
             else:
                 self._waiting.add((run_at, intern(queue), job_id, priority, key))
 
@@ -181,9 +186,34 @@ class HeapIndex:
             if key is not None and job_id == _held(lane := Lane(queue, key)):
                 self._line_up(lane)
             else:
-                self._enter(queue, key, (priority, run_at, job_id))
+                self._enter(queue, key, (priority, self._place(queue, run_at), job_id))
             moved += 1
         return Promotion(moved, item[0] if item is not None else None)
+
+    async def order(self, newest: Collection[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        self._turning |= self._newest ^ set(newest)
+        self._newest = frozenset(newest)
+        for queue in [*self._turning]:
+            lanes = [line for lane, line in [*self._lanes.items()] if lane.queue == queue]
+            for line in [*lanes, *([self._ready[queue]] if queue in self._ready else [])]:
+                await self._turn(queue, line)
+            self._turning.discard(queue)
+
+    async def _turn(self, queue: str, line: Line[Ready]) -> None:
+        """Move what stands in a line of ``queue`` for the other order, those that came last first."""
+        line.last.clear()
+        for at, name in enumerate(reversed([*line.members])):
+            if at % TURNED_AT_ONCE == TURNED_AT_ONCE - 1:
+                await trio.lowlevel.checkpoint()
+            if (item := line.members.get(name)) is not None:
+                lane = self._lanes.get(Lane(queue, name[1:])) if name.startswith("|") else None
+                priority, place, _ = (lane and lane.first()) or item
+                _put(line, (priority, self._place(queue, abs(place)), name))
+
+    def _place(self, queue: str, run_at: int) -> int:
+        """Return the second part of what a ready entry is ordered by."""
+        return -max(run_at, 0) if queue in self._newest else max(run_at, 0)
 
     async def epoch(self) -> str | None:
         await trio.lowlevel.checkpoint()
@@ -204,7 +234,10 @@ class HeapIndex:
         return Sizes(sum(len(line.members) for line in lines) - turns, len(self._waiting.members) - held)
 
     def _enter(self, queue: str, key: str | None, item: Ready) -> None:
-        """Make an entry ready. Its lane's turn stays where it is, unless it is more urgent than all before it."""
+        """Make an entry ready. Its lane's turn stays where it is, unless it is more urgent than all before it.
+
+        Or newer, where the newest is first.
+        """
         if key is None:
             self._add_ready(queue, item)
             return
@@ -213,24 +246,25 @@ class HeapIndex:
             line = self._lanes[lane] = Line()
         line.add(item)
         stands = self._line_of(queue).get(_turn(lane))
-        if _held(lane) not in self._waiting.members and (stands is None or stands[0] > item[0]):
+        if _held(lane) in self._waiting.members:
+            return
+        if stands is None or stands[0] > item[0] or (item[1] < 0 and stands[:2] > item[:2]):
             self._add_ready(queue, (item[0], item[1], _turn(lane)))
 
     def _add_ready(self, queue: str, item: Ready) -> None:
         line = self._ready.get(queue)
         if line is None:
             line = self._ready[queue] = Line()
-        line.add(item)
-        line.last[item[0]] = max(item[1], line.last.get(item[0], 0))
+        _put(line, item)
         self._poppers.unpark_all()
 
     def _line_up(self, lane: Lane) -> None:
         """Put a lane's turn at the end of what is as urgent as its first entry."""
         if (line := self._lanes.get(lane)) and (first := line.first()):
-            priority, run_at, _ = first
+            priority, place, _ = first
             stands_in = self._ready.get(lane.queue)
-            last = stands_in.last.get(priority, 0) if stands_in else 0
-            self._add_ready(lane.queue, (priority, max(run_at, last + 1), _turn(lane)))
+            last = stands_in.last.get(priority, place - 1) if stands_in else place - 1
+            self._add_ready(lane.queue, (priority, max(place, last + 1), _turn(lane)))
 
     def _take(self, queue: str, limit: int, per_key: int) -> list[Hint]:
         line = self._ready[queue]
@@ -240,7 +274,7 @@ class HeapIndex:
             if item[2].startswith("|"):
                 turns.append(Lane(queue, item[2][1:]))
             else:
-                hints.append(Hint(item[2], item[1], queue))
+                hints.append(Hint(item[2], abs(item[1]), queue))
         self._forget_if_empty(queue, line)
         for at, lane in enumerate(turns):
             hints += self._take_from(lane, min(per_key, (limit - len(hints)) // (len(turns) - at)))
@@ -250,7 +284,7 @@ class HeapIndex:
         line = self._lanes.get(lane)
         hints: list[Hint] = []
         while line is not None and len(hints) < count and (item := line.take()) is not None:
-            hints.append(Hint(item[2], item[1], lane.queue))
+            hints.append(Hint(item[2], abs(item[1]), lane.queue))
         if line is not None and not line.members:
             del self._lanes[lane]
         self._line_up(lane)
@@ -272,6 +306,12 @@ class HeapIndex:
         line = self._lanes.get(lane)
         stands = _turn(lane) in self._line_of(entry.queue) or _held(lane) in self._waiting.members
         return stands and line is not None and entry.id in line.members
+
+
+def _put(line: Line[Ready], item: Ready) -> None:
+    """Add a ready entry, and see how far the line reaches then."""
+    line.add(item)
+    line.last[item[0]] = max(item[1], line.last.get(item[0], item[1]))
 
 
 def _turn(lane: Lane) -> str:

@@ -1,11 +1,16 @@
 -- What every script of the index begins with. A *lane* holds the ready jobs of one key in one queue; its *turn*, "|key",
 -- stands in the queue's line for all of them, or, when the lane is held, among what waits.
+-- In the upper half of the scores of a priority the newest is first.
 -- KEYS[1] waiting. ARGV: what comes before the queue in a ready key, and before queue and key in a lane's; the set of
 -- lanes that are not empty; weight of one priority in a ready score.
 local waiting, ready, lane, lanes, step = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local function exact(score)
   return string.format('%.0f', score)
+end
+
+local function is_mirrored(score)
+  return score % step >= step / 2
 end
 
 local function held(queue, key)
@@ -27,12 +32,13 @@ local function line_up(queue, key)
   local bounds = {exact(priority * step + step - 1), exact(priority * step)}
   local last = redis.call('ZREVRANGEBYSCORE', ready .. queue, bounds[1], bounds[2], 'WITHSCORES', 'LIMIT', 0, 1)
   if last[2] then
-    score = math.max(score, last[2] + 1)
+    score = math.min(math.max(score, last[2] + 1), priority * step + step - 1)
   end
   redis.call('ZADD', ready .. queue, exact(score), '|' .. key)
 end
 
--- Put a ready job into its lane. The lane's turn stays where it is, unless the job is more urgent than all before it.
+-- Put a ready job into its lane. The lane's turn stays where it is, unless the job is more urgent than all before it,
+-- or newer where the newest is first.
 local function enter(queue, key, score, id)
   redis.call('ZADD', lane .. queue .. '\n' .. key, exact(score), id)
   redis.call('SADD', lanes, queue .. '\n' .. key)
@@ -40,7 +46,8 @@ local function enter(queue, key, score, id)
     return
   end
   local stands = redis.call('ZSCORE', ready .. queue, '|' .. key)
-  if not stands or math.floor(stands / step) > math.floor(score / step) then
+  local is_newer = stands and is_mirrored(score) and score < tonumber(stands)
+  if not stands or is_newer or math.floor(stands / step) > math.floor(score / step) then
     redis.call('ZADD', ready .. queue, exact(score), '|' .. key)
   end
 end

@@ -1,11 +1,16 @@
 -- Move what is due from waiting to ready, lowest score first: jobs, and the turns of lanes that were held.
--- ARGV from 5: now (µs), limit, unit of a ready score (µs).
+-- ARGV from 5: now (µs), limit, unit of a ready score (µs), the hash of orders.
 -- Returns how many were moved and the score (µs) of the first that still waits, or false.
 local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', ARGV[5], 'WITHSCORES', 'LIMIT', 0, ARGV[6])
-local adding, turns = {}, {}
+local adding, turns, newest = {}, {}, {}
+local orders = redis.call('HGETALL', ARGV[8])
+for i = 1, #orders, 2 do
+  newest[orders[i]] = orders[i + 1] == '1'
+end
 for i = 1, #due, 2 do
   local queue, priority, id, key = string.match(due[i], '^([^\n]*)|(%d+)|([^|\n]*)\n?(.*)$')
-  local score = queue and priority * step + math.ceil(due[i + 1] / ARGV[7])
+  local tick = math.ceil(due[i + 1] / ARGV[7])
+  local score = queue and priority * step + (newest[queue] and step - 1 - tick or tick)
   if queue and id == '' then
     turns[#turns + 1] = {queue, key}
   elseif queue and key ~= '' then

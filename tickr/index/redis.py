@@ -3,9 +3,12 @@
 ``tickr:{t}:waiting``        sorted set of ``queue|priority|id`` by ``run_at`` in µs, and a line ``key`` if it has one;
                              without an id it is the turn of a lane that is held
 ``tickr:{t}:ready:<queue>``  sorted set of ``id`` by ``priority x 2^49 + run_at / 16 µs``: priority, then oldest due;
-                             ``|key`` stands there for a lane
+                             ``|key`` stands there for a lane. In the upper half of a priority, 2^49 - 1 less that:
+                             the newest first
 ``tickr:{t}:lane:<queue>\\n<key>``  the same, of the jobs of one limit key
 ``tickr:{t}:lanes``          set of the lanes that are not empty
+``tickr:{t}:orders``         hash of queues: ``1``, its newest jobs are first; ``0``, not any more, and some may still
+                             have the scores for it
 ``tickr:{t}:queues``         set of the queues ever used, for counting
 ``tickr:{t}:epoch``          ``<epoch>@<run id of the server that was given it>``
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -35,7 +38,12 @@ BLOCK_S = 5
 """How long the server lets one pop wait; then it is asked anew."""
 
 PRIORITY_STEP, TICK_US = 2**49, 16
-"""Weight of one priority in a ready score, and the unit of instants there: exact in a double until 2255."""
+"""Weight of one priority in a ready score, and the unit of instants there: exact in a double, and a half until 2112."""
+
+LEARN_S = 2.0
+"""How long what a push knows of the orders of queues is good for, in seconds. An audit tells sooner."""
+TURNED_AT_ONCE, LANES_AT_ONCE = 1000, 100
+"""How many entries one run of a script moves when an order changes, and how many lanes it looks at."""
 
 PROMOTE_AT_ONCE = 1000
 """Entries moved by one run of the script; the server does nothing else meanwhile, for about a millisecond."""
@@ -49,7 +57,8 @@ def _script(*names: str) -> str:
     return "".join(files("tickr.index").joinpath(f"{name}.lua").read_text() for name in names)
 
 
-PROMOTE, ENTER, TAKE, HOLD, FREE = (_script("lanes", name) for name in ("promote", "enter", "take", "hold", "free"))
+_LANES = ("promote", "enter", "take", "hold", "free", "turn")
+PROMOTE, ENTER, TAKE, HOLD, FREE, TURN = (_script("lanes", name) for name in _LANES)
 GET_EPOCH, SET_EPOCH = _script("get_epoch"), _script("set_epoch")
 
 TAKEN_WITHIN_S = 2.0
@@ -63,13 +72,19 @@ Popped = tuple[bytes, Scored]
 log = structlog.get_logger()
 
 
-def _ready_score(priority: int, instant: int) -> int:
-    """Return the score of what is ready: never earlier than ``instant``, kept within what a score can order."""
-    return priority * PRIORITY_STEP + min(max(-(-instant // TICK_US), 0), PRIORITY_STEP - 1)
+def _ready_score(priority: int, instant: int, *, newest: bool) -> int:
+    """Return the score of what is ready: never earlier than ``instant``, kept within what a score can order.
+
+    Args:
+      newest: the newest is first.
+    """
+    tick = min(max(-(-instant // TICK_US), 0), PRIORITY_STEP // 2 - 1)
+    return priority * PRIORITY_STEP + (PRIORITY_STEP - 1 - tick if newest else tick)
 
 
 def _hint(queue: str, member: bytes, score: bytes) -> Hint:
-    return Hint(member.decode(), int(float(score)) % PRIORITY_STEP * TICK_US, queue)
+    place = int(float(score)) % PRIORITY_STEP
+    return Hint(member.decode(), min(place, PRIORITY_STEP - 1 - place) * TICK_US, queue)
 
 
 def _us(instant: int) -> int:
@@ -97,6 +112,9 @@ class RedisIndex:
         key = link.address.key
         self._waiting, self._queues, self._epoch = key("waiting"), key("queues"), key("epoch")
         self._ready, self._lane, self._lanes = key("ready:"), key("lane:"), key("lanes")
+        self._orders = key("orders")
+        self._newest: frozenset[str] = frozenset()
+        self._learn_at = float("-inf")
 
     @property
     def available(self) -> bool:
@@ -112,19 +130,26 @@ class RedisIndex:
         ready: defaultdict[str, list[str | int]] = defaultdict(list)
         waiting: list[str | int] = []
         entering: list[str | int] = []
+        if entries and trio.current_time() >= self._learn_at:
+            await self._learn()
+        known = self._newest
         for entry in entries:
             job_id, queue, priority, run_at, limit_key = entry
-            if run_at <= now and limit_key is not None:
-                entering += (queue, limit_key, _ready_score(priority, run_at), job_id)
-            elif run_at <= now:
-                ready[queue] += (_ready_score(priority, run_at), job_id)
-            else:
+            if run_at > now:
                 waiting += (_us(run_at), _member(entry))
+                continue
+            score = _ready_score(priority, run_at, newest=queue in known)
+            if limit_key is not None:
+                entering += (queue, limit_key, score, job_id)
+            else:
+                ready[queue] += (score, job_id)
         commands: list[Command] = [("ZADD", self._ready + queue, *scored) for queue, scored in ready.items()]
         if waiting:
             commands.append(("ZADD", self._waiting, *waiting))
         if entering:
             commands.append(self._run(ENTER, *entering))
+        if known:  # whose scores must be noticed also if they are the wrong ones by now
+            commands += [("HSETNX", self._orders, queue, 0) for queue in {entry.queue for entry in entries} & known]
         await self._write(entries, commands)
 
     async def park(self, entries: Sequence[Entry], *, until: int) -> None:
@@ -134,6 +159,16 @@ class RedisIndex:
     async def _write(self, entries: Sequence[Entry], commands: list[Command]) -> None:
         if entries:
             await self._link.send(("SADD", self._queues, *{entry.queue for entry in entries}), *commands)
+
+    async def _learn(self) -> dict[str, bool]:
+        """Ask which queues go newest first. Returns: the hash of orders."""
+        [found] = await self._link.send(("HGETALL", self._orders))
+        orders = _orders(found)
+        self._know(name for name, newest in orders.items() if newest)
+        return orders
+
+    def _know(self, newest: Iterable[str]) -> None:
+        self._newest, self._learn_at = frozenset(newest), trio.current_time() + LEARN_S
 
     def _run(self, script: str, *arguments: str | int) -> Command:
         """Return the command for a script that begins as ``lanes.lua`` does."""
@@ -255,11 +290,37 @@ class RedisIndex:
             ids[self._line(entry)].append(entry.id)
         return ids
 
+    async def order(self, newest: Collection[str]) -> None:
+        stands = await self._learn()
+        self._know(newest)
+        changed = {name for name in self._newest | stands.keys() if stands.get(name, False) != (name in self._newest)}
+        if changed:
+            words = [word for name in sorted(changed) for word in (name, int(name in self._newest))]
+            await self._link.send(("HSET", self._orders, *words))
+        if not (turning := self._newest | stands.keys()):
+            return
+        [lanes] = await self._link.send(("SMEMBERS", self._lanes))
+        lines = defaultdict(list)
+        for name in lanes:
+            lines[name.decode().partition("\n")[0]].append(self._lane + name.decode())
+        for queue in sorted(turning):
+            await self._turn(queue, [*lines[queue], self._ready + queue])
+
+    async def _turn(self, queue: str, lines: Sequence[str]) -> None:
+        """Move what stands in ``lines`` of a queue, the lanes' before its own, for another order than it has."""
+        flag = int(queue in self._newest)
+        for start in range(0, len(lines), LANES_AT_ONCE):
+            some = lines[start : start + LANES_AT_ONCE]
+            is_last = int(start + LANES_AT_ONCE >= len(lines))
+            command = self._run(TURN, queue, flag, TURNED_AT_ONCE, self._orders, is_last, *some)
+            while not (await self._link.send(command))[0]:
+                pass
+
     async def promote(self, now: int, limit: int) -> Promotion:
         moved = 0
         while True:
             at_once = min(limit - moved, PROMOTE_AT_ONCE)
-            [[count, next_us]] = await self._link.send(self._run(PROMOTE, now, at_once, TICK_US))
+            [[count, next_us]] = await self._link.send(self._run(PROMOTE, now, at_once, TICK_US, self._orders))
             moved += count
             if count < at_once or moved >= limit:
                 return Promotion(moved, int(float(next_us)) if next_us is not None else None)
@@ -282,6 +343,11 @@ class RedisIndex:
         turns = await self._link.send(*(("ZSCORE", self._ready + queue, "|" + key) for queue, key in named))
         held = await self._link.send(*(("ZSCORE", self._waiting, _held(lane)) for lane in named))
         return Sizes(sum(ready) - _there(turns), waiting - _there(held))
+
+
+def _orders(flat: Sequence[bytes]) -> dict[str, bool]:
+    """Return which queues of the hash of orders go newest first."""
+    return {name.decode(): value == b"1" for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _there(scores: Sequence[bytes | None]) -> int:

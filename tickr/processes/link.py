@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +18,7 @@ from tickr.config import Config
 from tickr.worker.load import Load
 
 VARIABLE = "_TICKR_PROCESS"
-"""Tells a process that it has a supervisor: descriptors of its link, the listening socket and the tally (-1: none)."""
+"""Tells a process that it has a supervisor: descriptors, see ``Given``."""
 DRAIN = b"drain\n"
 """To the process: stop gracefully."""
 NOW = b"now\n"
@@ -34,6 +35,29 @@ MAX_SHARE = 999_999
 """The most that a process says it does, in thousandths of what it can."""
 _LOAD = re.compile(rb"load (\d{1,6}) ([01])").fullmatch
 _LENGTH = struct.Struct(">I")
+
+
+class Given(NamedTuple):
+    """Descriptors that a process inherits; -1: there is none.
+
+    Attributes:
+      link: of the pair of sockets.
+      api, lookout: sockets that listen; see ``api/doors.py``. tally: of the connections at the first.
+      board: of the metrics.
+    """
+
+    link: int
+    api: int
+    tally: int
+    lookout: int
+    board: int
+
+    def written(self) -> str:
+        return ",".join(map(str, self))
+
+    @classmethod
+    def read(cls, text: str) -> Given:
+        return cls(*map(int, text.split(",")))
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -18,7 +18,6 @@ import msgspec
 import structlog
 import trio
 
-from tickr.api.entrance import AWAY
 from tickr.processes.fleet import Fleet, Verdict
 from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, Lines, Task, load_of, pack, reason_of
 from tickr.processes.scaling import Place
@@ -156,7 +155,7 @@ class Seat:
                 with trio.move_on_after(LAST_WORDS_S):
                     await heard.wait()
                 beside.cancel_scope.cancel()
-        self._fleet.tally[self.number - 1] = AWAY  # it could not say so itself, if it was killed
+        self._fleet.forget(self.number - 1)
         served_s = None if self._served_at is None else trio.current_time() - self._served_at
         self._served_at = self._load = None
         return _End(code, self._reason, served_s)
@@ -169,18 +168,12 @@ class Seat:
     async def _start(self, link: socket.socket) -> trio.Process:
         """Start this program anew, not a fork of it. In a session of its own: Ctrl-C is for the supervisor alone."""
         with contextlib.ExitStack() as held:
-            given = [link.fileno(), -1, -1]
-            if self._fleet.sock:
-                # A descriptor of its own, as a stop may close the fleet's meanwhile. Not ``sock.dup()``: that would
-                # make the socket block, for everybody, since all share one open file.
-                given[1] = os.dup(self._fleet.sock.fileno())
-                held.callback(os.close, given[1])
-                given[2] = self._fleet.tally_file.fileno()
+            given = self._fleet.given(link.fileno(), held)
             return await trio.lowlevel.open_process(
                 self._fleet.command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[descriptor for descriptor in given if descriptor >= 0],
-                env={**os.environ, VARIABLE: ",".join(map(str, given))},
+                env={**os.environ, VARIABLE: given.written()},
                 start_new_session=True,
             )
 

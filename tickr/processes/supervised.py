@@ -15,10 +15,12 @@ from typing import NamedTuple
 import structlog
 import trio
 
+from tickr.api.doors import Doors
 from tickr.api.entrance import SharedSocket, Tally
 from tickr.config import Config
 from tickr.handle import Stop
-from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, load_line, receive_task, refusal
+from tickr.metrics.board import Board, Seat
+from tickr.processes.link import DRAIN, NOW, SERVING, VARIABLE, Given, load_line, receive_task, refusal
 from tickr.start import Watched
 
 TELL_S = 1.0
@@ -35,14 +37,16 @@ class Supervised(NamedTuple):
     Attributes:
       number: which of its processes this is, from 1.
       config: settings for this process.
-      sock: listens, together with the other processes; None: this process takes no requests.
+      doors: listen, together with the other processes.
+      seat: for its metrics.
       link: to the supervisor.
       tells_load: whether the supervisor goes by how much the processes do.
     """
 
     number: int
     config: Config
-    sock: SharedSocket | None
+    doors: Doors
+    seat: Seat
     link: socket.socket
     tells_load: bool = False
 
@@ -98,17 +102,20 @@ def take_over() -> Supervised | None:
     given = os.environ.pop(VARIABLE, "")
     if not given:
         return None
-    link_fd, sock_fd, tally_fd = map(int, given.split(","))
-    for descriptor in (link_fd, sock_fd, tally_fd):
+    inherited = Given.read(given)
+    for descriptor in inherited:
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    link = socket.socket(fileno=link_fd)
+    link = socket.socket(fileno=inherited.link)
     task = receive_task(link)
     if task is None:
         sys.exit(1)
-    sock = None
-    if sock_fd >= 0:
-        tally = Tally(tally_fd, task.places)
-        sock = SharedSocket(socket.socket(fileno=sock_fd), tally, task.number - 1)
-        os.close(tally_fd)
-    return Supervised(task.number, task.config, sock, link, task.tells_load)
+    place = task.number - 1
+    api = None
+    if inherited.api >= 0:
+        api = SharedSocket(socket.socket(fileno=inherited.api), Tally(inherited.tally, task.places), place)
+        os.close(inherited.tally)
+    lookout = socket.socket(fileno=inherited.lookout) if inherited.lookout >= 0 else None
+    seat = Seat(Board(inherited.board, task.places), place)
+    os.close(inherited.board)
+    return Supervised(task.number, task.config, Doors(api, lookout), seat, link, task.tells_load)

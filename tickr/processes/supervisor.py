@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 import trio
 
-from tickr.api.server import listen
+from tickr.api.doors import Doors, open_doors
 from tickr.config import Config
 from tickr.handle import url_of
 from tickr.own_process import SIGNALS, TOLD
@@ -47,12 +46,11 @@ async def supervise(
     Raises: ConfigError: the port cannot be listened on.
     Cancellation: the processes are left behind, without their lifeline: they drain and end.
     """
-    sock = listen(config.host, config.port) if "api" in config.roles else None
+    doors = open_doors(config)
     with contextlib.ExitStack() as held, trio.open_signal_receiver(*SIGNALS, *TOLD) as signals:
-        if sock:
-            held.callback(sock.close)
-        fleet = Fleet(config, command, sock)
-        held.callback(fleet.tally_file.close)
+        held.callback(doors.close)
+        fleet = Fleet(config, command, doors)
+        held.callback(fleet.close_files)
         async with trio.open_nursery() as watching:
             watching.start_soon(_obey_signals, signals, fleet)
             watching.start_soon(fleet.close_when_stopping)
@@ -62,17 +60,16 @@ async def supervise(
                 watching.start_soon(seats.leave_when_stopping)
                 await seats.start()
                 if not fleet.stop.draining.is_set():
-                    _tell_all_serve(config, sock, announce, notify)
+                    _tell_all_serve(config, doors, announce, notify)
                     watching.start_soon(seats.scale)
             watching.cancel_scope.cancel()
     return fleet.verdict
 
 
-def _tell_all_serve(
-    config: Config, sock: socket.socket | None, announce: Callable[[str], None], notify: Notify
-) -> None:
-    url = url_of(sock.getsockname()[:2] if sock else None, config)
-    log.info("supervisor.serving", url=url, processes=config.processes.least)
+def _tell_all_serve(config: Config, doors: Doors, announce: Callable[[str], None], notify: Notify) -> None:
+    url, lookout = (url_of(address, config) for address in doors.addresses)
+    told = {"metrics": lookout} if lookout else {}
+    log.info("supervisor.serving", url=url, **told, processes=config.processes.least)
     announce(url)
     notify(READY)
 

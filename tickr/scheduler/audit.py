@@ -1,11 +1,12 @@
 """Audit: compares the index with the store and repairs the index. The store is never changed here.
 
-Two looks. *Identity*: the index carries an epoch that the store keeps too; an index that was flushed, replaced or
-restarted from an old snapshot does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the
-due jobs that should run next, and one page more of everything that waits, in turn, are looked up in the index; those
-missing in two looks in a row (one may just be on its way from the index to a claim) are put back. So the front is
-repaired within seconds, and the rest, however long the line, within as many looks as it has pages. What the index has
-for much later than the store is missing, too: somebody has had it run earlier, and died before the index was told.
+Three looks. *Orders*: the index is told which queues go newest first, and moves what stands otherwise. *Identity*: the
+index carries an epoch that the store keeps too; an index that was flushed, replaced or restarted from an old snapshot
+does not show it, and is rebuilt, page by page, while everybody goes on. *Presence*: the due jobs that should run next,
+and one page more of everything that waits, in turn, are looked up in the index; those missing in two looks in a row
+(one may just be on its way from the index to a claim) are put back. So the front is repaired within seconds, and the
+rest, however long the line, within as many looks as it has pages. What the index has for much later than the store is
+missing, too: somebody has had it run earlier, and died before the index was told.
 
 Several nodes may audit at once: pushing what is there changes nothing.
 """
@@ -43,6 +44,9 @@ class Audit:
 
     Args:
       stretch: how many times longer than ``PERIOD_S`` the pause is.
+    Attributes:
+      put_back: how many jobs were missing in the index and have been put back; those of a rebuild not counted.
+      rebuilds: how often everything had to be put into the index anew.
 
     State, its own: ``_epoch``, the identity that the store keeps (once it is there it never changes); ``_suspects``,
     what the look before found missing; ``_position``, where the walk through everything stands; ``_front_at``, when
@@ -54,6 +58,7 @@ class Audit:
         self._pause_s = PERIOD_S * stretch
         self._index = index
         self._bell = bell
+        self.put_back = self.rebuilds = 0
         self._epoch: str | None = None
         self._suspects: list[Entry] = []
         self._position: ScanPosition | None = None
@@ -65,6 +70,7 @@ class Audit:
             await self._index.wait_available()
             try:
                 await self._name_queues()
+                await self._index.order(await self._store.newest_first())
                 await self._check_identity()
                 await self._check_presence()
             except (IndexUnavailable, StoreUnavailable) as error:
@@ -92,6 +98,7 @@ class Audit:
         await reach("rebuild.before_epoch")
         if not await self._index.set_epoch(epoch, instead_of=mark):
             return  # emptied while we were at it, or another was done first: the next look tells
+        self.rebuilds += 1
         log.info("index.rebuilt", index=self._index.name, jobs=count)
 
     async def _push_everything(self) -> int:
@@ -128,6 +135,7 @@ class Audit:
         if lost:
             await reach("audit.before_put_back")
             await self._put(lost)
+            self.put_back += len(lost)
             log.info("index.repaired", index=self._index.name, jobs=len(lost))
 
     async def _front(self) -> list[Entry]:

@@ -24,6 +24,7 @@ from tickr.scheduler.retention import (
     Retention,
 )
 from tickr.scheduler.schedules import Schedules
+from tickr.scheduler.statistics import Statistics
 from tickr.store.contract import Store
 
 
@@ -41,6 +42,7 @@ def start_duties(
     nursery.start_soon(expire, store, index, bell, stretch)
     nursery.start_soon(Schedules(store, announcer, bell, stretch=stretch).run)
     nursery.start_soon(Operations(store, index, announcer, bell, stretch=stretch).run)
+    nursery.start_soon(Statistics(store, stretch=stretch).run)
     nursery.start_soon(Retention(store, events_keep_s=config.events_keep, stretch=stretch).run)
     keep_s = {"keep_succeeded_s": config.keep_succeeded, "keep_failed_s": config.keep_failed}
     nursery.start_soon(JobRetention(store, **keep_s).run)

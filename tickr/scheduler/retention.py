@@ -1,9 +1,10 @@
 """Retention: keeps the log of events, the jobs that have ended, and their keys, to what the operator wants kept.
 
 Events: rows are given their numbers, so that a log that nobody reads does not pile up before its first reader; and rows
-older than ``events_keep`` are deleted from the front. A subscriber whose cursor is older than that is told so. Jobs:
-those that ended longer ago than ``keep_succeeded`` or ``keep_failed``, or than an age of their own says, are deleted
-with their attempts, and so are those that are too many. Keys, and checkpoints: those that stand for nothing any more.
+older than ``events_keep`` are deleted from the front, once the statistics have them. A subscriber whose cursor is older
+than that is told so. Jobs: those that ended longer ago than ``keep_succeeded`` or ``keep_failed``, or than an age of
+their own says, are deleted with their attempts, and so are those that are too many. Keys, and checkpoints: those that
+stand for nothing any more.
 Rows of the inbox: those that were refused longer ago than ``keep_failed``.
 
 All a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
@@ -95,7 +96,8 @@ class Retention:
 
     async def _prune(self) -> bool:
         """Delete a batch. Returns whether there may be more."""
-        deleted = await self._store.prune_events(self._store.now_us() - self._keep_us, BATCH)
+        counted, _ = await self._store.tallied()
+        deleted = await self._store.prune_events(self._store.now_us() - self._keep_us, BATCH, upto=counted)
         if deleted:
             await reach("retention.after_prune")
         else:

@@ -5,7 +5,8 @@ them do it, which makes the jobs in the transaction that moves the schedule on. 
 ring tells of a tick that is earlier than what was slept for; one that is lost costs the longest sleep.
 
 A schedule that cannot be dealt with here (a zone that this machine does not know, a row that the store refuses) is set
-aside for a while, and keeps nobody else waiting. State: ``_aside`` is written and read here only.
+aside for a while, and keeps nobody else waiting. So is one whose ticks only its function could tell, until a node that
+has it has told them (``foretell.py``). State: ``_aside`` and ``_left`` are written and read here only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tickr.announce import Announcer
 from tickr.bell import Bell, Ring
 from tickr.errors import StoreError, StoreUnavailable
 from tickr.failpoints import reach
-from tickr.missed import due
+from tickr.missed import due, is_known
 from tickr.outage import Outage
 from tickr.schedule_moves import Fire
 from tickr.schedules import Schedule
@@ -52,6 +53,7 @@ class Schedules:
         self._announcer = announcer
         self._bell = bell
         self._aside: dict[str, float] = {}  # until when, by trio's clock
+        self._left: dict[str, int | None] = {}  # ticks that wait for the function of their schedule
         self._outage = Outage(log, "schedule")
 
     async def run(self) -> None:
@@ -87,6 +89,9 @@ class Schedules:
         for schedule in found:
             if schedule.name in self._aside:
                 continue
+            if not is_known(schedule, now):
+                self._leave_to_function(schedule)
+                continue
             try:
                 yield due(schedule, now, lambda: str(uuid_utils.uuid7()))
             except BadTiming as error:
@@ -111,6 +116,12 @@ class Schedules:
         if jobs:
             await self._announcer.announce([job.entry() for job in jobs], at=jobs[0].created_at)
         return answers
+
+    def _leave_to_function(self, schedule: Schedule) -> None:
+        """Say once that a tick waits for the function. A node that has it rings when it has told more."""
+        if self._left.get(schedule.name) != schedule.next_at:
+            _say_unknown(schedule)
+        self._left[schedule.name] = schedule.next_at
 
     def _set_aside(self, name: str, error: Exception) -> None:
         log.error("schedule.set_aside", schedule=name, for_s=ASIDE_S, error=str(error))
@@ -142,6 +153,10 @@ def _batches(plans: Iterator[Fire]) -> Iterator[list[Fire]]:
         yield part
 
 
+def _say_unknown(schedule: Schedule) -> None:
+    log.warning("schedule.not_foretold", schedule=schedule.name, function=schedule.timing.function)
+
+
 def _say(plan: Fire, answer: MovedSchedule) -> None:
     for job in answer.jobs:
         log.info("job.created", job=job.id, type=job.type, queue=job.queue, schedule=plan.name)
@@ -153,3 +168,5 @@ def _say(plan: Fire, answer: MovedSchedule) -> None:
     if after.overlapped > before.overlapped:
         count = after.overlapped - before.overlapped
         log.warning("schedule.skipped", schedule=plan.name, reason="overlap", count=count)
+    if after.foreseen is not None and after.next_at is None and not (after.ended or after.paused) and after != before:
+        _say_unknown(after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, Self
 
 import msgspec
@@ -307,7 +307,7 @@ class Group(msgspec.Struct, frozen=True):
 
     Attributes:
       state: as the outside sees it. error: the kind of the error that is on them, or None.
-      newest_at: when the last of them ended, or was created if it has not; microseconds UTC.
+      oldest_at, newest_at: when the first of them ended, and the last, or was created if it has not; microseconds UTC.
       example: the id of one of them.
     """
 
@@ -315,6 +315,7 @@ class Group(msgspec.Struct, frozen=True):
     type: str
     error: str | None
     count: int
+    oldest_at: int
     newest_at: int
     example: str
 
@@ -372,11 +373,12 @@ def groups_of(jobs: Iterable[Job], now: int) -> list[Group]:
     alike = defaultdict[tuple[State, str, str | None], list[Job]](list)
     for job in jobs:
         alike[job.state_at(now), job.type, job.error.kind if job.error else None].append(job)
-    groups = [
-        Group(*what, len(some), max(job.finished_at or job.created_at for job in some), max(job.id for job in some))
-        for what, some in alike.items()
-    ]
-    return sorted(groups, key=largest_first)
+    return sorted((_group(*what, some) for what, some in alike.items()), key=largest_first)
+
+
+def _group(state: State, type_: str, error: str | None, some: Collection[Job]) -> Group:
+    at = [job.finished_at or job.created_at for job in some]
+    return Group(state, type_, error, len(some), min(at), max(at), max(job.id for job in some))
 
 
 def largest_first(group: Group) -> tuple[int, str, str, str]:

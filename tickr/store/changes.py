@@ -8,20 +8,19 @@ moves a method makes. An adapter then writes what ``written`` makes of them, and
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from tickr import editing, events, jobs
-from tickr.attempts import MAX_KEPT
+from tickr import editing, jobs
 from tickr.edits import NO_EDIT, Edit
 from tickr.envelopes import same_text
 from tickr.errors import DuplicateJob, IllegalTransition, VersionMismatch
 from tickr.events import Change
-from tickr.jobs import FINAL, NO_EXTRAS, WAITING, Attempt, Job, NewJob, Progress, State
+from tickr.jobs import NO_EXTRAS, WAITING, Job, NewJob, Progress, State
 from tickr.links import End
 from tickr.names import may_run, node_of_queue
-from tickr.queues import Gate, Hold
+from tickr.queues import Gate, Hold, in_order
 from tickr.reasons import LEASE_LOST, Failure, node_gone, on_request
 from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.store.contract import Start
@@ -118,7 +117,7 @@ def claim(
     Those that have expired are ended instead; these changes come last.
 
     Args:
-      gates: of the queues that are not plain, by name; they count whom they let in.
+      gates: of the queues that have one, by name; they count whom they let in.
     """
     able = [
         job
@@ -137,6 +136,8 @@ def claim(
         too_many = {job.id for job in [job for job in able if job.suspect][suspects:]}
         able = [job for job in able if job.id not in too_many]
     if gates:
+        if newest := [gate.name for gate in gates.values() if gate.newest_first]:
+            able = list(in_order(able, newest))
         able = [job for job in able if job.queue not in gates or gates[job.queue].admit(job)]
     return [Change(job, jobs.started(job, node, now)) for job in able] + end_expired(late, now)
 
@@ -303,94 +304,3 @@ CHECKPOINT_LOOK_US = 600 * 1_000_000
 def checkpoints(kept: Iterable[Checkpoint], running: Mapping[str, Begun]) -> dict[str, Checkpoint]:
     """Return the last of ``kept`` of each job whose attempt still runs. ``running``: as for ``kept``."""
     return {one.job.id: one for one in kept if running.get(one.job.id) == begun(one.job)}
-
-
-Expiry = tuple[int, str]
-"""The ``expires_at`` and the id of a job that waits: a row of ``expiries``."""
-
-
-Removal = tuple[int, str]
-"""When a job that has ended is not kept any longer, by an age of its own, and its id: a row of ``removals``."""
-
-
-def removal(job: Job) -> Removal | None:
-    """Return the row of ``removals`` that ``job`` has: none but for one that has ended and has an age of its own."""
-    if job.extras.keep_us is None or job.state not in FINAL or job.finished_at is None:
-        return None
-    return job.finished_at + job.extras.keep_us, job.id
-
-
-class Written(NamedTuple):
-    """What goes into the tables besides the jobs: attempt rows, and one row of events, ``told`` of them in ``body``.
-
-    ``body`` is None when nothing moved: then there is no row. ``expiries`` and ``spent`` are the rows that come and go
-    as jobs that expire begin and cease to wait, ``removals`` and ``spared`` those as jobs with an age of their own end
-    and are started over: mostly none. ``restarted`` are the jobs that begin anew, or with another payload, and lose
-    their checkpoints.
-    """
-
-    attempts: list[tuple[str, Attempt]]
-    told: int
-    body: str | None
-    expiries: list[Expiry]
-    spent: list[Expiry]
-    removals: list[Removal]
-    spared: list[Removal]
-    restarted: list[str]
-
-    @property
-    def outdated(self) -> list[tuple[str, int]]:
-        """Up to which fence, itself included, the attempts of which jobs are not kept any more."""
-        return [(id_, one.fence - MAX_KEPT) for id_, one in self.attempts if one.fence > MAX_KEPT]
-
-
-def written(changes: Iterable[Change], now: int) -> Written:
-    """Return the rows that one commit with ``changes`` adds."""
-    attempts, told, restarted = [], [], []
-    waits: dict[Expiry, bool] = {}
-    ends: dict[Removal, bool] = {}
-    for change in changes:
-        before, after = change.before, change.after
-        if before is not None and before.version == after.version:
-            continue
-        told.append(change.event(now))
-        if (attempt := change.attempt(now)) is not None:
-            attempts.append((after.id, attempt))
-        if after.extras.expires_at is not None or "expires_at" in change.changed:
-            _note_expiry(waits, before, after)
-        if after.extras.keep_us is not None:
-            gone, come = None if before is None else removal(before), None if change.deleted else removal(after)
-            _note_removal(ends, gone, come)
-        if "payload" in change.changed or (before and before.state in FINAL and after.state not in FINAL):
-            restarted.append(after.id)
-    rows = (_that_hold(waits, True), _that_hold(waits, False), _that_hold(ends, True), _that_hold(ends, False))
-    return Written(attempts, len(told), events.encode(told) if told else None, *rows, restarted)
-
-
-def _that_hold(found: dict[tuple[int, str], bool], wanted: bool) -> list[tuple[int, str]]:
-    return [one for one, holds in found.items() if holds is wanted]
-
-
-def _note_removal(ends: dict[Removal, bool], gone: Removal | None, come: Removal | None) -> None:
-    if gone is not None and ends.pop(gone, None) is None:
-        ends[gone] = False
-    if come is not None:
-        ends[come] = True
-
-
-def _note_expiry(waits: dict[Expiry, bool], before: Job | None, after: Job) -> None:
-    was, is_ = _expiry(before), _expiry(after)
-    if was == is_:
-        return
-    for expiry, holds in ((was, False), (is_, True)):
-        if expiry in waits:  # stored and started in one commit
-            del waits[expiry]
-        elif expiry is not None:
-            waits[expiry] = holds
-
-
-def _expiry(job: Job | None) -> Expiry | None:
-    """Return the row that there is of ``job`` while it waits."""
-    if job is None or job.extras.expires_at is None or not job.expires:
-        return None
-    return job.extras.expires_at, job.id

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
+from tickr.tallies import Tally
+
 MAX_PRUNED = 20_000
 """A transaction that prunes deletes no further row once it has deleted so many events, so that none is a long one."""
 
@@ -16,6 +18,10 @@ def fresh_history() -> str:
 
 def nobody_listens() -> None:
     """What a store calls after it has written events, until ``Store.on_events`` says otherwise."""
+
+
+def nobody_counts(tally: Tally) -> None:
+    """What a store calls after a COMMIT that moved jobs, until ``Store.on_tally`` says otherwise."""
 
 
 def page(rows: Iterable[tuple[int, str]], max_bytes: int) -> list[tuple[int, str]]:

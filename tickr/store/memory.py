@@ -23,6 +23,7 @@ from tickr.filters import matcher
 from tickr.jobs import WAITING, Attempt, Entry, Job, NewJob, State
 from tickr.keys import Unique
 from tickr.names import may_run
+from tickr.queues import freshness, urgency
 from tickr.reports import Note, Outcome
 from tickr.store import changes
 from tickr.store.answers import page_of, place_of
@@ -44,7 +45,7 @@ from tickr.store.contract import (
     us_of,
     wall_clock,
 )
-from tickr.store.event_log import nobody_listens
+from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.memory_encrypted import MemoryEncrypted
 from tickr.store.memory_feed import EventLog, MemoryFeed
 from tickr.store.memory_inbox import MemoryInbox
@@ -52,10 +53,13 @@ from tickr.store.memory_keys import KeyTable
 from tickr.store.memory_links import MemoryLinks
 from tickr.store.memory_nodes import MemoryNodes
 from tickr.store.memory_operations import MemoryOperations
-from tickr.store.memory_queues import MemoryQueues, QueueControls, depth, urgency
+from tickr.store.memory_queues import MemoryQueues, QueueControls, depth
 from tickr.store.memory_retention import MemoryRetention, scan_place, scan_position, sortable
 from tickr.store.memory_schedules import MemorySchedules
+from tickr.store.memory_statistics import MemoryStatistics
 from tickr.store.search import Searched
+from tickr.store.written import Expiry, written
+from tickr.tallies import Tally
 
 
 @asynccontextmanager
@@ -74,6 +78,7 @@ class MemoryStore(
     MemoryLinks,
     MemoryOperations,
     MemoryEncrypted,
+    MemoryStatistics,
     Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""
@@ -90,11 +95,12 @@ class MemoryStore(
         self._keys = KeyTable(self._jobs, self._links)
         self._log = EventLog()
         self._on_events: Callable[[], None] = nobody_listens
+        self._on_tally: Callable[[Tally], None] = nobody_counts
         self._nodes: dict[str, Node] = {}
         self._queues: set[str] = set()
         self._controls = QueueControls()
         self._epoch: str | None = None
-        self._expiries: set[changes.Expiry] = set()
+        self._expiries: set[Expiry] = set()
 
     def now_us(self) -> int:
         return self._clock()
@@ -175,10 +181,11 @@ class MemoryStore(
         for job in self._waiting():
             if job.run_at <= now:
                 per_queue.setdefault(job.queue, []).append(job.entry())
+        newest = self._controls.newest_first
         return [
             entry
             for queue in sorted(per_queue)
-            for entry in heapq.nsmallest(limit, per_queue[queue], key=lambda one: (one.priority, one.run_at, one.id))
+            for entry in heapq.nsmallest(limit, per_queue[queue], key=freshness if queue in newest else urgency)
         ]
 
     async def waiting_after(self, position: ScanPosition | None, limit: int) -> tuple[list[Entry], ScanPosition | None]:
@@ -196,9 +203,9 @@ class MemoryStore(
 
     async def ahead(self, job: Job, *, count_to: int) -> int:
         await trio.lowlevel.checkpoint()
-        now, place = self._clock(), urgency(job)
+        now, place = self._clock(), freshness if job.queue in self._controls.newest_first else urgency
         due = (one for one in self._waiting() if one.queue == job.queue and one.run_at <= now)
-        return sum(1 for _ in itertools.islice((one for one in due if urgency(one) < place), count_to))
+        return sum(1 for _ in itertools.islice((one for one in due if place(one) < place(job)), count_to))
 
     async def epoch(self, proposal: str) -> str:
         await trio.lowlevel.checkpoint()
@@ -243,7 +250,7 @@ class MemoryStore(
         due = (job for job in self._waiting() if job.run_at <= now)
         able = (job for job in due if job.type in types and changes.readable(job, keys) and may_run(node, job.queue))
         wanted = (job for job in able if not job.suspect) if suspects == 0 else able
-        fitting = self._controls.fitting(sorted(wanted, key=urgency), limit, queues, self._running(), now)
+        fitting = self._controls.fitting(wanted, limit, queues, self._running(), now)
         return self._claim(fitting, Claimant(node, types, suspects, keys), now)
 
     def _claim(self, found: Iterable[Job], claimant: Claimant, now: int) -> list[Job]:
@@ -335,7 +342,7 @@ class MemoryStore(
 
     def _record(self, made: Sequence[Change], now: int) -> None:
         """Write one commit's worth of changes. No checkpoint, and nothing here can fail half-way."""
-        also = changes.written(made, now)
+        also = written(made, now)
         for before, after in ((change.before, change.after) for change in made):
             if before is not None:
                 del self._by_state[before.state][before.id]
@@ -350,7 +357,7 @@ class MemoryStore(
         self._note_removals(also)
         self._forget_checkpoints(also.restarted)
         if also.body is not None:
-            self._tell(also.body, now)
+            self._tell(also.body, now, also.tally)
 
     def _put(self, job: Job) -> None:
         self._jobs[job.id] = self._by_state[job.state][job.id] = job
@@ -362,9 +369,11 @@ class MemoryStore(
         self._forget_children(job)
         self._forget_log(job.id)
 
-    def _tell(self, body: str, now: int) -> None:
-        self._log.append(now, body)
+    def _tell(self, body: str, now: int, tally: Tally | None = None) -> None:
+        self._log.append(now, body, tally)
         self._on_events()
+        if tally:
+            self._on_tally(tally)
 
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         return {id_: self._jobs[id_] for id_ in ids if id_ in self._jobs}

@@ -19,6 +19,7 @@ from tickr.queues import (
     Controls,
     Gate,
     Hold,
+    JobOrder,
     Limits,
     Setting,
     Standing,
@@ -26,6 +27,7 @@ from tickr.queues import (
     counted_together,
     deleted,
     gates,
+    in_order,
     told,
 )
 from tickr.store.answers import QueueDepth
@@ -41,8 +43,12 @@ class QueueControls:
 
     @property
     def controlled(self) -> Collection[str]:
-        """The names of the queues that are not plain."""
-        return self._controls.keys()
+        """The names of the queues with gates."""
+        return {name for name, controls in self._controls.items() if controls.gated}
+
+    @property
+    def newest_first(self) -> frozenset[str]:
+        return frozenset(name for name, controls in self._controls.items() if controls.order == "newest")
 
     def change(
         self, queue: str, make: Callable[[Controls], Controls], now: int, mark: str
@@ -85,13 +91,13 @@ class QueueControls:
         return gates(self.standings(queues, running), now)
 
     def fitting(
-        self, jobs: Iterable[Job], limit: int, queues: Mapping[str, int] | None, running: Iterable[Job], now: int
+        self, due: Iterable[Job], limit: int, queues: Mapping[str, int] | None, running: Iterable[Job], now: int
     ) -> list[Job]:
-        """Return the first ``limit`` of ``jobs`` that may start; ``queues`` as in ``Store.claim_due``."""
+        """Return the first ``limit`` of the jobs in ``due`` that may start; ``queues`` as in ``Store.claim_due``."""
         gates = self.gates(self._controls, running, now)
         rooms = None if queues is None else dict(queues)
         chosen: list[Job] = []
-        for job in jobs:
+        for job in in_order(due, self.newest_first):
             if len(chosen) == limit:
                 break
             if rooms is not None and rooms.get(job.queue, 0) < 1:
@@ -107,11 +113,6 @@ class QueueControls:
         for gate in passed.values():
             if gate.limits.rate is not None and gate.admitted:
                 self._windows[gate.name] = gate.window
-
-
-def urgency(job: Job) -> tuple[int, int, str]:
-    """Return what jobs of a queue are ordered by."""
-    return job.priority, job.run_at, job.id
 
 
 def depth(name: str, held: Iterable[Job], now: int, count_to: int) -> QueueDepth:
@@ -150,12 +151,13 @@ class MemoryQueues:
         paused: bool | None = None,
         until: int | None = None,
         limits: Limits | None = None,
+        order: JobOrder | None = None,
         mark: str = "",
     ) -> Controls:
         await trio.lowlevel.checkpoint()
         self._queues.add(queue)
         now = self._clock()
-        setting = Setting(paused, until, limits)
+        setting = Setting(paused, until, limits, order)
         controls, happened = self._controls.change(queue, lambda before: before.but(setting), now, mark)
         if happened:
             self._tell(events.encode(happened), now)
@@ -181,3 +183,7 @@ class MemoryQueues:
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         await trio.lowlevel.checkpoint()
         return self._controls.standings(queues, self._running())
+
+    async def newest_first(self) -> frozenset[str]:
+        await trio.lowlevel.checkpoint()
+        return self._controls.newest_first

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 import trio
 
 from tickr.jobs import Job, State
-from tickr.store.changes import Removal, Written
 from tickr.store.contract import STATE_CODES, Clock, Edge, Pruned, Removed, ScanPosition
 from tickr.store.memory_links import MemoryLinks
+from tickr.store.written import Removal, Written
 
 
 class MemoryRetention(MemoryLinks):

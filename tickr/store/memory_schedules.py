@@ -13,6 +13,7 @@ from tickr.schedule_moves import Move
 from tickr.schedules import MAX_SCHEDULES, Schedule
 from tickr.store import schedule_changes
 from tickr.store.contract import Clock, DuePlace, DueSchedules, MovedSchedule
+from tickr.tallies import Tally
 
 
 class MemorySchedules:
@@ -29,7 +30,7 @@ class MemorySchedules:
     def _put(self, job: Job) -> None:
         raise NotImplementedError
 
-    def _tell(self, body: str, now: int) -> None:
+    def _tell(self, body: str, now: int, tally: Tally | None = None) -> None:
         raise NotImplementedError
 
     async def schedule(self, name: str) -> Schedule | None:
@@ -64,5 +65,5 @@ class MemorySchedules:
         for job in made.jobs:
             self._put(job)
         if made.told:
-            self._tell(events.encode(made.told), now)
+            self._tell(events.encode(made.told), now, made.counting.tally())
         return made.answers

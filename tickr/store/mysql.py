@@ -61,6 +61,7 @@ from tickr.store.mysql_pool import DEFAULT_SIZE, Pool
 from tickr.store.mysql_queues import MysqlQueues
 from tickr.store.mysql_retention import MysqlRetention
 from tickr.store.mysql_schedules import MysqlSchedules
+from tickr.store.mysql_statistics import MysqlStatistics
 from tickr.store.mysql_transactions import ServerClock, Transaction, Transactions
 from tickr.store.mysql_values import text
 from tickr.store.search import Searched
@@ -146,6 +147,7 @@ class MysqlStore(
     MysqlLinks,
     MysqlChildren,
     MysqlEncrypted,
+    MysqlStatistics,
     Searched,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""

@@ -13,7 +13,7 @@ from tickr.errors import StoreError
 from tickr.events import Change
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, Entry, Job, State
 from tickr.names import may_run
-from tickr.queues import MAX_LIMIT
+from tickr.queues import MAX_LIMIT, in_order
 from tickr.queues import gates as queue_gates
 from tickr.reports import Outcome
 from tickr.store import changes, ended, mysql_ended, mysql_queues
@@ -21,7 +21,7 @@ from tickr.store.claimant import Claimant
 from tickr.store.mysql_jobs import AS_JSON, BY_IDS, jobs_of, keys_of, move, read, succeed, succeed_each, tell, write
 from tickr.store.mysql_queues import Controlled
 from tickr.store.mysql_transactions import NOW, Transaction
-from tickr.store.mysql_waiting import due_in, due_queues
+from tickr.store.mysql_waiting import Head, due_in, due_queues
 
 OVERFETCH = 4
 """How many candidates ``claim_due`` looks at for each job wanted: others may have the best ones locked."""
@@ -91,6 +91,7 @@ async def claim_due(
     due = [queue for queue in due if may_run(claimant.node, queue)]
     controlled = await mysql_queues.controlled(tx)
     gates = queue_gates(await mysql_queues.standings(tx, controlled.keys() & set(due)), tx.now)
+    newest = await mysql_queues.newest_first(tx)
     rooms = {queue: gates[queue].room if queue in gates else MAX_LIMIT for queue in due}
     if queues is not None:
         rooms = {queue: min(room, queues[queue]) for queue, room in rooms.items() if queue in queues}
@@ -101,8 +102,9 @@ async def claim_due(
         per_queue = []
         for queue in open_:
             full = gates[queue].full_keys if queue in gates else ()
-            per_queue.append(await due_in(tx, queue, min(each, rooms[queue]), claimant.types, full, keys))
-        candidates = _in_order(per_queue, limit, turn)
+            head = Head(queue, min(each, rooms[queue]), newest=queue in newest)
+            per_queue.append(await due_in(tx, head, claimant.types, full, keys))
+        candidates = _in_order(per_queue, limit, turn, newest)
         found: list[Job] = []
         while candidates and len(found) < limit:
             some = [entry.id for entry in candidates[: limit - len(found)]]
@@ -116,8 +118,8 @@ async def claim_due(
     return await _start(tx, found, claimant, controlled)
 
 
-def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[Entry]:
-    """Return candidates in the order in which to try them: the best of all queues by (priority, run_at).
+def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int, newest: Collection[str]) -> list[Entry]:
+    """Return candidates in the order in which to try them: see ``queues.in_order``.
 
     A quarter of ``limit`` is kept for the queues in turn, one job each, so that a queue full of urgent jobs starves
     no other.
@@ -126,8 +128,8 @@ def _in_order(per_queue: Sequence[list[Entry]], limit: int, turn: int) -> list[E
     kept = min(limit // 4, len(heads))
     start = turn * kept % len(heads) if heads else 0
     first = (heads + heads)[start : start + kept]
-    rest = sorted(set().union(*per_queue).difference(first), key=lambda one: (one.priority, one.run_at, one.id))
-    return first + rest
+    rest = set().union(*per_queue).difference(first)
+    return [*first, *in_order(rest, newest)]
 
 
 # -- finish ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Jobs that expire, in MySQL: the table of when each that waits will end.
 
-Rows come and go with the moves that make a job wait or end its waiting (``changes.written``), in the same transaction.
+Rows come and go with the moves that make a job wait or end its waiting (``written``), in the same transaction.
 To end what has expired, the first rows are looked at without locks, and their jobs locked as a claim does: by primary
 key, with ``SKIP LOCKED``, so that nobody waits for whom.
 """
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from tickr.events import Change
 from tickr.jobs import EXPIRING, Job
 from tickr.store import changes, rows
-from tickr.store.changes import Expiry
 from tickr.store.contract import STATE_CODES, Expired
 from tickr.store.mysql_jobs import BY_IDS, DELETE_EXPIRIES, keys_of, read, write, write_timed
 from tickr.store.mysql_transactions import FOR_EVER_US, Transaction
 from tickr.store.mysql_values import number, raw
+from tickr.store.written import Expiry
 
 _WAIT = f"state IN ({', '.join(str(STATE_CODES[state]) for state in sorted(EXPIRING, key=STATE_CODES.__getitem__))})"
 FIRST = (

@@ -20,11 +20,12 @@ from tickr import events
 from tickr.failpoints import reach
 from tickr.reports import Note
 from tickr.store import changes, rows
-from tickr.store.contract import FeedState
+from tickr.store.contract import FeedState, StoreUse
 from tickr.store.event_log import MAX_PRUNED, fresh_history
 from tickr.store.mysql_jobs import add_events, keys_of, parts, show_progress
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, number_or_none, raw, text
+from tickr.tallies import Tally
 
 NUMBERED_AT_ONCE = 5_000
 """How many rows one transaction numbers."""
@@ -157,12 +158,12 @@ async def state(tx: Transaction) -> FeedState:
 # -- keeping it short -------------------------------------------------------------------------------------------------
 
 
-async def prune(tx: Transaction, before: int, limit: int) -> int:
+async def prune(tx: Transaction, before: int, limit: int, upto: int | None) -> int:
     """See ``Store.prune_events``. Looks without locks; rows with a number are nobody else's but another pruner's."""
     old: list[int] = []
     told = 0
     for seq, created_at, count in (await tx.run(FRONT, limit)).rows:
-        if number(created_at) >= before or told >= MAX_PRUNED:
+        if number(created_at) >= before or told >= MAX_PRUNED or (upto is not None and number(seq) > upto):
             break
         old.append(number(seq))
         told += number(count)
@@ -180,11 +181,19 @@ class MysqlFeed:
     """The part of ``MysqlStore`` that has to do with the log."""
 
     _transactions: Transactions
+    _all_transactions: tuple[Transactions, Transactions]
     _asked_s: float
     _worked_s: float
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._transactions.on_events = call
+
+    def use(self) -> StoreUse:
+        jobs, nodes = self._all_transactions
+        return StoreUse((jobs.lane("jobs"), nodes.lane("nodes")), jobs.repeated + nodes.repeated)
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._transactions.on_tally = call
 
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._transactions.run(
@@ -203,9 +212,9 @@ class MysqlFeed:
     async def feed_state(self) -> FeedState:
         return await self._transactions.run(state, within_s=self._asked_s, exact_now=False, atomic=False)
 
-    async def prune_events(self, before: int, limit: int) -> int:
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
         return await self._transactions.run(
-            lambda tx: prune(tx, before, limit), within_s=self._worked_s, exact_now=False
+            lambda tx: prune(tx, before, limit, upto), within_s=self._worked_s, exact_now=False
         )
 
     async def new_history(self, old: str) -> str:

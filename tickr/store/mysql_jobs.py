@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tickr import tallies
 from tickr.errors import StoreError
 from tickr.events import Change, untold_bytes
 from tickr.jobs import Job, Progress, State
 from tickr.store import rows
-from tickr.store.changes import Expiry, Removal, written
 from tickr.store.mysql_transactions import NOW, Receipt, Transaction
 from tickr.store.mysql_values import Parameter, Result, Row
+from tickr.store.written import Expiry, Removal, written
+from tickr.tallies import Tally
 
 T = TypeVar("T")
 
@@ -100,8 +102,8 @@ _READY, _BLOCKED = (f"{', '.join(_RESERVED.values())}, {state}, 1, 0, 0, 0, 0" f
 _RUNNING, _MAY_START = (
     "%s, %s, 0, 4, 2, 1, 1, 0, 0",
     (
-        " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) "
-        "AND NOT EXISTS (SELECT 1 FROM queue_controls AS q WHERE q.name IN %s)"
+        " AND EXISTS (SELECT 1 FROM nodes AS n WHERE n.id = %s) "  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM queue_controls WHERE name IN %s AND {rows.GATED})"
     ),
 )
 INSERT_JOB, INSERT_JOBS = (_insert_jobs(_READY, one=one) for one in (True, False))
@@ -153,7 +155,7 @@ DELETE_CHECKPOINTS = (
     f"DELETE c FROM {json_table(('id',))} "
     "STRAIGHT_JOIN checkpoints AS c FORCE INDEX (PRIMARY) ON c.job_id = UNHEX(x.id)"
 )
-INSERT_EVENTS = "INSERT INTO events (created_at, count, body) VALUES (%s, %s, %s)"
+INSERT_EVENTS = "INSERT INTO events (created_at, count, body, tally) VALUES (%s, %s, %s, %s)"
 
 _new_values = itemgetter(*(rows.COLUMNS.index(c) for c in _NEW[1:]))
 _NUMBERS = frozenset(i for i, c in enumerate(rows.COLUMNS) if c not in _SQL_TYPES)
@@ -322,7 +324,7 @@ async def tell(transaction: Transaction, changes: Sequence[Change]) -> None:
         await write_timed(transaction, DELETE_REMOVALS, told.spared)
         await delete_checkpoints(transaction, told.restarted)
         if told.body is not None:
-            await add_events(transaction, told.told, told.body)
+            await add_events(transaction, told.told, told.body, told.tally)
 
 
 async def write_timed(transaction: Transaction, statement: str, some: Sequence[Expiry | Removal]) -> None:
@@ -339,10 +341,12 @@ async def delete_checkpoints(transaction: Transaction, ids: Iterable[str]) -> No
         await transaction.run(DELETE_CHECKPOINTS, document)
 
 
-async def add_events(transaction: Transaction, count: int, body: str) -> None:
+async def add_events(transaction: Transaction, count: int, body: str, tally: Tally | None = None) -> None:
     """Write a row of events, which is the receipt."""
-    done = await transaction.run(INSERT_EVENTS, transaction.now, count, body)
+    done = await transaction.run(INSERT_EVENTS, transaction.now, count, body, tallies.encode(tally))
     transaction.receipt = transaction.receipt or Receipt(done.insert_id, body)
+    if tally:
+        transaction.tallies.append(tally)
 
 
 def parts(items: Iterable[T], length: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:

@@ -79,7 +79,7 @@ FINISHED_AFTER, FINISHED_BEFORE = (
 
 GROUPS = (
     "SELECT state, state = 1 AND run_at > %s AS later, type, " + KIND + " AS kind, COUNT(*), "
-    "MAX(IF(finished_at > 0, finished_at, created_at)), MAX(id) "
+    "MIN(IF(finished_at > 0, finished_at, created_at)), MAX(IF(finished_at > 0, finished_at, created_at)), MAX(id) "
     "FROM ({}) AS few STRAIGHT_JOIN jobs FORCE INDEX (PRIMARY) ON jobs.id = few_id WHERE TRUE"
 )
 GROUP = " GROUP BY state, later, type, kind"
@@ -116,9 +116,10 @@ async def tally(tx: Transaction, which: Filter, most: int) -> Tally:
 
 
 def _group(row: Row) -> Group:
-    code, later, type_, error, count, newest_at, key = row
+    code, later, type_, error, count, oldest_at, newest_at, key = row
     state = State.SCHEDULED if later == b"1" else rows.state(number(code))
-    return Group(state, text(type_), text_or_none(error), number(count), number(newest_at), rows.id_text(raw(key)))
+    span = number(oldest_at), number(newest_at)
+    return Group(state, text(type_), text_or_none(error), number(count), *span, rows.id_text(raw(key)))
 
 
 def _union(which: Filter, each: int) -> Condition | None:

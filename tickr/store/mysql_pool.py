@@ -79,6 +79,13 @@ class Pool:
         self._kills = 0
         self._closed = False
 
+    @property
+    def use(self) -> tuple[int, int, int]:
+        """How many connections are borrowed, how many may be, and how many borrowers wait."""
+        most = self._turns.max_value
+        assert most is not None, "it is given one"
+        return most - self._turns.value, most, self._turns.statistics().tasks_waiting
+
     @asynccontextmanager
     async def connection(self, *, autocommit: bool = False) -> AsyncIterator[Connection]:
         """Borrow a connection, waiting for one if all are out.

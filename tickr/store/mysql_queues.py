@@ -1,8 +1,9 @@
 """What is set on queues in MySQL, and who may start in them.
 
-A queue that is not plain has a row in ``queue_controls``. Whoever claims in it holds that row to the end of its
-transaction, so that claims of all nodes come one after the other there, and each counts what the ones before it have
-started. The count itself is a read along ``jobs_order``. All SQL is static.
+A queue that is not plain has a row in ``queue_controls``. Whoever claims in one with a gate holds that row to the end
+of its transaction, so that claims of all nodes come one after the other there, and each counts what the ones before it
+have started. The count itself is a read along ``jobs_order``. A queue on which nothing is set but that its newest jobs
+go first has no gate, and its row is nobody's to hold. All SQL is static.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tickr.queues import (
     Controls,
     Gate,
     Hold,
+    JobOrder,
     Limits,
     Setting,
     Standing,
@@ -30,18 +32,18 @@ from tickr.queues import (
     shares_keys,
     told,
 )
-from tickr.store import mysql_jobs
+from tickr.store import mysql_jobs, rows
 from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Row, number, text, text_or_none
 
 CONTROLLED = (
-    "(SELECT JSON_ARRAYAGG(JSON_ARRAY(CONVERT(name USING utf8mb4), "
-    "JSON_EXTRACT(controls, '$.limits.shared_keys') IS NOT NULL)) FROM queue_controls)"
+    "(SELECT JSON_ARRAYAGG(JSON_ARRAY(CONVERT(name USING utf8mb4), "  # noqa: S608
+    f"JSON_EXTRACT(controls, '$.limits.shared_keys') IS NOT NULL)) FROM queue_controls WHERE {rows.GATED})"
 )
-"""The names of the queues that are not plain, each with whether it shares its keys, as one value; NULL when all are."""
+"""The names of the queues with gates, each with whether it shares its keys, as one value; NULL if there are none."""
 READ_CONTROLLED = f"SELECT {CONTROLLED}"
-IS_PLAIN = " AND NOT EXISTS (SELECT 1 FROM queue_controls AS q WHERE q.name IN %s)"
+NEWEST_FIRST = "SELECT name FROM queue_controls WHERE JSON_EXTRACT(controls, '$.order') IS NOT NULL"
 LOCK_CONTROLS = "SELECT name, controls, starts FROM queue_controls WHERE name IN %s ORDER BY name FOR UPDATE"
 ALL_CONTROLS = "SELECT name, controls, starts FROM queue_controls ORDER BY name"
 RUNNING = (
@@ -75,9 +77,10 @@ class MysqlQueues:
         paused: bool | None = None,
         until: int | None = None,
         limits: Limits | None = None,
+        order: JobOrder | None = None,
         mark: str = "",
     ) -> Controls:
-        setting = Setting(paused, until, limits)
+        setting = Setting(paused, until, limits, order)
         return await self._transactions.run(lambda tx: control(tx, queue, setting, mark), within_s=self._asked_s)
 
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
@@ -85,9 +88,12 @@ class MysqlQueues:
             lambda tx: standings(tx, queues), within_s=self._asked_s, exact_now=False, atomic=False
         )
 
+    async def newest_first(self) -> frozenset[str]:
+        return await self._transactions.run(newest_first, within_s=self._asked_s, exact_now=False, atomic=False)
+
 
 Controlled = Mapping[str, bool]
-"""The queues that are not plain, and whether each shares its keys."""
+"""The queues with gates, and whether each shares its keys."""
 
 
 def names(document: bytes | None) -> Controlled:
@@ -96,9 +102,14 @@ def names(document: bytes | None) -> Controlled:
 
 
 async def controlled(tx: Transaction) -> Controlled:
-    """Return the queues that are not plain."""
+    """Return the queues with gates."""
     ((document,),) = (await tx.run(READ_CONTROLLED)).rows
     return names(document)
+
+
+async def newest_first(tx: Transaction) -> frozenset[str]:
+    """See ``Store.newest_first``."""
+    return frozenset([text(name) for (name,) in (await tx.run(NEWEST_FIRST)).rows])
 
 
 async def control(tx: Transaction, queue: str, setting: Setting, mark: str) -> Controls:
@@ -176,9 +187,9 @@ async def keep_starts(tx: Transaction, passed: Mapping[str, Gate]) -> None:
             await tx.run(KEEP_STARTS, msgspec.json.encode(gate.window).decode(), gate.name)
 
 
-async def _standings(tx: Transaction, rows: Sequence[Row], queues: Collection[str] | None) -> list[Standing]:
-    """Return where the queues of ``rows`` stand; those that are not among ``queues`` may be left out."""
-    read = [_standing(row) for row in rows]
+async def _standings(tx: Transaction, found: Sequence[Row], queues: Collection[str] | None) -> list[Standing]:
+    """Return where the queues of ``found`` stand; those that are not among ``queues`` may be left out."""
+    read = [_standing(row) for row in found]
     counted = [one for one in read if queues is None or one.name in queues]
     if any(shares_keys(one) for one in counted):
         counted = [one for one in read if one in counted or shares_keys(one)]

@@ -17,6 +17,7 @@ from tickr.store import rows
 from tickr.store.answers import QueueDepth, counted_to
 from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_jobs import BY_ID, BY_IDS, keys_of, of_row, read
+from tickr.store.mysql_queues import newest_first
 from tickr.store.mysql_transactions import Transaction
 from tickr.store.mysql_values import Parameter, Row, number, number_or_none, text, text_or_none
 from tickr.store.mysql_waiting import FIRST, LAST
@@ -172,17 +173,28 @@ BEFORE = (
     "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s "
     "AND priority = %s AND run_at <= %s AND (run_at < %s OR id < %s) LIMIT %s) AS some)"
 )
+NEWER = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s "
+    "AND priority = %s AND run_at >= %s AND (run_at > %s OR id > %s) AND run_at <= %s LIMIT %s) AS some)"
+)
+"""What comes before a job in its own range, where the newest goes first."""
 
 
 async def ahead(tx: Transaction, job: Job, count_to: int) -> int:
     """See ``Store.ahead``."""
     key, before = rows.id_bytes(job.id), min(job.run_at, tx.now)
-    ranges: list[tuple[Parameter, ...]] = [
-        (state, job.queue, priority, *((before, job.run_at, key) if priority == job.priority else (tx.now, LAST, key)))
-        for priority in range(job.priority + 1)
-        for state in (_READY, _RETRYING)
-    ]
-    counted = await tx.run(AND.join([BEFORE] * len(ranges)), *itertools.chain(*((*one, count_to) for one in ranges)))
+    own: tuple[Parameter, ...] = (before, job.run_at, key)
+    statement = BEFORE
+    if job.queue in await newest_first(tx):
+        statement, own = NEWER, (job.run_at, job.run_at, key, tx.now)
+    statements: list[str] = []
+    ranges: list[tuple[Parameter, ...]] = []
+    for priority in range(job.priority + 1):
+        is_own = priority == job.priority
+        for state in (_READY, _RETRYING):
+            statements.append(statement if is_own else BEFORE)
+            ranges.append((state, job.queue, priority, *(own if is_own else (tx.now, LAST, key)), count_to))
+    counted = await tx.run(AND.join(statements), *itertools.chain(*ranges))
     return min(count_to, sum(number(count) for (count,) in counted.rows))
 
 

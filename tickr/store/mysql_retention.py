@@ -14,12 +14,12 @@ import msgspec
 
 from tickr.jobs import FINAL, State
 from tickr.store import mysql_last_kept, rows
-from tickr.store.changes import Removal
 from tickr.store.contract import STATE_CODES, Edge, Pruned, Removed, ScanPosition
 from tickr.store.mysql_jobs import DELETE_REMOVALS, keys_of, write_timed
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import number, raw
 from tickr.store.mysql_waiting import FIRST, LAST, along
+from tickr.store.written import Removal
 
 MAX_RANGES = 50
 """How many ranges (of one queue and priority) a look goes through at most."""

@@ -108,8 +108,9 @@ class MysqlSchedules:
         if made.jobs:
             await self._register_queues(tx, made.jobs)
             await mysql_jobs.insert(tx, made.jobs)
-        for part in mysql_jobs.parts(made.told, _most_bytes, tx.max_document_bytes):
-            await mysql_jobs.add_events(tx, len(part), events.encode(part))
+        for place, part in enumerate(mysql_jobs.parts(made.told, _most_bytes, tx.max_document_bytes)):
+            tally = None if place else made.counting.tally()  # the first row has it all
+            await mysql_jobs.add_events(tx, len(part), events.encode(part), tally)
 
 
 async def _read(tx: Transaction, sql: str, *parameters: Parameter) -> list[Schedule]:

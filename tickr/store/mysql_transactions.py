@@ -24,11 +24,12 @@ from trio_mysql.constants import CR
 from tickr.errors import StoreUnavailable, TickrError
 from tickr.failpoints import reach
 from tickr.store import mysql_errors
-from tickr.store.contract import Clock
-from tickr.store.event_log import nobody_listens
+from tickr.store.contract import Clock, Lane
+from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_pool import Pool
 from tickr.store.mysql_values import Parameter, Result, number
+from tickr.tallies import Tally
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Transaction:
       now: the store's clock at its start, microseconds UTC, or as estimated here (``exact_now``).
       exact: whether ``now`` is no estimate.
       receipt: set by whoever writes ``events``; a transaction without one may be done twice without harm.
+      tallies: what the rows of events say was done.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Transaction:
         self.exact = exact
         self.max_document_bytes = max_document_bytes
         self.receipt: Receipt | None = None
+        self.tallies: list[Tally] = []
 
     async def run(self, sql: str, *parameters: Parameter) -> Result:
         return await self._connection.execute(sql, *parameters)
@@ -101,6 +104,7 @@ class Transaction:
     async def start_over(self) -> None:
         """Undo what was done so far; ``now`` stays."""
         self.receipt = None
+        self.tallies.clear()
         await self._connection.execute("ROLLBACK")
 
 
@@ -149,6 +153,7 @@ class _Course:
       time: its limit; put off once a connection has begun to answer.
       committing: a COMMIT is out that has not been answered.
       receipt: the events that this call has committed, or may have while that is not known.
+      tallies: what these say.
     """
 
     def __init__(self, within_s: float, once_begun_s: float) -> None:
@@ -156,6 +161,7 @@ class _Course:
         self._begun_deadline = trio.current_time() + max(within_s, once_begun_s)
         self.committing = False
         self.receipt: Receipt | None = None
+        self.tallies: list[Tally] = []
 
     def begun(self) -> None:
         self.time.deadline = self._begun_deadline
@@ -168,8 +174,10 @@ class Transactions:
       max_document_bytes: how long a single parameter may become.
     Attributes:
       on_events: called after each COMMIT that wrote events, and where one may have.
+      on_tally: called with the tallies of each COMMIT that is known to have taken place.
       write_failed: the last change could not be made, as on a server that is read-only or full; set to False by the
         next that could, or by whoever has shown otherwise.
+      repeated: how many transactions were begun again.
     """
 
     def __init__(self, pool: Pool, clock: ServerClock, max_document_bytes: int) -> None:
@@ -177,7 +185,13 @@ class Transactions:
         self._clock = clock
         self._max_document_bytes = max_document_bytes
         self.on_events: Callable[[], None] = nobody_listens
+        self.on_tally: Callable[[Tally], None] = nobody_counts
         self.write_failed = False
+        self.repeated = 0
+
+    def lane(self, name: str) -> Lane:
+        """See ``Store.use``."""
+        return Lane(name, *self._pool.use)
 
     async def run(
         self,
@@ -216,7 +230,13 @@ class Transactions:
             raise
         finally:
             if course.receipt is not None:
-                self.on_events()
+                self._tell(course)
+
+    def _tell(self, course: _Course) -> None:
+        self.on_events()
+        if not course.committing:
+            for tally in course.tallies:
+                self.on_tally(tally)
 
     async def _repeat(self, once: Callable[[], Awaitable[T]], course: _Course) -> T:
         for repeats in range(MAX_REPEATS + 1):
@@ -227,6 +247,7 @@ class Transactions:
                 if repeats == MAX_REPEATS or not _worth_repeating(error):
                     raise mysql_errors.for_caller(error, outcome_unknown=course.committing) from error
                 pause_s = CROWDED_PAUSE_S if mysql_errors.is_crowded(error) else PAUSE_S
+            self.repeated += 1
             await trio.sleep(pause_s * 2**repeats * random.uniform(0.5, 1.5))
         raise AssertionError("the last turn returns or raises")
 
@@ -249,6 +270,7 @@ class Transactions:
                     refusal = error  # raised outside, so that the connection is kept
                 else:
                     if atomic:
+                        course.tallies = transaction.tallies
                         await self._commit(connection, transaction.receipt, course)
         except err.MySQLError as error:
             if mysql_errors.is_repeatable(error):
@@ -258,6 +280,7 @@ class Transactions:
             if not await self._was_committed(course.receipt):
                 course.committing, course.receipt = False, None
                 raise
+            course.committing = False
         if refusal is not None:
             raise refusal
         return value

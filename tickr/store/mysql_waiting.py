@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
+from typing import NamedTuple
 
 from tickr.jobs import WAITING, Entry, State
 from tickr.store import rows
 from tickr.store.contract import STATE_CODES, ScanPosition
+from tickr.store.mysql_queues import newest_first
 from tickr.store.mysql_transactions import Transaction
-from tickr.store.mysql_values import Row, number, raw, text, text_or_none
+from tickr.store.mysql_values import Parameter, Row, number, raw, text, text_or_none
 
 PRIORITIES = range(10)
 _WAITING = sorted(STATE_CODES[state] for state in WAITING)
@@ -30,25 +32,35 @@ DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noq
 """The queues with due jobs: a look at the first entry of each range. (With EXISTS, MariaDB would read them all.)"""
 
 
-def _due_jobs(condition: str) -> str:
+def _due_jobs(condition: str, order: str) -> str:
     """Return the head of a queue: the best few of each of its ranges, and of these the best."""
     ranges = " UNION ALL ".join(
         "(SELECT priority, run_at, id, limit_key FROM jobs FORCE INDEX (jobs_order) "  # noqa: S608
         f"WHERE state = {state} AND queue = %s AND priority = {priority} AND run_at <= %s{condition} "
-        "ORDER BY run_at, id LIMIT %s)"
+        f"ORDER BY {order} LIMIT %s)"
         for state, priority in _RANGES
     )
-    return f"{ranges} ORDER BY priority, run_at, id LIMIT %s"
+    return f"{ranges} ORDER BY priority, {order} LIMIT %s"
 
 
-DUE_IN_QUEUE = _due_jobs("")
-DUE_IN_QUEUE_OF_TYPES = _due_jobs(" AND type IN %s")
-DUE_IN_QUEUE_BUT_KEYS = _due_jobs(" AND type IN %s AND (limit_key IS NULL OR limit_key NOT IN %s)")
-DUE_IN_QUEUE_READABLE = _due_jobs(
-    " AND type IN %s AND (limit_key IS NULL OR limit_key NOT IN %s) AND (extras IS NULL "
-    "OR COALESCE(JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), '') IN %s)"
-)
+_OLDEST, _NEWEST = "run_at, id", "run_at DESC, id DESC"
+_OF_TYPES = " AND type IN %s"
+_BUT_KEYS = f"{_OF_TYPES} AND (limit_key IS NULL OR limit_key NOT IN %s)"
+_READABLE = f"{_BUT_KEYS} AND (extras IS NULL OR COALESCE(JSON_UNQUOTE(JSON_EXTRACT(extras, '$.sealed')), '') IN %s)"
 """Without those that are encrypted with other keys. Only then are rows looked at beside the index."""
+DUE_IN_QUEUE, DUE_IN_QUEUE_OF_TYPES, DUE_IN_QUEUE_BUT_KEYS, DUE_IN_QUEUE_READABLE = (
+    (_due_jobs(condition, _OLDEST), _due_jobs(condition, _NEWEST))
+    for condition in ("", _OF_TYPES, _BUT_KEYS, _READABLE)
+)
+"""Each twice: for a queue that goes oldest first, and for one whose ranges are read from their other ends."""
+
+
+class Head(NamedTuple):
+    """The first jobs of a queue that are due, so many of them."""
+
+    queue: str
+    limit: int
+    newest: bool = False
 
 
 async def due_queues(tx: Transaction) -> list[str]:
@@ -58,30 +70,29 @@ async def due_queues(tx: Transaction) -> list[str]:
 
 async def due_in(
     tx: Transaction,
-    queue: str,
-    limit: int,
+    head: Head,
     types: Collection[str] | None = None,
     full: Collection[str] = (),
     keys: Collection[str] | None = None,
 ) -> list[Entry]:
-    """Return up to ``limit`` due jobs of one queue by (priority, run_at). Locks nothing.
+    """Return the due jobs at the head of a queue, by priority and in the queue's order. Locks nothing.
 
     Args:
       types: only those of these types; None: of any.
       full: keys whose jobs are passed over; only with ``types``.
       keys: pass over jobs that are encrypted with others than these; only with ``types``. None: pass over none.
     """
+    queue, limit, newest = head
+    each: tuple[Parameter, ...]
     if types is None:
-        found = await tx.run(DUE_IN_QUEUE, *(queue, tx.now, limit) * len(_RANGES), limit)
+        statement, each = DUE_IN_QUEUE, ()
     elif keys is not None:
-        each = (queue, tx.now, tuple(types), ("", *full), ("", *keys), limit)
-        found = await tx.run(DUE_IN_QUEUE_READABLE, *each * len(_RANGES), limit)
+        statement, each = DUE_IN_QUEUE_READABLE, (tuple(types), ("", *full), ("", *keys))
     elif full:
-        found = await tx.run(
-            DUE_IN_QUEUE_BUT_KEYS, *(queue, tx.now, tuple(types), tuple(full), limit) * len(_RANGES), limit
-        )
+        statement, each = DUE_IN_QUEUE_BUT_KEYS, (tuple(types), tuple(full))
     else:
-        found = await tx.run(DUE_IN_QUEUE_OF_TYPES, *(queue, tx.now, tuple(types), limit) * len(_RANGES), limit)
+        statement, each = DUE_IN_QUEUE_OF_TYPES, (tuple(types),)
+    found = await tx.run(statement[newest], *(queue, tx.now, *each, limit) * len(_RANGES), limit)
     return [_entry(queue, row) for row in found.rows]
 
 
@@ -92,7 +103,9 @@ def _entry(queue: str, row: Row) -> Entry:
 
 async def due(tx: Transaction, limit: int) -> list[Entry]:
     """See ``Store.due``."""
-    return [entry for queue in await due_queues(tx) for entry in await due_in(tx, queue, limit)]
+    newest = await newest_first(tx)
+    heads = [Head(queue, limit, newest=queue in newest) for queue in await due_queues(tx)]
+    return [entry for head in heads for entry in await due_in(tx, head)]
 
 
 # -- everything that waits ------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tickr.extras import Signed
 from tickr.job_log import LogPart
 from tickr.jobs import NO_EXTRAS, Attempt, Extras, Failure, Job, Progress, State
 from tickr.operations import Operation
+from tickr.queues import Controls
 from tickr.schedules import Schedule
 from tickr.store.contract import STATE_CODES, AtWork, Node
 
@@ -34,6 +35,9 @@ MOVING = (
     "queue", "priority", "state", "run_at", "version", "fence", "attempt", "crashes", "cancel_requested", "started_at",
     "finished_at", "node", "error", "result", "extras",
 )  # fmt: skip
+
+GATED = f"controls <> '{msgspec.json.encode(Controls(order='newest')).decode()}'"
+"""A condition on rows of ``queue_controls``: something is set that may keep a job from starting, not an order alone."""
 
 _EDITABLE = [COLUMNS.index(column) for column in EDITABLE]
 _STATES = {code: state for state, code in STATE_CODES.items()}

@@ -11,6 +11,7 @@ from tickr.jobs import Job
 from tickr.schedule_moves import Move, Put, Seen
 from tickr.schedules import Schedule
 from tickr.store.contract import MovedSchedule
+from tickr.tallies import Counting
 
 
 class ScheduleChanges(NamedTuple):
@@ -21,6 +22,7 @@ class ScheduleChanges(NamedTuple):
       new, changed, gone: schedules to insert, to write over, and the names of those to delete.
       jobs: to insert.
       told: the events of all of them.
+      counting: counts the jobs.
     """
 
     answers: list[MovedSchedule]
@@ -29,6 +31,7 @@ class ScheduleChanges(NamedTuple):
     gone: list[str]
     jobs: list[Job]
     told: list[AnyEvent]
+    counting: Counting
 
 
 def watched(moves: Iterable[Move], found: Mapping[str, Schedule]) -> list[str]:
@@ -46,14 +49,17 @@ def move_schedules(
     moves: Sequence[Move], found: Mapping[str, Schedule], now: int, *, busy: Collection[str], full: bool
 ) -> ScheduleChanges:
     """Do ``moves`` to the schedules ``found``. Raises: what they raise."""
-    made = ScheduleChanges([], [], [], [], [], [])
+    made = ScheduleChanges([], [], [], [], [], [], Counting(now))
     for move in moves:
         seen = Seen(found.get(move.name), now, schedule_moves.watched(move, found.get(move.name)) in busy, full)
         before, after, new_jobs, told = move.apply(seen)
         created = [Change(None, jobs.created(new, now)) for new in new_jobs]
         made.answers.append(MovedSchedule(before, after, [change.after for change in created]))
         made.jobs.extend(change.after for change in created)
-        made.told.extend([*(change.event(now) for change in created), *told])
+        told_of_jobs = [change.event(now) for change in created]
+        for event in told_of_jobs:
+            made.counting.add(event, None)
+        made.told.extend([*told_of_jobs, *told])
         if after is None:
             made.gone.extend([move.name] if before else [])
         elif before is None:

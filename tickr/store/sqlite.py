@@ -56,10 +56,11 @@ from tickr.store.contract import (
     Running,
     ScanPosition,
     Start,
+    StoreUse,
     us_of,
     wall_clock,
 )
-from tickr.store.event_log import nobody_listens
+from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.search import Searched
 from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
@@ -71,6 +72,8 @@ from tickr.store.sqlite_operations import SqliteOperations
 from tickr.store.sqlite_queues import SqliteQueues
 from tickr.store.sqlite_retention import SqliteRetention
 from tickr.store.sqlite_schedules import SqliteSchedules
+from tickr.store.sqlite_statistics import SqliteStatistics
+from tickr.tallies import Tally
 
 Answer = TypeVar("Answer")
 
@@ -116,6 +119,7 @@ class SqliteStore(
     SqliteInbox,
     SqliteLinks,
     SqliteEncrypted,
+    SqliteStatistics,
     Searched,
 ):
     """``Store`` over one file; see ``store/contract`` for what each method promises."""
@@ -127,6 +131,7 @@ class SqliteStore(
         self._file = file
         self._clock = clock
         self._on_events: Callable[[], None] = nobody_listens
+        self._on_tally: Callable[[Tally], None] = nobody_counts
 
     def now_us(self) -> int:
         return self._clock()
@@ -170,7 +175,7 @@ class SqliteStore(
     async def _change(
         self,
         work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]],
-        record: Callable[[sqlite3.Connection, Sequence[Change], int], bool] | None = None,
+        record: Callable[[sqlite3.Connection, Sequence[Change], int], Tally | None] | None = None,
     ) -> Answer:
         """Run ``work``, which returns an answer and what is to be changed, in a transaction at a ``now``.
 
@@ -179,15 +184,21 @@ class SqliteStore(
         """
         record = record or sqlite_record.record
 
-        def transaction(db: sqlite3.Connection) -> tuple[Answer, bool]:
+        def transaction(db: sqlite3.Connection) -> tuple[Answer, Tally | None]:
             now = self._clock()
             answer, made = work(db, now)
             return answer, record(db, made, now)
 
         answer, told = await self._file.write(transaction)
-        if told:
-            self._on_events()
+        self._told(told)
         return answer
+
+    def _told(self, tally: Tally | None) -> None:
+        """Tell of a COMMIT. ``tally``: what it did; None: it wrote no events."""
+        if tally is not None:
+            self._on_events()
+            if tally:
+                self._on_tally(tally)
 
     async def get(self, job_id: str) -> Job | None:
         return await self._file.read(lambda db: sqlite_reads.jobs_by_id(db, [job_id]).get(job_id))
@@ -334,6 +345,12 @@ class SqliteStore(
     def on_events(self, call: Callable[[], None]) -> None:
         self._on_events = call
 
+    def use(self) -> StoreUse:
+        return StoreUse(self._file.lanes)
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._on_tally = call
+
     async def event_rows(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, str]]:
         return await self._file.read(lambda db: sqlite_feed.event_rows(db, after, limit, max_bytes))
 
@@ -343,8 +360,8 @@ class SqliteStore(
     async def feed_state(self) -> FeedState:
         return await self._file.read(sqlite_feed.state)
 
-    async def prune_events(self, before: int, limit: int) -> int:
-        return await self._file.write(lambda db: sqlite_feed.prune(db, before, limit))
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
+        return await self._file.write(lambda db: sqlite_feed.prune(db, before, limit, upto))
 
     async def new_history(self, old: str) -> str:
         return await self._file.write(lambda db: sqlite_feed.new_history(db, old))

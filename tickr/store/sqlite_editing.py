@@ -19,6 +19,7 @@ from tickr.store import (
     sqlite_retention,
 )
 from tickr.store.contract import Edited
+from tickr.tallies import Tally
 
 Answer = TypeVar("Answer")
 
@@ -29,7 +30,7 @@ class SqliteEditing:
     async def _change(
         self,
         work: Callable[[sqlite3.Connection, int], tuple[Answer, list[Change]]],
-        record: Callable[[sqlite3.Connection, Sequence[Change], int], bool] | None = None,
+        record: Callable[[sqlite3.Connection, Sequence[Change], int], Tally | None] | None = None,
     ) -> Answer:
         raise NotImplementedError
 
@@ -52,8 +53,8 @@ class SqliteEditing:
         return await self._change(work, write)
 
 
-def write(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Record changes; what is deleted is gone. Returns: whether there are events."""
+def write(db: sqlite3.Connection, made: Sequence[Change], now: int) -> Tally | None:
+    """Record changes; what is deleted is gone. Returns: the tally; None: there are no events."""
     gone = deletions.deleted(made)
     if not gone:
         return sqlite_record.record(db, made, now)

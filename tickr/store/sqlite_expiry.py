@@ -1,6 +1,6 @@
 """Jobs that expire, in SQLite: the table of when each that waits will end. Run inside ``SqliteFile``'s transactions.
 
-Rows come and go with the moves that make a job wait or end its waiting (``changes.written``), in the same transaction.
+Rows come and go with the moves that make a job wait or end its waiting (``written``), in the same transaction.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from tickr.events import Change
 from tickr.jobs import Job
 from tickr.store import changes, rows
-from tickr.store.changes import Expiry
 from tickr.store.sqlite_reads import jobs_by_id
+from tickr.store.written import Expiry
 
 _FIRST = "SELECT expires_at, job_id FROM expiries ORDER BY expires_at, job_id LIMIT ?"
 _INSERT = "INSERT OR IGNORE INTO expiries (expires_at, job_id) VALUES (?, ?)"

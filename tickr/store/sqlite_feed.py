@@ -9,14 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from tickr import events
+from tickr import events, tallies
 from tickr.jobs import State
 from tickr.reports import Note
 from tickr.store import changes, rows
 from tickr.store.contract import STATE_CODES, FeedState
 from tickr.store.event_log import MAX_PRUNED, fresh_history, page
+from tickr.tallies import Tally
 
-_INSERT = "INSERT INTO events (created_at, count, body) VALUES (?, ?, ?)"
+_INSERT = "INSERT INTO events (created_at, count, body, tally) VALUES (?, ?, ?, ?)"
 _ROWS = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
 _OLDEST = "SELECT min(seq) FROM events"
@@ -28,9 +29,9 @@ _BEGUN = f"SELECT fence, started_at FROM jobs WHERE id = ? AND state = {STATE_CO
 _SHOW = "UPDATE jobs SET progress = ? WHERE id = ?"
 
 
-def tell(db: sqlite3.Connection, now: int, count: int, body: str) -> None:
+def tell(db: sqlite3.Connection, now: int, count: int, body: str, tally: Tally | None = None) -> None:
     """Write one commit's row of events."""
-    db.execute(_INSERT, (now, count, body))
+    db.execute(_INSERT, (now, count, body, tallies.encode(tally)))
 
 
 def note(db: sqlite3.Connection, notes: Sequence[Note], now: int) -> int:
@@ -61,11 +62,11 @@ def state(db: sqlite3.Connection) -> FeedState:
     return FeedState(_history(db), last + 1 if oldest is None else oldest, last)
 
 
-def prune(db: sqlite3.Connection, before: int, limit: int) -> int:
+def prune(db: sqlite3.Connection, before: int, limit: int, upto: int | None) -> int:
     """See ``Store.prune_events``."""
     last, told = None, 0
     for seq, created_at, count in db.execute(_FRONT, (limit,)):
-        if created_at >= before or told >= MAX_PRUNED:
+        if created_at >= before or told >= MAX_PRUNED or (upto is not None and seq > upto):
             break
         last, told = seq, told + count
     return 0 if last is None else db.execute(_PRUNE, (last,)).rowcount

@@ -23,7 +23,7 @@ import trio
 from tickr.errors import StoreUnavailable
 from tickr.failpoints import reach_in_thread
 from tickr.store import migrate
-from tickr.store.contract import Clock
+from tickr.store.contract import Clock, Lane
 from tickr.store.sqlite_errors import in_our_words, primary_code
 
 Answer = TypeVar("Answer")
@@ -41,7 +41,7 @@ OLDEST = (3, 37)
 """First SQLite with STRICT tables (November 2021)."""
 
 
-class _Lane:
+class _Readers:
     """Connections that read, and whose turn it is to use one."""
 
     def __init__(self, readers: list[sqlite3.Connection]) -> None:
@@ -55,7 +55,7 @@ class SqliteFile:
     def __init__(self, path: Path, writer: sqlite3.Connection, readers: list[sqlite3.Connection]) -> None:
         self.path = path
         self._writer = writer
-        self._questions, self._lists = _Lane(readers[:READERS]), _Lane(readers[READERS:])
+        self._questions, self._lists = _Readers(readers[:READERS]), _Readers(readers[READERS:])
         self._all = [*readers, writer]  # the writer goes last: it folds the WAL into the file
         self._identity = _identity(path)
         self._writing = trio.CapacityLimiter(1)
@@ -113,6 +113,15 @@ class SqliteFile:
                 limiter.release_on_behalf_of(taker)
 
     @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """See ``Store.use``."""
+        limiters = {"write": self._writing, "read": self._questions.turns, "lists": self._lists.turns}
+        return tuple(
+            Lane(name, now.borrowed_tokens, int(now.total_tokens), now.tasks_waiting)
+            for name, now in [(name, limiter.statistics()) for name, limiter in limiters.items()]
+        )
+
+    @property
     def writing_s(self) -> float:
         """For how long the write at work, if there is one, has been at it, in seconds: long, when the disk hangs."""
         began = self._write_began
@@ -146,7 +155,7 @@ class SqliteFile:
             self._roll_back(db)
         return answer
 
-    def _snapshot(self, work: Work[Answer], lane: _Lane) -> Answer:
+    def _snapshot(self, work: Work[Answer], lane: _Readers) -> Answer:
         if self._closed:
             raise StoreUnavailable(f"{self.path} has been closed.")
         db = lane.idle.pop()

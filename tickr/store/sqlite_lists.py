@@ -33,7 +33,7 @@ SELECT created_at, id FROM jobs INDEXED BY jobs_newest WHERE %s ORDER BY created
 _FEW = "SELECT id AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
 _GROUPS = f"""
 SELECT state, type, json_extract(error, '$.kind'), state = {_READY} AND run_at > ?, count(*),
-  max(coalesce(finished_at, created_at)), max(jobs.id)
+  min(coalesce(finished_at, created_at)), max(coalesce(finished_at, created_at)), max(jobs.id)
 FROM (%s) CROSS JOIN jobs ON jobs.id = few_id WHERE %s GROUP BY 1, 2, 3, 4
 """  # noqa: S608
 
@@ -71,9 +71,9 @@ def tally(db: sqlite3.Connection, which: Filter, most: int, now: int) -> Tally:
         exact = exact and db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
         sql = _GROUPS % (_FEW % places.sql, " AND ".join(one.sql for one in conditions))
         values = [value for one in conditions for value in one.values]
-        for _, type_, error, later, count, newest_at, key in db.execute(sql, (now, *places.values, most, *values)):
+        for _, type_, error, later, count, first, last, key in db.execute(sql, (now, *places.values, most, *values)):
             state = State.SCHEDULED if later else rows.state(code)
-            found.append(Group(state, type_, error, count, newest_at, rows.id_text(key)))
+            found.append(Group(state, type_, error, count, first, last, rows.id_text(key)))
     return Tally(sorted(found, key=largest_first), exact)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from tickr import events
+from tickr import events, tallies
 from tickr.edits import NO_EDIT, Edit
 from tickr.events import Change
 from tickr.filters import Filter
@@ -52,7 +52,7 @@ class SqliteOperations(SqliteEditing):
 
     _file: SqliteFile
     _clock: Clock
-    _on_events: Callable[[], None]
+    _told: Callable[[tallies.Tally | None], None]
 
     async def redrive(self, job_id: str, *, version: int | None = None, edit: Edit = NO_EDIT) -> Job:
         def work(db: sqlite3.Connection, now: int) -> tuple[Job, list[Change]]:
@@ -79,18 +79,17 @@ class SqliteOperations(SqliteEditing):
         return await self._file.read(work)
 
     async def move_operation(self, move: Move) -> MovedOperation:
-        def work(db: sqlite3.Connection) -> tuple[MovedOperation, bool]:
+        def work(db: sqlite3.Connection) -> tuple[MovedOperation, tallies.Tally | None]:
             now, found = self._clock(), _found(db, move.id)
             if isinstance(move, Step):
                 return _step(db, move, found, now)
             full = db.execute(_IS_FULL, (MAX_RUNNING - 1,)).fetchone() is not None
             moved = operation_changes.moved(move, found, now, full=full)
             _write(db, moved, now)
-            return MovedOperation(moved.before, moved.after, []), bool(moved.told)
+            return MovedOperation(moved.before, moved.after, []), tallies.Tally(now, []) if moved.told else None
 
         answer, told = await self._file.write(work)
-        if told:
-            self._on_events()
+        self._told(told)
         return answer
 
     async def prune_operations(self, before: int, keep: int, limit: int) -> int:
@@ -101,9 +100,11 @@ class SqliteOperations(SqliteEditing):
         return await self._file.write(work)
 
 
-def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int) -> tuple[MovedOperation, bool]:
+def _step(
+    db: sqlite3.Connection, move: Step, found: Operation | None, now: int
+) -> tuple[MovedOperation, tallies.Tally | None]:
     if found is None or not move.may(found, now):
-        return MovedOperation(found, found, []), False
+        return MovedOperation(found, found, []), None
     jobs = sqlite_reads.jobs_by_id(db, move.ids)
     kept = sqlite_keys.read(db, operation_changes.needed(found, jobs.values()))
     held = sqlite_reads.jobs_by_id(db, [key.job_id for key in kept.values()])
@@ -116,7 +117,7 @@ def _step(db: sqlite3.Connection, move: Step, found: Operation | None, now: int)
     told = sqlite_editing.write(db, made, now)
     _write(db, moved, now)
     answer = MovedOperation(moved.before, moved.after, made)
-    return answer, told or bool(moved.told)
+    return answer, tallies.Tally(now, []) if told is None and moved.told else told
 
 
 def _read(db: sqlite3.Connection, sql: str, *values: str | int) -> list[Operation]:

@@ -1,7 +1,8 @@
 """What is set on queues in SQLite, and who may start in them. Run inside ``SqliteFile``'s transactions.
 
 A queue that is not plain has a row in ``queue_controls``. Claims come one after the other, as all writes do; so each
-counts what the ones before it have started.
+counts what the ones before it have started. A queue on which nothing is set but that its newest jobs are first has no
+gate.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tickr.queues import (
     Controls,
     Gate,
     Hold,
+    JobOrder,
     Limits,
     Setting,
     Standing,
@@ -29,11 +31,12 @@ from tickr.queues import (
     gates,
     told,
 )
-from tickr.store import sqlite_feed
+from tickr.store import rows, sqlite_feed
 from tickr.store.contract import STATE_CODES, Clock
 from tickr.store.sqlite_file import SqliteFile
 
-_NAMES = "SELECT name FROM queue_controls"
+_NAMES = f"SELECT name FROM queue_controls WHERE {rows.GATED}"  # noqa: S608 -- static text
+_NEWEST_FIRST = "SELECT name FROM queue_controls WHERE json_extract(controls, '$.order') IS NOT NULL"
 _CONTROLS = "SELECT name, controls, starts FROM queue_controls ORDER BY name"
 _ONE = "SELECT controls FROM queue_controls WHERE name = ?"
 _REGISTER = "INSERT OR IGNORE INTO queues (name, created_at) VALUES (?, ?)"
@@ -66,9 +69,10 @@ class SqliteQueues:
         paused: bool | None = None,
         until: int | None = None,
         limits: Limits | None = None,
+        order: JobOrder | None = None,
         mark: str = "",
     ) -> Controls:
-        setting = Setting(paused, until, limits)
+        setting = Setting(paused, until, limits, order)
         controls, told = await self._file.write(
             lambda db: change(db, queue, lambda before: before.but(setting), self._clock(), mark)
         )
@@ -83,10 +87,18 @@ class SqliteQueues:
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         return await self._file.read(lambda db: standings(db, queues))
 
+    async def newest_first(self) -> frozenset[str]:
+        return await self._file.read(newest_first)
+
 
 def controlled(db: sqlite3.Connection) -> frozenset[str]:
-    """Return the names of the queues that are not plain."""
+    """Return the names of the queues with gates."""
     return frozenset(name for (name,) in db.execute(_NAMES))
+
+
+def newest_first(db: sqlite3.Connection) -> frozenset[str]:
+    """See ``Store.newest_first``."""
+    return frozenset(name for (name,) in db.execute(_NEWEST_FIRST))
 
 
 def change(

@@ -16,12 +16,13 @@ from typing import NamedTuple
 from tickr.errors import JobNotFound
 from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, WAITING, Entry, Job, State
 from tickr.names import may_run
-from tickr.queues import Gate
+from tickr.queues import Gate, in_order
 from tickr.store import rows
 from tickr.store.answers import counted_to
 from tickr.store.changes import NO_GATES
 from tickr.store.claimant import Claimant
 from tickr.store.contract import STATE_CODES, QueueDepth, ScanPosition
+from tickr.store.sqlite_queues import newest_first
 
 _COLUMNS = ", ".join(rows.COLUMNS)
 _READY, _RETRYING, _RUNNING = STATE_CODES[State.READY], STATE_CODES[State.RETRYING], STATE_CODES[State.RUNNING]
@@ -85,19 +86,22 @@ def next_range(db: sqlite3.Connection, state: int, queue: str, priority: int) ->
     return None if found is None else Range(state, *found)
 
 
+_OLDEST, _NEWEST = " ORDER BY run_at, id LIMIT ?", " ORDER BY run_at DESC, id DESC LIMIT ?"
+"""Ends of statements; a range is read from its other end where the newest goes first."""
 _DUE = """
 SELECT run_at, id, limit_key FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND run_at <= ?
-ORDER BY run_at, id LIMIT ?
 """
 
 
 def due(db: sqlite3.Connection, limit: int, now: int) -> list[Entry]:
     """See ``Store.due``."""
-    entries = []
+    entries, newest = list[Entry](), newest_first(db)
     for queue, ranges in itertools.groupby(sorted(waiting_ranges(db), key=_by_queue), lambda one: one.queue):
-        left = limit
+        left, last_first = limit, queue in newest
+        statement = _DUE + (_NEWEST if last_first else _OLDEST)
         for priority, alike in itertools.groupby(ranges, lambda one: one.priority):
-            found = sorted(row for one in alike for row in db.execute(_DUE, (*one, now, left)))[:left]
+            some = (row for one in alike for row in db.execute(statement, (*one, now, left)))
+            found = sorted(some, key=lambda row: row[:2], reverse=last_first)[:left]
             entries += [
                 Entry(rows.id_text(key), queue, priority, run_at, limit_key) for run_at, key, limit_key in found
             ]
@@ -117,7 +121,7 @@ SELECT run_at, id FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND r
   AND (extras IS NULL OR json_extract(extras, '$.sealed') IS NULL
     OR json_extract(extras, '$.sealed') IN (SELECT value FROM json_each(?)))
   AND crashes < ?
-  AND (limit_key IS NULL OR limit_key NOT IN (SELECT value FROM json_each(?))) ORDER BY run_at, id LIMIT ?
+  AND (limit_key IS NULL OR limit_key NOT IN (SELECT value FROM json_each(?)))
 """
 
 
@@ -129,32 +133,34 @@ def claimable_ids(
     queues: Mapping[str, int] | None = None,
     gates: Mapping[str, Gate] = NO_GATES,
 ) -> list[str]:
-    """Return the ids of up to ``limit`` due jobs that ``claimant`` may have, from the best (priority, run_at) on.
+    """Return the ids of up to ``limit`` due jobs that ``claimant`` may have, as ``queues.in_order`` has them.
 
     Args:
       queues: from which queues, and how many of each; None: from all.
-      gates: of the queues that are not plain.
+      gates: of the queues that have one.
     """
     wanted, ids = (json.dumps(list(claimant.types)), json.dumps(list(claimant.keys))), list[str]()
     crashes_below = SUSPECT_CRASHES if claimant.suspects == 0 else MAX_CRASHES
+    newest = newest_first(db)
     rooms = {name: gate.room for name, gate in gates.items()}
     full = {name: json.dumps(gate.full_keys) for name, gate in gates.items()}
     if queues is not None:
         rooms = {name: min(most, rooms.get(name, most)) for name, most in queues.items()}
     mine = (one for one in waiting_ranges(db) if may_run(claimant.node, one.queue))
     ranges = sorted(mine, key=lambda one: one.priority)
-    for _, alike in itertools.groupby(ranges, lambda one: one.priority):
-        left, found = limit - len(ids), list[tuple[int, bytes, str]]()
+    for priority, alike in itertools.groupby(ranges, lambda one: one.priority):
+        left, found = limit - len(ids), list[Entry]()
         for one in alike:
             room = min(left, rooms.get(one.queue, left if queues is None else 0))
             if room > 0:
                 values = (*one, now, *wanted, crashes_below, full.get(one.queue, "[]"), room)
-                found += [(run_at, key, one.queue) for run_at, key in db.execute(_CLAIMABLE, values)]
-        for _, key, queue in sorted(found)[:left]:
-            if queue not in rooms or rooms[queue] > 0:
-                ids.append(rows.id_text(key))
-                if queue in rooms:
-                    rooms[queue] -= 1
+                rest = db.execute(_CLAIMABLE + (_NEWEST if one.queue in newest else _OLDEST), values)
+                found += [Entry(rows.id_text(key), one.queue, priority, run_at, None) for run_at, key in rest]
+        for entry in itertools.islice(in_order(found, newest), left):
+            if entry.queue not in rooms or rooms[entry.queue] > 0:
+                ids.append(entry.id)
+                if entry.queue in rooms:
+                    rooms[entry.queue] -= 1
         if len(ids) == limit:
             break
     return ids
@@ -200,13 +206,21 @@ SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? AND queue = ? AND prior
 """
 
 
+_NEWER = """
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? AND queue = ? AND priority = ? AND (run_at, id) > (?, ?)
+  AND run_at <= ? LIMIT ?)
+"""
+
+
 def ahead(db: sqlite3.Connection, job: Job, count_to: int, now: int) -> int:
     """See ``Store.ahead``."""
-    total = 0
+    total, own = 0, _NEWER if job.queue in newest_first(db) else _BEFORE
     for one in ranges_of(db, _READY, _RETRYING):
         if one.queue == job.queue and one.priority <= job.priority and total < count_to:
-            last = (job.run_at, rows.id_bytes(job.id)) if one.priority == job.priority else (_LAST, b"")
-            (count,) = db.execute(_BEFORE, (*one, *last, now, count_to - total)).fetchone()
+            is_own = one.priority == job.priority
+            place = (job.run_at, rows.id_bytes(job.id)) if is_own else (_LAST, b"")
+            values = (*one, *place, now, count_to - total)
+            (count,) = db.execute(own if is_own else _BEFORE, values).fetchone()
             total += count
     return total
 

@@ -16,10 +16,12 @@ from tickr.store import (
     sqlite_jobs,
     sqlite_retention,
 )
+from tickr.store.written import written
+from tickr.tallies import Tally
 
 
-def record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Write one commit's worth of changes, and what goes with them. Returns: whether there are events."""
+def record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> Tally | None:
+    """Write one commit's worth of changes, and what goes with them. Returns: the tally; None: there are no events."""
     new, moves = changes.inserted(made)
     sqlite_jobs.insert(db, new, now)
     sqlite_claims.move(db, moves)
@@ -27,9 +29,9 @@ def record(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
     return tell(db, made, now)
 
 
-def tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
-    """Write what goes with changes: the attempts that ended, and a row of events. Returns: whether there are any."""
-    also = changes.written(made, now)
+def tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> Tally | None:
+    """Write what goes with changes: attempts that ended, a row of events. Returns: its tally; None: there is none."""
+    also = written(made, now)
     if also.attempts:
         ended = [rows.of_attempt(job_id, attempt) for job_id, attempt in also.attempts]
         db.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ended)
@@ -39,5 +41,5 @@ def tell(db: sqlite3.Connection, made: Sequence[Change], now: int) -> bool:
     sqlite_retention.note(db, also.removals, also.spared)
     sqlite_checkpoints.forget(db, also.restarted)
     if also.body is not None:
-        sqlite_feed.tell(db, now, also.told, also.body)
-    return also.body is not None
+        sqlite_feed.tell(db, now, also.told, also.body, also.tally)
+    return also.tally

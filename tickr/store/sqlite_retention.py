@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from tickr.jobs import FINAL, State
 from tickr.store import rows
-from tickr.store.changes import Removal
 from tickr.store.contract import STATE_CODES, Clock, Edge, Pruned, Removed, ScanPosition
 from tickr.store.retention_answers import MAX_RANGES_COUNTED
 from tickr.store.sqlite_file import SqliteFile
 from tickr.store.sqlite_reads import next_range, ranges_of
+from tickr.store.written import Removal
 
 HOLD_S = 0.003
 """For how long a transaction goes on deleting, in seconds; the COMMIT comes on top. Claims and submissions wait."""

@@ -12,6 +12,7 @@ from tickr.schedules import MAX_SCHEDULES, Schedule
 from tickr.store import rows, schedule_changes, sqlite_feed, sqlite_jobs
 from tickr.store.contract import STATE_CODES, Clock, DuePlace, DueSchedules, MovedSchedule
 from tickr.store.sqlite_file import SqliteFile
+from tickr.tallies import Tally
 
 _BY_NAME = "SELECT next_at, body FROM schedules WHERE name = ?"
 _PAGE = "SELECT next_at, body FROM schedules WHERE name > ? ORDER BY name LIMIT ?"
@@ -34,7 +35,7 @@ class SqliteSchedules:
 
     _file: SqliteFile
     _clock: Clock
-    _on_events: Callable[[], None]
+    _told: Callable[[Tally | None], None]
 
     async def schedule(self, name: str) -> Schedule | None:
         return await self._file.read(lambda db: _found(db, [name]).get(name))
@@ -64,8 +65,7 @@ class SqliteSchedules:
             return made
 
         made = await self._file.write(work)
-        if made.told:
-            self._on_events()
+        self._told(made.counting.tally() if made.told else None)
         return made.answers
 
 
@@ -88,4 +88,4 @@ def _write(db: sqlite3.Connection, made: schedule_changes.ScheduleChanges, now: 
     db.executemany(_DELETE, [(name,) for name in made.gone])
     sqlite_jobs.insert(db, made.jobs, now)
     if made.told:
-        sqlite_feed.tell(db, now, len(made.told), events.encode(made.told))
+        sqlite_feed.tell(db, now, len(made.told), events.encode(made.told), made.counting.tally())

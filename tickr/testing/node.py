@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import outcome
 import trio
 
+from tickr.api.doors import Doors
 from tickr.bell import LocalBell
 from tickr.config import Config
 from tickr.handle import Handle
@@ -67,7 +68,7 @@ class Node:
         store = cast("Store", self._fence)
         async with trio.open_nursery() as self._requests:
             async with trio.open_nursery() as tasks:
-                await self._service.live_on(self._service.wired(store, HeapIndex(), LocalBell()), tasks, None, self)
+                await self._service.live_on(self._service.wired(store, HeapIndex(), LocalBell()), tasks, Doors(), self)
             self._requests.cancel_scope.cancel()
 
     def started(self, handle: Handle) -> None:
@@ -84,9 +85,11 @@ class Node:
 
     @property
     def at_work_elsewhere(self) -> int:
-        """See ``Worker.at_work_elsewhere``."""
-        worker = self._service.worker
-        return 0 if worker is None or self.ended.is_set() else worker.at_work_elsewhere
+        """See ``Worker.at_work_elsewhere`` and ``Foretell.at_work``."""
+        if self.ended.is_set():
+            return 0
+        worker, foretell = self._service.worker, self._service.foretell
+        return (worker.at_work_elsewhere if worker else 0) + (foretell.at_work if foretell else 0)
 
     def stack(self, job_id: str) -> str:
         """See ``Pool.stack``."""

@@ -16,8 +16,9 @@ from tickr.failpoints import reach
 from tickr.jobs import Attempt, Job
 from tickr.operations import Operation
 from tickr.store.contract import Clock
-from tickr.store.event_log import nobody_listens
+from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.memory import MemoryStore
+from tickr.tallies import Tally
 from tickr.testing.ledger import Ledger
 
 TRANSACTIONS = frozenset(
@@ -26,6 +27,7 @@ TRANSACTIONS = frozenset(
     | {"control", "end_expired", "prune_keys", "move_schedules", "order_node", "settle_links", "spawn", "reseal"}
     | {"drop_queue", "keep_checkpoints", "prune_checkpoints", "keep_log", "move_operation", "prune_operations"}
     | {"remove_due", "prune_beyond"}
+    | {"add_tallies", "prune_sums", "make_mark", "drop_mark"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )
 """The methods that write; the others only read."""
@@ -38,8 +40,8 @@ class WatchedStore(MemoryStore):
         super().__init__(clock=clock)
         self._ledger = ledger
 
-    def _tell(self, body: str, now: int) -> None:
-        super()._tell(body, now)
+    def _tell(self, body: str, now: int, tally: Tally | None = None) -> None:
+        super()._tell(body, now, tally)
         self._ledger.take(body)
 
     def find(self, job_id: str) -> Job | None:
@@ -65,12 +67,14 @@ class Fence:
     """The store as one node reaches it: a ``Store``."""
 
     def __init__(self, store: WatchedStore) -> None:
-        self.name, self.writers, self.now_us = store.name, store.writers, store.now_us
+        self.name, self.writers, self.now_us, self.use = store.name, store.writers, store.now_us, store.use
         self.closed = False
         """Whether the node is dead."""
         self._store = store
         self._told: Callable[[], None] = nobody_listens
+        self._counted: Callable[[Tally], None] = nobody_counts
         store.on_events(self._tell)
+        store.on_tally(self._count)
 
     def on_events(self, call: Callable[[], None]) -> None:
         self._told = call
@@ -78,6 +82,13 @@ class Fence:
     def _tell(self) -> None:
         if not self.closed:
             self._told()
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        self._counted = call
+
+    def _count(self, tally: Tally) -> None:
+        if not self.closed:
+            self._counted(tally)
 
     def __getattr__(self, name: str) -> Any:
         call = self._write if name in TRANSACTIONS else self._pass

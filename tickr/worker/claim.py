@@ -26,6 +26,7 @@ from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.failpoints import reach
 from tickr.index.contract import MAX_POP, Hint, Index
 from tickr.jobs import Job
+from tickr.meters import Batches
 from tickr.store.contract import Store
 from tickr.worker.early import Early, Reservable
 from tickr.worker.gates import Claiming, Gates
@@ -92,6 +93,7 @@ class Claimer:
     Attributes:
       node: for whom it claims, or did until it was closed; None from the loss of a lease until there is another.
       appetite: knows when it had nothing to claim.
+      claims: how many jobs each brought, and how long the store took; one that failed brought none.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class Claimer:
         self._looking: tuple[Waiting, float] | None = None
         self.appetite = Appetite()
         self.node: str | None = None
+        self.claims = Batches()
         self._closed = self._quiet = False
         self._wanted = trio.Event()
         gates.serve(self)
@@ -302,11 +305,15 @@ class Claimer:
 
     async def _start(self, node: str, claim: Claim, what: Sequence[str] | int) -> list[Job]:
         """Claim ``what`` (ids, or how many of those that are due) and start what the store gives."""
+        began, jobs = trio.current_time(), list[Job]()
         with self._suspects() as suspects:
-            jobs = await claim(what, node=node, types=self._types, suspects=suspects, keys=self._keys)
-            self._gates.started(jobs)
+            try:
+                jobs = await claim(what, node=node, types=self._types, suspects=suspects, keys=self._keys)
+            finally:
+                self.claims.note(len(jobs), trio.current_time() - began)
+            in_order = self._gates.started(jobs)
             await reach("claim.after_commit")
-            self._slots.start(jobs)
+            self._slots.start(in_order)
         return jobs
 
     async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job]) -> bool:

@@ -10,6 +10,7 @@ when a node starts (``declared.py``), which also decides what becomes of it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict, Unpack
@@ -19,11 +20,14 @@ import msgspec
 from tickr import jobs, schedules, ticks
 from tickr.encoding import Unencodable, encode
 from tickr.errors import SpecRejected
+from tickr.next_ticks import NextTick
 from tickr.retry import Backoff
 from tickr.ticks import Timing
 
 MAX_DECLARED = 1_000
 """Schedules that one application may declare: their marks are in the row of each of its nodes."""
+MAX_FUNCTIONS = 100
+"""How many of them may be by a function: each of those has a task, and a thread while it is asked."""
 
 
 class Timed(TypedDict, total=False):
@@ -32,6 +36,7 @@ class Timed(TypedDict, total=False):
     cron: str
     timezone: str
     every: float | timedelta
+    next_tick: NextTick
     start_at: datetime
     start: Literal["now"]
     end_at: datetime
@@ -53,11 +58,15 @@ class Wish(Timed, total=False):
 
 
 class Declaration(msgspec.Struct, frozen=True):
-    """A schedule that code declares: ``body`` is what would be sent to put it; ``type`` is that of its jobs."""
+    """A schedule that code declares: ``body`` is what would be sent to put it; ``type`` is that of its jobs.
+
+    ``next_tick``: gives its ticks, and cannot be sent.
+    """
 
     name: str
     type: str
     body: bytes
+    next_tick: NextTick | None = None
 
 
 class Declarations:
@@ -71,7 +80,9 @@ class Declarations:
 
         Args:
           payload: anything JSON can say; None is an empty object.
-          wish: the other fields of a schedule, and of its jobs; durations in seconds or as ``timedelta``.
+          wish: the other fields of a schedule, and of its jobs; durations in seconds or as ``timedelta``. In the place
+            of ``cron`` or ``every``, ``next_tick``: a plain function that is given an instant, in ``timezone``, and
+            returns the first tick after it, or None if there are no more. The same answer for the same instant.
         Raises: TypeError, ValueError: it cannot be declared, and why.
         """
         if not (isinstance(name, str) and schedules.is_name(name)):
@@ -82,7 +93,7 @@ class Declarations:
         if unknown:
             raise TypeError(f"schedule {name!r}: {', '.join(unknown)} is not known here")
         _check_timing(name, wish)
-        self._take([Declaration(name, type, _body(name, type, payload, wish))])
+        self._take([Declaration(name, type, _body(name, type, payload, wish), wish.get("next_tick"))])
 
     def include(self, other: Declarations) -> None:
         """Take over those of ``other``. Raises: ValueError: one is in both, or they are too many; none was taken."""
@@ -100,17 +111,21 @@ class Declarations:
                 raise ValueError(f"schedule {one.name!r} is declared already")
         if len(self._declared) + len(more) > MAX_DECLARED:
             raise ValueError(f"there may be {MAX_DECLARED} schedules in a tickr.Jobs")
+        if sum(one.next_tick is not None for one in [*self._declared.values(), *more]) > MAX_FUNCTIONS:
+            raise ValueError(f"there may be {MAX_FUNCTIONS} schedules with a next_tick in a tickr.Jobs")
         self._declared.update((one.name, one) for one in more)
 
 
 def _check_timing(name: str, wish: Wish) -> None:
     """Raises: TypeError, ValueError: nobody knows when it is due."""
-    if ("cron" in wish) == ("every" in wish):
-        raise ValueError(f"schedule {name!r}: give either cron or every")
+    if len({"cron", "every", "next_tick"} & wish.keys()) != 1:
+        raise ValueError(f"schedule {name!r}: give either cron or every or next_tick")
     for word in ("start_at", "end_at"):
         at = wish.get(word)
         if isinstance(at, datetime) and at.tzinfo is None:
             raise ValueError(f"schedule {name!r}: {word} has no time zone; give it tzinfo=datetime.UTC")
+    if "next_tick" in wish:
+        _check_function(name, wish["next_tick"])
     if "cron" in wish:
         if not isinstance(wish["cron"], str):
             raise TypeError(f"schedule {name!r}: cron is an expression like '30 2 * * *', not {wish['cron']!r}")
@@ -120,8 +135,17 @@ def _check_timing(name: str, wish: Wish) -> None:
             raise ValueError(f"schedule {name!r}: {error.pointer.removeprefix('/')} {error.problem}") from None
 
 
+def _check_function(name: str, function: object) -> None:
+    """Raises: TypeError: nobody could ask it."""
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004
+    if not callable(function) or inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called):
+        raise TypeError(
+            f"schedule {name!r}: next_tick is a plain function from an instant to the next tick, not {function!r:.100}"
+        )
+
+
 def _body(name: str, type: str, payload: Any, wish: Wish) -> bytes:
-    said = {word: _in_seconds(value) for word, value in wish.items()}
+    said = {word: _in_seconds(value) for word, value in wish.items() if word != "next_tick"}
     own = {word: value for word, value in said.items() if word in Timed.__annotations__}
     job = {word: value for word, value in said.items() if word not in own}
     try:

@@ -22,7 +22,7 @@ from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.index.contract import Hint, Index, Lane
 from tickr.jobs import DEFAULT_QUEUE, Job
 from tickr.names import node_of_queue, queue_of_node
-from tickr.queues import MAX_LIMIT, Gate, Held, Order, gates
+from tickr.queues import MAX_LIMIT, Gate, Held, Order, gates, in_order
 from tickr.store.contract import Store
 from tickr.worker.turns import Turn, Turns
 
@@ -79,6 +79,7 @@ class Gates:
         self._own: list[str] = []
         self._gates: dict[str, Gate] = {}
         self._lapsed: list[str] = []
+        self._newest: frozenset[str] = frozenset()
         self._loop: Loop | None = None
         self._nap = trio.CancelScope()
 
@@ -133,14 +134,14 @@ class Gates:
             return None
         return {name: min(self._room(name), MAX_LIMIT) for name in (*self._own, *self._here)}
 
-    def started(self, jobs: Sequence[Job]) -> None:
-        """Count jobs that a claim has started."""
-        if not self._gates:
-            return
-        for job in jobs:
-            if gate := self._gates.get(job.queue):
-                gate.admit(job)
-        self._look_in_time()
+    def started(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Count jobs that a claim has started, and return them in the order in which to begin with them."""
+        if self._gates:
+            for job in jobs:
+                if gate := self._gates.get(job.queue):
+                    gate.admit(job)
+            self._look_in_time()
+        return [*in_order(jobs, self._newest)] if self._newest else jobs
 
     def fitting(self, hints: Sequence[Hint]) -> list[Hint]:
         """Return those of ``hints``, which are counted as taken, that are not beyond what may run here at once."""
@@ -205,7 +206,8 @@ class Gates:
         standings = await self._store.standings(self._here)
         open_before = set(self._open())  # as it is now: claims go on meanwhile
         now = self._store.now_us()
-        self._lapsed = [one.name for one in standings if one.controls.at(now).plain]
+        self._lapsed = [one.name for one in standings if one.controls.gated and not one.controls.at(now).gated]
+        self._newest = frozenset([one.name for one in standings if one.controls.order == "newest"])
         self._gates = gates(standings, now)
         self._look_in_time()
         if self._loop and set(self._open()) - open_before:

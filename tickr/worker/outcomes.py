@@ -89,6 +89,11 @@ class Outcomes:
         self._notes = Notes(store.now_us, self._put_said, kept_lines=kept_lines)
         self._token = trio.lowlevel.current_trio_token()
 
+    @property
+    def line(self) -> Batcher[_Report, None]:
+        """What waits to be stored, for who counts it."""
+        return self._line
+
     def allow(self, in_flight: int) -> None:
         """Have room for so many attempts at once, if that is more than until now."""
         self._line.max_waiting = max(self._line.max_waiting, _bound(in_flight))

@@ -11,16 +11,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 import trio
 
 from tickr.announce import Announcer
+from tickr.batching import Batcher
 from tickr.bell import Bell
 from tickr.failpoints import reach
 from tickr.index.contract import Index
 from tickr.job_log import KEPT_LINES
 from tickr.jobs import Job
+from tickr.meters import Batches
 from tickr.queues import Order
 from tickr.sealing import NO_VAULT, Vault
 from tickr.store.contract import Running, Store
@@ -172,6 +175,21 @@ class Worker:
     async def wait_nothing_left(self, *, schedules: bool) -> None:
         """See ``Burst``."""
         await self._burst.wait_nothing_left(schedules=schedules)
+
+    @property
+    def claims(self) -> Batches:
+        """See ``Claimer``."""
+        return self._claimer.claims
+
+    @property
+    def line(self) -> Batcher[Any, None]:
+        """What waits to be stored of what attempts say."""
+        return self._outcomes.line
+
+    @property
+    def running(self) -> int:
+        """How many jobs were started here and have no outcome yet."""
+        return len(self._pool.running)
 
     async def _ended(self, jobs: Sequence[Job]) -> None:
         self._burst.job_ended()

@@ -62,6 +62,7 @@ from tickr.store.contract.operations import Operations
 from tickr.store.contract.queues import Queues
 from tickr.store.contract.retention import Retention
 from tickr.store.contract.schedules import Schedules
+from tickr.store.contract.statistics import Statistics
 from tickr.store.contract.submissions import Submissions
 from tickr.store.contract.waiting import Waiting
 from tickr.store.contract.work import Work
@@ -75,6 +76,15 @@ from tickr.store.sealed import KeyUse as KeyUse
 from tickr.store.sealed import KeyUses as KeyUses
 from tickr.store.sealed import Resealed as Resealed
 from tickr.store.sealed import keys_for as keys_for
+from tickr.store.sums import LogRow as LogRow
+from tickr.store.sums import Mark as Mark
+from tickr.store.sums import Span as Span
+from tickr.store.sums import SumPlace as SumPlace
+from tickr.store.sums import Sums as Sums
+from tickr.store.sums import Tallied as Tallied
+from tickr.store.sums import Untallied as Untallied
+from tickr.store.use import Lane as Lane
+from tickr.store.use import StoreUse as StoreUse
 
 Clock = Callable[[], int]
 """Returns the current instant in microseconds since 1970 UTC. Given to a store only by tests."""
@@ -121,6 +131,7 @@ class Store(
     Operations,
     Encrypted,
     Inbox,
+    Statistics,
     Protocol,
 ):
     """The truth. An open store; adapters are opened by their own async context managers (``open_store``).

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tickr.store.answers import Check, FeedState
+from tickr.store.use import StoreUse
+from tickr.tallies import Tally
 
 
 class Log(Protocol):
@@ -19,6 +21,14 @@ class Log(Protocol):
 
         In trio's thread; it must be quick and not raise. It is called although the caller of the method was cancelled
         meanwhile. Only the last ``call`` given counts.
+        """
+        ...
+
+    def on_tally(self, call: Callable[[Tally], None]) -> None:
+        """Have ``call`` called after each COMMIT of this store's that moved jobs, with what it did.
+
+        As ``on_events`` is, but only once the COMMIT is known to have taken place: one whose outcome stays unknown is
+        not told here. A very long transaction has several tallies.
         """
         ...
 
@@ -46,11 +56,11 @@ class Log(Protocol):
         """Return where the log stands. A cheap read: rows that have no number yet do not count."""
         ...
 
-    async def prune_events(self, before: int, limit: int) -> int:
+    async def prune_events(self, before: int, limit: int, *, upto: int | None = None) -> int:
         """Delete the oldest rows, as long as they were written before the instant ``before`` (microseconds UTC).
 
         At most ``limit`` rows, fewer if they hold very many events (``event_log.MAX_PRUNED``), and always from the
-        front, so that what is left has no gap. Rows without a number stay.
+        front, so that what is left has no gap. Rows without a number stay, and so do those after the number ``upto``.
         Returns: how many rows were deleted; 0 when there is nothing (more) to delete, or others are at it.
         """
         ...
@@ -71,6 +81,10 @@ class Log(Protocol):
         that is deleted here was free before.
         Returns: how many were looked at; fewer than ``limit``: that was all, for now.
         """
+        ...
+
+    def use(self) -> StoreUse:
+        """Return how the connections of this process are in use. No I/O."""
         ...
 
     async def diagnose(self) -> list[Check]:

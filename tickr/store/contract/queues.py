@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from tickr.queues import Controls, Limits, Standing
+from tickr.queues import Controls, JobOrder, Limits, Standing
 from tickr.store.answers import COUNT_TO, QueueDepth
 
 
@@ -31,6 +31,7 @@ class Queues(Protocol):
         paused: bool | None = None,
         until: int | None = None,
         limits: Limits | None = None,
+        order: JobOrder | None = None,
         mark: str = "",
     ) -> Controls:
         """Set something on a queue, which is registered if it was not; None leaves it as it is.
@@ -59,4 +60,8 @@ class Queues(Protocol):
 
     async def standings(self, queues: Collection[str] | None = None) -> list[Standing]:
         """Return where those of ``queues`` (None: of all) stand that are not plain, by name. A read without locks."""
+        ...
+
+    async def newest_first(self) -> frozenset[str]:
+        """Return the names of the queues whose ``order`` is newest first. A read without locks."""
         ...

@@ -25,7 +25,8 @@ class Waiting(Protocol):
     async def due(self, limit: int) -> list[Entry]:
         """Return the waiting jobs that are due, those that should run first in front: per queue by (priority, run_at).
 
-        At most ``limit`` of each queue. A read without locks.
+        In a queue that goes newest first, the latest ``run_at`` first. At most ``limit`` of each queue. A read without
+        locks.
         """
         ...
 
@@ -43,6 +44,7 @@ class Waiting(Protocol):
     async def ahead(self, job: Job, *, count_to: int) -> int:
         """Return how many due jobs of the queue of ``job`` come before it by (priority, run_at, id).
 
+        In one that goes newest first, those that are due later come before it, but those of a later instant than now.
         ``count_to``: counting ends there, >= 1.
         """
         ...

@@ -57,6 +57,7 @@ class Work(Protocol):
 
         Args:
           queues: from which queues, and how many of each at most; None: from all.
+        Of a queue that goes newest first (``Queues.control``) its newest jobs are taken.
         Several nodes may ask at once: each gets different jobs and none waits for another's locks.
         """
         ...

@@ -1,0 +1,111 @@
+"""How much was done, and how long it took: ``GET /statistics``. What is answered is as new as the scheduler's sums.
+
+Sums come from the store a page at a time and are added up to series here, as many as an answer may have; the busiest
+ones, and one for all the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from quart import Quart, Response, request
+
+from tickr.api import wire
+from tickr.api.context import Context
+from tickr.api.statistics_query import StatisticsQuery, read_statistics
+from tickr.store.contract import Mark, Store, SumPlace
+from tickr.store.sums import MAX_MARKS
+from tickr.tallies import COUNTED, Part, Times
+
+MAX_SERIES = 20
+"""Queues, or types, that have a series of their own."""
+PAGE = 500
+"""Sums that are read and added up at once: a few milliseconds."""
+AT_ONCE = 2
+"""Answers that are made at the same time; a long one takes some seconds, and some tens of megabytes."""
+
+Points = dict[int, Part]
+"""What was done, by when the step began."""
+
+
+def add_routes(app: Quart, context: Context) -> None:
+    routes = _Statistics(context)
+    app.add_url_rule("/statistics", "statistics", routes.show, methods=["GET"])
+
+
+class _Statistics:
+    def __init__(self, context: Context) -> None:
+        self._store = context.store
+        self._turns = trio.Semaphore(AT_ONCE)
+
+    async def show(self) -> Response:
+        query = read_statistics(request, self._store.now_us())
+        async with self._turns:
+            tallied = await self._store.tallied()
+            names = await self._store.busiest(query.span, query.by, MAX_SERIES) if query.by else []
+            found = await gather(self._store, query, names)
+            series = []
+            for name in [*names, ""] if found.get("") else names or [""]:
+                series.append(_series(query, name, found.get(name, {})))
+                await trio.lowlevel.checkpoint()
+        marks = await self._store.marks(query.span.since, query.span.until, MAX_MARKS)
+        told = {
+            "step": query.span.step,
+            "since": wire.instant(query.span.since),
+            "until": wire.instant(query.span.until),
+            "as_of": wire.instant(tallied.at),
+            "series": series,
+            "marks": [mark_document(mark) for mark in marks],
+        }
+        return wire.json_response(wire.encode(told))
+
+
+async def gather(store: Store, query: StatisticsQuery, names: list[str]) -> dict[str, Points]:
+    """Return what ``query`` asks for by the names of its series; "" is all that has none, without ``by`` everything."""
+    found: dict[str, Points] = {}
+    after: SumPlace | None = None
+    while page := await store.sums(query.span, PAGE, after):
+        for place, part in page:
+            name = getattr(place, query.by) if query.by else ""
+            points = found.setdefault(name if name in names else "", {})
+            points.setdefault(place.at, Part("", "")).merge(part)
+        after = page[-1][0]
+        if len(page) < PAGE:
+            break
+    return found
+
+
+def _series(query: StatisticsQuery, name: str, points: Points) -> dict[str, Any]:
+    """Return one series as it goes out. Steps in which nothing was done are left out."""
+    total = Part("", "")
+    for part in points.values():
+        total.merge(part)
+    return {
+        "queue": name or None if query.by == "queue" else None,
+        "type": name or None if query.by == "type" else None,
+        "other": query.by is not None and not name,
+        "points": [{"at": wire.instant(at), **_amounts(part)} for at, part in sorted(points.items())],
+        "total": _amounts(total),
+    }
+
+
+def _amounts(part: Part) -> dict[str, Any]:
+    counts = dict(zip(COUNTED, part.counts, strict=True))
+    return {**counts, "wait": _times(part.wait), "run": _times(part.run)}
+
+
+def _times(times: Times) -> dict[str, float | int | None] | None:
+    """Return durations in seconds; None where there are none."""
+    if not times.buckets:
+        return None
+    p50, p95, p99 = (_rounded(times.quantile_s(share)) for share in (0.5, 0.95, 0.99))
+    return {"count": times.count, "mean": _rounded(times.mean_s), "p50": p50, "p95": p95, "p99": p99}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def mark_document(mark: Mark) -> dict[str, str | None]:
+    return {"id": mark.id, "at": wire.instant(mark.at), "text": mark.text}

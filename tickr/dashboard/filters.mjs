@@ -1,0 +1,135 @@
+// Which jobs: filters that stand in the address with the names that the API gives them, as chips, and a form for more.
+
+import { h } from "./dom.mjs";
+import { clock, isId, visible } from "./format.mjs";
+import { cut } from "./marks.mjs";
+import { go } from "./route.mjs";
+
+const PAYLOAD = "payload.";
+const PART = "payload~";
+const INSTANTS = {
+  created_after: "Created after",
+  created_before: "Created before",
+  finished_after: "Ended after",
+  finished_before: "Ended before",
+};
+const HINTS = {
+  type: ["Type", "report"],
+  queue: ["Queue", "default"],
+  label: ["Label", "name=value, or name"],
+  error: ["Kind of error", "exception"],
+  payload: ["Payload has", "order.id=7"],
+  [PART]: ["Payload contains", "any text in it"],
+  ...Object.fromEntries(Object.entries(INSTANTS).map(([name, says]) => [name, [says, ""]])),
+  id: ["Job with the id", "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"],
+};
+const OWN = new Set(["cursor"]); // of the address, and no filter
+
+/** Return the filters of an address as [name, value] pairs. */
+export const pairs = (query) => [...query].filter(([name]) => !OWN.has(name));
+
+/** Return those filters as the client takes them: `{ state: […], payload: { path: […] }, contains: […] }`. */
+export function which(query) {
+  const found = Object.create(null); // whatever a name is, it is one
+  const add = (place, name, value) => (place[name] ??= []).push(value);
+  for (const [name, value] of pairs(query)) {
+    if (name.startsWith(PAYLOAD)) add((found.payload ??= Object.create(null)), name.slice(PAYLOAD.length), value);
+    else add(found, name === PART ? "contains" : name, value);
+  }
+  return found;
+}
+
+/** Return what a filter says, in words. */
+export function words(name, value) {
+  if (name in INSTANTS && !Number.isNaN(Date.parse(value))) return `${INSTANTS[name]} ${clock(value).slice(0, 19)}`;
+  if (name.startsWith(PAYLOAD)) return `${name} = ${visible(value)}`;
+  return `${name === "state" ? "State" : (HINTS[name]?.[0] ?? name)}: ${visible(value)}`;
+}
+
+/**
+ * Make the row of states, the form, and the chips. page: its address is what is chosen. choose: as `page.choose`, with the
+ * name of the part that is to have the focus afterwards. known: promise of {types, queues}, to be suggested. states: those
+ * there are to choose from.
+ */
+export function bar(page, choose, known, states = []) {
+  const chosen = new Set(page.query.getAll("state"));
+  const toggle = (state) => {
+    const wanted = states.filter((one) => chosen.has(one) !== (one === state));
+    choose({ state: wanted }, `state-${state}`);
+  };
+  const button = (state) =>
+    h("button", { class: `toggle ${state}`, "aria-pressed": String(chosen.has(state)), "data-focus": `state-${state}`, onclick: () => toggle(state) }, state);
+  const rest = pairs(page.query).filter(([name, value]) => name !== "state" || !states.includes(value));
+  return [
+    states.length > 0 && h("div", { class: "toggles", role: "group", "aria-label": "States" }, states.map(button)),
+    form(page, choose, known),
+    rest.length > 0 && h("div", { class: "chips", role: "list", "aria-label": "Filters" }, rest.map((pair) => chip(page, choose, pair))),
+  ];
+}
+
+function chip(page, choose, [name, value]) {
+  const says = words(name, value);
+  const off = () => choose({ [name]: page.query.getAll(name).filter((one) => one !== value) }, "filter-value");
+  const cross = h("button", { class: "quiet", "aria-label": `Take off ${says}`, onclick: off }, "×");
+  return h("span", { class: "chip big", role: "listitem", "data-filter": name }, h("span", { title: says }, cut(says, 80)), cross);
+}
+
+function form(page, choose, known) {
+  const kind = h("select", { name: "filter", "aria-label": "Filter by" });
+  for (const [name, [says]] of Object.entries(HINTS)) kind.append(h("option", { value: name }, says));
+  const value = h("input", { name: "value", "aria-label": "Value of the filter", "data-focus": "filter-value", list: "known", autocomplete: "off", spellcheck: "false" });
+  const suggestions = h("datalist", { id: "known" });
+  const fault = h("small", { class: "bad", role: "alert" });
+  const turn = async () => {
+    fault.textContent = "";
+    value.type = kind.value in INSTANTS ? "datetime-local" : "text";
+    value.step = "1";
+    value.placeholder = HINTS[kind.value][1];
+    const { types, queues } = await known;
+    suggestions.replaceChildren(...({ type: types, queue: queues }[kind.value] ?? []).map((one) => h("option", { value: one })));
+  };
+  kind.addEventListener("change", turn);
+  turn();
+  const submit = (event) => {
+    event.preventDefault();
+    const text = value.value.trim();
+    if (!text) return;
+    if (isId(text)) return go(["job", text.toLowerCase()]);
+    const [found, trouble] = read(kind.value, text);
+    if (trouble) return void (fault.textContent = trouble);
+    const [name, wanted] = found;
+    if (page.query.getAll(name).includes(wanted)) return void (fault.textContent = "is chosen already");
+    const before = name in INSTANTS ? [] : page.query.getAll(name);
+    choose({ [name]: [...before, wanted] }, "filter-value");
+  };
+  return h("form", { class: "filters", onsubmit: submit }, kind, value, suggestions, h("button", { type: "submit" }, "Add filter"), fault);
+}
+
+/** Return [[name, value], null] of what was typed, or [null, what is wrong with it]. */
+function read(kind, text) {
+  if (kind === "id") return [null, "This is no id of a job: 32 hexadecimal digits in five groups."];
+  if (kind in INSTANTS) return [[kind, new Date(text).toISOString()], null];
+  if (kind !== "payload") return [[kind, text], null];
+  const [path, ...value] = text.split("=");
+  if (!path.trim() || !value.length) return [null, "Write a path, = and a value: order.id=7"];
+  return [[PAYLOAD + path.trim(), value.join("=").trim()], null];
+}
+
+/** Show at the chips what the server finds wrong with them; return whether all of it is shown there. */
+export function blame(place, error) {
+  for (const one of place.querySelectorAll(".fault")) one.remove();
+  const faults = error?.faults ?? [];
+  const shown = faults.filter(({ pointer, detail }) => {
+    const name = pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
+    const chips = [...place.querySelectorAll("[data-filter]")].filter((one) => one.dataset.filter === name);
+    for (const one of chips) one.append(h("small", { class: "fault bad", role: "alert" }, visible(detail)));
+    return chips.length;
+  });
+  return faults.length > 0 && shown.length === faults.length;
+}
+
+/** Return what may be suggested: {types, queues}. */
+export async function known(client) {
+  const [nodes, queues] = await Promise.all([client.nodes.list(), client.queues.list()]).catch(() => [{ items: [] }, []]);
+  return { types: [...new Set(nodes.items.flatMap((one) => one.types ?? []))].sort(), queues: queues.map((one) => one.name) };
+}
