@@ -276,7 +276,7 @@ def test_the_terminal_is_as_it_was_however_it_ends(
         assert not top.is_restored
         leave(top)
         assert top.end() == code
-        assert top.is_restored
+        top.until(lambda: top.is_restored)
         assert b"Traceback" not in top.heard
 
 
@@ -286,14 +286,14 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(server: TickrProce
         top.press("\x1a")
         _, status = os.waitpid(top.process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
-        assert top.is_restored
+        top.until(lambda: top.is_restored)
         top.process.send_signal(signal.SIGCONT)
         top.until(lambda: top.heard.count(b"\x1b[?1049h") == 2)
         top.press("2")
         top.until(lambda: "newest first" in top.text)
         top.press("q")
         assert top.end() == 0
-        assert top.is_restored
+        top.until(lambda: top.is_restored)
 
 
 def test_it_fits_a_terminal_that_changes_its_size_and_colours_only_where_that_is_wanted(server: TickrProcess) -> None:

@@ -160,6 +160,10 @@ def test_what_is_not_there_is_said() -> None:
     for view, words in ((View.QUEUES, "No queue has been used yet."), (View.JOBS, "No such jobs.")):
         assert words in drawn(state_of(view))[3]
         assert "reading …" in drawn(State(view=view))[3]
+    # A page of a filter that few jobs pass may be empty, and not the last.
+    none_yet = state_of(View.JOBS, more="c1")
+    assert "None so far; PgDn looks further." in drawn(none_yet)[3]
+    assert wanted(pressed(none_yet, "pgdn"), ROOM).cursor == "c1"
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------

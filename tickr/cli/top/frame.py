@@ -96,7 +96,8 @@ def _list(state: State, height: int, look: Look) -> list[RenderableType]:
     """Return the header and ``height`` lines of rows, the selected one among them."""
     rows, at = shown(state), state.listing.at
     if not rows:
-        words = EMPTY[state.view] if state.listing.page else "reading …"
+        page = state.listing.page
+        words = "reading …" if page is None else "None so far; PgDn looks further." if page.more else EMPTY[state.view]
         return _filled([Text(f" {words}", "dim")], height + 1)
     first = _first(at, height, len(rows))
     seen = rows[first : first + height]
