@@ -27,7 +27,6 @@ from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.store.contract import Start
 from tickr.store.ended import NONE as NOT_WRITTEN
 from tickr.store.ended import Ended
-from tickr.tallies import Tally
 
 NO_GATES: Mapping[str, Gate] = {}
 
@@ -333,7 +332,7 @@ class Written(NamedTuple):
     attempts: list[tuple[str, Attempt]]
     told: int
     body: str | None
-    tally: Tally | None
+    tally: tallies.Tally | None
     expiries: list[Expiry]
     spent: list[Expiry]
     removals: list[Removal]
