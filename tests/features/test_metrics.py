@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -297,21 +299,24 @@ async def test_any_process_of_a_node_tells_of_all_of_them_and_of_the_dead(
         ]
         assert scrapes == sorted(scrapes), "no counter goes back, whoever answers"
 
-        victim = _a_process_of(node)
+        number, created = Counter(line["process"] for line in _logged(node, "job.created")).most_common(1)[0]
+        assert created > 0
+        (victim,) = [line["pid"] for line in _logged(node, "process.started") if line["process"] == number]
         os.kill(victim, signal.SIGKILL)
-        seen: set[float] = set()
 
         async def replaced() -> bool:
             found = await _scrape_apart(node.url)
             assert found.sum("tickr_jobs_submitted_total") == 60, "what the dead one did was done"
-            seen.add(found["tickr_node_processes"])
-            return victim not in _processes_of(node) and len(_processes_of(node)) == 3 and 3 in seen
+            return len(_logged(node, "node.serving")) == 4 and found["tickr_node_processes"] == 3
 
         await eventually(replaced, within_s=60)
+        found = await _scrape_apart(node.url)
+        assert found.sum("tickr_jobs_submitted_total") == found.sum("tickr_jobs_started_total") == 60
+        assert found["tickr_node_slots"] == 15
+        assert found["process_resident_memory_bytes"] > 3 * 10_000_000
         async with client(node.url) as http:
             await submit(http, "good", 5)
-            found = await until(http, "tickr_jobs_submitted_total", 65)
-            assert found["process_resident_memory_bytes"] > 3 * 10_000_000
+            await until(http, "tickr_jobs_submitted_total", 65)
 
 
 async def _scrape_apart(url: str) -> Scrape:
@@ -324,13 +329,9 @@ async def _scrape_apart(url: str) -> Scrape:
                 continue
 
 
-def _processes_of(node: TickrProcess) -> list[int]:
-    threads = Path(f"/proc/{node.pid}/task").glob("*/children")
-    return [int(pid) for children in threads for pid in children.read_text().split()]
-
-
-def _a_process_of(node: TickrProcess) -> int:
-    return _processes_of(node)[0]
+def _logged(node: TickrProcess, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in node.log.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
 
 
 # -- a port of its own ------------------------------------------------------------------------------------------------
