@@ -31,8 +31,8 @@ def program(card: str = SECRET) -> tickr.Jobs:
 
 
 def mark(vault: Vault, card: str = SECRET) -> str:
-    ((found, _),) = read(program(card), 0, vault)
-    return found
+    (found,) = read(program(card), 0, vault)
+    return found.mark
 
 
 def test_a_declaration_is_known_by_what_only_the_key_can_tell() -> None:
