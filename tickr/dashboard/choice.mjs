@@ -56,6 +56,7 @@ export class Choice {
       h("button", { class: "quiet", onclick: () => this.clear() }, "Clear"),
       h("span", { class: "soft" }, "The list stands still meanwhile."),
     ];
+    this.element.classList.toggle("some", this.some); // in sight, wherever in the list one is
     fill(this.element, this.some ? chosen : h("span", { class: "soft" }, this.#all), this.#buttons);
   }
 }

@@ -147,6 +147,7 @@ function blame(bar, faults) {
 
 /** Return what may be suggested: {types, queues}. */
 export async function known(client) {
-  const [nodes, queues] = await Promise.all([client.nodes.list(), client.queues.list()]).catch(() => [{ items: [] }, []]);
-  return { types: [...new Set(nodes.items.flatMap((one) => one.types ?? []))].sort(), queues: queues.map((one) => one.name) };
+  const [nodes, queues] = await Promise.allSettled([client.nodes.list(), client.queues.list()]); // a hint less is no fault
+  const types = nodes.value?.items.flatMap((one) => one.types ?? []) ?? [];
+  return { types: [...new Set(types)].sort(), queues: queues.value?.map((one) => one.name) ?? [] };
 }
