@@ -32,6 +32,8 @@ from tickr.client.errors import (
     Unexpected,
 )
 from tickr.client.event_records import Event, EventData, EventJob, EventQueue, EventRate, EventSchedule, Skipped
+from tickr.client.node_records import Fleet, Node, RunningJob
+from tickr.client.nodes import AsyncNodes, Nodes
 from tickr.client.operation_records import Attempt, Changes, Count, Failure, Group, History, Operation, Redrive
 from tickr.client.operations import AsyncOperations, Operations
 from tickr.client.queues import AsyncQueues, Queues
@@ -59,6 +61,7 @@ __all__ = [
     "AsyncEvents",
     "AsyncJobList",
     "AsyncMarks",
+    "AsyncNodes",
     "AsyncOperations",
     "AsyncQueues",
     "AsyncSchedules",
@@ -82,6 +85,7 @@ __all__ = [
     "Events",
     "Failure",
     "Fault",
+    "Fleet",
     "Group",
     "History",
     "Invalid",
@@ -92,6 +96,8 @@ __all__ = [
     "Mark",
     "Marks",
     "NewJob",
+    "Node",
+    "Nodes",
     "NotEnded",
     "NotFinal",
     "NotFound",
@@ -103,6 +109,7 @@ __all__ = [
     "Queues",
     "Redrive",
     "Refused",
+    "RunningJob",
     "Schedule",
     "Schedules",
     "Series",

@@ -27,7 +27,6 @@ from tickr.reports import Checkpoint, Lines, Note, Outcome
 from tickr.store.contract import Start
 from tickr.store.ended import NONE as NOT_WRITTEN
 from tickr.store.ended import Ended
-from tickr.tallies import Tally
 
 NO_GATES: Mapping[str, Gate] = {}
 
@@ -233,9 +232,10 @@ def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -
 
 
 def redrive(job: Job, version: int | None, now: int, edit: Edit = NO_EDIT, operation: str | None = None) -> Change:
-    """Raises: IllegalTransition, VersionMismatch, CannotOpen."""
+    """Raises: IllegalTransition, NotEditable, VersionMismatch, CannotOpen."""
     if version is not None and version != job.version:
         raise VersionMismatch(job.id, job.version)
+    editing.stays_on_its_node(job, edit)
     return Change(job, jobs.redriven(job, now, edit, operation))
 
 
@@ -332,7 +332,7 @@ class Written(NamedTuple):
     attempts: list[tuple[str, Attempt]]
     told: int
     body: str | None
-    tally: Tally | None
+    tally: tallies.Tally | None
     expiries: list[Expiry]
     spent: list[Expiry]
     removals: list[Removal]
