@@ -1,4 +1,4 @@
-"""Whatever a job holds or says is text on every screen: nothing of it is run, hides what stands beside it, or gets lost."""
+"""Whatever a job holds or says is text on every screen: nothing of it is run, hides what is beside it, or gets lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LONG = "W" * 20_000
 
 
 def inert(page: Page) -> None:
-    """Check that nothing was made of the texts but text, and that no more is on the page than what the dashboard makes."""
+    """Check that nothing was made of the texts but text, and that the page has nothing but what the dashboard makes."""
     assert page.evaluate("window.hit") is None
     strange = "script:not([src='app.mjs']), iframe, img:not([src='icon.svg']), style, base, math, object, embed"
     assert page.locator(f"body :is({strange})").count() == 0

@@ -118,7 +118,7 @@ def test_edit_and_retry_changes_what_was_changed_and_nothing_else(shared_board: 
     same = ("type", "queue", "labels", "limit_key", "max_attempts", "id", "created_at")
     assert [after[name] for name in same] == [before[name] for name in same]
     assert (after["state"], after["priority"]) == ("succeeded", 2)
-    shared_board.complaints.clear()  # the browser tells of the 422
+    shared_board.forgive("status of 422")
 
 
 def test_a_change_by_somebody_else_is_noticed(shared_board: Board) -> None:
@@ -135,7 +135,7 @@ def test_a_change_by_somebody_else_is_noticed(shared_board: Board) -> None:
     dialog.get_by_role("button", name="Change it").click()
     expect(page.locator(".job-facts")).to_contain_text("0 of 9")
     expect(page.locator(".job-facts")).to_contain_text("Version3")
-    shared_board.complaints.clear()  # the browser tells of the 412
+    shared_board.forgive("status of 412")
 
 
 def test_a_running_job_is_heard_and_stopped(shared_board: Board) -> None:
@@ -176,7 +176,7 @@ def test_a_deleted_job_and_one_that_never_was(shared_board: Board) -> None:
     assert shared_board.api.get(f"/jobs/{job['id']}").status_code == 404
     shared_board.open("#/job/nonsense%3Cb%3E")
     expect(page.get_by_text("This is no id of a job.")).to_be_visible()
-    shared_board.complaints.clear()  # the browser tells of each 404
+    shared_board.forgive("status of 404")
 
 
 def test_its_id_and_a_command_that_submits_it_again_are_copied(shared_board: Board) -> None:

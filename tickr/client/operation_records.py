@@ -87,7 +87,7 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs that are alike. ``oldest_at``, ``newest_at``: when the first ended, or was created, and the last, ``example``."""
+    """Jobs that are alike. ``oldest_at``, ``newest_at``: when the first of them ended, or was created, and the last."""
 
     state: str
     type: str

@@ -54,6 +54,7 @@ export async function start(client, action, wanted, { changing = false } = {}) {
     title: `${name} ${count}?`,
     body: [
       h("p", {}, `${found.total === 1 ? "It is" : "They are"} to ${done}, step by step; what does not match any more when its turn comes is skipped.`),
+      Object.keys(which).every((name) => name === "state") && h("p", { class: "warn" }, "No filter narrows this down: all jobs in these states are meant."),
       groups(found.groups),
       changeable && h("details", { open: changing || action === "edit" }, h("summary", {}, "Change them"), h("div", { class: "fields" }, h("p", { class: "soft" }, "What is left empty stays as it is; what is not, is the same for all of them."), form.nodes)),
       danger && field("Reason", reason, "Stands with the jobs and in their events."),

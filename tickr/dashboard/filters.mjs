@@ -1,6 +1,6 @@
 // Which jobs: filters that stand in the address with the names that the API gives them, as chips, and a form for more.
 
-import { h } from "./dom.mjs";
+import { fill, h } from "./dom.mjs";
 import { clock, isId, visible } from "./format.mjs";
 import { cut } from "./marks.mjs";
 import { go } from "./route.mjs";
@@ -37,6 +37,11 @@ export function which(query) {
     else add(found, name === PART ? "contains" : name, value);
   }
   return found;
+}
+
+/** Return what of the filters the feed knows too: other events are no reason to look. */
+export function concerning({ queue, type }) {
+  return Object.fromEntries(Object.entries({ queue, type }).filter(([, value]) => value));
 }
 
 /** Return what a filter says, in words. */
@@ -115,13 +120,25 @@ function read(kind, text) {
   return [[PAYLOAD + path.trim(), value.join("=").trim()], null];
 }
 
-/** Show at the chips what the server finds wrong with them; return whether all of it is shown there. */
-export function blame(place, error) {
-  for (const one of place.querySelectorAll(".fault")) one.remove();
-  const faults = error?.faults ?? [];
+/** Return what is asked for; null where the server finds filters wrong: that is shown at their chips then, in `bar`. */
+export async function blamed(bar, list, asked) {
+  try {
+    const found = await asked;
+    blame(bar, []);
+    return found;
+  } catch (error) {
+    if (!blame(bar, error.faults ?? [])) throw error;
+    fill(list, h("p", { class: "empty" }, "Nothing is shown: a filter is wrong."));
+    return null;
+  }
+}
+
+/** Show faults at the chips they point to; return whether there are any, and all are shown. */
+function blame(bar, faults) {
+  for (const one of bar.querySelectorAll(".chip .fault")) one.remove();
   const shown = faults.filter(({ pointer, detail }) => {
     const name = pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
-    const chips = [...place.querySelectorAll("[data-filter]")].filter((one) => one.dataset.filter === name);
+    const chips = [...bar.querySelectorAll("[data-filter]")].filter((one) => one.dataset.filter === name);
     for (const one of chips) one.append(h("small", { class: "fault bad", role: "alert" }, visible(detail)));
     return chips.length;
   });

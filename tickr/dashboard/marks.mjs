@@ -14,12 +14,12 @@ export const jobLink = (id, text = short(id)) => h("a", { href: address(["job", 
 /** Make an instant: how far it is from now, exact when pointed at. */
 export const when = (instant) => h("time", { class: "ago", datetime: instant, title: clock(instant) }, distance(instant));
 
-/** Make chips of labels; each leads to the jobs that have it. */
-export function labels(found) {
+/** Make chips of labels, of so many characters each; each leads to the jobs that have it. */
+export function labels(found, most = 40) {
   const pairs = Object.entries(found);
   if (!pairs.length) return null;
   const chip = ([name, value]) =>
-    h("a", { class: "chip", href: address(["jobs"], { label: `${name}=${value}` }) }, `${name}=${cut(visible(value), 40)}`);
+    h("a", { class: "chip", href: address(["jobs"], { label: `${name}=${value}` }), title: `${name}=${visible(value)}` }, cut(`${name}=${visible(value)}`, most));
   return h("span", { class: "chips" }, pairs.map(chip));
 }
 

@@ -71,9 +71,9 @@ def tally(db: sqlite3.Connection, which: Filter, most: int, now: int) -> Tally:
         exact = exact and db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
         sql = _GROUPS % (_FEW % places.sql, " AND ".join(one.sql for one in conditions))
         values = [value for one in conditions for value in one.values]
-        for _, type_, error, later, count, *span, key in db.execute(sql, (now, *places.values, most, *values)):
+        for _, type_, error, later, count, first, last, key in db.execute(sql, (now, *places.values, most, *values)):
             state = State.SCHEDULED if later else rows.state(code)
-            found.append(Group(state, type_, error, count, *span, rows.id_text(key)))
+            found.append(Group(state, type_, error, count, first, last, rows.id_text(key)))
     return Tally(sorted(found, key=largest_first), exact)
 
 

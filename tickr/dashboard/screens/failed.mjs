@@ -33,15 +33,9 @@ export function open(page) {
   const all = () => ({ ...which, state: ["failed"] });
   fill(acts, h("span", { class: "soft" }, filters.pairs(query).length ? "All that match:" : "All of them:"), h("div", { class: "actions" }, buttons(client, all, look)));
 
-  return page.follow({ event: ["failed", "redriven", "deleted"], ...concerning(which) }, async () => {
-    let found;
-    try {
-      found = await client.deadLetters(which);
-    } catch (error) {
-      if (filters.blame(bar, error)) return void fill(list, h("p", { class: "empty" }, "Nothing is shown: a filter is wrong."));
-      throw error;
-    }
-    filters.blame(bar, null);
+  return page.follow({ event: ["failed", "redriven", "deleted"], ...filters.concerning(which) }, async () => {
+    const found = await filters.blamed(bar, list, client.deadLetters(which));
+    if (found === null) return;
     const show = () => fill(list, table(columns(client, query, all, look, words), found.groups, { caption: "Groups of failed jobs", empty: "No job has failed." }));
     fill(sum, found.total > 0 && `${number(found.total)}${found.exact ? "" : " or more"} ${found.total === 1 ? "job" : "jobs"}`);
     show();
@@ -56,10 +50,6 @@ function recent() {
     if (at === 0) shown = 0;
     return one.state === "running" || shown++ < RECENT;
   };
-}
-
-function concerning({ queue, type }) {
-  return Object.fromEntries(Object.entries({ queue, type }).filter(([, value]) => value));
 }
 
 function columns(client, query, all, look, words) {

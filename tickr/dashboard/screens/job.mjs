@@ -135,11 +135,12 @@ function fault({ error, state }) {
 }
 
 function reasons({ reasons: found, ahead, estimated_start: start }) {
-  const line = ({ code, detail, jobs = [] }) =>
+  const line = ({ code, detail, until, jobs = [] }) =>
     h(
       "li",
       {},
       visible(detail),
+      until && [" That is ", when(until), "."],
       h("span", { class: "soft small", title: "Code of this reason" }, ` ${code}`),
       jobs?.length > 0 && h("ul", {}, jobs.map((one) => h("li", {}, badge(one.state), " ", jobLink(one.id, one.type), h("span", { class: "mono soft small" }, ` ${short(one.id)}`)))),
     );
@@ -160,11 +161,11 @@ function facts(job) {
     !ENDED.has(job.state) && job.state !== "running" && ["Due", when(job.run_at)],
     job.started_at && ["Started", when(job.started_at)],
     job.finished_at && ["Ended", when(job.finished_at)],
-    job.started_at && ["Took", took(job)],
+    job.started_at && (job.finished_at || job.state === "running") && ["Took", took(job)],
     job.expires_at && ["Expires", when(job.expires_at)],
     job.keep !== null && ["Kept after its end", duration(job.keep)],
     job.node && ["Node", h("a", { class: "mono", href: address(["nodes", job.node]) }, job.node)],
-    Object.keys(job.labels).length > 0 && ["Labels", labels(job.labels)],
+    Object.keys(job.labels).length > 0 && ["Labels", labels(job.labels, Infinity)],
     job.limit_key && ["Limit key", visible(job.limit_key)],
     job.unique && ["Unique key", `${visible(job.unique.key)} (until ${job.unique.until})`],
     job.sequence && ["Sequence", visible(job.sequence)],
