@@ -17,11 +17,14 @@ from tests.simulation.clients import Submitter, job_id
 from tests.simulation.plan import LEASE_S, Plan
 from tests.simulation.weather import SECOND_US
 from tests.simulation.world import World
+from tests.tallied import counted, replay
 from tickr import events
 from tickr.events import AnyEvent, Event, ThingEvent
 from tickr.jobs import Job
 from tickr.queues import NO_LIMITS
 from tickr.scheduler.expire import NET_S
+from tickr.store.sums import add_up, added
+from tickr.tallies import Step
 
 HARMLESS = frozenset({"stop", "flush", "lose", "snapshot", "roll_back", "stale", "hour_on", "hour_back"}) | {
     *("index_refused", "index_silent", "cut_from_index")
@@ -68,6 +71,7 @@ def _own(world: World) -> Iterator[str]:
     yield from _limited(world, told)
     yield from _expired(world, told)
     yield from schedules.wrong(world.weather.store, told, stepped=world.stepped)
+    yield from _counted(world, told)
     for job in world.weather.store._jobs.values():
         expected = ATTEMPTS.get((job.state, job.type), job.attempt)
         if job.crashes < 3 and job.attempt != expected:
@@ -83,6 +87,16 @@ def _own(world: World) -> Iterator[str]:
     if not world.plan.families:
         yield from _in_the_calm(told)
         yield from _ended_on_time(world, told)
+
+
+def _counted(world: World, told: Sequence[Event]) -> Iterator[str]:
+    """The statistics, with what the nodes did not get to, are what the feed says."""
+    store = world.weather.store
+    log = store._log.tallies(store._tallied.seq, store._log.state().head)
+    sums = store._sums | added(add_up(log), store._sums)
+    found = [(place.at, part) for place, part in sums.items() if place.step is Step.DAY]
+    if counted(found, Step.DAY.length_us) != replay(told, Step.DAY.length_us):
+        yield "the statistics are not what the feed says"
 
 
 def _due(told: list[Event]) -> Iterator[str]:

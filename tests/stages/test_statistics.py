@@ -59,7 +59,7 @@ async def test_several_nodes_count_each_row_once(
     for _ in range(20):
         await stage.insert()
         await trio.sleep(0.7)  # virtual
-    await trio.sleep(PAUSE_S)  # virtual
+    await trio.sleep(PAUSE_S * 1.5)  # virtual
     assert await created(stage) == 20
     assert stage.store.calls["add_tallies"] > 10
 
@@ -72,9 +72,9 @@ async def test_each_outage_is_told_once_and_outlived(
         await stage.insert()
         with capture_logs() as logs:
             stage.store.failing[method] = StoreUnavailable("away")
-            await trio.sleep(PAUSE_S * 3)  # virtual
+            await trio.sleep(PAUSE_S * 3.5)  # virtual
             stage.store.failing.clear()
-            await trio.sleep(PAUSE_S)  # virtual
+            await trio.sleep(PAUSE_S * 1.5)  # virtual
         assert await created(stage) == number
         assert [entry["event"] for entry in logs] == ["statistics.interrupted"]
 
@@ -105,7 +105,7 @@ async def test_each_step_is_kept_for_its_time(stage: Stage, autojump_clock: Mock
     }
     assert await store.add_tallies(old | many, after=0, upto=Tallied(0, 0))
     nursery.start_soon(Statistics(stage.store).run)
-    await trio.sleep(PRUNE_S)  # virtual
+    await trio.sleep(PRUNE_S / 2)  # virtual
     left = {step: [part.type for _, part in await store.sums(Span(step, -EVER, EVER), 1000)] for step in Step}
     assert left == {step: [f"t{ages[step][0]}"] for step in Step}
     assert PRUNE_BATCH > 200
