@@ -5,7 +5,7 @@
          -> index/        the disposable order: Redis or a heap
          -> scheduler/    due jobs become ready, lost ones are taken back, the index is compared with the store
          -> worker/       jobs are claimed, run and their outcomes stored
-         -> feed          (coming) every change, in order; its events are written with each commit already
+         -> feed/         every change, in order, to whoever listens; its events are written with each commit
 
 ``service.py`` puts a node together. The names below are what a program that uses Tickr needs:
 

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 import structlog
@@ -19,7 +19,9 @@ import trio
 
 from tickr.errors import IndexUnavailable
 from tickr.redis_link.address import RedisAddress, parse_redis_url
-from tickr.redis_link.link import RedisLink, open_link
+
+if TYPE_CHECKING:
+    from tickr.redis_link.link import RedisLink
 
 log = structlog.get_logger()
 
@@ -215,6 +217,8 @@ async def _open_local() -> AsyncIterator[LocalBell]:
 
 @asynccontextmanager
 async def _open_redis(address: RedisAddress) -> AsyncIterator[RedisBell]:
+    from tickr.redis_link.link import open_link  # it takes long to load, and not every node has a Redis
+
     means = "other processes notice changes by their own slow looks until it is back"
     async with open_link(address, role="bell", means=means) as link, trio.open_nursery() as nursery:
         bell = RedisBell(link)

@@ -43,8 +43,13 @@ def _check(job: Job, edit: Edit) -> None:
         told = f"Job {job.id} has done its part, and ends when its children have."
     elif job.state is State.RUNNING and edit != Edit(timeout_us=edit.timeout_us):
         told = f"Job {job.id} is running: now only its timeout can be changed. Cancel it, and retry it with changes."
-    elif node_of_queue(job.queue) is not None and edit.queue is not None:
-        told = f"Job {job.id} is of a broadcast: it is for one node, and its queue cannot be changed."
     else:
-        return
+        return stays_on_its_node(job, edit)
     raise NotEditable(job.id, told)
+
+
+def stays_on_its_node(job: Job, edit: Edit) -> None:
+    """Raises: NotEditable: ``edit`` would give a job that is for one node to another."""
+    if node_of_queue(job.queue) is not None and edit.queue is not None:
+        told = f"Job {job.id} is of a broadcast: it is for one node, and its queue cannot be changed."
+        raise NotEditable(job.id, told)

@@ -63,6 +63,10 @@ class _Tasks(_Called):
         return _Called(self.portal, self.client.queues)
 
     @property
+    def nodes(self) -> _Called:
+        return _Called(self.portal, self.client.nodes)
+
+    @property
     def operations(self) -> _Called:
         return _Called(self.portal, self.client.operations)
 

@@ -100,16 +100,24 @@ async def test_an_attempt_neither_takes_it_elsewhere_nor_holds_it_up(store: Stor
     assert await claim(store, after, node="n1") == [job.id]
 
 
-async def test_nobody_takes_it_from_its_node_by_changing_it(store: Store) -> None:
+@pytest.mark.parametrize("action", ["edit", "retry"])
+async def test_nobody_takes_it_from_its_node_by_changing_it(store: Store, action: str) -> None:
     await join(store, "n1")
     (job,) = await put(store, new_job(run_at=START, queue=MINE))
+    state = State.READY
+    change = store.edit
+    if action == "retry":
+        state, change = (await store.cancel(job.id)).state, store.redrive
     with pytest.raises(NotEditable, match="of a broadcast"):
-        await store.edit(job.id, Edit(queue="default", priority=1))
-    which = Filter(states=(State.READY,))
-    begun = await store.move_operation(Begin(Operation(id=new_id(), action="edit", which=which, edit=Edit(queue="q"))))
+        await change(job.id, edit=Edit(queue="default", priority=1))
+    which = Filter(states=(state,))
+    begun = await store.move_operation(Begin(Operation(id=new_id(), action=action, which=which, edit=Edit(queue="q"))))
     assert begun.after is not None
     moved = await store.move_operation(Step(begun.after.id, begun.after.version, (job.id,), None, last=True))
     assert moved.after is not None
     assert (moved.after.done, moved.after.skipped) == (0, 1)
-    assert (await store.edit(job.id, Edit(priority=1))).job.queue == MINE
+    await change(job.id, edit=Edit(priority=1))
+    found = await store.get(job.id)
+    assert found is not None
+    assert (found.queue, found.priority) == (MINE, 1)
     assert await claim(store, job, node="n1") == [job.id]

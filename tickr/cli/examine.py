@@ -10,12 +10,14 @@ import resource
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
 import trio
+from cryptography import x509
 
 from tickr.cli.settings import stray_variables
 from tickr.config import Config
@@ -36,6 +38,8 @@ FUTURE_US = 2_000_000
 FDS_FOR_ITSELF = 256
 """Descriptors for the program, the databases and some clients; each worker may need another."""
 SHORT_TOKEN = 16
+SOON = timedelta(days=14)
+"""A certificate that ends within this time should have been renewed by now."""
 OLDEST_REDIS = (7, 0)
 MOST_NAMED = 8
 """Types of remote workers that are named in a line."""
@@ -45,7 +49,7 @@ MANY_ROWS = 100
 
 async def everything(config: Config) -> list[Check]:
     """Return every check. Nothing raises but bugs: what cannot be looked at is a finding too."""
-    found = [_versions(), *_settings(config), _descriptors(config)]
+    found = [_versions(), *_settings(config), *_keys(config), *_certificate(config), _descriptors(config)]
     async with trio.open_nursery() as nursery:
         parts: list[list[Check]] = [[], [], [], []]
         for place, look in enumerate((_port, _store, _index, _smtp)):
@@ -79,6 +83,37 @@ def _settings(config: Config) -> list[Check]:
     else:
         checks.append(Check("access", "ok", f"everybody on this machine, as only {config.host} is listened on"))
     return checks
+
+
+def _keys(config: Config) -> list[Check]:
+    checks = []
+    if config.encryption_keys:
+        checks.append(Check("encryption", "ok", f"payloads and results, {_which(config.encryption_keys)}"))
+    if config.signing_keys:
+        only = "; nothing else is run" if config.signed_only else ""
+        checks.append(Check("signatures", "ok", f"jobs, {_which(config.signing_keys)}{only}"))
+    return checks
+
+
+def _which(keys: Sequence[tuple[str, str]]) -> str:
+    (first, _), *others = keys
+    older = f"; {', '.join(name for name, _ in others)} of earlier still count" if others else ""
+    return f"with {first}{older}"
+
+
+def _certificate(config: Config) -> list[Check]:
+    """Look at how long the certificate of the port is good for; whether it can be used is said by its use."""
+    if config.tls_cert is None:
+        return []
+    try:
+        ends = x509.load_pem_x509_certificate(Path(config.tls_cert).read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        return [Check("certificate", "fail", f"{config.tls_cert} cannot be read: {error}", "See --tls-cert.")]
+    left, until = ends - datetime.now(UTC), f"good until {ends:%Y-%m-%d %H:%M} UTC"
+    if left > SOON:
+        return [Check("certificate", "ok", until)]
+    advice = "Renew it; a running node takes the new files within a minute."
+    return [Check("certificate", "warn" if left > timedelta(0) else "fail", until, advice)]
 
 
 def _descriptors(config: Config) -> Check:

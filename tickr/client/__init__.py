@@ -32,6 +32,8 @@ from tickr.client.errors import (
     Unexpected,
 )
 from tickr.client.event_records import Event, EventData, EventJob, EventQueue, EventRate, EventSchedule, Skipped
+from tickr.client.node_records import Fleet, Node, RunningJob
+from tickr.client.nodes import AsyncNodes, Nodes
 from tickr.client.operation_records import Attempt, Changes, Count, Failure, Group, History, Operation, Redrive
 from tickr.client.operations import AsyncOperations, Operations
 from tickr.client.queues import AsyncQueues, Queues
@@ -56,6 +58,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEvents",
     "AsyncJobList",
+    "AsyncNodes",
     "AsyncOperations",
     "AsyncQueues",
     "AsyncSchedules",
@@ -79,6 +82,7 @@ __all__ = [
     "Events",
     "Failure",
     "Fault",
+    "Fleet",
     "Group",
     "History",
     "Invalid",
@@ -87,6 +91,8 @@ __all__ = [
     "Log",
     "LogLine",
     "NewJob",
+    "Node",
+    "Nodes",
     "NotEnded",
     "NotFinal",
     "NotFound",
@@ -97,6 +103,7 @@ __all__ = [
     "Queues",
     "Redrive",
     "Refused",
+    "RunningJob",
     "Schedule",
     "Schedules",
     "Skipped",

@@ -25,6 +25,7 @@ from tickr.client.connection import Departure
 from tickr.client.errors import Closed
 from tickr.client.event_records import Event
 from tickr.client.listing import Pages
+from tickr.client.nodes import AsyncNodes
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import AsyncOperations
 from tickr.client.queues import AsyncQueues
@@ -91,7 +92,7 @@ class AsyncClient:
       compress_above: a longer request, in bytes, is sent compressed (gzip); None: none is.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
-      queues: pauses of queues.
+      queues: how they stand, and what is set on them; ``nodes``: who is there, and what they are told.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class AsyncClient:
         self._calls = Calls(self.url, total_s=total_s, now=anyio.current_time)
         self.schedules = AsyncSchedules(self._run, self._calls)
         self.queues = AsyncQueues(self._run, self._calls)
+        self.nodes = AsyncNodes(self._run, self._calls)
         self.operations = AsyncOperations(self._run, self._calls)
         self._total_s = total_s
         self._compress_above = compress_above

@@ -23,6 +23,7 @@ from tickr.client.connection import Departure
 from tickr.client.errors import Closed
 from tickr.client.event_records import Event
 from tickr.client.listing import Pages
+from tickr.client.nodes import Nodes
 from tickr.client.operation_records import Changes, Count, Filters, History, Names
 from tickr.client.operations import Operations
 from tickr.client.queues import Queues
@@ -58,7 +59,7 @@ class Client:
       compress_above: a longer request, in bytes, is sent compressed (gzip); None: none is.
     Attributes:
       schedules: what may be asked about schedules; ``operations``: about what is done to many jobs.
-      queues: pauses of queues.
+      queues: how they stand, and what is set on them; ``nodes``: who is there, and what they are told.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Client:
         self._calls = Calls(self.url, total_s=total_s, now=time.monotonic)
         self.schedules = Schedules(self._run, self._calls)
         self.queues = Queues(self._run, self._calls)
+        self.nodes = Nodes(self._run, self._calls)
         self.operations = Operations(self._run, self._calls)
         self._total_s = total_s
         self._compress_above = compress_above

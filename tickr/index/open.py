@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from tickr.errors import ConfigError
 from tickr.index.contract import Index
 from tickr.index.heap import open_heap
-from tickr.index.redis import open_redis
 from tickr.redis_link.address import parse_redis_url
 
 
@@ -21,6 +20,8 @@ def open_index(url: str) -> AbstractAsyncContextManager[Index]:
     if url == "heap:":
         return open_heap()
     if scheme in ("redis", "rediss", "redis+sentinel", "rediss+sentinel"):
+        from tickr.index.redis import open_redis  # it takes long to load, and not every node has one
+
         return open_redis(parse_redis_url(url))
     raise ConfigError(
         [f"index: {scheme!r} is neither heap:, redis://, rediss://, redis+sentinel:// nor rediss+sentinel://"]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-import redis
 
 from tickr.errors import ConfigError
 from tickr.values import TORN_LOGIN, has_torn_login
+
+if TYPE_CHECKING:
+    import redis
 
 CONNECT_S = 1.0
 ANSWER_S = 1.0
@@ -72,6 +73,8 @@ class RedisAddress:
         return f"tickr:{{{self.namespace}}}:{name}"
 
     def connection_class(self) -> type[redis.Connection]:
+        import redis  # it takes long to load, and not every node has one
+
         return redis.SSLConnection if self.tls else redis.Connection
 
     def settings(self) -> dict[str, Any]:

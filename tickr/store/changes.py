@@ -234,9 +234,10 @@ def cancel(job: Job, version: int | None, now: int, reason: str | None = None) -
 
 
 def redrive(job: Job, version: int | None, now: int, edit: Edit = NO_EDIT, operation: str | None = None) -> Change:
-    """Raises: IllegalTransition, VersionMismatch, CannotOpen."""
+    """Raises: IllegalTransition, NotEditable, VersionMismatch, CannotOpen."""
     if version is not None and version != job.version:
         raise VersionMismatch(job.id, job.version)
+    editing.stays_on_its_node(job, edit)
     return Change(job, jobs.redriven(job, now, edit, operation))
 
 

@@ -57,7 +57,7 @@ class Submissions(Protocol):
         ``edit``: what is to be different; a queue not seen before is registered.
         One whose unique key is held until it is final has to have the key again. One that depends on jobs which have
         not ended is BLOCKED until they have; those that have ended count as they are.
-        Raises: JobNotFound, IllegalTransition (not final), VersionMismatch, UniqueConflict.
+        Raises: JobNotFound, IllegalTransition (not final), NotEditable (for one node), VersionMismatch, UniqueConflict.
         """
         ...
 
