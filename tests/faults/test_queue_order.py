@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 LEASE_S = 2.0
 CONVERGED_S = 10.0
-"""In so many seconds after a change, and after the index was lost, it has the order: two looks of the audit, on a machine
-that is busy. To the second it is tested in virtual time (``tests/stages/test_queue_order.py``)."""
+"""In so many seconds after a change, and after it was emptied, the index has the order: two looks, on a machine that is
+busy. To the second it is tested in virtual time (``tests/stages/test_queue_order.py``)."""
 COUNT = 24
 AT_ONCE = 4
 """Jobs that two nodes with two slots each take at once; among those there is no order."""
