@@ -21,9 +21,9 @@ from tickr.index.redis import RedisIndex
 pytestmark = pytest.mark.slow
 
 LEASE_S = 2.0
-CONVERGED_S = 3.0
-"""In so many seconds after a change, or after the index was lost, jobs start by the order: two looks of the audit, and
-the time of a claim."""
+CONVERGED_S = 10.0
+"""In so many seconds after a change, and after it was emptied, the index has the order: two looks, on a machine that is
+busy. To the second it is tested in virtual time (``tests/stages/test_queue_order.py``)."""
 COUNT = 24
 AT_ONCE = 4
 """Jobs that two nodes with two slots each take at once; among those there is no order."""
