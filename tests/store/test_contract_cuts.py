@@ -53,8 +53,8 @@ from tests.store.scenes import (
     spawn_more,
     step,
     uncounted,
-    unmarked,
     unique,
+    unmarked,
     use_up_a_queue,
 )
 from tests.waiting import eventually
