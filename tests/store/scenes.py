@@ -44,6 +44,7 @@ class Scene:
         self.node = f"node of {name}"
         self.operation = str(uuid.uuid5(uuid.NAMESPACE_OID, f"operation of {name}"))
         self.mark = Mark(str(uuid.uuid5(uuid.NAMESPACE_OID, f"mark of {name}")), START, name)
+        self.counts = False  # whether sums and marks are looked at
         self.log = Untallied(0, [])
         self.jobs: list[Job] = []
         self.fires: list[Fire] = []
@@ -149,19 +150,25 @@ class Scene:
         children = [job.id for job in await self.store.children(self.ids())]
         waits = {*(await self.store.open_links(MAX_BATCH)).ended} & {*self.ids()}
         waits |= {link.on for link in await self.store.waits_of(self.ids()[2])}
-        sums = await self.store.sums(Span(Length.DAY, 0, 2 * START, types=(self.type,)), MAX_BATCH)
-        marks = [mark for mark in await self.store.marks(0, 2 * START, MAX_BATCH) if mark.text == self.type]
-        others = (
-            sums,
-            marks,
-            await self.found(),
-            await self.store.operation(self.operation),
-            inbox,
-            refused,
-            children,
-            waits,
+        counted = await self.counted() if self.counts else ()
+        others = await self.found(), await self.store.operation(self.operation), inbox, refused, children, waits
+        return (
+            jobs,
+            attempts,
+            nodes,
+            holder,
+            standings,
+            checkpoints,
+            logs,
+            counted,
+            *others,
+            [body for _, body in pages],
         )
-        return jobs, attempts, nodes, holder, standings, checkpoints, logs, *others, [body for _, body in pages]
+
+    async def counted(self) -> tuple[object, ...]:
+        sums = await self.store.sums(Span(Length.DAY, 0, 2 * START, types=(self.type,)), MAX_BATCH)
+        marks = await self.store.marks(0, 2 * START, MAX_BATCH)
+        return sums, [mark for mark in marks if mark.text == self.type]
 
 
 Step = Callable[[Scene], Awaitable[object]]
@@ -295,6 +302,7 @@ def settle(scene: Scene) -> Awaitable[object]:
 
 async def uncounted(scene: Scene) -> None:
     """Have jobs that are not in the sums, in which all else is."""
+    scene.counts = True
     seq = await scene.store.number_events()
     after, _ = await scene.store.untallied(1)
     await scene.store.add_tallies({}, after=after, upto=Tallied(seq, START))
@@ -308,7 +316,13 @@ def add_tallies(scene: Scene) -> Awaitable[object]:
     return scene.store.add_tallies(add_up(log), after=after, upto=Tallied(log[-1].seq, START))
 
 
+async def unmarked(scene: Scene) -> None:
+    scene.counts = True
+    await scene.put(1)
+
+
 async def marked(scene: Scene) -> None:
+    scene.counts = True
     await scene.store.make_mark(scene.mark)
 
 

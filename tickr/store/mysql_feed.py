@@ -158,7 +158,7 @@ async def state(tx: Transaction) -> FeedState:
 # -- keeping it short -------------------------------------------------------------------------------------------------
 
 
-async def prune(tx: Transaction, before: int, limit: int, upto: int | None) -> int:
+async def prune(tx: Transaction, before: int, limit: int, upto: int | None = None) -> int:
     """See ``Store.prune_events``. Looks without locks; rows with a number are nobody else's but another pruner's."""
     old: list[int] = []
     told = 0
