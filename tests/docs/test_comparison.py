@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 from tests.docs import source
-from tests.docs.lacking import LACKING
 from tests.docs.pages import ROOT, prose, table
 
 PAGE = ROOT / "docs" / "comparison.md"
@@ -95,7 +94,7 @@ def says_too_little(row: Row) -> bool:
     return any("partly" in cell and "[^" not in cell for cell in (*row.others, row.tickr))
 
 
-def faults(text: str, lacking: set[str]) -> list[str]:
+def faults(text: str) -> list[str]:
     """Return all that is wrong with a page of that text, in words."""
     table, known, led = rows(text), notes(text), references(text)
     called = {name for line in lines(text) for name in _CALL.findall(line)}
@@ -112,8 +111,7 @@ def faults(text: str, lacking: set[str]) -> list[str]:
         *(f"[{name}] leads nowhere" for name in sorted(linked - set(led))),
         *(f"[{name}] is used by nobody" for name in sorted(set(led) - linked)),
         *(f"{name}: {file} has no test {test}" for name, (file, test) in led.items() if not is_there(file, test)),
-        *(f"lacking and not listed: {row.feature}" for row in table if lacks(row) and row.feature not in lacking),
-        *(f"listed and not lacking: {name}" for name in sorted(lacking - {row.feature for row in table if lacks(row)})),
+        *(f"another gives it free, and Tickr does not: {row.feature}" for row in table if lacks(row)),
     ]
 
 
@@ -123,7 +121,7 @@ def is_there(file: str, test: str) -> bool:
 
 
 def test_the_page_is_whole_and_true() -> None:
-    found = faults(PAGE.read_text(), set(LACKING))
+    found = faults(PAGE.read_text())
     assert not found, "\n" + "\n".join(found)
 
 
@@ -146,39 +144,35 @@ def page(tickr: str = "[yes][a]", first: str = "yes[^f1]", rest: str = " no |" *
 
 
 def test_a_good_page_has_no_fault() -> None:
-    assert faults(page(), set()) == []
-    assert faults(page(tickr="no", end=""), {"One"}) == []
+    assert faults(page()) == []
+    assert faults(page(tickr="no", first="paid[^f1]", end="")) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "listed", "fault"),
+    ("text", "fault"),
     [
-        (page(first="yes[^f1] or so"), (), "One: yes[^f1] or so"),
-        (page(tickr="yes"), ("One",), "One: yes"),
-        (page(tickr="[partly][a]"), ("One",), "One: partly, and no note says what"),
-        (page(first="partly"), (), "One: partly, and no note says what"),
-        (page(first="yes[^f2]"), (), "[^f2] is not written"),
-        (page(first="yes"), (), "[^f1] is called by nobody"),
-        (page().replace("https://", "ftp://"), (), "[^f1] has no source"),
-        (page(end=""), (), "[a] leads nowhere"),
-        (page(tickr="no"), ("One",), "[a] is used by nobody"),
+        (page(first="yes[^f1] or so"), "One: yes[^f1] or so"),
+        (page(tickr="yes"), "One: yes"),
+        (page(tickr="[partly][a]"), "One: partly, and no note says what"),
+        (page(first="partly"), "One: partly, and no note says what"),
+        (page(first="yes[^f2]"), "[^f2] is not written"),
+        (page(first="yes"), "[^f1] is called by nobody"),
+        (page().replace("https://", "ftp://"), "[^f1] has no source"),
+        (page(end=""), "[a] leads nowhere"),
+        (page(tickr="no"), "[a] is used by nobody"),
         (
             page().replace("is_whole", "is_half"),
-            (),
             "a: ../tests/docs/test_comparison.py has no test test_the_page_is_half_and_true",
         ),
         (
             page().replace("docs/test_c", "docs/no_c"),
-            (),
             "a: ../tests/docs/no_comparison.py has no test test_the_page_is_whole_and_true",
         ),
-        (page(tickr="no", end=""), (), "lacking and not listed: One"),
-        (page(), ("One",), "listed and not lacking: One"),
-        (page(), ("Two",), "listed and not lacking: Two"),
+        (page(tickr="no", end=""), "another gives it free, and Tickr does not: One"),
     ],
 )
-def test_what_is_wrong_is_told(text: str, listed: tuple[str, ...], fault: str) -> None:
-    assert fault in faults(text, set(listed))
+def test_what_is_wrong_is_told(text: str, fault: str) -> None:
+    assert fault in faults(text)
 
 
 def test_a_row_has_all_columns() -> None:
