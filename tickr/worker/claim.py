@@ -274,18 +274,20 @@ class Claimer:
         due = [hint.id for hint in hints[:room] if hint.run_at <= now]
         if len(due) < len(hints):
             self._early.hold([hint for hint in hints[:room] if hint.run_at > now], now=now)
+        freed = self._gates.freed
         jobs = await self._start(node, self._store.claim, due) if due else []
         if surplus := hints[room:]:
             await self._hints.put_back([hint.id for hint in surplus])
         if jobs:
             self._step_back_s = STEP_BACK_S
-        return len(jobs), await self._give_back(due, jobs)
+        return len(jobs), await self._give_back(due, jobs, freed)
 
     async def _claim_early(self, node: str, hints: Sequence[Hint]) -> None:
         try:
             with self._claiming(hints):
                 fitting = [hint.id for hint in self._gates.fitting(hints)]
-                await self._give_back(fitting, await self._start(node, self._store.claim, fitting))
+                freed = self._gates.freed
+                await self._give_back(fitting, await self._start(node, self._store.claim, fitting), freed)
                 if len(fitting) < len(hints):
                     await self._hints.put_back([hint.id for hint in hints if hint.id not in fitting])
         except StoreUnavailable as error:
@@ -316,12 +318,12 @@ class Claimer:
             self._slots.start(in_order)
         return jobs
 
-    async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job]) -> bool:
+    async def _give_back(self, ids: Sequence[str], claimed: Sequence[Job], freed: int) -> bool:
         """Deal with those of ``ids`` that were not claimed. Returns whether other nodes wait for some of them."""
         if len(claimed) == len(ids):
             return False
         mine = {job.id for job in claimed}
-        return await self._hints.give_back([job_id for job_id in ids if job_id not in mine])
+        return await self._hints.give_back([job_id for job_id in ids if job_id not in mine], freed=freed)
 
     @contextmanager
     def _suspects(self) -> Iterator[int]:

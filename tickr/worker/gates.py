@@ -56,6 +56,8 @@ class Gates:
         None: all there are.
       order: in which order they are looked into; see ``turns.py``.
       stretch: how many times longer than the nets that are named above a node waits that is told of everything.
+    Attributes:
+      freed: how often places got free here.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Gates:
         self._gates: dict[str, Gate] = {}
         self._lapsed: list[str] = []
         self._newest: frozenset[str] = frozenset()
+        self.freed = 0
         self._loop: Loop | None = None
         self._nap = trio.CancelScope()
 
@@ -154,6 +157,10 @@ class Gates:
                 fitting.append(hint)
         return fitting[::-1]
 
+    def controls(self, job: Job) -> bool:
+        """Return whether something is set on the queue of ``job`` that may keep it from starting."""
+        return job.queue in self._gates
+
     def held(self, job: Job) -> Held | None:
         """Return what kept ``job`` from starting when last looked at, or None."""
         gate = self._gates.get(job.queue)
@@ -165,6 +172,7 @@ class Gates:
         """Give the places of ``jobs``, which run no more, to others, here and on other nodes."""
         if not self._is_any_bound:
             return
+        self.freed += 1
         open_before, free, lanes = set(self._open()), set[str](), set[Lane]()
         for job in jobs:
             if gate := self._gates.get(job.queue):

@@ -88,18 +88,23 @@ class Hints:
         with suppress(IndexUnavailable):
             await self._index.push(entries, now=self._store.now_us() + EARLY_US)
 
-    async def give_back(self, ids: Sequence[str]) -> bool:
+    async def give_back(self, ids: Sequence[str], *, freed: int) -> bool:
         """Look at unclaimed ``ids`` and put back what still waits.
 
+        Args:
+          freed: ``Gates.freed`` before they were claimed in vain. Where a place got free since, they go back at once.
         Returns: whether there were jobs among them that other live nodes wait for.
         Raises: StoreUnavailable: they are out of the index until the audit finds them.
         """
         now = self._store.now_us()
         for_others: list[Entry] = []
+        at_once: list[Entry] = []
         later: dict[int, list[Entry]] = defaultdict(list)
         kept_back: list[Entry] = []
         lanes: set[Lane] = set()
-        if waiting := await self._store.still_waiting(ids):
+        waiting = await self._store.still_waiting(ids)
+        full = {job.id for job in waiting if self._gates.freed > freed or self._gates.held(job)}
+        if waiting:
             await self._gates.look()
         for job in waiting:
             if held := self._gates.held(job):
@@ -108,11 +113,13 @@ class Hints:
                     lanes.add(Lane(job.queue, str(job.limit_key)))
             elif not self._can_run(job) and await self._others_can_run(job):
                 for_others.append(job.entry())
+            elif job.id in full and self._gates.controls(job) and self._can_run(job):
+                at_once.append(job.entry())
             else:
                 later[max(job.run_at, now + self._pause(job, now))].append(job.entry())
         try:
-            if for_others:
-                await self._index.push(for_others, now=now)
+            if for_others or at_once:
+                await self._index.push([*for_others, *at_once], now=now)
             if kept_back:
                 await self._index.push(kept_back, now=now + EARLY_US)
                 await self._index.hold(sorted(lanes), until=now + LANE_HOLD_US)
