@@ -344,7 +344,7 @@ async def test_queues_at_a_glance(site: Site) -> None:
     created = (await site.http.get(f"/jobs/{due}")).json()["run_at"]
     none = {"ready": 0, "scheduled": 0, "retrying": 0, "running": 0, "oldest_due_at": None}
     none |= {"paused": False, "paused_until": None, "max_running": None, "max_running_per_key": None, "rate": None}
-    none |= {"shared_keys": False, "counted_to": COUNT_TO}
+    none |= {"shared_keys": False, "order": "oldest", "counted_to": COUNT_TO}
     assert (await site.http.get("/queues")).json()["items"] == [
         {"name": "a", **none, "ready": 1, "oldest_due_at": created},
         {"name": "b", **none, "scheduled": 1, "running": 1},

@@ -36,6 +36,18 @@ def test_a_queue_is_paused_for_a_while_looked_at_and_resumed(client: Any) -> Non
         client.queues.pause(name, -1)
 
 
+@pytest.mark.slow
+def test_a_queue_is_limited_as_a_whole(client: Any) -> None:
+    name = f"q-{uuid.uuid4()}"
+    limited = client.queues.limit(name, max_running=5, max_running_per_key=2, rate=(10, 60), shared_keys=True)
+    assert (limited.max_running, limited.max_running_per_key, limited.shared_keys) == (5, 2, True)
+    assert (limited.rate.starts, limited.rate.period) == (10, 60)
+    free = client.queues.limit(name, max_running=1)
+    assert (free.max_running, free.max_running_per_key, free.rate, free.shared_keys) == (1, None, None, False)
+    with pytest.raises(Invalid):
+        client.queues.limit(name, rate=(0, 60))
+
+
 def test_a_pause_of_some_length_is_not_asked_for_twice() -> None:
     with Standin(cut, cut) as server, face("threads", server.url, total_s=0.2) as client:
         with pytest.raises(Unavailable):

@@ -261,4 +261,4 @@ def assert_lawful(commits: Iterable[Iterable[Event]]) -> None:
 def methods() -> set[str]:
     """Return the names of the store's async methods: all that its contract has."""
     names = {name for part in Store.__mro__ for name in vars(part) if not name.startswith("_")}
-    return names - {"name", "writers", "now_us", "on_events", "on_tally"}
+    return names - {"name", "writers", "now_us", "on_events", "on_tally", "use"}

@@ -23,6 +23,8 @@ from tickr.client.steps import JSON, Request, Steps, Value
 
 Length = float | timedelta | None
 """In seconds, if it is a number."""
+Rate = tuple[int, float] | None
+"""Starts, and the seconds in which there may be so many."""
 
 
 Order = Literal["oldest", "newest"]
@@ -55,6 +57,15 @@ class QueueCalls:
 
     def resume(self, name: str) -> Steps[Queue]:
         return self._calls.asked(Request("POST", _path(name, "/resume")), Queue)
+
+    def limit(self, name: str, running: int | None, per_key: int | None, rate: Rate, shared: bool) -> Steps[Queue]:
+        said = {
+            "max_running": running,
+            "max_running_per_key": per_key,
+            "rate": rate and {"starts": rate[0], "period": rate[1]},
+            "shared_keys": shared,
+        }
+        return self._calls.asked(Request("PUT", _path(name), bodies.encoded(said), headers=JSON), Queue)
 
     def order(self, name: str, order: Order) -> Steps[Queue]:
         return self._calls.asked(
@@ -103,6 +114,22 @@ class Queues:
     def resume(self, name: str) -> Queue:
         return self._run(self._calls.resume(name))
 
+    def limit(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        max_running_per_key: int | None = None,
+        rate: Rate = None,
+        shared_keys: bool = False,
+    ) -> Queue:
+        """Limit a queue over all nodes; what is not named is no limit any more.
+
+        Args:
+          rate: so many starts in so many seconds. shared_keys: the limit by key counts over all queues that say so.
+        """
+        return self._run(self._calls.limit(name, max_running, max_running_per_key, rate, shared_keys))
+
     def order(self, name: str, order: Order) -> Queue:
         """Start the ``oldest`` or the ``newest`` due jobs of a queue first, among those of one priority."""
         return self._run(self._calls.order(name, order))
@@ -138,6 +165,22 @@ class AsyncQueues:
 
     async def resume(self, name: str) -> Queue:
         return await self._run(self._calls.resume(name))
+
+    async def limit(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        max_running_per_key: int | None = None,
+        rate: Rate = None,
+        shared_keys: bool = False,
+    ) -> Queue:
+        """Limit a queue over all nodes; what is not named is no limit any more.
+
+        Args:
+          rate: so many starts in so many seconds. shared_keys: the limit by key counts over all queues that say so.
+        """
+        return await self._run(self._calls.limit(name, max_running, max_running_per_key, rate, shared_keys))
 
     async def order(self, name: str, order: Order) -> Queue:
         """Start the ``oldest`` or the ``newest`` due jobs of a queue first, among those of one priority."""

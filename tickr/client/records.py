@@ -298,6 +298,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None = None
     max_running_per_key: int | None = None
     rate: EventRate | None = None
+    shared_keys: bool = False
     order: str = "oldest"
     counted_to: int
 
