@@ -20,9 +20,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpcore2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.browser import Chromium
 from tests.children import POLL_S, children_of_this_process
+from tests.held import HELD
 from tests.servers import (
     MariaDB,
     Redis,
@@ -35,6 +37,10 @@ from tests.servers import (
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background; the children would inherit it, and Ctrl-C mean nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast a busy machine is says nothing about what is tested.
+settings.register_profile("tickr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tickr")
 
 # Every client that a test opens would read all the system's certificates anew: 18 ms each, and none is ever asked for.
 httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
@@ -96,6 +102,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+        name = item.nodeid.removeprefix("tests/")
+        if name in HELD or name.partition("[")[0] in HELD:
+            item.add_marker(pytest.mark.long)
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 

@@ -29,7 +29,7 @@ from tests.store.linked import child_of
 from tickr.errors import AttemptOver
 from tickr.jobs import CANCELLED_ON_REQUEST, MAX_CRASHES, Failure, Job, State
 from tickr.reports import Checkpoint, Outcome
-from tickr.store import changes
+from tickr.store import written
 from tickr.store.contract import MAX_BATCH, Store
 
 MAIL = frozenset({"mail"})
@@ -306,7 +306,7 @@ async def test_one_batch_may_hold_all_kinds_and_stale_ones(store: Store) -> None
 
 
 async def test_of_very_many_attempts_the_last_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "MAX_KEPT", 3)
+    monkeypatch.setattr(written, "MAX_KEPT", 3)
     job, other = await put_one(store, max_attempts=9), await put_one(store)
     await join(store, "n")
     for kind in ("retried", "released", "retried", "released", "failed"):

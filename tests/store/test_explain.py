@@ -31,6 +31,7 @@ from tickr.store import (
     mysql_reads,
     mysql_retention,
     mysql_schedules,
+    mysql_statistics,
     mysql_transactions,
     mysql_waiting,
 )
@@ -68,8 +69,9 @@ NAMED_BY_KEY = {
     mysql_schedules.DELETE,
     *(mysql_inbox.RETRY, mysql_inbox.DROP),
     mysql_transactions.READ_RECEIPT,
+    mysql_statistics.PRUNE,  # no DELETE takes a hint, and there is no other index
 }
-"""Statements about one row by its whole primary key or its beginning: no optimizer goes another way."""
+"""Statements by the whole primary key or its beginning: no optimizer goes another way."""
 UNNAMED = re.compile(
     r"\b(?:FROM|(?:STRAIGHT_)?JOIN|UPDATE) "
     r"(?:jobs|attempts|events|unique_keys|expiries|schedules|links|children|checkpoints|job_log|inbox|tallies)\b"

@@ -6,6 +6,7 @@ of it, within bounds. Nobody who scrapes gets an error for what is away: that is
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import trio
@@ -65,7 +66,7 @@ class Metrics:
                 nursery.start_soon(self._tell, self._seat)
 
     async def _tell(self, seat: Seat) -> None:
-        await trio.to_thread.run_sync(load)
+        await loaded()
         while True:
             self._said(seat)
             await trio.sleep(TELL_S)
@@ -76,7 +77,7 @@ class Metrics:
         Takes no longer than ``asked.WITHIN_S`` and what the writing takes. Cancellation: nothing has changed.
         """
         asked = await self._asked.look()
-        await trio.to_thread.run_sync(load)
+        await loaded()
         return await trio.to_thread.run_sync(_write, self._of_node() | asked, accept)
 
     def _of_node(self) -> Snapshot:
@@ -97,8 +98,13 @@ class Metrics:
         return own.snapshot(self._parts) | self._lag.snapshot()
 
 
+async def loaded() -> None:
+    """Have prometheus-client loaded, which takes a tenth of a second: not at the start, and not in the event loop."""
+    if "tickr.metrics.exposition" not in sys.modules:
+        await trio.to_thread.run_sync(load)
+
+
 def load() -> None:
-    """Load prometheus-client, which takes a tenth of a second: not at the start, and not in the event loop."""
     import tickr.metrics.exposition  # noqa: F401
 
 

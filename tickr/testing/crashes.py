@@ -20,6 +20,7 @@ NOT_HERE = {
     "feed.after_number": "the store in memory gives its numbers at once",
     "lease.after_lost": "nobody takes its lease from a node that is alone",
     "audit.before_put_back": "nothing gets lost from an index in memory",
+    "statistics.before_commit": "the store in memory adds up at once",
 }
 """Failpoints that no node of a test ever comes to, and why."""
 
