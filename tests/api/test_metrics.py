@@ -221,3 +221,12 @@ async def test_queues_beyond_the_bound_share_a_label() -> None:
         assert found.of("tickr_queue_ready_jobs", queue="other") == 7
         assert found.sum("tickr_queue_ready_jobs") == asked.MAX_QUEUES + 7
         assert found.of("tickr_queue_oldest_due_seconds", queue="other") > 0
+
+
+async def test_a_queue_of_the_name_that_the_others_share_is_counted_with_them() -> None:
+    async with open_site() as site:
+        queues = ["other", *(f"q{number:03}" for number in range(asked.MAX_QUEUES + 7))]
+        await site.post("/jobs/batch", jobs=[{"type": "a", "queue": queue} for queue in queues])
+        found = await scrape(site.http)
+        assert found.of("tickr_queue_ready_jobs", queue="other") == 1 + 8
+        assert found.sum("tickr_queue_ready_jobs") == asked.MAX_QUEUES + 8

@@ -134,6 +134,13 @@ async def test_the_longest_span_is_answered(site: Site) -> None:
     assert await asked(site, "since=2030-01-01T00:00:00Z&until=2030-01-02T01:00:00Z")
 
 
+@pytest.mark.parametrize("step", Step)
+async def test_the_end_of_time_can_be_told(site: Site, step: Step) -> None:
+    for until in "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-12:00":
+        found = await asked(site, f"step={step}&until={until}")
+        assert found["until"].startswith("9999-12-31")
+
+
 # -- marks ------------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +190,12 @@ async def test_a_mark_that_is_none_is_refused(site: Site, body: dict[str, Any], 
     answer = await site.post("/marks", **body)
     assert (answer.status_code, [one["pointer"] for one in answer.json()["errors"]]) == (422, pointers)
     assert (await site.http.get("/marks")).json() == {"items": []}
+
+
+async def test_a_mark_beyond_the_last_year_is_at_its_end(site: Site) -> None:
+    mark = await site.post("/marks", text="far", at="9999-12-31T23:59:59-12:00")
+    assert (mark.status_code, mark.json()["at"]) == (201, "9999-12-31T23:59:59.999999Z")
+    assert (await site.http.get("/marks")).json() == {"items": [mark.json()]}
 
 
 @pytest.mark.parametrize("call", ["GET /marks?since=noon", "GET /marks?limit=3", "DELETE /marks/7"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import Stage
 from tickr.errors import StoreUnavailable
+from tickr.scheduler import statistics
 from tickr.scheduler.statistics import BATCH, BATCH_PAUSE_S, KEEP_S, PAUSE_S, PRUNE_BATCH, PRUNE_S, Statistics
 from tickr.store.contract import Span, SumPlace, Tallied
+from tickr.store.sums import LogRow, Sums, add_row
 from tickr.tallies import Part, Step
 
 EVER = 2**60
@@ -43,6 +46,45 @@ async def test_a_lot_is_added_in_batches(stage: Stage, autojump_clock: MockClock
     assert (await stage.store.port.tallied()).at == stage.wall_clock()  # when the last of them was written
     await trio.sleep(BATCH_PAUSE_S * 1.5)  # virtual
     assert await created(stage) == BATCH + 10
+
+
+async def test_what_is_in_hand_is_bounded_and_stored_on_the_way(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "MOST_SUMS", 2 * len(Step))
+    for number in range(5):
+        await stage.insert(type=f"t{number}")
+    nursery.start_soon(Statistics(stage.store).run)
+    await wait_all_tasks_blocked()
+    assert stage.store.calls["add_tallies"] == 3
+    assert await created(stage) == 5
+    assert (await stage.store.port.tallied()).at == stage.wall_clock()
+
+
+async def test_others_have_their_turn_between_two_rows(
+    stage: Stage, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, turns_at = 0, list[int]()
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    def added(sums: Sums, row: LogRow) -> None:
+        turns_at.append(turns)
+        add_row(sums, row)
+
+    monkeypatch.setattr(statistics, "add_row", added)
+    for _ in range(5):
+        await stage.insert()
+    nursery.start_soon(other)
+    nursery.start_soon(Statistics(stage.store).run)
+    with trio.fail_after(10):
+        while len(turns_at) < 5:
+            await trio.lowlevel.checkpoint()
+    assert turns_at[0] < turns_at[2] < turns_at[4]  # of one round of the loop the order is by chance
 
 
 async def test_an_idle_log_is_not_written_for(stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -12,7 +12,7 @@ from quart import Request
 from tickr import jobs
 from tickr.api import incoming
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import RULES, micros
+from tickr.api.submission import LATEST_US, RULES, micros
 from tickr.store.contract import Span
 from tickr.tallies import Step
 
@@ -53,7 +53,7 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     since, until = (_instant(name, many(name), faults) for name in ("since", "until"))
     if faults or step is None:
         raise incoming.bad_query(faults)
-    end = step.begin((now if until is None else until) + step.length_us - 1)
+    end = step.begin(min((now if until is None else until) + step.length_us - 1, LATEST_US))
     begin = end - DEFAULT_POINTS * step.length_us if since is None else step.begin(since)
     _check_length((end - begin) // step.length_us)
     queues, types = (tuple(sorted(set(many(name)))) for name in ("queue", "type"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -120,6 +120,8 @@ _decode = msgspec.json.Decoder(Submission).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 labels_text = msgspec.json.Encoder(order="deterministic").encode
 _MICROSECOND = timedelta(microseconds=1)
+LATEST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+"""The last instant that can be told, in microseconds UTC."""
 
 
 def read(
@@ -264,8 +266,9 @@ def span(seconds: float | UnsetType) -> int:
 
 
 def micros(at: datetime) -> int:
-    # What lies before 1970 is due at once like everything past; the index orders no negative instants.
-    return max(0, (at - EPOCH) // _MICROSECOND)
+    # What lies before 1970 is due at once like everything past; the index orders no negative instants. And by its
+    # offset an instant may lie after the last year that can be told.
+    return min(max(0, (at - EPOCH) // _MICROSECOND), LATEST_US)
 
 
 def new_job(said: Submission, handler: HandlerDefaults | None, trace: Trace | None = None) -> NewJob:

@@ -79,12 +79,16 @@ def _of_nodes(nodes: Sequence[Node]) -> Snapshot:
 def _of_queues(depths: Sequence[QueueDepth], now: int) -> Snapshot:
     depths = sorted((depth for depth in depths if is_queue(depth.name)), key=lambda depth: depth.name)
     own, rest = depths[:MAX_QUEUES], depths[MAX_QUEUES:]
-    named = [(depth.name, [depth]) for depth in own] + ([(OTHER, rest)] if rest else [])
+    named = {depth.name: [depth] for depth in own}
+    if rest:
+        named.setdefault(OTHER, []).extend(rest)  # there may be a queue of this very name
     found: Snapshot = {}
     for state in ("ready", "scheduled", "retrying", "running"):
-        values: dict[Labels, Value] = {(name,): float(sum(getattr(one, state) for one in some)) for name, some in named}
+        values: dict[Labels, Value] = {
+            (name,): float(sum(getattr(one, state) for one in some)) for name, some in named.items()
+        }
         found[f"tickr_queue_{state}_jobs"] = values
-    found["tickr_queue_oldest_due_seconds"] = {(name,): _age_s(some, now) for name, some in named}
+    found["tickr_queue_oldest_due_seconds"] = {(name,): _age_s(some, now) for name, some in named.items()}
     return found
 
 

@@ -14,13 +14,15 @@ from tickr.errors import StoreError
 from tickr.failpoints import reach
 from tickr.outage import Outage
 from tickr.store.contract import Store, Tallied
-from tickr.store.sums import add_up
+from tickr.store.sums import Sums, add_row
 from tickr.tallies import Step
 
 PAUSE_S = 3.0
 """Pause between two looks at the log, in seconds: about so old is what is shown at most."""
 BATCH, BATCH_PAUSE_S = 500, 0.05
 """Rows of the log that are added at once, and the pause after as many, in seconds: 10,000 commits a second."""
+MOST_SUMS = 10_000
+"""With as many in hand they are stored before the rest of the rows is looked at: some tens of megabytes."""
 KEEP_S = {Step.MINUTE: 48 * 3600, Step.HOUR: 60 * 86_400, Step.DAY: 2 * 365 * 86_400}
 """How long sums are kept, in seconds from when their step began."""
 PRUNE_S = 600.0
@@ -67,9 +69,16 @@ class Statistics:
             return 0
         if lost := rows[0].seq - after - 1:
             log.warning("statistics.rows_lost", rows=lost)
-        upto = Tallied(rows[-1].seq, now if len(rows) < BATCH else rows[-1].created_at)
-        if await self._store.add_tallies(add_up(rows), after=after, upto=upto):
-            await reach("statistics.after_commit")
+        more: Sums = {}
+        for row in rows:
+            add_row(more, row)
+            await trio.lowlevel.checkpoint()  # a commit may have moved jobs of a thousand queues
+            if len(more) >= MOST_SUMS or row is rows[-1]:
+                upto = Tallied(row.seq, row.created_at if row is not rows[-1] or len(rows) == BATCH else now)
+                if not await self._store.add_tallies(more, after=after, upto=upto):
+                    break
+                await reach("statistics.after_commit")
+                more, after = {}, row.seq
         return len(rows)
 
     async def _prune(self) -> bool:

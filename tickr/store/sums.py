@@ -90,17 +90,22 @@ def add_up(rows: Iterable[LogRow]) -> Sums:
     """Return the sums of the tallies in ``rows``."""
     found: Sums = {}
     for row in rows:
-        if row.tally is None:
-            continue
-        tally = tallies.decode(row.tally)
-        for step in Step:
-            at = step.begin(tally.at)
-            for part in tally.parts:
-                place = SumPlace(step, at, part.queue, part.type)
-                if place not in found:
-                    found[place] = Part(part.queue, part.type)
-                found[place].merge(part)
+        add_row(found, row)
     return found
+
+
+def add_row(sums: Sums, row: LogRow) -> None:
+    """Add the tally of ``row`` to ``sums``."""
+    if row.tally is None:
+        return
+    tally = tallies.decode(row.tally)
+    for step in Step:
+        at = step.begin(tally.at)
+        for part in tally.parts:
+            place = SumPlace(step, at, part.queue, part.type)
+            if place not in sums:
+                sums[place] = Part(part.queue, part.type)
+            sums[place].merge(part)
 
 
 def added(more: Sums, stored: Mapping[SumPlace, Part]) -> Sums:
