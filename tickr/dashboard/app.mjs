@@ -5,6 +5,7 @@ import { fill, h } from "./dom.mjs";
 import { distance } from "./format.mjs";
 import { Live } from "./live.mjs";
 import { banner } from "./notices.mjs";
+import * as press from "./press.mjs";
 import { address, go, here } from "./route.mjs";
 import * as session from "./session.mjs";
 import { step } from "./table.mjs";
@@ -32,6 +33,7 @@ const STATUS = {
   busy: ["Busy", "More happens than a page can show one by one: read again every 2 s"],
   idle: ["Regular", "Read again every 10 s"],
   paused: ["Paused", "Nothing moves until you go on (key: .)"],
+  refused: ["Not shown", "Tickr answers, but not with this; it is asked again"],
   lost: ["Not connected", "Tickr does not answer; it is asked again"],
 };
 const THEME = "tickr.theme";
@@ -198,6 +200,7 @@ function age() {
 
 setTheme(localStorage.getItem(THEME));
 furnish();
+press.listen();
 setInterval(age, 1000);
 addEventListener("hashchange", show);
 addEventListener("keydown", typed);

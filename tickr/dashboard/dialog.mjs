@@ -11,34 +11,33 @@ import { point } from "./faults.mjs";
 export function ask({ title, body = [], agree, danger = false, wide = false, answer = () => true }) {
   return new Promise((resolve) => {
     const fault = h("p", { class: "bad", role: "alert" });
+    const leave = h("button", { type: "button", onclick: () => dialog.close() }, "Leave it");
+    const submit = h("button", { class: danger ? "danger" : "primary", type: "submit" }, agree);
     const dialog = h(
       "dialog",
-      { "aria-labelledby": "dialog-title", class: wide && "wide", onclose: () => (dialog.remove(), resolve(dialog.answer ?? null)) },
+      { "aria-labelledby": "dialog-title", class: wide && "wide", oncancel: stay, onclose: () => (dialog.remove(), resolve(dialog.answer ?? null)) },
       h(
         "form",
         { method: "dialog", onsubmit: agreed },
         h("h2", { id: "dialog-title" }, title),
         h("div", { class: "body" }, body),
         fault,
-        h(
-          "div",
-          { class: "actions" },
-          h("button", { type: "button", onclick: () => dialog.close() }, "Leave it"),
-          h("button", { class: danger ? "danger" : "primary", type: "submit" }, agree),
-        ),
+        h("div", { class: "actions" }, leave, submit),
       ),
     );
     async function agreed(event) {
       event.preventDefault();
-      const button = dialog.querySelector("[type=submit]");
-      button.disabled = true;
+      leave.disabled = submit.disabled = true; // what is on its way cannot be left any more: how it ends is to be seen
       try {
         dialog.answer = await answer();
         dialog.close();
       } catch (error) {
         fault.textContent = point(dialog, error);
       }
-      button.disabled = false;
+      leave.disabled = submit.disabled = false;
+    }
+    function stay(event) {
+      if (submit.disabled) event.preventDefault();
     }
     document.body.append(dialog);
     dialog.showModal();

@@ -23,8 +23,12 @@ export function fill(parent, ...children) {
   return parent;
 }
 
+/** Return what an element is to whoever uses it: one that says the same in the same place is the same one, made anew. */
+export function says(one) {
+  return [one.tagName, one.getAttribute("aria-label"), one.getAttribute("href"), one.name, one.textContent].join("\n");
+}
+
 function same(parent, before) {
-  const says = (one) => [one.tagName, one.getAttribute("aria-label"), one.getAttribute("href"), one.name, one.textContent].join("\n");
   const wanted = says(before);
   return [...parent.querySelectorAll(before.tagName)].find((one) => says(one) === wanted);
 }

@@ -2,6 +2,8 @@
 // time. One subscription at a time, the screen's own. Where more happens than a page can listen to, it is read regularly
 // instead. Paused, nothing on the screen moves.
 
+import { Unavailable, Unexpected } from "./client/client.mjs";
+
 const SOON_MS = 400; // after an event; what comes meanwhile goes with it
 const MANY = 1500; // events a second …
 const BUSY_MS = 30_000; // … after which the feed is left alone for so long
@@ -13,7 +15,7 @@ export class Live {
   #paused = false;
   #waiting = new Set();
 
-  /** status: called with "live", "busy", "paused", "lost" or "idle", and why. */
+  /** status: called with "live", "busy", "paused", "lost", "refused" or "idle", and why. */
   constructor(status) {
     this.#status = status;
   }
@@ -40,7 +42,7 @@ export class Live {
    * throws is shown by `failed`, and it is called again later.
    */
   async follow(client, filters, signal, load, failed) {
-    const follower = new Follower(client, filters, signal, this.#status);
+    const follower = new Follower(client, filters, signal, (status) => this.#paused || this.#status(status));
     this.#waiting.add(follower.wake);
     signal.addEventListener("abort", () => this.#waiting.delete(follower.wake));
     while (!signal.aborted) {
@@ -48,11 +50,12 @@ export class Live {
       try {
         latestMs = await load(follower.take());
         failed(null);
-        if (!this.#paused) follower.say();
+        follower.say();
       } catch (error) {
         if (signal.aborted) return;
         failed(error);
-        this.#status("lost", error.message);
+        const silent = error instanceof Unavailable || error instanceof Unexpected; // a proxy may have answered instead
+        this.#status(silent ? "lost" : "refused", error.message);
       }
       do await follower.changed(latestMs);
       while (this.#paused && !signal.aborted);
@@ -67,6 +70,7 @@ class Follower {
   #status;
   #events = [];
   #busyUntil = 0;
+  #deafUntil = 0; // the feed could not be opened
   #second = { at: 0, count: 0 };
   #resolve = () => {};
   #heard = () => {};
@@ -74,6 +78,7 @@ class Follower {
   constructor(client, filters, signal, status) {
     [this.#client, this.#filters, this.#signal, this.#status] = [client, filters, signal, status];
     signal.addEventListener("abort", this.wake);
+    document.addEventListener("visibilitychange", () => document.hidden || this.wake(), { signal });
     if (filters !== null) this.#listen();
   }
 
@@ -84,7 +89,8 @@ class Follower {
   }
 
   say() {
-    this.#status(this.#filters === null ? "idle" : this.#busy ? "busy" : "live");
+    const deaf = this.#filters === null || performance.now() < this.#deafUntil;
+    this.#status(deaf ? "idle" : this.#busy ? "busy" : "live");
   }
 
   /** Resolves when the screen is to be read again, in `latestMs` at the latest. */
@@ -117,10 +123,10 @@ class Follower {
           if (this.#tooMany()) break;
         }
       } catch {
-        this.#busyUntil = performance.now() + BUSY_MS; // what a call says of it is shown
+        this.#deafUntil = performance.now() + SELDOM_MS; // what a call says of it is shown
       }
       this.#signal.removeEventListener("abort", close);
-      await new Promise((resolve) => setTimeout(resolve, Math.max(1000, this.#busyUntil - performance.now())));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(1000, Math.max(this.#busyUntil, this.#deafUntil) - performance.now())));
     }
   }
 

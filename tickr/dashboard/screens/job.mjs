@@ -55,7 +55,7 @@ export function open(page) {
     fill(place.error, job.error && fault(job));
     fill(place.why, why && reasons(why));
     fill(place.facts, h("h2", {}, "Facts"), facts(job));
-    for (const name of ["payload", "result"]) keep(place[name], job[name]?.text ?? null, () => held(page, job, name));
+    for (const name of ["payload", "result"]) keep(place[name], job[name]?.text ?? job.state, () => held(page, job, name));
     keep(place.said, job.progress_data?.text ?? null, () => job.progress_data && value("Progress data", job.progress_data.text));
     show();
     const kin = family(job, tree);
