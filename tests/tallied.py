@@ -18,14 +18,17 @@ def replay(told: Iterable[AnyEvent], unit_us: int = 1) -> dict[tuple[int, str, s
     waits: defaultdict[tuple[int, str, str], list[int]] = defaultdict(list)
     runs: defaultdict[tuple[int, str, str], list[int]] = defaultdict(list)
     began: dict[str, int] = {}
+    born: dict[str, int] = {}
     for event in told:
         if not isinstance(event, Event) or event.what not in COUNTED:
             continue
         key = event.time // unit_us * unit_us, event.queue, event.type
         names[key][event.what] += 1
-        if event.what == "started":
+        if event.what == "created":
+            born[event.job] = event.time
+        elif event.what == "started":
             began[event.job] = event.time
-            waits[key].append(max(event.time - event.run_at, 0))
+            waits[key].append(max(event.time - max(event.run_at, born.get(event.job, 0)), 0))
         elif event.previous_state == "running":
             runs[key].append(max(event.time - began.pop(event.job), 0))
     return {

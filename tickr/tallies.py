@@ -90,7 +90,7 @@ class Part(msgspec.Struct, array_like=True):
 
     Attributes:
       counts: how often each of ``COUNTED`` happened.
-      wait: from when a job was due to its start, of each start.
+      wait: from when a job was due, or was submitted if that was later, to its start, of each start.
       run: from the start of an attempt to its end, of each end, whatever came of it.
     """
 
@@ -152,7 +152,8 @@ class Counting:
             pair = self._pairs[name] = _Pair([0] * len(COUNTED), [], [])
         pair.counts[place] += 1
         if place == _STARTED:
-            pair.waits.append(self._now - event.run_at)
+            # It may have been due before there was it.
+            pair.waits.append(self._now - max(event.run_at, 0 if before is None else before.created_at))
         elif before is not None and before.state is State.RUNNING and before.started_at is not None:
             pair.runs.append(self._now - before.started_at)
 

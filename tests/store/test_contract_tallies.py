@@ -110,3 +110,15 @@ async def test_what_fails_is_not_heard(durable_backend: Backend) -> None:
         assert heard == []
         await store.cancel(job.id)
         assert [part["cancelled"] for _, part in parts(heard)] == [1]
+
+
+async def test_nothing_waits_from_before_it_was_there(store: Store, clock: SteppedClock) -> None:
+    heard: list[Tally] = []
+    store.on_tally(heard.append)
+    (job,) = await put(store, new_job(run_at=0))
+    clock.advance(2)
+    await start(store, job)
+    (part,) = [part for _, part in parts(heard) if part["started"]]
+    assert part.wait.total_us == 2 * SECOND
+    log = [event for commit in await told(store) for event in commit]
+    assert counted(parts(heard)) == replay(log)

@@ -50,7 +50,7 @@ _LIST = (
     Family(
         "tickr_job_wait_seconds",
         "histogram",
-        "From the instant at which a job was due to its start. Grows when there are too few workers.",
+        "From when a job was due, and there, to its start. Grows when there are too few workers.",
         _JOB,
         bounds=JOB_SECONDS,
     ),
