@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 import trio
 
@@ -25,6 +26,13 @@ async def running(**settings: Any) -> AsyncIterator[Handle]:
         )
         yield handle
         handle.stop()
+
+
+async def test_declared_schedules_count_though_nothing_is_handled_here() -> None:
+    jobs = tickr.Jobs()
+    jobs.schedules.add("look", "http", {"url": "https://example.com"}, every=3600)
+    async with running(jobs=jobs, roles="api") as handle, httpx2.AsyncClient(base_url=handle.url) as http:
+        assert (await http.get("/schedules/look")).json()["declared"] is True
 
 
 HELD: list[Any] = []

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -105,6 +105,7 @@ def test_lines_names_of_files_and_comments_change_no_digest() -> None:
 def test_what_a_function_has_closed_over_is_part_of_its_digest() -> None:
     assert code_of(every(5)) == code_of(every(5)) != code_of(every(6))
     assert code_of(partial(every, 5)) != code_of(partial(every, 6))
+    assert code_of(cache(every(5))) == code_of(cache(every(5))) != code_of(cache(every(6)))
     assert code_of(Shown().rise) == code_of(Shown().rise) != code_of(Shown())
 
 
@@ -193,6 +194,7 @@ class Unspeakable(Exception):
     ("function", "fault"),
     [
         (raises(ValueError("no sun")), "raised ValueError: no sun"),
+        (raises(ValueError("no \udcff\0")), "raised ValueError: no \\udcff?"),
         (raises(ZeroDivisionError()), "raised ZeroDivisionError"),
         (raises(SystemExit(3)), "raised SystemExit: 3"),
         (raises(KeyboardInterrupt()), "raised KeyboardInterrupt"),

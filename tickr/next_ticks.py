@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ MAX_FAULT = 300
 MOST_ASKED = 1_000
 """Ticks that a function is asked for at a time."""
 _DEPTH = 8
+
+_Cached = type(cache(len))
 
 _address = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -57,6 +59,8 @@ def _said(value: object, depth: int) -> Iterator[str]:
     parts: list[Any] | None = None
     if isinstance(value, partial):
         parts = [value.func, value.args, value.keywords]
+    elif isinstance(value, _Cached):
+        parts = [value.__wrapped__]
     elif isinstance(value, MethodType):
         parts = [value.__func__, value.__self__]
     elif isinstance(value, FunctionType):
@@ -86,9 +90,14 @@ def _content(cell: Any) -> object:
 
 def _shown(value: object) -> str:
     try:
-        return _address.sub("", repr(value))
+        return _clean(_address.sub("", repr(value)))
     except Exception:
         return type(value).__qualname__
+
+
+def _clean(words: str) -> str:
+    """Return ``words`` as every store takes them: lone surrogates can not be encoded, and some dislike NUL."""
+    return words.encode(errors="backslashreplace").decode().replace("\0", "?")
 
 
 # -- what it is asked -------------------------------------------------------------------------------------------------
@@ -144,7 +153,7 @@ def walk(
 
 def _raised(error: BaseException) -> str:
     try:
-        words = str(error)
+        words = _clean(str(error))
     except Exception:
         words = ""
     return f"raised {type(error).__name__}: {words}".removesuffix(": ")[:MAX_FAULT]

@@ -180,7 +180,8 @@ class Service:
         self._seat, self._tallied = (supervisor.seat if supervisor else None), Tallied()
         self._burst = burst  # ends by itself when nothing is left to do
         self._owns_process = owns_process  # and may end it, when a handler leaves no other way
-        self._jobs = (jobs or Jobs()).copy()  # so that its middleware is round the built-in handlers, too
+        # A copy, so that its middleware is round the built-in handlers, too. One without handlers may have schedules.
+        self._jobs = Jobs() if jobs is None else jobs.copy()
         builtin.register(self._jobs, http_allow_private=config.http_allow_private, smtp=config.smtp)
 
     async def live(self, started: Started) -> None:

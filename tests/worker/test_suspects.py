@@ -13,6 +13,7 @@ from tests.stages.conftest import NODE, Stage
 from tests.worker.attempts import claimed, running_pool
 from tickr.index.heap import open_heap
 from tickr.jobs import SUSPECT_CRASHES, Job
+from tickr.queues import Limits
 from tickr.scheduler.promote import promote
 from tickr.worker.attempt import StopReason
 from tickr.worker.handlers import Jobs
@@ -108,6 +109,33 @@ async def test_of_several_claims_at_once_one_may_bring_a_suspect(
         await trio.sleep(0.6)  # virtual
         assert stage.store.calls["claim"] >= 3
         assert len(begun) == 2
+        claimer.close()
+        bench.pool.stop_all(StopReason.SHUTDOWN)
+
+
+async def test_suspects_of_a_limited_queue_wait_their_time_though_places_get_free_all_the_time(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    jobs = Jobs()
+    jobs.handler("noop")(trio.sleep_forever)
+    await stage.store.control("default", limits=Limits(max_running=100))
+    await crashed(stage, 3)
+    await stage.register(NODE, types=("noop",))
+    stage.slow_down_claims(0.003)
+    gates = stage.gates()
+
+    async def end_others() -> None:
+        while True:
+            await trio.sleep(0.001)  # virtual
+            await gates.ended([])
+
+    async with running_pool(jobs, slots=10) as bench:
+        nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+        claimer = stage.claimer(bench.pool, jobs.types, gates)
+        nursery.start_soon(claimer.run, NODE)
+        nursery.start_soon(end_others)
+        await trio.sleep(SUSPECT_S / 2)  # virtual
+        assert 3 < stage.store.calls["claim"] < MOST_CLAIMS
         claimer.close()
         bench.pool.stop_all(StopReason.SHUTDOWN)
 

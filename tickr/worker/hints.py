@@ -92,7 +92,8 @@ class Hints:
         """Look at unclaimed ``ids`` and put back what still waits.
 
         Args:
-          freed: ``Gates.freed`` before they were claimed in vain. Where a place got free since, they go back at once.
+          freed: ``Gates.freed`` before they were claimed in vain. Where a place got free since, they go back at once, but
+            for suspects: what those wait for is another suspect, most likely, while places get free all the time.
         Returns: whether there were jobs among them that other live nodes wait for.
         Raises: StoreUnavailable: they are out of the index until the audit finds them.
         """
@@ -113,7 +114,7 @@ class Hints:
                     lanes.add(Lane(job.queue, str(job.limit_key)))
             elif not self._can_run(job) and await self._others_can_run(job):
                 for_others.append(job.entry())
-            elif job.id in full and self._gates.controls(job) and self._can_run(job):
+            elif job.id in full and not job.suspect and self._gates.controls(job) and self._can_run(job):
                 at_once.append(job.entry())
             else:
                 later[max(job.run_at, now + self._pause(job, now))].append(job.entry())
