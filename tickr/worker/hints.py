@@ -92,8 +92,8 @@ class Hints:
         """Look at unclaimed ``ids`` and put back what still waits.
 
         Args:
-          freed: ``Gates.freed`` before they were claimed in vain. Where a place got free since, they go back at once, but
-            for suspects: what those wait for is another suspect, most likely, while places get free all the time.
+          freed: ``Gates.freed`` before they were claimed in vain. Where a place got free since, they go back at once,
+            but for suspects: what those wait for is another suspect, most likely, while places get free all the time.
         Returns: whether there were jobs among them that other live nodes wait for.
         Raises: StoreUnavailable: they are out of the index until the audit finds them.
         """
