@@ -21,7 +21,6 @@ from tests.cli.watched import EVIL
 from tests.processes import TickrProcess
 from tickr.cli import main
 from tickr.cli.exits import INTERRUPTED, MISUSED, REFUSED, UNREACHABLE
-from tickr.cli.top.live import TERMINATED
 
 pytestmark = pytest.mark.slow
 
@@ -265,7 +264,8 @@ def test_held_it_stays_as_it_is(server: TickrProcess) -> None:
     [
         (lambda top: top.press("q"), 0),
         (lambda top: top.press(CTRL_C), INTERRUPTED),
-        (lambda top: top.process.send_signal(signal.SIGTERM), TERMINATED),
+        (lambda top: top.process.send_signal(signal.SIGTERM), 143),
+        (lambda top: top.process.send_signal(signal.SIGHUP), 129),
     ],
 )
 def test_the_terminal_is_as_it_was_however_it_ends(

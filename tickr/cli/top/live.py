@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import trio
 from rich.console import Console
 
-from tickr.cli.exits import INTERRUPTED, Exit
+from tickr.cli.exits import Exit
 from tickr.cli.remote import Remote
 from tickr.cli.subscription import LONGEST_PAUSE_S, Sign, Subscription, Told
 from tickr.cli.top import acting, model, reading
@@ -36,8 +36,8 @@ PATIENCE_S = 10.0
 """After so long a reading is given up, and tried again."""
 READERS = 4
 """Threads that read, those included that nobody waits for any more."""
-TERMINATED = 128 + signal.SIGTERM
-"""Exit code after SIGTERM, as shells count it."""
+ENDED_BY = 128
+"""Added to the number of the signal that ended it, it is the exit code, as shells count."""
 
 
 class Top:
@@ -69,7 +69,7 @@ class Top:
 
         Cancellation: the same; what was asked for may be done or not.
         """
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGWINCH, signal.SIGTSTP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP)
         with trio.open_signal_receiver(*numbers) as signals, self._terminal:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._obey, signals)
@@ -93,7 +93,7 @@ class Top:
             if number == signal.SIGTSTP:
                 self._terminal.suspend()
             elif number != signal.SIGWINCH:
-                self._leave(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+                self._leave(ENDED_BY + number)
             self._turn()
 
     async def _keys(self) -> None:
