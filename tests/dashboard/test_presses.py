@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.dashboard.conftest import Board
 
 pytestmark = pytest.mark.slow
 
 
-def made_anew(board: Board, button: Any) -> None:
+def made_anew(board: Board, button: Locator) -> None:
     """Have the screen be redrawn, and wait until the button is another one."""
     before = button.element_handle()
     board.submit(type="report", queue="mail", delay=3600)
     board.page.wait_for_function("(one) => !one.isConnected", arg=before)
 
 
-def test_a_press_counts_though_its_button_is_redrawn_meanwhile(shared_board: Board) -> None:
+def pressed(board: Board) -> tuple[Page, Locator]:
+    """Press the button by which a queue is paused, have it be redrawn, and return the page and the button."""
     for name in ("mail", "other"):
-        shared_board.submit(type="report", queue=name, delay=3600)
-    page = shared_board.open("#/queues")
+        board.submit(type="report", queue=name, delay=3600)
+    page = board.open("#/queues")
     button = page.get_by_role("row", name="mail").get_by_role("button", name="Pause")
     button.hover()
     page.mouse.down()
-    made_anew(shared_board, button)
+    made_anew(board, button)
+    return page, button
+
+
+def test_a_press_counts_though_its_button_is_redrawn_meanwhile(shared_board: Board) -> None:
+    page, button = pressed(shared_board)
     page.mouse.up()
     expect(page.get_by_role("dialog")).to_contain_text("mail")
     page.keyboard.press("Escape")
@@ -39,13 +43,7 @@ def test_a_press_counts_though_its_button_is_redrawn_meanwhile(shared_board: Boa
 
 
 def test_a_press_that_ends_elsewhere_is_none(shared_board: Board) -> None:
-    for name in ("mail", "other"):
-        shared_board.submit(type="report", queue=name, delay=3600)
-    page = shared_board.open("#/queues")
-    button = page.get_by_role("row", name="mail").get_by_role("button", name="Pause")
-    button.hover()
-    page.mouse.down()
-    made_anew(shared_board, button)
+    page, _ = pressed(shared_board)
     page.get_by_role("row", name="other").get_by_role("button", name="Pause").hover()
     page.mouse.up()
     page.wait_for_timeout(200)  # nothing may come of it

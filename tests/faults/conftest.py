@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -73,3 +74,11 @@ def fought_out(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
 
     monkeypatch.setattr(mysql_transactions, "_worth_repeating", counted)
     return seen
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, of each kind that outlives a process."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/tickr.db"
+    return str(request.getfixturevalue("mysql_url"))

@@ -21,13 +21,6 @@ POINT = "inbox.after_submit"
 TRANSACTIONS, ROWS = 8, 15
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
-def store(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{request.getfixturevalue('tmp_path')}/tickr.db"
-    return str(request.getfixturevalue("mysql_url"))
-
-
 def node_on(store: str, **variables: str) -> TickrProcess:
     arguments = ["--log-level", "warning"]
     return TickrProcess(store=store, index="heap:", roles="api", arguments=arguments, variables=variables)
@@ -57,23 +50,23 @@ async def stored_ids(node: TickrProcess) -> list[str]:
                 return found
 
 
-async def test_each_row_is_one_job_whoever_is_killed(store: str) -> None:
+async def test_each_row_is_one_job_whoever_is_killed(store_url: str) -> None:
     """The victim stops where its rows are jobs, and still rows; the other takes them over, and it is shot there."""
     wanted: list[Row] = []
     with ExitStack() as stack:
-        victim, other = node_on(store, **{VARIABLE: f"{POINT}=hang"}), node_on(store)
+        victim, other = node_on(store_url, **{VARIABLE: f"{POINT}=hang"}), node_on(store_url)
         for node in (victim, other):
             stack.callback(node.close)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(in_thread, victim.start)
             await in_thread(other.start)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(insert_more, store, wanted)
+            nursery.start_soon(insert_more, store_url, wanted)
 
             async def hangs() -> bool:
                 if not wanted:
                     return False
-                await in_thread(partial(insert, store, [late := row(type="quick")]))
+                await in_thread(partial(insert, store_url, [late := row(type="quick")]))
                 wanted.append(late)
                 return f"failpoint {POINT}: hang\n" in victim.log
 
@@ -81,34 +74,34 @@ async def test_each_row_is_one_job_whoever_is_killed(store: str) -> None:
             await in_thread(victim.kill)
         victim.variables = {}
         await in_thread(victim.start)
-        await insert_more(store, wanted)
+        await insert_more(store_url, wanted)
 
         async def all_taken() -> bool:
-            return not await trio.to_thread.run_sync(inbox_of, store)
+            return not await trio.to_thread.run_sync(inbox_of, store_url)
 
         await eventually(all_taken, within_s=30)
         assert sorted(await stored_ids(other)) == sorted(one.id for one in wanted)
 
 
-async def test_rows_whose_jobs_are_there_are_the_same_jobs(store: str) -> None:
+async def test_rows_whose_jobs_are_there_are_the_same_jobs(store_url: str) -> None:
     """Alone: it dies of ``kill -9`` with every row a job, and every row still there."""
     rows = [row(type="quick", payload={"n": n}) for n in range(ROWS)]
     with ExitStack() as stack:
-        node = node_on(store, **{VARIABLE: f"{POINT}=hang"})
+        node = node_on(store_url, **{VARIABLE: f"{POINT}=hang"})
         stack.callback(node.close)
         await in_thread(node.start)
-        await in_thread(partial(insert, store, rows))
+        await in_thread(partial(insert, store_url, rows))
 
         async def hangs() -> bool:
             return f"failpoint {POINT}: hang\n" in node.log
 
         await eventually(hangs, within_s=30)
         assert sorted(await stored_ids(node)) == sorted(one.id for one in rows)
-        assert await trio.to_thread.run_sync(inbox_of, store) == [one.id for one in rows]
+        assert await trio.to_thread.run_sync(inbox_of, store_url) == [one.id for one in rows]
         await in_thread(node.kill)
         node.variables = {}
         await in_thread(node.start)
         async with httpx2.AsyncClient(base_url=node.url, trust_env=False, timeout=30) as http:
             assert (await http.post("/inbox")).status_code == 200
-        assert await trio.to_thread.run_sync(inbox_of, store) == []
+        assert await trio.to_thread.run_sync(inbox_of, store_url) == []
         assert sorted(await stored_ids(node)) == sorted(one.id for one in rows)

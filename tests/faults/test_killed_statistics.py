@@ -25,13 +25,6 @@ pytestmark = pytest.mark.slow
 BATCHES, JOBS = 12, 30
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
-def store_url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{request.getfixturevalue('tmp_path')}/tickr.db"
-    return str(request.getfixturevalue("mysql_url"))
-
-
 def node_on(url: str, **variables: str) -> TickrProcess:
     arguments = ["--log-level", "warning", "--lease", "1"]
     app = "tests.faults.counted_jobs:jobs"

@@ -108,7 +108,7 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
     faults += [Fault("/label", LABEL_RULE) for label in many("label") if not is_label(label)]
     faults += [Fault("/error", ERROR_RULE) for kind in many("error") if not is_kind(kind)]
     faults += payload_faults(_in_payload(request), many(PAYLOAD_PART))
-    instants = {name: _instant(name, many(name), faults) for name in INSTANTS}
+    instants = {name: instant_in(name, many(name), faults) for name in INSTANTS}
     if len(faults) > before:
         return None
     return Filter(
@@ -147,7 +147,8 @@ def payload_faults(values: Sequence[tuple[str, str]], parts: Sequence[str], sepa
         yield Fault("/payload", f"may be searched for {MAX_CONDITIONS} values and texts at most")
 
 
-def _instant(name: str, given: list[str], faults: list[Fault]) -> int | None:
+def instant_in(name: str, given: list[str], faults: list[Fault]) -> int | None:
+    """Return the one instant that is ``given`` for a parameter, microseconds UTC; None if none is, or it is faulty."""
     if not given:
         return None
     try:

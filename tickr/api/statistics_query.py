@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
-import msgspec
-from msgspec import Meta
 from quart import Request
 
 from tickr import jobs
 from tickr.api import incoming
+from tickr.api.listing import instant_in
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import LATEST_US, RULES, micros
+from tickr.api.submission import LATEST_US, RULES
 from tickr.store.contract import Span
 from tickr.tallies import Step
 
@@ -25,7 +23,6 @@ FOREVER_US = 2**62
 STEP_RULE = f"must be {', '.join(Step)}, once"
 BY_RULE = "must be queue or type, once"
 
-Instant = Annotated[datetime, Meta(tz=True)]
 By = Literal["queue", "type"]
 Value = TypeVar("Value")
 
@@ -50,7 +47,7 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     faults += [
         Fault(f"/{name}", f"may come {MAX_NAMES} times") for name in ("queue", "type") if len(many(name)) > MAX_NAMES
     ]
-    since, until = (_instant(name, many(name), faults) for name in ("since", "until"))
+    since, until = (instant_in(name, many(name), faults) for name in ("since", "until"))
     if faults or step is None:
         raise incoming.bad_query(faults)
     end = step.begin(min((now if until is None else until) + step.length_us - 1, LATEST_US))
@@ -64,7 +61,7 @@ def read_marks(request: Request) -> tuple[int, int]:
     """Return from when on and before when marks are asked for, microseconds UTC. Raises: Problem (400)."""
     incoming.known_query(request, ("since", "until"))
     faults: list[Fault] = []
-    since, until = (_instant(name, request.args.getlist(name), faults) for name in ("since", "until"))
+    since, until = (instant_in(name, request.args.getlist(name), faults) for name in ("since", "until"))
     if faults:
         raise incoming.bad_query(faults)
     return -FOREVER_US if since is None else since, FOREVER_US if until is None else until
@@ -83,14 +80,3 @@ def _one_of(given: list[str], known: dict[str, Value], default: Value | None) ->
     if not given:
         return default
     return known.get(given[0]) if len(given) == 1 else None
-
-
-def _instant(name: str, given: list[str], faults: list[Fault]) -> int | None:
-    if not given:
-        return None
-    try:
-        (one,) = given
-        return micros(msgspec.convert(one, Instant))
-    except ValueError:
-        faults.append(Fault(f"/{name}", f"{RULES['run_at']}, once"))
-        return None

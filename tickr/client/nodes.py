@@ -6,15 +6,13 @@ the two clients. An order says how a node is to be, so what was not answered is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from tickr.client.calls import Calls
 from tickr.client.node_records import Fleet, Node
-from tickr.client.steps import JSON, Request, Steps, Value
+from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 NodeRef = str | Node
 """What names a node: its id, or a record of it. ``self`` is the one that answers."""
@@ -42,18 +40,10 @@ def _path(node: NodeRef, order: str = "") -> str:
     return f"/nodes/{quote(node if isinstance(node, str) else node.id, safe='')}{order}"
 
 
-class _Run(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Value: ...
-
-
-class _AsyncRun(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
-
-
 class Nodes:
     """``Client.nodes``. Every method raises ``ClientError``."""
 
-    def __init__(self, run: _Run, calls: Calls) -> None:
+    def __init__(self, run: Run, calls: Calls) -> None:
         self._run = run
         self._calls = NodeCalls(calls)
 
@@ -84,7 +74,7 @@ class Nodes:
 class AsyncNodes:
     """``AsyncClient.nodes``; see ``Nodes``."""
 
-    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+    def __init__(self, run: AsyncRun, calls: Calls) -> None:
         self._run = run
         self._calls = NodeCalls(calls)
 

@@ -8,8 +8,8 @@ stopping and looking are so by themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, Literal, Protocol, Unpack
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Unpack
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +20,7 @@ from tickr.client.calls import FIRST_LOOK_S, LOOK_S, Calls, in_words
 from tickr.client.errors import NotEnded
 from tickr.client.operation_records import Changes, Count, Filters, Operation, OperationRef
 from tickr.client.records import JobRef, id_of
-from tickr.client.steps import JSON, Request, Steps, Value, pause
+from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps, pause
 
 PAGE = 200
 """Operations on a page; the server takes no more."""
@@ -102,18 +102,10 @@ def _path(operation: OperationRef) -> str:
     return f"/operations/{quote(operation if isinstance(operation, str) else operation.id, safe='')}"
 
 
-class _Run(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Value: ...
-
-
-class _AsyncRun(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
-
-
 class Operations:
     """``Client.operations``. Every method raises ``ClientError``; docs/dead-letters.md explains what is done."""
 
-    def __init__(self, run: _Run, calls: Calls) -> None:
+    def __init__(self, run: Run, calls: Calls) -> None:
         self._run = run
         self._calls = OperationCalls(calls)
 
@@ -170,7 +162,7 @@ class Operations:
 class AsyncOperations:
     """``AsyncClient.operations``; see ``Operations``."""
 
-    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+    def __init__(self, run: AsyncRun, calls: Calls) -> None:
         self._run = run
         self._calls = OperationCalls(calls)
 

@@ -7,10 +7,9 @@ lengthen, and a queue that is taken away, which it would not find.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from types import NoneType
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
@@ -19,7 +18,7 @@ from tickr.client import bodies
 from tickr.client.calls import Calls
 from tickr.client.operation_records import Operation
 from tickr.client.records import Queue
-from tickr.client.steps import JSON, Request, Steps, Value
+from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 Length = float | timedelta | None
 """In seconds, if it is a number."""
@@ -85,18 +84,10 @@ def _path(name: str, action: str = "") -> str:
     return f"/queues/{quote(name, safe='')}{action}"
 
 
-class _Run(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Value: ...
-
-
-class _AsyncRun(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
-
-
 class Queues:
     """``Client.queues``. Every method raises ``ClientError``."""
 
-    def __init__(self, run: _Run, calls: Calls) -> None:
+    def __init__(self, run: Run, calls: Calls) -> None:
         self._run = run
         self._calls = QueueCalls(calls)
 
@@ -148,7 +139,7 @@ class Queues:
 class AsyncQueues:
     """``AsyncClient.queues``; see ``Queues``."""
 
-    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+    def __init__(self, run: AsyncRun, calls: Calls) -> None:
         self._run = run
         self._calls = QueueCalls(calls)
 

@@ -7,10 +7,10 @@ make a second job, nor a ``delete``, nor a change of one version alone, which it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import NoneType
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 from urllib.parse import quote
 
 import msgspec
@@ -18,7 +18,7 @@ import msgspec
 from tickr.client import bodies
 from tickr.client.calls import Calls, if_match
 from tickr.client.records import Job, Schedule, TemplateOptions
-from tickr.client.steps import JSON, Request, Steps, Value
+from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 PAGE = 200
 """Schedules on a page; the server takes no more."""
@@ -89,18 +89,10 @@ def _path(name: str, action: str = "") -> str:
     return f"/schedules/{quote(name, safe='')}{action}"
 
 
-class _Run(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Value: ...
-
-
-class _AsyncRun(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
-
-
 class Schedules:
     """``Client.schedules``. Every method raises ``ClientError``; ``version``: only if the schedule is at this one."""
 
-    def __init__(self, run: _Run, calls: Calls) -> None:
+    def __init__(self, run: Run, calls: Calls) -> None:
         self._run = run
         self._calls = ScheduleCalls(calls)
 
@@ -137,7 +129,7 @@ class Schedules:
 class AsyncSchedules:
     """``AsyncClient.schedules``; see ``Schedules``."""
 
-    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+    def __init__(self, run: AsyncRun, calls: Calls) -> None:
         self._run = run
         self._calls = ScheduleCalls(calls)
 

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from datetime import datetime
 from types import NoneType
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -18,7 +17,7 @@ import uuid_utils
 from tickr.client import bodies
 from tickr.client.calls import Calls, searched
 from tickr.client.operation_records import Names
-from tickr.client.steps import JSON, Request, Steps, Value
+from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 
 class Which(TypedDict, total=False):
@@ -123,18 +122,10 @@ class StatisticsCalls:
         return self._calls.asked(Request("DELETE", f"/marks/{quote(named, safe='')}"), NoneType, repeatable=False)
 
 
-class _Run(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Value: ...
-
-
-class _AsyncRun(Protocol):
-    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
-
-
 class Marks:
     """``Client.marks``. Every method raises ``ClientError``."""
 
-    def __init__(self, run: _Run, calls: Calls) -> None:
+    def __init__(self, run: Run, calls: Calls) -> None:
         self._run = run
         self._calls = StatisticsCalls(calls)
 
@@ -154,7 +145,7 @@ class Marks:
 class AsyncMarks:
     """``AsyncClient.marks``; see ``Marks``."""
 
-    def __init__(self, run: _AsyncRun, calls: Calls) -> None:
+    def __init__(self, run: AsyncRun, calls: Calls) -> None:
         self._run = run
         self._calls = StatisticsCalls(calls)
 

@@ -7,7 +7,7 @@ its ``finally`` blocks put everything in order, and yield nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 Value = TypeVar("Value")
@@ -74,6 +74,18 @@ class Until(NamedTuple):
 
 Step = Send | Pause | Until
 Steps = Generator[Step, Any, Value]
+
+
+class Run(Protocol):
+    """Does the steps, and returns what they return: ``Client`` has one for all that may be asked."""
+
+    def __call__(self, steps: Steps[Value], /) -> Value: ...
+
+
+class AsyncRun(Protocol):
+    """The same of ``AsyncClient``."""
+
+    def __call__(self, steps: Steps[Value], /) -> Awaitable[Value]: ...
 
 
 def send(request: Request, within_s: float) -> Steps[Reply | Lost]:
