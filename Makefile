@@ -19,7 +19,8 @@ run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (mor
 
 test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
 	echo "all tests, side by side …"
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak and not long" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak and not long" $(ARGS) \
+	  || { test $$? = 1 && $(PY) -m tests.again; }
 	$(if $(ARGS),,echo "a minute and a half of kills and faults …" && $(PY) -m pytest -m soak)
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
