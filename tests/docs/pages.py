@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("how-to/*.md")))
+DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 
 _FENCE = re.compile(r"^( *)(`{3,})(\S*)\s*$")
 _MARK = re.compile(r"^\s*<!--\s*(file|not run):\s*(.+?)\s*-->$")
 _HEADING = re.compile(r"^#{1,6} (.+?)\s*$")
-_LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
+_LINK = re.compile(
+    r"`[^`]*`|(?P<picture>!?)\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]"
+    r"\((?P<target>[^()\s]+(?:\([^()\s]*\))?)(?P<title>\s+\"[^\"]*\")?\)"
+)
+"""A link or a picture, whose text may go over lines; or code, in which there are no links."""
 
 
 class Block(NamedTuple):
@@ -109,21 +115,27 @@ def _is_open(words: str) -> bool:
     return False
 
 
+def link_matches(text: str) -> Iterator[re.Match[str]]:
+    """Yield the links and pictures outside the fenced blocks; groups ``picture``, ``text``, ``target``, ``title``."""
+    lines = text.split("\n")
+    outside = {number for number, _ in prose(text)}
+    blanked = "\n".join(line if number in outside else " " * len(line) for number, line in enumerate(lines, 1))
+    yield from (match for match in _LINK.finditer(blanked) if match["target"])
+
+
 def links(text: str) -> list[Link]:
-    return [
-        Link(number, target) for number, line in prose(text) for target in _LINK.findall(re.sub(r"`[^`]*`", "", line))
-    ]
+    return [Link(text.count("\n", 0, match.start("target")) + 1, match["target"]) for match in link_matches(text)]
 
 
-def anchors(text: str) -> set[str]:
-    """Return the anchors that GitHub gives the headings of a page."""
-    found: set[str] = set()
-    for _, line in prose(text):
+def anchors(text: str) -> dict[str, int]:
+    """Return the anchors that GitHub gives the headings of a page, in order, each with the line of its heading."""
+    found: dict[str, int] = {}
+    for number, line in prose(text):
         if heading := _HEADING.match(line):
             words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
             anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
-            number = sum(1 for other in found if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", other))
-            found.add(f"{anchor}-{number}" if number else anchor)
+            same = sum(1 for other in found if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", other))
+            found[f"{anchor}-{same}" if same else anchor] = number
     return found
 
 

@@ -127,7 +127,7 @@ def test_a_page_is_taken_apart() -> None:
         Command(26, "curl -d '{\n  \"a\": 1}'", ""),
         Command(28, "last", ""),
     ]
-    assert anchors(PAGE) == {"title", "a-b-c-d", "a-b-c-d-1"}
+    assert list(anchors(PAGE)) == ["title", "a-b-c-d", "a-b-c-d-1"]
     assert table(PAGE, "name") == [["`a`", "one | two"]]
     assert program(blocks(PAGE)).splitlines()[17] == "y = 2"
     assert "x = 1" not in program(blocks(PAGE))
