@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check long soak bench bench-peers screenshots clean services style types
+.PHONY: help run test check long soak bench bench-peers screenshots docs clean services style types
 .SILENT:
 
 VENV := .venv
@@ -44,6 +44,9 @@ bench-peers: services  ## Tickr beside Celery, BullMQ, graphile-worker and other
 
 screenshots: services  ## pictures of every screen of the dashboard, of a Tickr with lively work, into OUT=docs/images
 	$(PY) -m tests.dashboard.screenshots $(or $(OUT),docs/images)
+
+docs: $(VENV)/.dev  ## the documentation as a site in build/docs/site, every link checked
+	$(PY) -m tests.docs.site
 
 clean:  ## remove the virtual environment and everything that was built; data stays
 	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,6 +28,7 @@ NEXT_CHANGES = "<!-- towncrier release notes start -->"
 """The place in CHANGELOG.md where a release puts its changes."""
 WIDE = re.compile(r"^\|(?:[^|\n]*\|){9}", re.MULTILINE)
 """A table that wants the room of the list of pages beside it, too."""
+REFERENCE = re.compile(r"^\[(?P<name>[^]^]+)\]: (?P<target>.+)\n", re.MULTILINE)
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|#")
 NAMES = {ROOT / "README.md": "index.md", DOCS / "README.md": "contents.md", CHANGES: "changelog.md"}
 
@@ -65,7 +66,14 @@ def laid_out(page: Path, text: str, repo_url: str | None) -> str:
     for anchor, number in anchors(text).items():
         lines[number - 1] += f" {{ #{anchor} }}"
     front = "---\nhide:\n  - navigation\n---\n\n" if WIDE.search(text) else ""
-    return front + relinked(page, "\n".join(lines), repo_url)
+    return front + relinked(page, inlined("\n".join(lines)), repo_url)
+
+
+def inlined(text: str) -> str:
+    """Return ``text`` with what its references lead to in their places: ``[a][b]`` becomes ``[a](x)``."""
+    known = {found["name"]: found["target"] for found in REFERENCE.finditer(text)}
+    used = "|".join(map(re.escape, known)) or "(?!)"
+    return re.sub(rf"\]\[({used})\]", lambda use: f"]({known[use[1]]})", REFERENCE.sub("", text))
 
 
 def relinked(page: Path, text: str, repo_url: str | None) -> str:

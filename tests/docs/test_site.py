@@ -63,6 +63,11 @@ def test_the_site_is_built_without_a_fault(tmp_path: Path) -> None:
         ("`[a](../tickr/jobs.py)`", None, "`[a](../tickr/jobs.py)`"),
         ("[`a`](../tickr/jobs.py)", None, '<span class="source" title="tickr/jobs.py">`a`</span>'),
         ('[a](../tests/a.py "b")', None, '<span class="source" title="tests/a.py b">a</span>'),
+        (
+            '[a][b], [a][c].\n\n[b]: ../tests/a.py "d"\n',
+            None,
+            '<span class="source" title="tests/a.py d">a</span>, [a][c].\n\n',
+        ),
         ("[a](../tickr/jobs.py)", "https://example.com/t", "[a](https://example.com/t/blob/HEAD/tickr/jobs.py)"),
         ("# A\n\n## A", None, "# A { #a }\n\n## A { #a-1 }"),
         ("```text\n# A\n[a](../README.md)\n```", None, "```text\n# A\n[a](../README.md)\n```"),
