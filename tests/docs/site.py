@@ -1,10 +1,10 @@
 """The documentation as a site: ``python -m tests.docs.site [FOLDER]``, which `make docs` does.
 
-Comes in: README.md, docs/, CHANGELOG.md and its fragments, docs/zensical.toml. Goes out: ``FOLDER/site``, made by Zensical,
-which asks for nothing from elsewhere and can be opened from the disk. The pages are laid out in ``FOLDER/pages`` first,
-as a site needs them: the README in front, the next changes in the changelog, headings with the anchors that GitHub
-gives them, and links that lead out of the documentation led to the repository if the site has one (``repo_url``).
-Zensical's warnings are errors; it looks at few links, so all of them are checked in what it made.
+Comes in: README.md, docs/, CHANGELOG.md and its fragments, docs/zensical.toml. Goes out: ``FOLDER/site``, made by
+Zensical, which asks for nothing from elsewhere and can be opened from the disk. The pages are laid out in
+``FOLDER/pages`` first, as a site needs them: the README in front, the next changes in the changelog, headings with the
+anchors that GitHub gives them, and links that lead out of the documentation led to the repository if the site has one
+(``repo_url``). Zensical's warnings are errors; it looks at few links, so all of them are checked in what it made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The site of the documentation: every page is in it once, in one of the four kinds, and every link in it leads somewhere."""
+"""The site of the documentation: every page is in it once, in one of four kinds, and no link in it leads nowhere."""
 
 from __future__ import annotations
 
