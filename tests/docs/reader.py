@@ -35,6 +35,11 @@ _NOTICE = re.compile(r"^(?:bash: line \d+: +\d+ (?:Killed|Terminated).*|\[\d+\][
 """What a shell says of its background jobs; which shell says what, and when, is not Tickr's."""
 
 
+def as_tickr(words: str) -> str:
+    """Return ``words`` with what `make run` comes to."""
+    return re.sub(r'\bmake run\b(?: ARGS=(?:"([^"]*)"|(\S*)))?', r"tickr serve \1\2", words).rstrip()
+
+
 class Dictionary:
     """The page's words and the test's words for the same thing: ports, servers, folders."""
 
@@ -73,7 +78,7 @@ class Reader:
 
     async def run(self, words: str) -> str:
         """Run a command and return what it printed."""
-        words = self._dictionary.to_test(words.replace("make run", "tickr serve"))
+        words = self._dictionary.to_test(as_tickr(words))
         output, _ = await self._ask(words)
         if self._server and "kill -9" in words:
             await self._ask(f"wait {self._server}")
@@ -86,7 +91,7 @@ class Reader:
         ``said`` returns what it prints.
         """
         await self.stop()
-        words = self._dictionary.to_test(words.replace("make run", "tickr serve"))
+        words = self._dictionary.to_test(as_tickr(words))
         self._log = None
         if not words.rstrip().endswith("&"):
             self._log = self.folder / f".log-{secrets.token_hex(4)}"
@@ -98,6 +103,10 @@ class Reader:
             return not await self._lives() or await self._is_ready()
 
         await eventually(answers_or_ended, within_s=30)
+
+    def at(self, address: str) -> str:
+        """Return where an address of the page leads here."""
+        return self._dictionary.to_test(address)
 
     def said(self) -> str:
         """Return what the Tickr started last has printed so far; nothing if the page sends that elsewhere."""
