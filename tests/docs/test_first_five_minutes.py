@@ -1,4 +1,4 @@
-"""The first thing that the README promises: a job of the reader's own type, seen live in a browser, by its words alone."""
+"""What the README promises first: a job of the reader's own type, seen live in a browser, by its words alone."""
 
 from __future__ import annotations
 
