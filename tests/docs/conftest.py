@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def needs_curl(request: pytest.FixtureRequest) -> None:
-    if request.module.__name__.endswith(("test_examples", "test_harness")):
+    if request.module.__name__.endswith(("_examples", "test_harness", "first_five_minutes")):
         request.getfixturevalue("curl")

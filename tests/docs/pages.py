@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("how-to/*.md")))
+TASKS = (DOCS / "tutorial.md", *sorted(DOCS.glob("how-to/*.md")))
+PAGES = (ROOT / "README.md", *sorted({*DOCS.glob("*.md")} - {*TASKS}), *TASKS)
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 
 _FENCE = re.compile(r"^( *)(`{3,})(\S*)\s*$")

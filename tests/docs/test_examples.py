@@ -21,7 +21,7 @@ import trio
 
 from tests.conftest import do_without
 from tests.docs.comparing import Names
-from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, name_of
+from tests.docs.pages import PAGES, ROOT, TASKS, Block, Command, blocks, commands, name_of
 from tests.docs.reader import SERVES, Reader, reading
 from tests.remote import javascript
 from tests.waiting import eventually
@@ -40,6 +40,7 @@ NOT_RUN = {
     ("docs/operations.md", "needs a certificate"),
     ("docs/operations.md", "needs sentinels"),
     ("docs/operations.md", "needs the client programs of MySQL"),
+    ("docs/tutorial.md", "installs Tickr, which is there already"),
 }
 """The blocks that are not executed: page and reason."""
 
@@ -63,10 +64,15 @@ def has_examples(page: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if has_examples(page)], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if has_examples(page) and page not in TASKS], ids=name_of)
 async def test_the_examples_of_a_page_do_what_it_shows(
     page: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    await follow_page(page, tmp_path, request)
+
+
+async def follow_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Do all that ``page`` says, in ``tmp_path``. Raises: AssertionError, with the first place that is not as shown."""
     found = run_blocks(page)
     text = "\n".join(block.text for block in found)
     words = {}
