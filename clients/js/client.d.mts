@@ -108,6 +108,10 @@ export interface Filters {
   queue?: Filter;
   label?: Filter;
   error?: Filter;
+  /** Made by this schedule. */
+  schedule?: Filter;
+  /** Submitted by the handler of this job. */
+  parent?: JobRef;
   /** Paths into payloads, and what is to be there: `{ "order.id": 7 }`. */
   payload?: Record<string, unknown>;
   contains?: Filter;

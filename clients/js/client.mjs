@@ -461,8 +461,9 @@ function searched({ payload = {}, contains, ...filters }) {
 }
 
 /** Return filters as a body has them. ids: of certain jobs. */
-function filter({ ids, payload, contains, ...which }) {
+function filter({ ids, parent, payload, contains, ...which }) {
   const found = Object.fromEntries(Object.entries(which).map(([name, value]) => [name, texts(value)]));
+  if (parent) found.parent = named(parent);
   if (payload) found.payload = Object.fromEntries(Object.entries(payload).map(([at, one]) => [at, [one].flat().map(String)]));
   if (contains !== undefined) found["payload~"] = texts(contains);
   return ids === undefined ? found : { ...found, ids: Array.from(ids, named) };

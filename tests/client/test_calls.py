@@ -25,6 +25,7 @@ from tickr.client import (
     chunks,
 )
 
+from .conftest import Serve
 from .faces import FACES, face
 
 pytestmark = pytest.mark.slow
@@ -221,9 +222,9 @@ def test_submissions_of_many_threads_are_each_answered(shared_tickr: TickrProces
         assert sorted(stored) == sorted(job.id for job in client.list(label=f"t={label}"))
 
 
-def test_a_token_is_sent_and_never_shown(face_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_sent_and_never_shown(face_name: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     token = "correct-horse-battery-staple"
-    with TickrProcess(store="memory:", index="heap:", variables={"TICKR_TOKEN": token}) as process:
+    with serve(variables={"TICKR_TOKEN": token}) as process:
         with face(face_name, process.url, token) as client:
             client.submit("report")
             assert token not in repr(client.client) + repr(vars(client.client))
