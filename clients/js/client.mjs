@@ -443,7 +443,8 @@ class Nodes {
 }
 
 const named = (one) => (typeof one === "string" ? one : one.id);
-const at = (what, name, action = "") => `/${what}/${encodeURIComponent(name)}${action}`;
+const at = (what, name, action = "") => `/${what}/${encodeURIComponent(whole(name))}${action}`;
+const whole = (name) => String(name).replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
 const path = (job, action) => at("jobs", named(job), action);
 const decrypted = (wanted) => (wanted ? { decrypt: true } : {});
 const ifMatch = (version) => (version === undefined ? {} : { headers: { "if-match": `"v${version}"` } });

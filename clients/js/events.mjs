@@ -3,7 +3,7 @@
 // Server-sent events by `fetch`, in Node and in browsers alike, as `EventSource` can send no token. A connection that is
 // lost is made again after the last cursor.
 
-import { CursorExpired, refused, Unavailable, Unexpected } from "./errors.mjs";
+import { ClientError, CursorExpired, refused, Unavailable, Unexpected } from "./errors.mjs";
 import { parse } from "./json.mjs";
 import { ANSWER_S, Lost, now, pause, Pauses, Reply } from "./wire.mjs";
 
@@ -75,7 +75,7 @@ export class Subscription {
       }
       return new Lost("the connection ended");
     } catch (error) {
-      if (error instanceof Unexpected) throw error;
+      if (error instanceof ClientError) throw error;
       return new Lost(silence.over ? "nothing was heard" : (error?.cause?.message ?? error?.message ?? String(error)));
     } finally {
       silence.end();

@@ -27,6 +27,7 @@ from tickr.client import (
 
 from .conftest import Serve
 from .faces import FACES, face
+from .standin import Standin
 
 pytestmark = pytest.mark.slow
 
@@ -204,6 +205,25 @@ def test_a_job_that_is_not_there(client: Any) -> None:
     assert told.value.code == "job_not_found"
     with pytest.raises(Invalid, match="invalid_id"):
         client.get("no-uuid")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../jobs", "\ud800"])
+def test_no_name_leads_to_another_call_than_the_one_that_is_meant(name: str, face_name: str) -> None:
+    with Standin() as server, face(face_name, server.url) as client:
+        for call in (
+            client.get,
+            client.cancel,
+            client.delete,
+            client.queues.pause,
+            client.schedules.run,
+            client.operations.stop,
+            client.nodes.stop,
+            client.marks.delete,
+        ):
+            with pytest.raises(Invalid, match="is no name") as told:
+                call(name)
+            assert told.value.status is None
+        assert server.seen == []
 
 
 def test_submissions_of_many_threads_are_each_answered(shared_tickr: TickrProcess) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from tests.store.backends import SteppedClock, end, new_id, new_job, put, put_one, put_running
-from tests.store.linked import child_of, finish
+from tests.store.linked import child_of, finish, settle_all
 from tickr.jobs import Extras, Job, State
 from tickr.store.answers import groups_of
 from tickr.store.contract import Filter, Page, Store
@@ -60,8 +60,10 @@ async def test_children_are_found_by_their_parent_as_long_as_it_is_stored(store:
     assert await store.list_jobs(Filter(parent=new_id()), limit=2) == Page([], None)
     for child in (second, third):
         await finish(store, child)
-    await end(store, parent)
-    await store.settle_links({job.id for job in (first, second, third, parent)}, None)
+    attempt = await store.get(parent.id)
+    assert attempt is not None
+    await end(store, attempt, "succeeded")
+    await settle_all(store)
     await store.delete(parent.id)
     assert await found() == []
     assert await store.get(third.id) is not None

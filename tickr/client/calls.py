@@ -13,11 +13,11 @@ from datetime import datetime
 from threading import BoundedSemaphore
 from types import NoneType
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from tickr.client import answers, bodies
 from tickr.client.errors import NotFinal, Unavailable, found_here
 from tickr.client.operation_records import Count, History
+from tickr.client.paths import path
 from tickr.client.pauses import LEAST_TRY_S, Pauses, retry_after_s
 from tickr.client.records import Broadcast, Job, JobPage, JobRef, Log, LogLine, Tree, id_of
 from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
@@ -161,7 +161,7 @@ class Calls:
 
 
 def _path(job: JobRef, action: str = "") -> str:
-    return f"/jobs/{quote(id_of(job), safe='')}{action}"
+    return path("jobs", id_of(job), action)
 
 
 def _look(job: JobRef, decrypt: bool) -> Request:
