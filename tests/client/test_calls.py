@@ -35,7 +35,6 @@ pytestmark = pytest.mark.slow
 def test_a_job_is_submitted_and_waited_for(client: Any) -> None:
     stored = client.submit("report", {"title": "Hello", "time": 0.0})
     assert isinstance(stored, Submitted)
-    assert not stored.replayed
     job = client.wait(stored, timeout_s=20)
     assert (job.id, job.type, job.state, job.final) == (stored.id, "report", "succeeded", True)
     assert job.payload == {"title": "Hello", "time": 0.0}
