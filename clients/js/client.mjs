@@ -173,7 +173,7 @@ export class Client {
     return this.#wire.ask({ path: "/jobs", query: searched(filters) });
   }
 
-  /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
+  /** Return a subscription to the feed, which is taken for lost after `silenceS` (20) without a word: `for await (const event of client.events({ after, job, queue, type, event }))`. */
   events(filters = {}) {
     return new Subscription(this.#wire, filters);
   }
