@@ -65,6 +65,20 @@ def test_its_jobs_are_listed(shared_board: Board) -> None:
     assert shown == {f"#/job/{one}" for one in ids}
 
 
+def test_on_a_narrow_page_they_are_put_in_order_by_hand(shared_board: Board) -> None:
+    put(shared_board, "a-first", cron="@yearly")
+    put(shared_board, "z-last", cron="@yearly")
+    shared_board.page.set_viewport_size({"width": 400, "height": 800})
+    page = shared_board.open("#/schedules?find=st")
+    names = page.locator("tbody tr td:first-child")
+    expect(names.first).to_contain_text("a-first")
+    name = page.get_by_role("button", name="Name", exact=True)
+    assert (box := name.bounding_box()) and box["height"] > 20
+    name.click()
+    expect(names.last).to_contain_text("a-first")
+    assert fits(page)
+
+
 def test_pause_resume_and_run_now_ask_first(shared_board: Board) -> None:
     put(shared_board, "asked", cron="@yearly")
     page = shared_board.open("#/schedules")

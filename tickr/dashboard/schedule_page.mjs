@@ -20,7 +20,7 @@ export function open(page) {
       page.client.page({ schedule: name, limit: SHOWN }),
     ]);
     fill(head, h("h1", {}, schedule.name), standing(schedule), actions(page.client, schedule, { more: true }));
-    fill(body, facts(schedule), ticks(schedule), jobs(schedule, made), template(schedule));
+    fill(body, facts(schedule), ticks(schedule), h("div", { class: "column" }, jobs(schedule, made), template(schedule)));
     return soon([schedule]);
   });
 }
@@ -67,7 +67,7 @@ function jobs({ name }, { items, next_cursor: next }) {
     { class: "card" },
     h("h2", {}, "Its jobs"),
     items.length ? h("ul", { class: "tree" }, items.map(line)) : h("p", { class: "soft" }, none),
-    h("p", {}, h("a", { href: address(["jobs"], { schedule: name }) }, "All its jobs")),
+    (items.length || next !== null) && h("p", {}, h("a", { href: address(["jobs"], { schedule: name }) }, "All its jobs")),
   );
 }
 
