@@ -73,7 +73,9 @@ def test_on_a_narrow_page_they_are_put_in_order_by_hand(shared_board: Board) -> 
     names = page.locator("tbody tr td:first-child")
     expect(names.first).to_contain_text("a-first")
     name = page.get_by_role("button", name="Name", exact=True)
-    assert (box := name.bounding_box()) and box["height"] > 20
+    box = name.bounding_box()
+    assert box is not None
+    assert box["height"] > 20
     name.click()
     expect(names.last).to_contain_text("a-first")
     assert fits(page)
