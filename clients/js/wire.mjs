@@ -163,9 +163,10 @@ export class Wire {
   async ask(request, { repeatable = true, waitS = 0, ifNone = null, as = parse } = {}) {
     const pauses = new Pauses();
     const over = now() + this.totalS + waitS;
-    const one = waitS ? { ...request, query: { ...request.query, wait: waitS.toFixed(3) } } : request;
-    for (;;) {
-      const reply = await this.send(one, Math.min(ANSWER_S + waitS, over - now()));
+    for (let waits = waitS; ; waits = 0) {
+      // Where one that waits is lost, the next only looks: it is lost with every end of a server.
+      const one = waits ? { ...request, query: { ...request.query, wait: waits.toFixed(3) } } : request;
+      const reply = await this.send(one, Math.min(ANSWER_S + waits, over - now()));
       if (!reply.again) return this.read(reply, ifNone, as);
       const doubtful = unsure(reply);
       pauses.failed(reply.retryAfterS);
