@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit, urlunsplit
 
 import httpcore2
 import pytest
@@ -31,7 +30,7 @@ from tests.servers import (
     missing_for_browser,
     missing_for_mysql,
     missing_for_redis,
-    mysql_execute,
+    mysql_database,
 )
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -139,12 +138,8 @@ def mysql_server_url() -> Iterator[str]:
 @pytest.fixture
 def mysql_url(mysql_server_url: str) -> Iterator[str]:
     """URL of an empty database of the test's own, dropped afterwards."""
-    name = f"tickr_test_{uuid.uuid4().hex[:12]}"
-    mysql_execute(mysql_server_url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    try:
-        yield urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{name}"))
-    finally:
-        mysql_execute(mysql_server_url, f"DROP DATABASE {name}")
+    with mysql_database(mysql_server_url) as url:
+        yield url
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import redis
 import trustme
@@ -102,6 +104,17 @@ _ours: set[int] = set()
 """The ports of the servers that this process has made."""
 _installed: dict[Path, bytes] = {}
 """Each file of a MariaDB that has never run, packed; kept from the first one, as the installer takes seconds."""
+
+
+@contextmanager
+def mysql_database(server_url: str) -> Iterator[str]:
+    """Make an empty database on a server; the URL of it, which is dropped at the end."""
+    name = f"tickr_test_{uuid.uuid4().hex[:12]}"
+    mysql_execute(server_url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    finally:
+        mysql_execute(server_url, f"DROP DATABASE {name}")
 
 
 class MariaDB(Child):

@@ -21,6 +21,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       states: as the outside sees them.
       labels: ``(name, value)`` pairs, all of which must match; a value of None asks only that the label is there.
       errors: kinds of the error that is on the job (``Failure.kind``).
+      schedules: names; of jobs that one of these made.
+      parent: of jobs that the handler of this one has submitted, as long as it is stored itself.
       payload, payload_parts: ``(path, value)`` pairs, and texts, that payloads are searched for (``payload_search``).
       created_after, finished_after: instants, microseconds UTC; at it or later.
       created_before, finished_before: earlier than it. What has not finished has no such instant, and passes neither.
@@ -31,6 +33,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queues: tuple[str, ...] = ()
     labels: tuple[tuple[str, str | None], ...] = ()
     errors: tuple[str, ...] = ()
+    schedules: tuple[str, ...] = ()
+    parent: str | None = None
     payload: tuple[tuple[str, str], ...] = ()
     payload_parts: tuple[str, ...] = ()
     created_after: int | None = None
@@ -67,6 +71,8 @@ def matcher(which: Filter) -> Callable[[Job, int], bool]:
             and (not which.queues or job.queue in which.queues)
             and (not which.labels or _has_labels(job, which.labels))
             and (not which.errors or (job.error is not None and job.error.kind in which.errors))
+            and (not which.schedules or job.extras.schedule in which.schedules)
+            and which.parent in (None, job.extras.parent)
             and _within(job.created_at, which.created_after, which.created_before)
             and _within(job.finished_at, which.finished_after, which.finished_before)
             and (searched is None or searched(job.payload))

@@ -108,6 +108,10 @@ export interface Filters {
   queue?: Filter;
   label?: Filter;
   error?: Filter;
+  /** Made by this schedule. */
+  schedule?: Filter;
+  /** Submitted by the handler of this job. */
+  parent?: JobRef;
   /** Paths into payloads, and what is to be there: `{ "order.id": 7 }`. */
   payload?: Record<string, unknown>;
   contains?: Filter;
@@ -135,6 +139,8 @@ export interface Pages<T> extends AsyncIterable<T> {
 export interface Subscription extends AsyncIterable<Event> {
   cursor: string | null;
   readonly opened: Promise<void>;
+  /** Called when the connection is lost, and with null when it stands again. */
+  onlost: (lost: { why: string; againInS: number } | null) => void;
   close(): void;
 }
 
@@ -171,7 +177,7 @@ export class Client {
   deadLetters(filters?: Filters): Promise<{ total: number; exact: boolean; groups: any[] }>;
   list(filters?: Filters & { limit?: number }): Pages<Job>;
   page(filters?: Filters & { limit?: number; cursor?: string }): Promise<{ items: Job[]; next_cursor: string | null; feed_cursor: string }>;
-  events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter; name?: Filter }): Subscription;
+  events(filters?: { after?: string; job?: Filter | JobRef; queue?: Filter; type?: Filter; event?: Filter; name?: Filter; silenceS?: number }): Subscription;
   close(): void;
 }
 

@@ -173,7 +173,7 @@ export class Client {
     return this.#wire.ask({ path: "/jobs", query: searched(filters) });
   }
 
-  /** Return a subscription to the feed: `for await (const event of client.events({ after, job, queue, type, event }))`. */
+  /** Return a subscription to the feed, which is taken for lost after `silenceS` (20) without a word: `for await (const event of client.events({ after, job, queue, type, event }))`. */
   events(filters = {}) {
     return new Subscription(this.#wire, filters);
   }
@@ -443,7 +443,8 @@ class Nodes {
 }
 
 const named = (one) => (typeof one === "string" ? one : one.id);
-const at = (what, name, action = "") => `/${what}/${encodeURIComponent(name)}${action}`;
+const at = (what, name, action = "") => `/${what}/${encodeURIComponent(whole(name))}${action}`;
+const whole = (name) => String(name).replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
 const path = (job, action) => at("jobs", named(job), action);
 const decrypted = (wanted) => (wanted ? { decrypt: true } : {});
 const ifMatch = (version) => (version === undefined ? {} : { headers: { "if-match": `"v${version}"` } });
@@ -461,8 +462,9 @@ function searched({ payload = {}, contains, ...filters }) {
 }
 
 /** Return filters as a body has them. ids: of certain jobs. */
-function filter({ ids, payload, contains, ...which }) {
+function filter({ ids, parent, payload, contains, ...which }) {
   const found = Object.fromEntries(Object.entries(which).map(([name, value]) => [name, texts(value)]));
+  if (parent) found.parent = named(parent);
   if (payload) found.payload = Object.fromEntries(Object.entries(payload).map(([at, one]) => [at, [one].flat().map(String)]));
   if (contains !== undefined) found["payload~"] = texts(contains);
   return ids === undefined ? found : { ...found, ids: Array.from(ids, named) };

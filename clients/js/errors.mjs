@@ -81,3 +81,8 @@ const KINDS = new Map([
 export function refused(refusal, about) {
   return new (KINDS.get(refusal.status) ?? Refused)(refusal, about);
 }
+
+/** Return the error for what is wrong already here; nothing was sent. */
+export function foundHere(detail, about) {
+  return new Invalid({ status: null, problem: { code: "invalid_request", detail } }, about);
+}

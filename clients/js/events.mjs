@@ -3,7 +3,7 @@
 // Server-sent events by `fetch`, in Node and in browsers alike, as `EventSource` can send no token. A connection that is
 // lost is made again after the last cursor.
 
-import { CursorExpired, refused, Unavailable, Unexpected } from "./errors.mjs";
+import { ClientError, CursorExpired, refused, Unavailable, Unexpected } from "./errors.mjs";
 import { parse } from "./json.mjs";
 import { ANSWER_S, Lost, now, pause, Pauses, Reply } from "./wire.mjs";
 
@@ -14,7 +14,8 @@ const ERROR = "tickr.error";
 
 /**
  * An async iterable over events: {what, subject, id, time, cursor, job, data}. Leaving the loop ends the connection; so
- * does `close()`. `cursor`: the place after everything that was told; to go on from there, give it as `after`.
+ * does `close()`. `cursor`: the place after everything that was told; to go on from there, give it as `after`. `onlost`: a
+ * function of yours, called with {why, againInS} when the connection is lost, and with null when it stands again.
  */
 export class Subscription {
   #wire;
@@ -25,10 +26,13 @@ export class Subscription {
   #opened = false;
   #ending = new AbortController();
   #place;
+  #silenceS;
+  onlost = () => {};
 
-  constructor(wire, { after = null, ...filters } = {}) {
+  constructor(wire, { after = null, silenceS = SILENCE_S, ...filters } = {}) {
     this.#wire = wire;
     this.#query = filters;
+    this.#silenceS = silenceS;
     this.cursor = after;
     wire.signal.addEventListener("abort", () => this.close());
     /** Resolves once there is a place to come back to: what happens from then on is told. */
@@ -65,9 +69,10 @@ export class Subscription {
       const headers = { accept: "text/event-stream" };
       const answer = await this.#wire.open({ path: "/events", query: { ...this.#query, ...after }, headers }, silence.signal);
       if (!answer.ok) return new Reply(answer.status, answer.headers, await answer.text());
+      this.onlost(null);
       let rest = "";
       for await (const chunk of chunks(answer.body)) {
-        silence.wait(SILENCE_S);
+        silence.wait(this.#silenceS);
         const messages = (rest + chunk).replaceAll("\r\n", "\n").split("\n\n");
         rest = messages.pop();
         if (rest.length > MAX_EVENT_CHARS) throw new Unexpected(`An event is longer than ${MAX_EVENT_CHARS} characters.`);
@@ -75,7 +80,7 @@ export class Subscription {
       }
       return new Lost("the connection ended");
     } catch (error) {
-      if (error instanceof Unexpected) throw error;
+      if (error instanceof ClientError) throw error;
       return new Lost(silence.over ? "nothing was heard" : (error?.cause?.message ?? error?.message ?? String(error)));
     } finally {
       silence.end();
@@ -126,6 +131,7 @@ export class Subscription {
       throw error;
     }
     this.#pauses.failed(reply.retryAfterS);
+    this.onlost({ why: reply.reason ?? `HTTP ${reply.status}`, againInS: this.#pauses.notBefore - now() });
     if (!this.#opened && this.#pauses.notBefore > this.#began + this.#wire.totalS) {
       const why = reply.reason ?? `HTTP ${reply.status}`;
       throw new Unavailable(`${this.#wire.url} did not open the feed within ${this.#wire.totalS} s: ${why}.`);

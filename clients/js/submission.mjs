@@ -4,7 +4,7 @@
 //
 // State: `#line` holds the tickets that wait, in order; those on the way are with their flight.
 
-import { ClientError, Closed, Invalid, refused, Unavailable } from "./errors.mjs";
+import { ClientError, Closed, foundHere, Invalid, refused, Unavailable } from "./errors.mjs";
 import { parse, stringify } from "./json.mjs";
 import { ANSWER_S, LEAST_TRY_S, Lost, now, pause, Pauses, unsure } from "./wire.mjs";
 
@@ -86,13 +86,11 @@ export class Submission {
     const idIsOurs = fields.id === undefined;
     const id = (fields.id ??= uuid7());
     const deadline = now() + this.#wire.totalS;
-    const about = { jobId: id };
     try {
       const text = stringify(fields);
       return { id, text, deadline, idIsOurs, type: fields.type, unsure: false, refusal: null, most: MAX_BATCH };
     } catch (error) {
-      const problem = { code: "invalid_request", detail: `The job cannot be written as JSON: ${error.message}` };
-      throw new Invalid({ status: null, problem }, about);
+      throw foundHere(`The job cannot be written as JSON: ${error.message}`, { jobId: id });
     }
   }
 
@@ -125,8 +123,8 @@ export class Submission {
     try {
       this.#unload(batch, await this.#wire.send(request, Math.min(ANSWER_S, leftS)));
     } catch (error) {
-      if (!(error instanceof Closed)) throw error;
-      this.#end(batch);
+      if (error instanceof Closed) this.#end(batch);
+      else for (const one of batch) one.reject(error instanceof Invalid ? foundHere(error.detail, { jobId: one.id }) : error);
     }
   }
 

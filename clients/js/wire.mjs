@@ -1,6 +1,6 @@
 // One request → one answer, and whether it is worth another try. Knows nothing of jobs.
 
-import { refused, Closed, Unavailable, Unexpected } from "./errors.mjs";
+import { ClientError, Closed, foundHere, refused, Unavailable, Unexpected } from "./errors.mjs";
 import { parse } from "./json.mjs";
 
 export const ANSWER_S = 10; // the longest wait for an answer; then it is taken for lost
@@ -9,6 +9,9 @@ export const LEAST_TRY_S = 0.1; // with less time left no try is begun: cut shor
 const MAX_RETRY_AFTER_S = 3600;
 const LATER = new Set([408, 429, 502, 503, 504]);
 const UNSURE = new Set([500, 502, 504]);
+
+const NO_NAME = /^\.{0,2}$|%2f/i;
+const TOKEN = /^[!-~]{1,1000}$/;
 
 export const now = () => performance.now() / 1000;
 
@@ -97,7 +100,7 @@ export class Wire {
   #ending = new AbortController();
 
   constructor({ url, token, totalS, fetch }) {
-    Object.assign(this, { url: url.replace(/\/+$/, ""), token, totalS, fetch });
+    Object.assign(this, { url: url.replace(/\/+$/, ""), token: token?.trim(), totalS, fetch });
   }
 
   get signal() {
@@ -109,15 +112,27 @@ export class Wire {
   }
 
   /** Return the answer as it begins, its body unread. request: {method, path, query, text, headers}. Throws. */
-  open(request, signal) {
+  async open(request, signal) {
     const { method = "GET", path, query, text, headers = {} } = request;
+    this.#check(path);
     const sent = { accept: "application/json", ...headers };
     if (text !== undefined) sent["content-type"] = "application/json";
     if (this.token) sent.authorization = `Bearer ${this.token}`;
     return this.fetch(this.url + path + asked(query), { method, headers: sent, body: text, signal });
   }
 
-  /** Return a Reply, or a Lost. Throws Closed. */
+  // What would come to another call than the one that is meant, or not leave this machine.
+  #check(path) {
+    const names = path.slice(1).split("/");
+    const wrong = names.find((name) => NO_NAME.test(name));
+    if (wrong !== undefined) {
+      const told = `"${decodeURIComponent(wrong)}" is no name: it must not be empty, "." or "..", or have a slash.`;
+      throw foundHere(told);
+    }
+    if (this.token && !TOKEN.test(this.token)) throw foundHere("The token must be printable ASCII without spaces.");
+  }
+
+  /** Return a Reply, or a Lost. Throws Closed, Refused. */
   async send(request, withinS = ANSWER_S) {
     if (this.signal.aborted) throw new Closed("The client is closed.");
     const clock = new AbortController();
@@ -128,6 +143,7 @@ export class Wire {
       const answer = await this.open(request, clock.signal);
       return new Reply(answer.status, answer.headers, await answer.text());
     } catch (error) {
+      if (error instanceof ClientError) throw error;
       if (this.signal.aborted) throw new Closed("The client is closed.");
       if (clock.signal.aborted) return new Lost(`no answer within ${withinS.toFixed(1)} s`);
       const { cause } = error;
@@ -147,9 +163,10 @@ export class Wire {
   async ask(request, { repeatable = true, waitS = 0, ifNone = null, as = parse } = {}) {
     const pauses = new Pauses();
     const over = now() + this.totalS + waitS;
-    const one = waitS ? { ...request, query: { ...request.query, wait: waitS.toFixed(3) } } : request;
-    for (;;) {
-      const reply = await this.send(one, Math.min(ANSWER_S + waitS, over - now()));
+    for (let waits = waitS; ; waits = 0) {
+      // Where one that waits is lost, the next only looks: it is lost with every end of a server.
+      const one = waits ? { ...request, query: { ...request.query, wait: waits.toFixed(3) } } : request;
+      const reply = await this.send(one, Math.min(ANSWER_S + waits, over - now()));
       if (!reply.again) return this.read(reply, ifNone, as);
       const doubtful = unsure(reply);
       pauses.failed(reply.retryAfterS);

@@ -71,6 +71,7 @@ export class Worker {
    */
   constructor(options) {
     const { url, handlers, token, queues = [], concurrency = 4, name = "", wait = 20, grace = 30 } = options;
+    if (token && !/^[!-~]+$/.test(token)) throw new TypeError("The token must be printable ASCII without spaces.");
     this.log = options.log ?? (() => {});
     this.urls = [url].flat().map((one) => one.replace(/\/+$/, ""));
     Object.assign(this, { handlers, token, queues, concurrency, name, wait, grace });

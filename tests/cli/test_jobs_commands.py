@@ -192,6 +192,8 @@ def test_list_filters_and_pages(tickr: Tickr) -> None:
     assert [line.split()[0] for line in first.stdout.splitlines()] == ["ID", ids[4], ids[3]]
     assert "--limit 10 or --all" in first.stderr
     assert tickr("list", "--queue", "paging", "--limit", "5").stderr == ""
+    assert tickr("list", "--parent", ids[0], "--schedule", "nightly").stderr == "No such jobs.\n"
+    assert "the id of a job" in tickr("list", "--parent", "x", code=2).stderr
     assert ids[1] in tickr("list", "--label", "n=1", "--type", "later", "--state", "scheduled").stdout
     assert tickr("list", "--queue", "paging", "--state", "failed").stderr == "No such jobs.\n"
     assert tickr("list", "--label", "=", code=1).stderr.count("/label must") == 1

@@ -25,7 +25,9 @@ from tickr.client import (
     chunks,
 )
 
+from .conftest import Serve
 from .faces import FACES, face
+from .standin import Standin
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,6 @@ pytestmark = pytest.mark.slow
 def test_a_job_is_submitted_and_waited_for(client: Any) -> None:
     stored = client.submit("report", {"title": "Hello", "time": 0.0})
     assert isinstance(stored, Submitted)
-    assert not stored.replayed
     job = client.wait(stored, timeout_s=20)
     assert (job.id, job.type, job.state, job.final) == (stored.id, "report", "succeeded", True)
     assert job.payload == {"title": "Hello", "time": 0.0}
@@ -205,6 +206,25 @@ def test_a_job_that_is_not_there(client: Any) -> None:
         client.get("no-uuid")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../jobs", "\ud800"])
+def test_no_name_leads_to_another_call_than_the_one_that_is_meant(name: str, face_name: str) -> None:
+    with Standin() as server, face(face_name, server.url) as client:
+        for call in (
+            client.get,
+            client.cancel,
+            client.delete,
+            client.queues.pause,
+            client.schedules.run,
+            client.operations.stop,
+            client.nodes.stop,
+            client.marks.delete,
+        ):
+            with pytest.raises(Invalid, match="is no name") as told:
+                call(name)
+            assert told.value.status is None
+        assert server.seen == []
+
+
 def test_submissions_of_many_threads_are_each_answered(shared_tickr: TickrProcess) -> None:
     label = uuid.uuid4().hex
     stored: list[str] = []
@@ -221,9 +241,9 @@ def test_submissions_of_many_threads_are_each_answered(shared_tickr: TickrProces
         assert sorted(stored) == sorted(job.id for job in client.list(label=f"t={label}"))
 
 
-def test_a_token_is_sent_and_never_shown(face_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_sent_and_never_shown(face_name: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     token = "correct-horse-battery-staple"
-    with TickrProcess(store="memory:", index="heap:", variables={"TICKR_TOKEN": token}) as process:
+    with serve(variables={"TICKR_TOKEN": token}) as process:
         with face(face_name, process.url, token) as client:
             client.submit("report")
             assert token not in repr(client.client) + repr(vars(client.client))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.client.conftest import Serve
 from tests.client.faces import face
 from tests.client.standin import Standin
-from tests.processes import TickrProcess
 from tickr.client import Dependencies, NewJob, NotFound
 
 FIRST = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
@@ -23,8 +23,8 @@ def test_they_are_sent_as_they_are(face_name: str, wish: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_says_what_it_waits_for_and_its_tree(face_name: str) -> None:
-    with TickrProcess() as node, face(face_name, node.url) as client:
+def test_a_job_says_what_it_waits_for_and_its_tree(face_name: str, serve: Serve) -> None:
+    with serve() as node, face(face_name, node.url) as client:
         first = client.submit("report", {"time": 0.2})
         second = client.submit("report", {"time": 0}, depends_on={"jobs": [first.id], "on_failure": "cancel"})
         done = client.wait(second, 20)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tests.client.conftest import Serve
 from tests.client.faces import face
-from tests.processes import TickrProcess
 from tests.sealed import SECRET, written
 from tickr.client import NotFinal
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_job_is_read_in_the_clear_when_it_is_asked_for(face_name: str) -> None:
+def test_a_job_is_read_in_the_clear_when_it_is_asked_for(face_name: str, serve: Serve) -> None:
     payload = {"title": SECRET, "time": 0.0}
     with (
-        TickrProcess(store="memory:", variables={"TICKR_ENCRYPTION_KEYS": written("main")[0]}) as process,
+        serve(variables={"TICKR_ENCRYPTION_KEYS": written("main")[0]}) as process,
         face(face_name, process.url) as client,
     ):
         stored = client.submit("report", payload)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.client.conftest import Serve
 from tests.client.faces import face
 from tests.client.standin import Behaviour, Standin, say
-from tests.processes import TickrProcess
 from tickr.client import Log, NotFound
 
 JOB = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
@@ -31,8 +31,8 @@ def test_all_pages_are_read(face_name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_that_has_logged_nothing_yet(face_name: str) -> None:
-    with TickrProcess() as node, face(face_name, node.url) as client:
+def test_a_job_that_has_logged_nothing_yet(face_name: str, serve: Serve) -> None:
+    with serve() as node, face(face_name, node.url) as client:
         job = client.submit("report", {"time": 0})
         assert client.log(job) == Log([], "0.0")
         with pytest.raises(NotFound):

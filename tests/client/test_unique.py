@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.client.conftest import Serve
 from tests.client.faces import face
 from tests.client.standin import Standin, cut, problem, say, store_and_cut
-from tests.processes import TickrProcess
 from tickr.client import Conflict, NewJob, Submitted, Unique
 
 HOLDER = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
@@ -69,8 +69,8 @@ def test_a_conflict_in_a_batch_is_of_one_job(face_name: str) -> None:
 
 
 @pytest.mark.slow
-def test_with_a_server(face_name: str) -> None:
-    with TickrProcess(store="memory:") as node, face(face_name, node.url) as client:
+def test_with_a_server(face_name: str, serve: Serve) -> None:
+    with serve() as node, face(face_name, node.url) as client:
         first = client.submit("report", delay=60, unique={"key": "k", "until": timedelta(hours=1)})
         assert client.submit("report", unique="k") == Submitted(first.id, "report", held=True)
         assert client.get(first).unique == Unique("k", 3600.0)

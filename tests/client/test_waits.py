@@ -105,14 +105,21 @@ def test_an_answer_that_comes_early_is_no_reason_to_ask_in_a_loop() -> None:
     assert end(steps, job("succeeded")) == "succeeded"
 
 
-def test_a_try_that_was_lost_late_has_time_for_another_which_waits_only_for_the_rest() -> None:
+def test_after_a_try_that_was_lost_it_looks_first_and_has_all_its_time_again() -> None:
+    """Under a server that ends every few seconds, no request that waits would ever have an answer."""
     stage = Stage()
-    steps = stage.wait(15)
-    assert wished(next(steps)) == 15
-    stage.now += 12
-    step = steps.send(Lost("gone", sent=True))
-    assert isinstance(step, Pause)
-    assert wished(steps.send(None)) == 3
+    steps = stage.wait(10 * WAIT_S)
+    step: object = next(steps)
+    for _ in range(30):
+        assert wished(step) == WAIT_S
+        stage.now += 3
+        pause = steps.send(Lost("gone", sent=True))
+        assert isinstance(pause, Pause)
+        stage.now += pause.seconds
+        assert wished(steps.send(None)) is None
+        pause = steps.send(job("running"))
+        assert isinstance(pause, Pause)
+        step = steps.send(None)
     assert end(steps, job("succeeded")) == "succeeded"
 
 
@@ -176,17 +183,19 @@ def test_who_waits_outlasts_a_server_that_is_killed_and_comes_back(face_name: st
 
 
 @pytest.mark.slow
-def test_more_threads_wait_than_there_are_connections(shared_tickr: TickrProcess) -> None:
-    states: list[str] = []
+def test_more_threads_wait_than_there_are_connections(server: str, shared_tickr: TickrProcess) -> None:
+    ends: list[str] = []
     with Client(shared_tickr.url) as client:
 
         def work() -> None:
             stored = client.submit("report", {"title": "t", "time": 0.5})
-            states.append(client.wait(stored, timeout_s=60).state)
+            job = client.wait(stored, timeout_s=120)
+            ends.append(job.error.kind if job.error else job.state)
 
         threads = [threading.Thread(target=work) for _ in range(150)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert states == ["succeeded"] * 150
+    assert len(ends) == 150
+    assert set(ends) <= ({"succeeded"} if server == "calm" else {"succeeded", "crashed"})

@@ -85,3 +85,15 @@ def test_an_answer_that_refuses_is_an_answer(shared_board: Board) -> None:
     expect(page.get_by_role("alert")).to_contain_text("nothing is set on it")
     expect(page.locator("#status")).to_have_text("Not shown")
     shared_board.forgive("404")
+
+
+def test_what_was_wrong_is_told_once(shared_board: Board) -> None:
+    page = shared_board.open("#/jobs")
+    page.evaluate("""async () => {
+      const [{ attempt }, { connect }] = await Promise.all([import("./notices.mjs"), import("./session.mjs")]);
+      await attempt(() => connect().submit("re port"));
+    }""")
+    notice = page.locator(".notice.bad")
+    expect(notice).to_contain_text("/type must be")
+    assert notice.inner_text().count("/type") == 1
+    shared_board.forgive("422")

@@ -48,6 +48,39 @@ def test_a_tick_shows_by_itself(shared_board: Board) -> None:
     expect(made).not_to_have_text(str(seen))
 
 
+def test_its_jobs_are_listed(shared_board: Board) -> None:
+    put(shared_board, "listed", cron="@yearly")
+    page = shared_board.open("#/schedules/listed")
+    its = page.locator("section.card:has(h2:text-is('Its jobs'))")
+    expect(its).to_contain_text("None")
+    ids = {shared_board.api.post("/schedules/listed/run").json()["id"] for _ in range(2)}
+    shared_board.submit(type="report", delay=60)
+    shared_board.open("#/schedules")
+    shared_board.open("#/schedules/listed")
+    expect(its.locator("li")).to_have_count(2)
+    expect(its.locator("li").first).to_contain_text("made by hand")
+    its.get_by_role("link", name="All its jobs").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    shown = {link.get_attribute("href") for link in page.locator("tbody .named a").all()}
+    assert shown == {f"#/job/{one}" for one in ids}
+
+
+def test_on_a_narrow_page_they_are_put_in_order_by_hand(shared_board: Board) -> None:
+    put(shared_board, "a-first", cron="@yearly")
+    put(shared_board, "z-last", cron="@yearly")
+    shared_board.page.set_viewport_size({"width": 400, "height": 800})
+    page = shared_board.open("#/schedules?find=st")
+    names = page.locator("tbody tr td:first-child")
+    expect(names.first).to_contain_text("a-first")
+    name = page.get_by_role("button", name="Name", exact=True)
+    box = name.bounding_box()
+    assert box is not None
+    assert box["height"] > 20
+    name.click()
+    expect(names.last).to_contain_text("a-first")
+    assert fits(page)
+
+
 def test_pause_resume_and_run_now_ask_first(shared_board: Board) -> None:
     put(shared_board, "asked", cron="@yearly")
     page = shared_board.open("#/schedules")

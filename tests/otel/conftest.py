@@ -1,7 +1,15 @@
-"""What the tests of submissions borrow from those of the client."""
+"""A Tickr for the tests of submissions."""
 
 from __future__ import annotations
 
-from tests.client.conftest import shared_tickr
+from collections.abc import Iterator
 
-__all__ = ["shared_tickr"]
+import pytest
+
+from tests.processes import TickrProcess
+
+
+@pytest.fixture
+def shared_tickr() -> Iterator[TickrProcess]:
+    with TickrProcess(store="memory:", index="heap:") as process:
+        yield process

@@ -375,6 +375,9 @@ FILTERS = [
     Filter(types=("other",), states=(State.SUCCEEDED,)),
     Filter(labels=(("who", "me"), ("n", None))),
     Filter(states=(State.FAILED,), errors=("exception",)),
+    Filter(schedules=("nightly", "none")),
+    Filter(parent=new_id()),
+    Filter(parent=new_id(), states=(State.READY, State.FAILED), queues=("q1",)),
     Filter(states=(State.FAILED,), finished_after=1, created_before=DAY_US),
 ]
 

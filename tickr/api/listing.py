@@ -19,11 +19,11 @@ import msgspec
 from msgspec import Meta
 from quart import Request
 
-from tickr import jobs
+from tickr import jobs, schedules
 from tickr.api import incoming
 from tickr.api.places import SURROGATE, pointer
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, micros
+from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, UUID, micros
 from tickr.jobs import State
 from tickr.keys import MAX_KEY_LENGTH, Unique
 from tickr.payload_search import (
@@ -41,7 +41,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 INSTANTS = ("created_after", "created_before", "finished_after", "finished_before")
 IN_PAYLOAD, PAYLOAD_PART = "payload.", "payload~"
-FILTERS = ("type", "queue", "label", "error", PAYLOAD_PART, *INSTANTS)
+FILTERS = ("type", "queue", "label", "error", "schedule", "parent", PAYLOAD_PART, *INSTANTS)
 """The parameters that choose jobs, beside ``state``."""
 PARAMETERS = ("state", *FILTERS, "limit", "cursor", "unique_key")
 _CHECKSUM_BYTES = 6
@@ -49,12 +49,14 @@ _STATES = frozenset(State)
 
 LABEL_RULE = "must be name or name=value"
 ERROR_RULE = "must be the kind of an error, like exception or timeout"
+SCHEDULE_RULE = "must be the name of a schedule"
 PATH_RULE = f"must be at most {MAX_STEPS} keys and places joined by dots, {MAX_PATH_LENGTH} characters in all"
 VALUE_RULE = f"must be at most {MAX_VALUE_LENGTH} characters"
 PART_RULE = f"must be 1 to {MAX_VALUE_LENGTH} characters"
 Instant = Annotated[datetime, Meta(tz=True)]
 
 _is_kind = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
+_is_id = re.compile(UUID).fullmatch
 _is_label_name = re.compile(LABEL_NAME).fullmatch
 
 
@@ -107,6 +109,8 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/label", LABEL_RULE) for label in many("label") if not is_label(label)]
     faults += [Fault("/error", ERROR_RULE) for kind in many("error") if not is_kind(kind)]
+    faults += [Fault("/schedule", SCHEDULE_RULE) for name in many("schedule") if not schedules.is_name(name)]
+    parent = _parent(many("parent"), faults)
     faults += payload_faults(_in_payload(request), many(PAYLOAD_PART))
     instants = {name: instant_in(name, many(name), faults) for name in INSTANTS}
     if len(faults) > before:
@@ -117,10 +121,20 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
         queues=tuple(sorted(set(many("queue")))),
         labels=tuple(sorted({label_of(label) for label in many("label")}, key=str)),
         errors=tuple(sorted(set(many("error")))),
+        schedules=tuple(sorted(set(many("schedule")))),
+        parent=parent,
         payload=tuple(sorted(set(_in_payload(request)))),
         payload_parts=tuple(sorted(set(many(PAYLOAD_PART)))),
         **instants,
     )
+
+
+def _parent(given: list[str], faults: list[Fault]) -> str | None:
+    if len(given) == 1 and _is_id(given[0]):
+        return given[0].lower()
+    if given:
+        faults.append(Fault("/parent", f"{RULES['id']}, once"))
+    return None
 
 
 def _in_payload(request: Request) -> list[tuple[str, str]]:

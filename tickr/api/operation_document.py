@@ -30,6 +30,8 @@ class FilterDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     error: tuple[str, ...] = ()
+    schedule: tuple[str, ...] = ()
+    parent: str | None = None
     payload: dict[str, list[str]] = {}
     payload_parts: tuple[str, ...] = msgspec.field(default=(), name=PAYLOAD_PART)
     created_after: str | None = None
@@ -160,6 +162,8 @@ def _filter(which: Filter, ids: tuple[str, ...]) -> FilterDocument:
         queue=which.queues,
         label=tuple(name if value is None else f"{name}={value}" for name, value in which.labels),
         error=which.errors,
+        schedule=which.schedules,
+        parent=which.parent,
         payload={path: [value for at, value in which.payload if at == path] for path, _ in which.payload},
         payload_parts=which.payload_parts,
         created_after=wire.instant(which.created_after),

@@ -15,7 +15,7 @@ import msgspec
 import uuid_utils
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from tickr import jobs, operations
+from tickr import jobs, operations, schedules
 from tickr.api import edit_request
 from tickr.api.jobs import CANCELLATION_RULES, MAX_REASON_LENGTH, REASON_LINE
 from tickr.api.listing import (
@@ -23,6 +23,7 @@ from tickr.api.listing import (
     LABEL_RULE,
     PART_RULE,
     PAYLOAD_PART,
+    SCHEDULE_RULE,
     is_kind,
     is_label,
     label_of,
@@ -55,6 +56,8 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: Texts | UnsetType = UNSET
     label: Texts | UnsetType = UNSET
     error: Texts | UnsetType = UNSET
+    schedule: Texts | UnsetType = UNSET
+    parent: Id | UnsetType = UNSET
     payload: dict[str, Raw] | UnsetType = UNSET
     payload_parts: Texts | UnsetType = msgspec.field(default=UNSET, name=PAYLOAD_PART)
     created_after: Instant | UnsetType = UNSET
@@ -90,6 +93,8 @@ WHICH_RULES = {
     "queue": f"{RULES['queue']}, or a list of 1 to {MAX_VALUES} such",
     "label": f"{LABEL_RULE}, or a list of 1 to {MAX_VALUES} such",
     "error": f"{ERROR_RULE}, or a list of 1 to {MAX_VALUES} such",
+    "schedule": f"{SCHEDULE_RULE}, or a list of 1 to {MAX_VALUES} such",
+    "parent": RULES["id"],
     "payload": "must be an object of paths, each with a text, number, true, false or null, or a list of such",
     PAYLOAD_PART: f"{PART_RULE}, or a list of 1 to {MAX_VALUES} such",
     **dict.fromkeys(("created_after", "created_before", "finished_after", "finished_before"), RULES["run_at"]),
@@ -112,6 +117,7 @@ _GOOD: dict[str, Callable[[str], bool]] = {
     "queue": jobs.is_queue,
     "label": is_label,
     "error": is_kind,
+    "schedule": schedules.is_name,
 }
 _STATES: dict[Action, str] = {
     action: ", ".join(state for state in State if state in allowed)
@@ -177,6 +183,8 @@ def _which(said: Wish, faults: list[Fault]) -> tuple[Filter, tuple[str, ...]]:
         queues=_many(which.queue),
         labels=tuple(sorted(map(label_of, _many(which.label)), key=str)),
         errors=_many(which.error),
+        schedules=_many(which.schedule),
+        parent=None if which.parent is UNSET else which.parent.lower(),
         payload=tuple(sorted(set(values))),
         payload_parts=parts,
         created_after=_instant(which.created_after),

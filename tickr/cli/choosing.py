@@ -7,6 +7,7 @@ is what is retried. What a value may be is the server's to judge.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -43,8 +44,16 @@ def _where(text: str) -> tuple[str, str]:
     return path, value
 
 
+def _id(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ValueError("must be the id of a job, a UUID") from None
+
+
 _WHEN = Read(ago, "when")
 _WHERE = Read(_where, "where")
+_ID = Read(_id, "id")
 _NAMES = {"contains": "payload~"}
 _STATE = Read(submission.state, "state")
 
@@ -62,6 +71,8 @@ def with_filters(command: Command) -> Command:
             click.option(
                 "--error", metavar="KIND", help="Whose error is of this kind: exception, timeout …", multiple=True
             ),
+            click.option("--schedule", metavar="NAME", help="Made by this schedule; may be repeated.", multiple=True),
+            click.option("--parent", type=_ID, metavar="ID", help="Submitted by the handler of this job."),
             click.option(
                 "--where", type=_WHERE, metavar="PATH=VALUE", help="With this value in its payload.", multiple=True
             ),

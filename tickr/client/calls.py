@@ -13,11 +13,11 @@ from datetime import datetime
 from threading import BoundedSemaphore
 from types import NoneType
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from tickr.client import answers, bodies
 from tickr.client.errors import NotFinal, Unavailable, found_here
 from tickr.client.operation_records import Count, History
+from tickr.client.paths import path
 from tickr.client.pauses import LEAST_TRY_S, Pauses, retry_after_s
 from tickr.client.records import Broadcast, Job, JobPage, JobRef, Log, LogLine, Tree, id_of
 from tickr.client.steps import JSON, Lost, Reply, Request, Steps, pause, send
@@ -132,7 +132,8 @@ class Calls:
         """Ask until there is an answer that is not "later".
 
         Args:
-          until: have the server wait for the job, up to then and no longer than ``WAIT_S``; None: not at all.
+          until: have the server wait for the job, up to then and no longer than ``WAIT_S``; None: not at all. Where
+            that is lost, the next try only looks: one that waits is lost with every end of a server.
         Raises: Refused, Unexpected, Unavailable.
         """
         over, pauses = self.now() + self._total_s + self._wait_s(until), Pauses()
@@ -145,6 +146,7 @@ class Calls:
             refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
             unsure = reply.sent if isinstance(reply, Lost) else refusal is None or answers.unsure(refusal)
             pauses.failed(self.now(), 0.0 if isinstance(reply, Lost) else retry_after_s(reply.headers))
+            until = None
             if pauses.not_before > over - LEAST_TRY_S or (unsure and not repeatable):
                 raise self._no_answer(request, reply, unsure and request.method != "GET")
             yield from pause(max(0.0, pauses.not_before - self.now()))
@@ -161,7 +163,7 @@ class Calls:
 
 
 def _path(job: JobRef, action: str = "") -> str:
-    return f"/jobs/{quote(id_of(job), safe='')}{action}"
+    return path("jobs", id_of(job), action)
 
 
 def _look(job: JobRef, decrypt: bool) -> Request:

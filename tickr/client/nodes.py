@@ -6,12 +6,11 @@ the two clients. An order says how a node is to be, so what was not answered is 
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import msgspec
 
 from tickr.client.calls import Calls
 from tickr.client.node_records import Fleet, Node
+from tickr.client.paths import path
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 NodeRef = str | Node
@@ -37,7 +36,7 @@ class NodeCalls:
 
 
 def _path(node: NodeRef, order: str = "") -> str:
-    return f"/nodes/{quote(node if isinstance(node, str) else node.id, safe='')}{order}"
+    return path("nodes", node if isinstance(node, str) else node.id, order)
 
 
 class Nodes:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
 from tickr.retry import Backoff
+
+if TYPE_CHECKING:
+    from tickr.client.records import JobRef
 
 Names = str | Iterable[str] | None
 
@@ -24,6 +27,8 @@ class Filters(TypedDict, total=False):
     queue: Names
     label: Names | Mapping[str, str]
     error: Names
+    schedule: Names
+    parent: JobRef | None
     payload: Mapping[str, Any] | None
     contains: Names
     created_after: datetime | None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Unpack
-from urllib.parse import quote
 
 import msgspec
 import uuid_utils
@@ -19,6 +18,7 @@ from tickr.client import bodies
 from tickr.client.calls import FIRST_LOOK_S, LOOK_S, Calls, in_words
 from tickr.client.errors import NotEnded
 from tickr.client.operation_records import Changes, Count, Filters, Operation, OperationRef
+from tickr.client.paths import path
 from tickr.client.records import JobRef, id_of
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps, pause
 
@@ -99,7 +99,7 @@ def _filter(which: Which) -> dict[str, Any]:
 
 
 def _path(operation: OperationRef) -> str:
-    return f"/operations/{quote(operation if isinstance(operation, str) else operation.id, safe='')}"
+    return path("operations", operation if isinstance(operation, str) else operation.id)
 
 
 class Operations:

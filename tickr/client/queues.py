@@ -10,13 +10,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from types import NoneType
 from typing import Literal
-from urllib.parse import quote
 
 import msgspec
 
 from tickr.client import bodies
 from tickr.client.calls import Calls
 from tickr.client.operation_records import Operation
+from tickr.client.paths import path
 from tickr.client.records import Queue
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
@@ -45,17 +45,17 @@ class QueueCalls:
         return page.items
 
     def get(self, name: str) -> Steps[Queue]:
-        return self._calls.asked(Request("GET", _path(name)), Queue)
+        return self._calls.asked(Request("GET", path("queues", name)), Queue)
 
     def pause(self, name: str, length: Length, until: datetime | None) -> Steps[Queue]:
         length_s = length.total_seconds() if isinstance(length, timedelta) else length
         said = {"for": length_s, "until": until}
         body = msgspec.json.encode({word: value for word, value in said.items() if value is not None})
-        request = Request("POST", _path(name, "/pause"), body, headers=JSON)
+        request = Request("POST", path("queues", name, "/pause"), body, headers=JSON)
         return self._calls.asked(request, Queue, repeatable=length is None)
 
     def resume(self, name: str) -> Steps[Queue]:
-        return self._calls.asked(Request("POST", _path(name, "/resume")), Queue)
+        return self._calls.asked(Request("POST", path("queues", name, "/resume")), Queue)
 
     def limit(self, name: str, running: int | None, per_key: int | None, rate: Rate, shared: bool) -> Steps[Queue]:
         said = {
@@ -64,24 +64,20 @@ class QueueCalls:
             "rate": rate and {"starts": rate[0], "period": rate[1]},
             "shared_keys": shared,
         }
-        return self._calls.asked(Request("PUT", _path(name), bodies.encoded(said), headers=JSON), Queue)
+        return self._calls.asked(Request("PUT", path("queues", name), bodies.encoded(said), headers=JSON), Queue)
 
     def order(self, name: str, order: Order) -> Steps[Queue]:
         return self._calls.asked(
-            Request("PUT", _path(name, "/order"), bodies.encoded({"order": order}), headers=JSON), Queue
+            Request("PUT", path("queues", name, "/order"), bodies.encoded({"order": order}), headers=JSON), Queue
         )
 
     def empty(self, name: str, delete: bool, reason: str | None, rate: float | None) -> Steps[Operation]:
         said = {"delete": delete, "reason": reason, "rate": rate}
         body = bodies.encoded({word: value for word, value in said.items() if value is not None})
-        return self._calls.asked(Request("POST", _path(name, "/empty"), body, headers=JSON), Operation)
+        return self._calls.asked(Request("POST", path("queues", name, "/empty"), body, headers=JSON), Operation)
 
     def delete(self, name: str) -> Steps[None]:
-        return self._calls.asked(Request("DELETE", _path(name)), NoneType, repeatable=False)
-
-
-def _path(name: str, action: str = "") -> str:
-    return f"/queues/{quote(name, safe='')}{action}"
+        return self._calls.asked(Request("DELETE", path("queues", name)), NoneType, repeatable=False)
 
 
 class Queues:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import NoneType
 from typing import Any, TypedDict, Unpack
-from urllib.parse import quote
 
 import msgspec
 
 from tickr.client import bodies
 from tickr.client.calls import Calls, if_match
+from tickr.client.paths import path
 from tickr.client.records import Job, Schedule, TemplateOptions
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
@@ -55,12 +55,12 @@ class ScheduleCalls:
 
     def put(self, name: str, type: str, payload: Any, version: int | None, wish: Mapping[str, Any]) -> Steps[Schedule]:
         body = bodies.schedule({"type": type, "payload": payload, **wish}, frozenset(Timing.__annotations__))
-        request = Request("PUT", _path(name), body, headers={**JSON, **if_match(version)})
+        request = Request("PUT", path("schedules", name), body, headers={**JSON, **if_match(version)})
         return self._calls.asked(request, Schedule, repeatable=version is None)
 
     def get(self, name: str, ticks: int | None) -> Steps[Schedule]:
         query = {} if ticks is None else {"ticks": str(ticks)}
-        return self._calls.asked(Request("GET", _path(name), query=query), Schedule)
+        return self._calls.asked(Request("GET", path("schedules", name), query=query), Schedule)
 
     def list(self) -> Steps[Found]:
         found: Found = []
@@ -74,19 +74,15 @@ class ScheduleCalls:
                 return found
 
     def change(self, name: str, action: str, version: int | None) -> Steps[Schedule]:
-        request = Request("POST", _path(name, action), headers=if_match(version))
+        request = Request("POST", path("schedules", name, action), headers=if_match(version))
         return self._calls.asked(request, Schedule, repeatable=version is None)
 
     def run(self, name: str) -> Steps[Job]:
-        return self._calls.asked(Request("POST", _path(name, "/run")), Job, repeatable=False)
+        return self._calls.asked(Request("POST", path("schedules", name, "/run")), Job, repeatable=False)
 
     def delete(self, name: str, version: int | None) -> Steps[None]:
-        request = Request("DELETE", _path(name), headers=if_match(version))
+        request = Request("DELETE", path("schedules", name), headers=if_match(version))
         return self._calls.asked(request, NoneType, repeatable=False)
-
-
-def _path(name: str, action: str = "") -> str:
-    return f"/schedules/{quote(name, safe='')}{action}"
 
 
 class Schedules:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 from types import NoneType
 from typing import Any, Literal, TypedDict
-from urllib.parse import quote
 
 import msgspec
 import uuid_utils
@@ -17,6 +16,7 @@ import uuid_utils
 from tickr.client import bodies
 from tickr.client.calls import Calls, searched
 from tickr.client.operation_records import Names
+from tickr.client.paths import path
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 
@@ -119,7 +119,7 @@ class StatisticsCalls:
 
     def delete(self, mark: Mark | str) -> Steps[None]:
         named = mark if isinstance(mark, str) else mark.id
-        return self._calls.asked(Request("DELETE", f"/marks/{quote(named, safe='')}"), NoneType, repeatable=False)
+        return self._calls.asked(Request("DELETE", path("marks", named)), NoneType, repeatable=False)
 
 
 class Marks:

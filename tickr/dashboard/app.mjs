@@ -34,7 +34,7 @@ const STATUS = {
   idle: ["Regular", "Read again every 10 s"],
   paused: ["Paused", "Nothing moves until you go on (key: .)"],
   refused: ["Not shown", "Tickr answers, but not with this; it is asked again"],
-  lost: ["Not connected", "Tickr does not answer; it is asked again"],
+  lost: ["Offline", "Tickr does not answer; it is asked again"],
 };
 const THEME = "tickr.theme";
 
@@ -44,10 +44,13 @@ let leaving = new AbortController();
 let pressed = null;
 const statusText = h("span", { id: "status" });
 const pauseButton = h("button", { class: "quiet", onclick: toggleLive, "aria-pressed": "false" }, "Pause");
-const live = new Live((status, why) => {
+let tried = null; // when Tickr is asked again, where it does not answer
+const live = new Live((status, why, again = null) => {
   const [name, words] = STATUS[status];
-  fill(statusText, h("span", { class: `dot ${status}` }), name);
+  tried = status === "lost" ? again : null;
+  fill(statusText, h("span", { class: `dot ${status}` }), name, h("span", { class: "soft", id: "again", "aria-hidden": "true" }));
   statusText.title = why ?? words;
+  countDown();
 });
 
 /** Show the screen that the address says. */
@@ -189,6 +192,14 @@ function typed(event) {
   action();
 }
 
+/** Say when Tickr is asked again; not to screen readers, who would hear each second. */
+function countDown() {
+  const place = document.getElementById("again");
+  if (!place || tried === null) return;
+  const leftS = Math.ceil((tried - performance.now()) / 1000);
+  place.textContent = leftS > 0 ? `again in ${leftS} s` : "asking …";
+}
+
 /** Ages grow, and what is to come gets nearer, between two looks at the server. */
 function age() {
   if (live.paused || document.hidden) return;
@@ -202,6 +213,7 @@ setTheme(localStorage.getItem(THEME));
 furnish();
 press.listen();
 setInterval(age, 1000);
+setInterval(countDown, 1000);
 addEventListener("hashchange", show);
 addEventListener("keydown", typed);
 show();

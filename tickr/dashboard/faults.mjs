@@ -1,7 +1,6 @@
 // What is wrong with a form, said where it is wrong: at the field that a fault points to.
 
 import { h } from "./dom.mjs";
-import { words } from "./notices.mjs";
 
 /** What is wrong with one field of a form that is not sent yet. at: the place in its text. */
 export class Fault extends Error {
@@ -12,17 +11,17 @@ export class Fault extends Error {
   }
 }
 
-/** Show the faults of `error` at the fields of `form` they point to; return words for the others, "" if there are none. */
+/** Show the faults of `error` at the fields of `form` they point to; return what went wrong for the others, "" if there are none. */
 export function point(form, error) {
   for (const one of form.querySelectorAll(".fault")) one.remove();
   for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
   const faults = error.faults ?? [];
   const shown = faults.filter((fault) => mark(form, fault));
-  if (!shown.length) return words(error);
+  if (!shown.length) return error.message;
   const first = form.querySelector("[aria-invalid]");
   first.focus();
   if (error.at !== undefined && error.at !== null) first.setSelectionRange?.(error.at, error.at + 1);
-  return shown.length < faults.length ? words(error) : "";
+  return shown.length < faults.length ? error.message : "";
 }
 
 function mark(form, { pointer = "", detail }) {

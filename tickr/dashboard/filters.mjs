@@ -18,6 +18,8 @@ const HINTS = {
   queue: ["Queue", "default"],
   label: ["Label", "name=value, or name"],
   error: ["Kind of error", "exception"],
+  schedule: ["Made by the schedule", "nightly"],
+  parent: ["Submitted by the job", "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"],
   payload: ["Payload has", "order.id=7"],
   [PART]: ["Payload contains", "any text in it"],
   ...Object.fromEntries(Object.entries(INSTANTS).map(([name, says]) => [name, [says, ""]])),
@@ -99,12 +101,12 @@ function form(page, choose, known) {
     event.preventDefault();
     const text = value.value.trim();
     if (!text) return;
-    if (isId(text)) return go(["job", text.toLowerCase()]);
+    if (isId(text) && kind.value !== "parent") return go(["job", text.toLowerCase()]);
     const [found, trouble] = read(kind.value, text);
     if (trouble) return void (fault.textContent = trouble);
     const [name, wanted] = found;
     if (page.query.getAll(name).includes(wanted)) return void (fault.textContent = "is chosen already");
-    const before = name in INSTANTS ? [] : page.query.getAll(name);
+    const before = name in INSTANTS || name === "parent" ? [] : page.query.getAll(name);
     choose({ [name]: [...before, wanted] }, "filter-value");
   };
   return h("form", { class: "filters", onsubmit: submit }, kind, value, suggestions, h("button", { type: "submit" }, "Add filter"), fault);

@@ -9,13 +9,18 @@ const MANY = 1500; // events a second …
 const BUSY_MS = 30_000; // … after which the feed is left alone for so long
 const OFTEN_MS = 2000; // then, a screen is read so often
 const SELDOM_MS = 10_000; // otherwise, at least so often: ages grow, nodes die without a word
+const SILENCE_S = 12; // Tickr speaks every 10 on the feed
+const AGAIN_MS = 2000; // where it could not be opened at all
 
 export class Live {
   #status;
   #paused = false;
   #waiting = new Set();
 
-  /** status: called with "live", "busy", "paused", "lost", "refused" or "idle", and why. */
+  /**
+   * status: called with "live", "busy", "paused", "lost", "refused" or "idle", and why; with "lost", also with when it is
+   * tried again, in milliseconds on the page's clock.
+   */
   constructor(status) {
     this.#status = status;
   }
@@ -42,7 +47,7 @@ export class Live {
    * throws is shown by `failed`, and it is called again later.
    */
   async follow(client, filters, signal, load, failed) {
-    const follower = new Follower(client, filters, signal, (status) => this.#paused || this.#status(status));
+    const follower = new Follower(client, filters, signal, (...told) => this.#paused || this.#status(...told));
     this.#waiting.add(follower.wake);
     signal.addEventListener("abort", () => this.#waiting.delete(follower.wake));
     while (!signal.aborted) {
@@ -50,12 +55,13 @@ export class Live {
       try {
         latestMs = await load(follower.take());
         failed(null);
-        follower.say();
+        follower.found();
       } catch (error) {
         if (signal.aborted) return;
         failed(error);
         const silent = error instanceof Unavailable || error instanceof Unexpected; // a proxy may have answered instead
-        this.#status(silent ? "lost" : "refused", error.message);
+        if (silent) follower.lose(error.message, follower.againAt(latestMs));
+        else this.#status("refused", error.message);
       }
       do await follower.changed(latestMs);
       while (this.#paused && !signal.aborted);
@@ -71,6 +77,8 @@ class Follower {
   #events = [];
   #busyUntil = 0;
   #deafUntil = 0; // the feed could not be opened
+  #lost = null; // nobody answers: why, and when it is tried again
+  #telling;
   #second = { at: 0, count: 0 };
   #resolve = () => {};
   #heard = () => {};
@@ -88,9 +96,26 @@ class Follower {
     return this.#events.splice(0);
   }
 
+  /** Nobody answers. at: when the next try is. */
+  lose(why, at) {
+    this.#lost = { why, at };
+    this.say();
+  }
+
+  /** Somebody answers. */
+  found() {
+    this.#lost = null;
+    this.say();
+  }
+
+  againAt(latestMs = Infinity) {
+    return this.#lost?.at > performance.now() ? this.#lost.at : performance.now() + Math.min(latestMs, SELDOM_MS);
+  }
+
   say() {
+    if (this.#lost) return this.#status("lost", this.#lost.why, this.#lost.at);
     const deaf = this.#filters === null || performance.now() < this.#deafUntil;
-    this.#status(deaf ? "idle" : this.#busy ? "busy" : "live");
+    return this.#status(deaf ? "idle" : this.#busy ? "busy" : "live");
   }
 
   /** Resolves when the screen is to be read again, in `latestMs` at the latest. */
@@ -113,7 +138,8 @@ class Follower {
 
   async #listen() {
     while (!this.#signal.aborted) {
-      const feed = this.#client.events(this.#filters);
+      const feed = this.#client.events({ ...this.#filters, silenceS: SILENCE_S });
+      feed.onlost = (lost) => this.#connected(lost);
       const close = () => feed.close();
       this.#signal.addEventListener("abort", close);
       try {
@@ -122,12 +148,23 @@ class Follower {
           this.#heard();
           if (this.#tooMany()) break;
         }
-      } catch {
-        this.#deafUntil = performance.now() + SELDOM_MS; // what a call says of it is shown
+      } catch (error) {
+        // What a call says of it is shown.
+        const silent = error instanceof Unavailable && error.refusal === null;
+        this.#deafUntil = performance.now() + (silent ? AGAIN_MS : SELDOM_MS);
       }
       this.#signal.removeEventListener("abort", close);
       await new Promise((resolve) => setTimeout(resolve, Math.max(1000, Math.max(this.#busyUntil, this.#deafUntil) - performance.now())));
     }
+  }
+
+  #connected(lost) {
+    if (this.#signal.aborted) return;
+    clearTimeout(this.#telling);
+    const at = performance.now() + 1000 * (lost?.againInS ?? 0);
+    // One that stands again at once was no loss.
+    if (lost) this.#telling = setTimeout(() => this.#signal.aborted || this.lose(lost.why, at), this.#lost ? 0 : SOON_MS);
+    else if (this.#lost) this.wake(); // what was missed meanwhile is read
   }
 
   #tooMany() {

@@ -15,13 +15,6 @@ export function notify(text, kind = "plain") {
   if (kind !== "bad") setTimeout(() => notice.remove(), SHOWN_MS);
 }
 
-/** Return words for what went wrong, with the faults that the server found. */
-export function words(error) {
-  const faults = error.faults ?? error.refusal?.problem?.errors ?? [];
-  const found = [...faults].slice(0, 5).map((one) => `${one.pointer || "the request"} ${one.detail}`);
-  return found.length ? `${error.message} ${found.join("; ")}` : error.message;
-}
-
 /** Do something that is asked of the server, and say how it went. Return its answer, or null if it could not be done. */
 export async function attempt(action, done) {
   try {
@@ -29,7 +22,7 @@ export async function attempt(action, done) {
     if (done) notify(typeof done === "function" ? done(answer) : done, "good");
     return answer ?? true;
   } catch (error) {
-    notify(words(error), "bad");
+    notify(error.message, "bad");
     return null;
   }
 }
@@ -37,5 +30,5 @@ export async function attempt(action, done) {
 /** Show over a screen that it could not be read, and since when what is shown is old; null: it could be. */
 export function banner(place, error) {
   if (!error) return fill(place);
-  return fill(place, h("div", { class: "banner bad", role: "alert" }, words(error)));
+  return fill(place, h("div", { class: "banner bad", role: "alert" }, error.message));
 }

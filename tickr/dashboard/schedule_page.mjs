@@ -2,20 +2,25 @@
 
 import { fill, h } from "./dom.mjs";
 import { clock, number } from "./format.mjs";
-import { jobLink, when } from "./marks.mjs";
+import { badge, jobLink, when } from "./marks.mjs";
 import { wayBack } from "./ordering.mjs";
 import { address } from "./route.mjs";
 import { actions, CHANGES, missed, overlap, soon, standing, timing } from "./schedule.mjs";
 import { indented } from "./source.mjs";
+
+const SHOWN = 10; // of its jobs
 
 export function open(page) {
   const [name] = page.path;
   const [head, body] = [h("div", { class: "head" }), h("div", { class: "cards" })];
   fill(page.content, wayBack("schedules", "Schedules"), head, body);
   return page.follow({ event: CHANGES }, async () => {
-    const schedule = await page.client.schedules.get(name, { exact: true });
+    const [schedule, made] = await Promise.all([
+      page.client.schedules.get(name, { exact: true }),
+      page.client.page({ schedule: name, limit: SHOWN }),
+    ]);
     fill(head, h("h1", {}, schedule.name), standing(schedule), actions(page.client, schedule, { more: true }));
-    fill(body, facts(schedule), ticks(schedule), template(schedule));
+    fill(body, facts(schedule), ticks(schedule), h("div", { class: "column" }, jobs(schedule, made), template(schedule)));
     return soon([schedule]);
   });
 }
@@ -53,12 +58,25 @@ function ticks({ next, paused, ended, timezone }) {
   );
 }
 
+/** made: the first page of its jobs; where few of the newest jobs are, it is short, and has others behind it. */
+function jobs({ name }, { items, next_cursor: next }) {
+  const line = (job) => h("li", {}, badge(job.state), " ", jobLink(job.id, job.type), job.schedule.tick ? [" of ", when(job.schedule.tick)] : " made by hand");
+  const none = next === null ? "None is stored." : "None among the newest jobs.";
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Its jobs"),
+    items.length ? h("ul", { class: "tree" }, items.map(line)) : h("p", { class: "soft" }, none),
+    (items.length || next !== null) && h("p", {}, h("a", { href: address(["jobs"], { schedule: name }) }, "All its jobs")),
+  );
+}
+
 function template({ job, encrypted }) {
   const { type, queue } = JSON.parse(job.text);
   return h(
     "section",
     { class: "card" },
-    h("h2", {}, "Its jobs"),
+    h("h2", {}, "What its jobs are like"),
     h("p", {}, h("a", { href: address(["jobs"], { type, queue: queue ?? "default" }) }, `Jobs of the type ${type} in ${queue ?? "default"}`)),
     encrypted && h("p", { class: "soft" }, "The payload is encrypted and left out."),
     h("pre", { class: "source", tabindex: 0 }, indented(job.text)),

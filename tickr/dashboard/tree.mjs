@@ -3,6 +3,7 @@
 import { h } from "./dom.mjs";
 import { duration, secondsBetween, visible } from "./format.mjs";
 import { badge, jobLink } from "./marks.mjs";
+import { address } from "./route.mjs";
 
 const SHOWN = 30; // of the children of one job, before one asks for the others
 
@@ -15,6 +16,7 @@ export function family(job, found) {
     parent && h("p", {}, "Submitted by ", jobLink(parent)),
     after && h("p", {}, "Depends on ", after.jobs.flatMap((id, at) => [at > 0 && ", ", jobLink(id)]), h("span", { class: "soft" }, ` (if one fails: ${after.on_failure})`)),
     tree.children.length > 0 && h("ul", { class: "tree" }, branches(tree)),
+    tree.children.length > 0 && h("p", {}, h("a", { href: address(["jobs"], { parent: job.id }) }, "What it has submitted, as a list")),
     !complete && h("p", { class: "soft" }, "There are more than are shown."),
   ];
 }

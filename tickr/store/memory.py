@@ -155,7 +155,7 @@ class MemoryStore(
     async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         await trio.lowlevel.checkpoint()
         matches, now = matcher(which), self._clock()
-        older = (job for job in self._jobs.values() if before is None or place_of(job) < before)
+        older = (job for job in self._among(which) if before is None or place_of(job) < before)
         if which.empty:
             return page_of(heapq.nlargest(limit + 1, older, key=place_of), limit)
         looked_at = heapq.nlargest(look_at + 1, older, key=place_of)

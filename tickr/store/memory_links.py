@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from tickr.events import Change
+from tickr.filters import Filter
 from tickr.jobs import FINAL, Job, NewJob, State
 from tickr.links import MAX_CHILDREN, WAITS, Kind, Link
 from tickr.store import children, keys, links, sequences
@@ -145,6 +146,12 @@ class MemoryLinks:
         await trio.lowlevel.checkpoint()
         ids = (id_ for parent in sorted(set(parents)) for id_ in self._children.get(parent, ()))
         return [self._jobs[id_] for id_ in islice(ids, limit) if id_ in self._jobs]
+
+    def _among(self, which: Filter) -> Iterable[Job]:
+        """Return the jobs of which some may pass ``which``."""
+        if which.parent is None:
+            return self._jobs.values()
+        return [self._jobs[id_] for id_ in self._children.get(which.parent, ())]
 
     def _forget_children(self, job: Job) -> None:
         """``job`` is deleted, and nobody's child or parent any more."""

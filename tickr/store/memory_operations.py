@@ -35,6 +35,9 @@ class MemoryOperations(MemoryEditing):
     def _found(self, ids: Iterable[str]) -> dict[str, Job]:
         raise NotImplementedError
 
+    def _among(self, which: Filter) -> Iterable[Job]:
+        raise NotImplementedError
+
     def _redriven(self, made: list[Change]) -> list[Change]:
         raise NotImplementedError
 
@@ -53,6 +56,8 @@ class MemoryOperations(MemoryEditing):
         await trio.lowlevel.checkpoint()
         now, matches = self._clock(), matcher(which)
         stored = {State.READY if state is State.SCHEDULED else state for state in which.states or STATE_CODES}
+        if which.parent is not None:
+            return Tally(groups_of([job for job in self._among(which) if matches(job, now)], now), True)
         found = [job for state in stored for job in list(self._by_state[state].values())[:most] if matches(job, now)]
         return Tally(groups_of(found, now), all(len(self._by_state[state]) <= most for state in stored))
 

@@ -1,10 +1,10 @@
 """Lists of jobs from MySQL, newest first.
 
 A list without a filter walks the index ``jobs_newest`` from its end. With one by state or queue that few jobs can pass,
-their ids are taken from ``jobs_order``, and the jobs sorted. Otherwise the newest jobs are looked through, a window at
-a time, so many for a page and not more: a filter that fits nothing costs the same however many jobs are stored. Which
-index is said each time; the optimizer would rather read all that waits than the newest hundred. All SQL is static:
-conditions are chosen, never written.
+their ids are taken from ``jobs_order``, and the jobs sorted; those of one parent from ``children``. Otherwise the
+newest jobs are looked through, a window at a time, so many for a page and not more: a filter that fits nothing costs
+the same however many jobs are stored. Which index is said each time; the optimizer would rather read all that waits
+than the newest hundred. All SQL is static: conditions are chosen, never written.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ NEWEST_FIRST = " ORDER BY created_at DESC, id DESC LIMIT %s"
 # Single ranges: given lists of states and queues, MariaDB may prefer to read the whole index.
 IN_STATE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s LIMIT %s)"
 IN_QUEUE = "(SELECT id AS few_id FROM jobs FORCE INDEX (jobs_order) WHERE state = %s AND queue = %s LIMIT %s)"
+OF_PARENT = "SELECT child AS few_id FROM children FORCE INDEX (PRIMARY) WHERE parent = %s"
 AND = " UNION ALL "
 SOME = "SELECT few_id FROM ({}) AS some LIMIT %s"
 COUNT_FEW = "SELECT COUNT(*) FROM ({}) AS few"
@@ -71,6 +72,7 @@ LABEL = " AND JSON_CONTAINS(labels, %s)"
 LABEL_THERE = " AND JSON_CONTAINS(JSON_KEYS(labels), %s)"
 KIND = "JSON_UNQUOTE(JSON_EXTRACT(error, '$.kind'))"
 ERRORS = f" AND {KIND} IN %s"
+SCHEDULES = " AND JSON_UNQUOTE(JSON_EXTRACT(extras, '$.schedule')) IN %s"
 CREATED_AFTER, CREATED_BEFORE = " AND created_at >= %s", " AND created_at < %s"
 FINISHED_AFTER, FINISHED_BEFORE = (
     " AND finished_at > 0 AND finished_at >= %s",
@@ -92,6 +94,8 @@ async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | 
         return page_of(await _found(tx, NEWEST, older, limit + 1), limit)
     conditions, before = _conditions(which, tx.now), start_of(which, before)
     older = _older(before)
+    if which.parent is not None:
+        return await _among(tx, _children(which.parent), [*conditions, *older], limit)
     if which.states or which.queues:
         most = min(FEW, look_at)
         few = _union(which, most + 1)
@@ -104,6 +108,10 @@ async def tally(tx: Transaction, which: Filter, most: int) -> Tally:
     """See ``Store.tally``. A state at a time, so that each has its own bound."""
     exact, found = True, list[Group]()
     conditions = _conditions(which, tx.now)
+    if which.parent is not None:
+        few, values = _children(which.parent)
+        groups = await _run(tx, GROUPS.format(few), [("", (tx.now, *values)), *conditions, (GROUP, ())])
+        return Tally(sorted(map(_group, groups.rows), key=largest_first), True)
     for code in _codes(which) or sorted(STATE_CODES.values()):
         only = msgspec.structs.replace(which, states=(rows.state(code),))
         ranges = _union(only, most + 1) or _union(msgspec.structs.replace(only, queues=()), most + 1)
@@ -131,6 +139,11 @@ def _union(which: Filter, each: int) -> Condition | None:
     if len(ranges) > MOST_RANGES:
         return None
     return AND.join([IN_QUEUE if which.queues else IN_STATE] * len(ranges)), tuple(itertools.chain(*ranges))
+
+
+def _children(parent: str) -> Condition:
+    """Return the ids of all jobs that the handler of one has submitted: a thousand at most."""
+    return OF_PARENT, (rows.id_bytes(parent),)
 
 
 async def _among(tx: Transaction, few: Condition, conditions: Sequence[Condition], limit: int) -> Page:
@@ -204,6 +217,8 @@ def _conditions(which: Filter, now: int) -> list[Condition]:
             chosen.append((LABEL, (json.dumps({name: value}),)))
     if which.errors:
         chosen.append((ERRORS, (which.errors,)))
+    if which.schedules:
+        chosen.append((SCHEDULES, (which.schedules,)))
     for sql, at in (
         (CREATED_AFTER, which.created_after),
         (CREATED_BEFORE, which.created_before),

@@ -1,8 +1,9 @@
 """Lists of jobs from SQLite, newest first. Run inside ``SqliteFile``'s transactions.
 
 A list without a filter walks the index ``jobs_newest`` from its end. With one by state or queue that few jobs can pass,
-these are looked up in ``jobs_order`` and sorted. Otherwise the newest jobs are looked through, a window at a time, so
-many for a page and not more: a filter that fits nothing costs the same however many jobs are stored.
+these are looked up in ``jobs_order`` and sorted; those of one parent in ``children``. Otherwise the newest jobs are
+looked through, a window at a time, so many for a page and not more: a filter that fits nothing costs the same however
+many jobs are stored.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ FEW = 5_000
 """How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
 
 _MANY = "SELECT 1 FROM jobs INDEXED BY jobs_order WHERE %s LIMIT 1 OFFSET ?"
-_LIST = f"SELECT {_COLUMNS} FROM jobs INDEXED BY %s WHERE %s ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608
+_LIST = " WHERE %s ORDER BY created_at DESC, id DESC LIMIT ?"
+_NEWEST = f"SELECT {_COLUMNS} FROM jobs INDEXED BY jobs_newest{_LIST}"  # noqa: S608
+_ORDER = f"SELECT {_COLUMNS} FROM jobs INDEXED BY jobs_order{_LIST}"  # noqa: S608
+_CHILDREN = f"SELECT {_COLUMNS} FROM children CROSS JOIN jobs ON jobs.id = child{_LIST}"  # noqa: S608
 _END = """
 SELECT created_at, id FROM jobs INDEXED BY jobs_newest WHERE %s ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?
 """
 
 
 _FEW = "SELECT id AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
+_FEW_CHILDREN = "SELECT child AS few_id FROM children WHERE parent = ?"
 _GROUPS = f"""
 SELECT state, type, json_extract(error, '$.kind'), state = {_READY} AND run_at > ?, count(*),
   min(coalesce(finished_at, created_at)), max(coalesce(finished_at, created_at)), max(jobs.id)
@@ -52,12 +57,15 @@ def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: Place |
     """See ``Store.list_jobs``."""
     conditions = list(_conditions(which, now))
     before = start_of(which, before)
+    if which.parent is not None:
+        children = _Condition("parent = ?", (rows.id_bytes(which.parent),))
+        return page_of(_found(db, _CHILDREN, [children, _places(which), _older(before), *conditions], limit + 1), limit)
     if which.empty:
-        return page_of(_found(db, "jobs_newest", [_older(before)], limit + 1), limit)
+        return page_of(_found(db, _NEWEST, [_older(before)], limit + 1), limit)
     if which.states or which.queues:
         places = _places(which)
         if db.execute(_MANY % places.sql, (*places.values, min(FEW, look_at))).fetchone() is None:
-            return page_of(_found(db, "jobs_order", [places, _older(before), *conditions], limit + 1), limit)
+            return page_of(_found(db, _ORDER, [places, _older(before), *conditions], limit + 1), limit)
         conditions.append(places)
     return _walk(db, conditions, limit, before, look_at, which.created_after)
 
@@ -66,15 +74,22 @@ def tally(db: sqlite3.Connection, which: Filter, most: int, now: int) -> Tally:
     """See ``Store.tally``."""
     exact, found = True, list[Group]()
     conditions = [_ANY, *_conditions(which, now)]
+    if which.parent is not None:
+        children = _Condition(_FEW_CHILDREN, (rows.id_bytes(which.parent),))
+        return Tally(sorted(_grouped(db, children, [*conditions, _places(which)], now), key=largest_first), True)
     for code in sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values()):
         places = _of_state(code, which)
         exact = exact and db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
-        sql = _GROUPS % (_FEW % places.sql, " AND ".join(one.sql for one in conditions))
-        values = [value for one in conditions for value in one.values]
-        for _, type_, error, later, count, first, last, key in db.execute(sql, (now, *places.values, most, *values)):
-            state = State.SCHEDULED if later else rows.state(code)
-            found.append(Group(state, type_, error, count, first, last, rows.id_text(key)))
+        found += _grouped(db, _Condition(_FEW % places.sql, (*places.values, most)), conditions, now)
     return Tally(sorted(found, key=largest_first), exact)
+
+
+def _grouped(db: sqlite3.Connection, few: _Condition, conditions: Sequence[_Condition], now: int) -> Iterator[Group]:
+    sql = _GROUPS % (few.sql, " AND ".join(one.sql for one in conditions))
+    values = [value for one in conditions for value in one.values]
+    for code, type_, error, later, count, first, last, key in db.execute(sql, (now, *few.values, *values)):
+        state = State.SCHEDULED if later else rows.state(code)
+        yield Group(state, type_, error, count, first, last, rows.id_text(key))
 
 
 def _of_state(code: int, which: Filter) -> _Condition:
@@ -97,15 +112,15 @@ def _walk(
         older = _older(before)
         end = db.execute(_END % older.sql, (*older.values, size - 1)).fetchone()
         window = [older, _since(end), *conditions]
-        found += _found(db, "jobs_newest", window, limit + 1 - len(found))
+        found += _found(db, _NEWEST, window, limit + 1 - len(found))
         if len(found) > limit or end is None or (oldest is not None and end[0] < oldest):
             return page_of(found, limit)
         before = end[0], rows.id_text(end[1])
     return Page(found, before)
 
 
-def _found(db: sqlite3.Connection, index: str, conditions: Sequence[_Condition], limit: int) -> list[Job]:
-    sql = _LIST % (index, " AND ".join(one.sql for one in conditions))
+def _found(db: sqlite3.Connection, list_: str, conditions: Sequence[_Condition], limit: int) -> list[Job]:
+    sql = list_ % " AND ".join(one.sql for one in conditions)
     values = [value for one in conditions for value in one.values]
     return [rows.job(row) for row in db.execute(sql, (*values, limit))]
 
@@ -137,6 +152,9 @@ def _conditions(which: Filter, now: int) -> Iterator[_Condition]:
     for name, value in which.labels:
         sql = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND (? IS NULL OR atom = ?))"
         yield _Condition(sql, (name, value, value))
+    if which.schedules:
+        sql = "json_extract(extras, '$.schedule') IN (SELECT value FROM json_each(?))"
+        yield _Condition(sql, (json.dumps(which.schedules),))
     if which.errors:
         sql = "json_extract(error, '$.kind') IN (SELECT value FROM json_each(?))"
         yield _Condition(sql, (json.dumps(which.errors),))

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Client, CursorExpired, NotFinal, NotFound, Unavailable, Unexpected } from "../client.mjs";
+import { Client, CursorExpired, Invalid, NotFinal, NotFound, Unavailable, Unexpected } from "../client.mjs";
 import { cut, say, Standin } from "./standin.mjs";
 
 const ID = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c";
@@ -38,7 +38,7 @@ test(
   "waiting goes on until the job has ended, or the time is over",
   at({}, [answer(job("running")), cut, answer(job("succeeded", { result: 5 }))], async (client, server) => {
     assert.equal((await client.wait({ id: ID })).result, 5);
-    assert.ok(server.seen.every((one) => Number(one.query.get("wait")) > 0));
+    assert.deepEqual(server.seen.map((one) => one.query.get("wait") > 0), [true, true, false], "after a loss it looks");
     server.script.push(...Array(100).fill(answer(job("running"))));
     await assert.rejects(client.wait(ID, { timeoutS: 0.3 }), (error) => error instanceof NotFinal && error.job.id === ID);
   }),
@@ -77,6 +77,44 @@ test(
   at({ token: "secret" }, [answer(job("ready"))], async (client, server) => {
     await client.get(ID);
     assert.equal(server.seen[0].headers.authorization, "Bearer secret");
+  }),
+);
+
+test(
+  "no name leads to another call than the one that is meant",
+  at({}, [], async (client, server) => {
+    for (const name of ["", ".", "..", "a/b", "../jobs", "a%2Fb/.."])
+      for (const call of [
+        () => client.get(name),
+        () => client.cancel({ id: name }),
+        () => client.queues.pause(name),
+        () => client.schedules.run(name),
+        () => client.operations.stop(name),
+        () => client.nodes.stop(name),
+        () => client.marks.delete(name),
+      ])
+        await assert.rejects(call(), (error) => error instanceof Invalid && error.status === null && /is no name/.test(error.message));
+    assert.deepEqual(server.seen, []);
+    for (const name of ["...", "a%2fb", "\ud800", "a b?#"]) {
+      server.script.push(say(404, "queue_not_found"));
+      await assert.rejects(client.queues.get(name), NotFound);
+    }
+    assert.deepEqual(
+      server.seen.map((one) => one.path),
+      ["/queues/...", "/queues/a%252fb", "/queues/%EF%BF%BD", "/queues/a%20b%3F%23"],
+    );
+  }),
+);
+
+test(
+  "a token that cannot be sent is told as such, by each call",
+  at({ token: "p\u00e4ssw\u00f6rd-\u20ac" }, [], async (client, server) => {
+    const wrong = (error) => error instanceof Invalid && /token must be printable ASCII/.test(error.message);
+    await assert.rejects(client.get(ID), wrong);
+    await assert.rejects(client.submit("a"), (error) => wrong(error) && !error.mayBeStored && /was not stored/.test(error.message));
+    await assert.rejects(client.events()[Symbol.asyncIterator]().next(), wrong);
+    assert.ok(wrong((await client.submitMany([{ type: "a" }]))[0]));
+    assert.deepEqual(server.seen, []);
   }),
 );
 

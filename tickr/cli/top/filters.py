@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 PARAMETERS = {
-    *("state", "type", "queue", "label", "error"),
+    *("state", "type", "queue", "label", "error", "schedule", "parent"),
     *("created_after", "created_before", "finished_after", "finished_before"),
 }
 """Of ``GET /jobs``; ``payload.<path>`` besides."""

@@ -43,8 +43,9 @@ function told(lost) {
 const COLUMNS = (client, here) => [
   {
     name: "Node",
+    class: "name",
     by: called,
-    cell: (node) => h("div", { class: "stack" }, h("a", { href: address(["nodes", node.id]) }, called(node)), kind(node, here)),
+    cell: (node) => h("div", { class: "stack" }, h("a", { href: address(["nodes", node.id]) }, breakable(called(node))), kind(node, here)),
   },
   { name: "State", by: ({ state }) => state, cell: standing },
   { name: "Runs", by: ({ running, slots }) => (slots ? running / slots : -1), down: true, cell: load },
@@ -57,12 +58,15 @@ const COLUMNS = (client, here) => [
   { name: h("span", { class: "hidden" }, "Actions"), class: "tight", label: "", cell: (node) => actions(client, node) },
 ];
 
+/** A long name of a machine goes over to the next line behind a dot. */
+const breakable = (name) => name.split(/(?<=\.)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+
 function kind({ kind: one, roles, id }, here) {
   const said = one === "remote" ? "remote worker" : roles.join(", ");
   return h("small", { class: "soft" }, id === here ? `${said} · answers here` : said);
 }
 
-const SHOWN = 4;
+const SHOWN = 2; // of its types and queues
 
 function some(found, none) {
   if (found.length <= SHOWN) return names(found, none);

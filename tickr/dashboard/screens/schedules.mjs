@@ -36,7 +36,7 @@ export function open(page) {
 const COLUMNS = (client) => [
   { name: "Name", by: ({ name }) => name, cell: ({ name }) => h("a", { href: address(["schedules", name]) }, name) },
   { name: "When", by: (one) => inWords(one) ?? one.cron, cell: timing },
-  { name: "Type", by: ({ job }) => job.type, cell: ({ job }) => job.type },
+  { name: "Type", class: "name", by: ({ job }) => job.type, cell: ({ job }) => job.type },
   { name: "Queue", by: ({ job }) => job.queue ?? "default", cell: ({ job }) => job.queue ?? "default" },
   { name: "Next", by: ({ next_at: at }) => at, cell: next },
   { name: "Last", by: ({ last_tick: at }) => at, down: true, cell: last },
