@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from tickr.cli import screen
+from tickr.cli import known, screen
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.remote import Remote
 
@@ -33,7 +33,7 @@ class RemoteLog(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only what attempt N has logged.")
 @click.option("--decrypt", is_flag=True, help="Show what is encrypted of it in the clear.")
 @asking

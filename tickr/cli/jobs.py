@@ -15,9 +15,9 @@ import click
 import uuid_utils
 
 from tickr import values
-from tickr.cli import choosing, patience, screen, submission
+from tickr.cli import choosing, known, patience, screen, submission
 from tickr.cli.audience import audience
-from tickr.cli.exits import REFUSED, Exit
+from tickr.cli.exits import REFUSED, UNREACHABLE, Exit
 from tickr.cli.follow import Follower
 from tickr.cli.pipes import ending_with_the_reader
 from tickr.cli.remote import DEFAULT_URL, Remote
@@ -81,9 +81,9 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("type")
+@click.argument("type", shell_complete=known.types)
 @click.argument("payload", nargs=-1)
-@click.option("--queue", metavar="NAME", help="Queue it waits in.")
+@click.option("--queue", metavar="NAME", shell_complete=known.queues, help="Queue it waits in.")
 @click.option("--priority", type=int, metavar="0-9", help="Lower runs first; 5 if not given.")
 @click.option(
     "--delay", type=DURATION, metavar="DURATION", help="Not before so long from now: 5, 1.5, 30s, 5m, 2h, 1d."
@@ -105,7 +105,14 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 )
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be repeated.")
 @click.option("--limit-key", metavar="KEY", help="Whose job it is, for limits by key and fair turns.")
-@click.option("--depends-on", "depends_on", multiple=True, metavar="ID", help="Wait for this job; may be repeated.")
+@click.option(
+    "--depends-on",
+    "depends_on",
+    multiple=True,
+    metavar="ID",
+    shell_complete=known.jobs,
+    help="Wait for this job; may be repeated.",
+)
 @click.option(
     "--on-failure",
     type=click.Choice([one.value for one in OnFailure]),
@@ -200,7 +207,7 @@ def submit(
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @click.option("--wait", type=PATIENCE, metavar="DURATION", help="Wait for its end first, so long at most.")
 @click.option("--tracebacks", is_flag=True, help="With the traceback of every attempt.")
 @click.option("--decrypt", is_flag=True, help="Show what is encrypted of it in the clear.")
@@ -242,7 +249,7 @@ def _show(remote: Remote, answer: Answer, *, as_json: bool, tracebacks: bool, de
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def explain(job_id: str, url: str | None, as_json: bool) -> None:
     """Say why the job ID is not running, and when it may start."""
@@ -287,17 +294,21 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
 
 
 def each(names: Sequence[str], do: Callable[[str], bytes | str]) -> None:
-    """Do it to every one of ``names`` and print what comes of it, however many are refused; then exit 1 if any was."""
-    refused = 0
+    """Do it to every one of ``names`` and print what comes of it, however many are refused.
+
+    Raises: Exit: some were, with the code that all of these have in common; nobody answers.
+    """
+    refused: list[int] = []
     for name in names:
         try:
             line = do(name)
         except Exit as no:
-            if no.exit_code != REFUSED:
+            if no.exit_code == UNREACHABLE:
                 raise
             no.show()
-            refused += 1
+            refused.append(no.exit_code)
         else:
             click.echo(line)
     if refused:
-        raise Exit(f"{refused} of {len(names)} refused." if len(names) > 1 else "", REFUSED)
+        code = refused[0] if len({*refused}) == 1 else REFUSED
+        raise Exit(f"{len(refused)} of {len(names)} refused." if len(names) > 1 else "", code)

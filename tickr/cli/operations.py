@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from tickr.cli import choosing, operation_screen, screen
+from tickr.cli import choosing, known, operation_screen, screen
 from tickr.cli.exits import CANCELLED, INTERRUPTED, NOT_ENDED, Exit
+from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Refused, Unanswered
 from tickr.cli.remote_operations import OperationAnswer, RemoteOperations
@@ -58,12 +59,9 @@ def leave_with(answer: OperationAnswer) -> None:
         raise Exit("", code)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def operations(ctx: click.Context) -> None:
+@click.group(cls=ListingGroup)
+def operations() -> None:
     """Operations on many jobs: begun by tickr retry --all and tickr cancel --all. Alone, it lists them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_, limit=20, url=None, as_json=False)
 
 
 @operations.command("list")
@@ -87,7 +85,7 @@ def list_(limit: int, url: str | None, as_json: bool) -> None:
 
 
 @operations.command()
-@click.argument("operation_id", metavar="ID")
+@click.argument("operation_id", metavar="ID", shell_complete=known.operations)
 @click.option("--wait", type=PATIENCE, metavar="DURATION", help="Wait for its end first, so long at most.")
 @asking
 def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) -> None:
@@ -109,7 +107,7 @@ def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) 
 
 
 @operations.command()
-@click.argument("operation_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("operation_ids", nargs=-1, required=True, metavar="ID...", shell_complete=known.operations)
 @asking
 def stop(operation_ids: Sequence[str], url: str | None, as_json: bool) -> None:
     """Have operations go no further. What they have done stays done."""

@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from tickr import values
-from tickr.cli import operations, screen, submission
+from tickr.cli import known, operations, screen, submission
+from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import DURATION, PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Remote
 from tickr.cli.remote_operations import RemoteOperations
@@ -30,24 +31,21 @@ def _rate(word: object) -> dict[str, object]:
     return {"starts": int(found[1]), "period": values.seconds(found[2] if found[2][0].isdigit() else "1" + found[2])}
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def queue(ctx: click.Context) -> None:
+@click.group(cls=ListingGroup)
+def queue() -> None:
     """Show queues, pause and resume them, set how much of them may run and in which order. Alone it lists them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @queue.command("list")
 @asking
-def list_(url: str | None = None, as_json: bool = False) -> None:
+def list_(url: str | None, as_json: bool) -> None:
     """List all queues: how many jobs wait and run, and what is set on them."""
     with remote_at(url) as remote:
         _show_all(remote.queues(), as_json=as_json)
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @asking
 def show(name: str, url: str | None, as_json: bool) -> None:
     """Show the queue NAME."""
@@ -55,7 +53,7 @@ def show(name: str, url: str | None, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=known.queues)
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
 @click.option("--for", "for_", type=DURATION, metavar="TIME", help="It is over by itself after so long: 30s, 10m.")
 @click.option("--until", type=Read(submission.instant, "instant"), metavar="INSTANT", help="It is over by itself then.")
@@ -69,7 +67,7 @@ def pause(
 
 
 @queue.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=known.queues)
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
 @asking
 def resume(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
@@ -90,7 +88,7 @@ def _change(
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.option("--max-running", type=int, metavar="NUMBER", help="How many of its jobs run at once, on all nodes.")
 @click.option("--max-per-key", type=int, metavar="NUMBER", help="How many with the same limit key run at once.")
 @click.option("--shared-keys", is_flag=True, help="Count each key over all queues that share theirs.")
@@ -118,7 +116,7 @@ def limit(
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.argument("which", type=click.Choice(get_args(JobOrder)))
 @asking
 def order(name: str, which: str, url: str | None, as_json: bool) -> None:
@@ -132,7 +130,7 @@ def order(name: str, which: str, url: str | None, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.option("--delete", is_flag=True, help="Delete the jobs for good, do not only cancel them.")
 @click.option("--reason", metavar="TEXT", help="Why: it stands in the jobs' errors.")
 @click.option("--rate", type=float, metavar="NUMBER", help="So many jobs a second; 200 if not given.")
@@ -167,14 +165,14 @@ def empty(
 
 
 @queue.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.queues)
 @asking
 def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
     """Take queues away in which nothing waits or runs: their names, and what is set on them."""
 
-    def done(remote: Remote, name: str) -> str:
+    def done(remote: Remote, name: str) -> bytes | str:
         remote.done("DELETE", f"/queues/{quote(name, safe='')}")
-        return "" if as_json else f"{name}  deleted"
+        return submission.body({"name": name, "deleted": True}) if as_json else f"{name}  deleted"
 
     with remote_at(url) as remote:
         each(names, lambda name: done(remote, name))

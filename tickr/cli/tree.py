@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from tickr.cli import screen
+from tickr.cli import known, screen
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.remote_records import RemoteError
 
@@ -32,7 +32,7 @@ class RemoteTree(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def tree(job_id: str, url: str | None, as_json: bool) -> None:
     """Show the job ID with its children, their children, and so on."""
