@@ -14,7 +14,7 @@ from urllib.parse import quote
 import click
 import uuid_utils
 
-from tickr.cli import choosing, known, operation_screen, operations, screen, submission
+from tickr.cli import choosing, hints, known, operation_screen, operations, screen, submission
 from tickr.cli.choosing import CHANGE
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Remote
@@ -244,7 +244,7 @@ def _all(
         operations.leave_with(answer)
 
 
-def _shown(asked: RemoteOperations, wish: Mapping[str, object], *, as_json: bool, dry_run: bool) -> bool:
+def _shown(asked: RemoteOperations, wish: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> bool:
     """Show which jobs ``wish`` is about, and ask. Returns: whether to go on. Raises: click.Abort: no."""
     found, raw = asked.look(wish)
     if as_json and dry_run:
@@ -254,8 +254,10 @@ def _shown(asked: RemoteOperations, wish: Mapping[str, object], *, as_json: bool
         if as_json:
             click.echo(raw)
         click.echo("No such jobs.", err=True)
+        hints.say(*([] if as_json else hints.of_filters(asked.remote, wish["filter"])))
         return False
-    screen.console(None if dry_run else sys.stderr).print(operation_screen.group_list(found, states=True))
+    console = screen.console(None if dry_run else sys.stderr)
+    console.print(operation_screen.group_list(found, states=True, width=console.width))
     if dry_run:
         click.echo(f"tickr {wish['action']} would be about {operation_screen.count(found)}.")
         return False

@@ -15,7 +15,7 @@ import click
 import uuid_utils
 
 from tickr import values
-from tickr.cli import choosing, known, patience, screen, submission
+from tickr.cli import choosing, hints, known, patience, screen, submission
 from tickr.cli.audience import audience
 from tickr.cli.exits import REFUSED, UNREACHABLE, Exit
 from tickr.cli.follow import Follower
@@ -71,6 +71,7 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
         return
     if job.error:
         console.print(screen.error_line(job.error))
+        hints.say(*hints.of_payload(job))
     elif job.encrypted and job.state == "succeeded" and bytes(job.result) == b"null":
         click.echo(f"Its result is encrypted, if it has one: tickr show {job.id} --decrypt", err=True)
     elif (result := bytes(job.result)) != b"null":
@@ -193,6 +194,8 @@ def submit(
                 click.echo(screen.held(answer.job), err=True)
             if wait is None:
                 _say(answer, as_json=as_json)
+                if not as_json:
+                    hints.say(*hints.of_job(remote, answer.job))
             else:
                 say = partial(_say_whole, as_json=as_json)
                 _wait(remote, answer.job.id, wait, url, lambda end: say(_opened(remote, end) if decrypt else end))
@@ -246,6 +249,7 @@ def _show(remote: Remote, answer: Answer, *, as_json: bool, tracebacks: bool, de
     console = screen.console()
     for part in screen.whole(answer.job, attempts, tracebacks=tracebacks):
         console.print(part)
+    hints.say(*hints.of_payload(answer.job))
 
 
 @click.command()
@@ -280,10 +284,12 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
                 click.echo(answer.raw)
             return
         jobs = [answer.job for answer in found]
+        said = [] if jobs else hints.of_filters(remote, filters)
 
     console = screen.console()
     if not jobs:
         click.echo("No jobs." if not asked else "No such jobs.", err=True)
+        hints.say(*said)
         return
     console.print(screen.job_list(jobs if everything else jobs[:limit], width=console.width))
     if not everything and len(jobs) > limit:

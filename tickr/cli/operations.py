@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
-from tickr.cli import choosing, known, operation_screen, screen
+from tickr.cli import choosing, hints, known, operation_screen, progress, screen
 from tickr.cli.exits import CANCELLED, INTERRUPTED, NOT_ENDED, Exit
 from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Refused, Unanswered
-from tickr.cli.remote_operations import OperationAnswer, RemoteOperations
+from tickr.cli.remote_operations import OperationAnswer, RemoteOperation, RemoteOperations
 
 PAUSE_S = 0.5
 """Between two looks at an operation that is waited for, in seconds."""
@@ -36,18 +36,21 @@ def wait_for(operations: RemoteOperations, operation_id: str, seconds: float) ->
     Raises: Exit: it was refused; nobody answered at the end; Ctrl-C, which leaves the operation alone.
     """
     until = time.monotonic() + seconds
+    seen: list[RemoteOperation] = []
     try:
-        while True:
-            try:
-                answer = operations.get(operation_id)
-            except (Unanswered, Refused) as no:
-                passing = not isinstance(no, Refused) or no.status >= 500 or no.status == 429
-                if time.monotonic() >= until or not passing:
-                    raise
-            else:
-                if answer.operation.state in _OUTCOMES or time.monotonic() >= until:
-                    return answer
-            time.sleep(min(PAUSE_S, max(0.0, until - time.monotonic())))
+        with progress.showing(lambda console: operation_screen.picture(seen[-1:], console)):
+            while True:
+                try:
+                    answer = operations.get(operation_id)
+                except (Unanswered, Refused) as no:
+                    passing = not isinstance(no, Refused) or no.status >= 500 or no.status == 429
+                    if time.monotonic() >= until or not passing:
+                        raise
+                else:
+                    seen[:] = [answer.operation]
+                    if answer.operation.state in _OUTCOMES or time.monotonic() >= until:
+                        return answer
+                time.sleep(min(PAUSE_S, max(0.0, until - time.monotonic())))
     except KeyboardInterrupt:
         click.echo(f"The operation goes on. To end it: tickr operations stop {operation_id}", err=True)
         raise Exit("", INTERRUPTED) from None
@@ -81,7 +84,8 @@ def list_(limit: int, url: str | None, as_json: bool) -> None:
     if not shown:
         click.echo("No operations.", err=True)
         return
-    screen.console().print(operation_screen.operation_list(shown))
+    console = screen.console()
+    console.print(operation_screen.operation_list(shown, width=console.width))
 
 
 @operations.command()
@@ -136,10 +140,12 @@ def dead_letters(url: str | None, as_json: bool, state: Sequence[str], **filters
         raise click.UsageError("Dead letters are failed jobs; tickr list --state shows others.")
     with remote_at(url) as remote:
         found, raw = RemoteOperations(remote).dead_letters(choosing.query(filters))
+        said = [] if found.total or as_json else hints.of_filters(remote, filters)
     if as_json:
         click.echo(raw)
     elif not found.total:
         click.echo("No such jobs." if choosing.query(filters) else "No failed jobs.", err=True)
+        hints.say(*said)
     else:
         console = screen.console()
-        console.print(operation_screen.group_list(found, states=False))
+        console.print(operation_screen.group_list(found, states=False, width=console.width))

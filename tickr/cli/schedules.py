@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from tickr.cli import known, schedule_screen, screen, submission
+from tickr.cli import hints, known, schedule_screen, screen, submission
 from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import DURATION, asking, each, remote_at
 from tickr.cli.remote_schedules import RemoteSchedules, ScheduleAnswer
@@ -98,6 +98,9 @@ def put(
     body = submission.body({**timing, "job": job, "missed": missed, "overlap": overlap})
     with remote_at(url) as remote:
         _say(RemoteSchedules(remote).put(name, body), as_json=as_json)
+        if not as_json:
+            queue = fields.get("queue")
+            hints.say(*hints.of_names(remote, types=[type], queues=[str(queue)] if queue else []))
 
 
 @schedule.command("list")

@@ -12,7 +12,7 @@ import msgspec
 import uuid_utils
 
 from tickr import values
-from tickr.cli import known, screen, statistics_screen, submission
+from tickr.cli import hints, known, screen, statistics_screen, submission
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.submission import Read
 from tickr.client.statistics import Mark, Statistics
@@ -90,7 +90,9 @@ def stats(
             click.echo(raw)
             return
         whole, _ = remote.asked("GET", _path(wanted), Statistics)
+        said = [] if found.series else hints.of_names(remote, types=types, queues=queues)
     _show(found, whole, by)
+    hints.say(*said)
 
 
 def fitting(since: datetime, until: datetime) -> str:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from tickr.cli import known, lines, screen
+from tickr.cli import hints, known, lines, screen
 from tickr.cli.exits import INTERRUPTED, Exit
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.pipes import ending_with_the_reader
@@ -65,6 +65,7 @@ def watch(after: str | None, url: str | None, as_json: bool, **filters: Sequence
                 feed.open()
                 begin = {None: "now", EARLIEST: "the earliest event that is kept"}.get(after, "the cursor given")
                 click.echo(f"watching {remote.url} from {begin}; Ctrl-C ends", err=True)
+                hints.say(*([] if as_json else hints.of_filters(remote, filters)))
                 _listen(feed, _printer(as_json=as_json))
         except KeyboardInterrupt:
             raise Exit("", INTERRUPTED) from None
