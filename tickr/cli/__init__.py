@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,19 @@ COMMANDS = {
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
 }
 """Name of each command → the module whose function of that name (``list_`` for ``list``) it is, and its one line."""
+
+
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Begin": ("demo", "serve"),
+    "Hand in jobs, look at them, change them": (
+        *("submit", "broadcast", "show", "log", "tree", "explain", "list", "edit", "cancel", "retry", "delete"),
+    ),
+    "Many jobs at once": ("dead-letters", "operations"),
+    "Queues, schedules, nodes": ("queue", "schedule", "nodes", "inbox"),
+    "Watch": ("top", "watch", "stats", "mark"),
+    "Operate": ("doctor", "migrate", "keys", "debug", "completion"),
+}
+"""What people do → the commands for it, as ``tickr --help`` shows them; one that is in none of these comes last."""
 
 
 class Commands(click.Group):
@@ -99,8 +112,13 @@ class Commands(click.Group):
         return [*fitting, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        grouped = {name for names in GROUPS.values() for name in names}
+        others = [name for name in COMMANDS if name not in grouped]
+        widest = max(map(len, COMMANDS))
+        for title, names in {**GROUPS, "Other commands": others}.items():
+            if names:
+                with formatter.section(title):
+                    formatter.write_dl([(f"{name:{widest}}", COMMANDS[name][1]) for name in names])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

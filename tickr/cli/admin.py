@@ -27,6 +27,10 @@ from tickr.store.versions import SchemaState, schema_state
 def migrate(check: bool, new_history: bool, as_json: bool, **flags: Any) -> None:
     """Bring the store's schema up to this program's.
 
+    \b
+    tickr migrate --check
+    tickr migrate --store mysql://tickr:secret@db/tickr
+
     `tickr serve` does so by itself for an empty database, and refuses one that is older or newer. Stop every Tickr
     on the database first, and make a backup.
     """
@@ -83,6 +87,9 @@ async def _begin_history(store: str) -> tuple[str, str]:
 @settings.setting_flags()
 def doctor(as_json: bool, **flags: Any) -> None:
     """Look for what is wrong with the store, the index and this machine; exit 1 if something is.
+
+    \b
+    tickr doctor --config tickr.toml
 
     Looks with the settings that `tickr serve` would have here. Nothing is changed, and Tickr may be running.
     """

@@ -35,7 +35,11 @@ def inbox() -> None:
 @settings.json_flag("Print a JSON object for each row.")
 @settings.setting_flags("store")
 def list_(limit: int, as_json: bool, **flags: Any) -> None:
-    """List the rows that were refused, the latest first: number, when, and why."""
+    """List the rows that were refused, the latest first: number, when, and why.
+
+    \b
+    tickr inbox list --limit 10
+    """
     found = _ask(flags, lambda store: store.inbox_refused(limit))
     for row in found:
         click.echo(_document(row) if as_json else _line(row))
@@ -48,7 +52,11 @@ def list_(limit: int, as_json: bool, **flags: Any) -> None:
 @settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
 def retry(row: int, as_json: bool, **flags: Any) -> None:
-    """Have the refused ROW taken again, as after an UPDATE has mended it, or the job that held its key has ended."""
+    """Have the refused ROW taken again, as after an UPDATE has mended it, or the job that held its key has ended.
+
+    \b
+    tickr inbox retry 42
+    """
     if not _ask(flags, lambda store: store.retry_inbox(row)):
         raise _no_such(row)
     click.echo(msgspec.json.encode({"row": row, "retried": True}) if as_json else f"Row {row} will be taken again.")
@@ -59,7 +67,11 @@ def retry(row: int, as_json: bool, **flags: Any) -> None:
 @settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
 def delete(row: int, as_json: bool, **flags: Any) -> None:
-    """Delete the refused ROW."""
+    """Delete the refused ROW.
+
+    \b
+    tickr inbox delete 42
+    """
     if not _ask(flags, lambda store: store.drop_inbox(row)):
         raise _no_such(row)
     click.echo(msgspec.json.encode({"row": row, "deleted": True}) if as_json else f"Row {row} is deleted.")

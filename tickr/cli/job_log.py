@@ -38,7 +38,11 @@ class RemoteLog(msgspec.Struct, frozen=True):
 @click.option("--decrypt", is_flag=True, help="Show what is encrypted of it in the clear.")
 @asking
 def log(job_id: str, attempt: int | None, decrypt: bool, url: str | None, as_json: bool) -> None:
-    """Show what the job ID has logged, of all its attempts, as far as it is kept."""
+    """Show what the job ID has logged, of all its attempts, as far as it is kept.
+
+    \b
+    tickr log 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --attempt 2
+    """
     console = screen.console()
     with remote_at(url) as remote:
         for page, raw in _pages(remote, job_id, {"attempt": attempt, "decrypt": "true" if decrypt else None}):

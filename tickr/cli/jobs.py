@@ -218,6 +218,9 @@ def submit(
 def show(job_id: str, wait: float | None, tracebacks: bool, decrypt: bool, url: str | None, as_json: bool) -> None:
     """Show the job ID, with what happened each time it ran.
 
+    \b
+    tickr show 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --tracebacks
+
     With --wait the exit code is 0 if the job has succeeded, 4 if it has failed, 5 if it was cancelled, and 6 if it has
     not ended in that time.
     """
@@ -256,7 +259,11 @@ def _show(remote: Remote, answer: Answer, *, as_json: bool, tracebacks: bool, de
 @click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def explain(job_id: str, url: str | None, as_json: bool) -> None:
-    """Say why the job ID is not running, and when it may start."""
+    """Say why the job ID is not running, and when it may start.
+
+    \b
+    tickr explain 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
     with remote_at(url) as remote:
         told, raw = remote.explained(job_id)
     if as_json:
@@ -274,7 +281,12 @@ def explain(job_id: str, url: str | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @asking
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Any) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    \b
+    tickr list --state failed --type email --created-after 2h
+    tickr list --label customer=42 --json
+    """
     with remote_at(url) as remote:
         asked = choosing.query(filters)
         # One more than asked for tells whether to say that there are more.

@@ -31,7 +31,11 @@ def keys(context: click.Context) -> None:
 @click.argument("name", default="main")
 @settings.json_flag("Print a JSON object.")
 def new(name: str, as_json: bool) -> None:
-    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere."""
+    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere.
+
+    \b
+    tickr keys new 2030-01
+    """
     if not is_key_name(name):
         raise click.UsageError("a key's name is 1 to 32 letters, digits or _ -, beginning with a letter or digit")
     made = f"{name}:{new_key()}"
@@ -42,7 +46,11 @@ def new(name: str, as_json: bool) -> None:
 @settings.json_flag("Print a JSON array.")
 @settings.setting_flags("store")
 def list_(as_json: bool, **flags: Any) -> None:
-    """Show how many jobs and schedules are encrypted with which key. One that nothing needs may go."""
+    """Show how many jobs and schedules are encrypted with which key. One that nothing needs may go.
+
+    \b
+    tickr keys list
+    """
     config = settings.load_or_exit(flags)
     with exits.plainly():
         found = trio.run(resealing.uses, config)
@@ -57,6 +65,9 @@ def list_(as_json: bool, **flags: Any) -> None:
 @settings.setting_flags("store")
 def reencrypt(as_json: bool, **flags: Any) -> None:
     """Encrypt every job and schedule that has another key with the first one, and tell which keys may go.
+
+    \b
+    tickr keys reencrypt --config tickr.toml
 
     Goes in small steps and rests as long as each has taken, so that the nodes hardly notice; broken off, it goes on
     where it was when it is started again. What runs just then is left as it is, and so are events, until they are
@@ -82,6 +93,9 @@ def reencrypt(as_json: bool, **flags: Any) -> None:
 @settings.setting_flags("store")
 def resign(as_json: bool, **flags: Any) -> None:
     """Sign every job and schedule that is signed with another key with the first one, as `reencrypt` encrypts.
+
+    \b
+    tickr keys resign --config tickr.toml
 
     What is signed otherwise than it is now is told, and left as it is. Exits with 1 if jobs ran just then.
     """

@@ -23,7 +23,11 @@ def nodes() -> None:
 @nodes.command("list")
 @asking
 def list_(url: str | None, as_json: bool) -> None:
-    """List all nodes: how they are, and what they run. The one marked with * has answered."""
+    """List all nodes: how they are, and what they run. The one marked with * has answered.
+
+    \b
+    tickr nodes list --json
+    """
     with remote_at(url) as remote:
         fleet = RemoteNodes(remote).all()
     if as_json:
@@ -40,7 +44,11 @@ def list_(url: str | None, as_json: bool) -> None:
 @click.argument("node", shell_complete=known.nodes)
 @asking
 def show(node: str, url: str | None, as_json: bool) -> None:
-    """Show a NODE and the jobs that it runs."""
+    """Show a NODE and the jobs that it runs.
+
+    \b
+    tickr nodes show self
+    """
     with remote_at(url) as remote:
         answer = RemoteNodes(remote).get(node)
     if as_json:
@@ -53,7 +61,11 @@ def show(node: str, url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NODE...", shell_complete=known.nodes)
 @asking
 def quiet(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have nodes take nothing new, and stay. What they run goes on."""
+    """Have nodes take nothing new, and stay. What they run goes on.
+
+    \b
+    tickr nodes quiet self
+    """
     _tell("quiet", names, url, as_json=as_json)
 
 
@@ -61,7 +73,11 @@ def quiet(names: Sequence[str], url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NODE...", shell_complete=known.nodes)
 @asking
 def resume(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have quiet nodes take work again."""
+    """Have quiet nodes take work again.
+
+    \b
+    tickr nodes resume self
+    """
     _tell("resume", names, url, as_json=as_json)
 
 
@@ -69,7 +85,11 @@ def resume(names: Sequence[str], url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NODE...", shell_complete=known.nodes)
 @asking
 def stop(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Stop nodes gracefully, as SIGTERM does. What started them may start them again."""
+    """Stop nodes gracefully, as SIGTERM does. What started them may start them again.
+
+    \b
+    tickr nodes stop web-1:4711
+    """
     _tell("stop", names, url, as_json=as_json)
 
 
@@ -78,7 +98,11 @@ def stop(names: Sequence[str], url: str | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 @asking
 def workers(node: str, number: int, url: str | None, as_json: bool) -> None:
-    """Have a NODE run NUMBER jobs at once, until it is started again."""
+    """Have a NODE run NUMBER jobs at once, until it is started again.
+
+    \b
+    tickr nodes workers self 20
+    """
     with remote_at(url) as remote:
         click.echo(_said(RemoteNodes(remote).change(node, number), as_json=as_json))
 

@@ -73,7 +73,11 @@ def operations() -> None:
 )
 @asking
 def list_(limit: int, url: str | None, as_json: bool) -> None:
-    """List operations, newest first."""
+    """List operations, newest first.
+
+    \b
+    tickr operations list --limit 5
+    """
     with remote_at(url) as remote:
         found = RemoteOperations(remote).newest(limit)
         if as_json:
@@ -95,6 +99,9 @@ def list_(limit: int, url: str | None, as_json: bool) -> None:
 def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) -> None:
     """Show the operation ID.
 
+    \b
+    tickr operations show 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --wait 5m
+
     With --wait the exit code is 0 if it is done, 5 if it was stopped, and 6 if it has not ended in that time.
     """
     with remote_at(url) as remote:
@@ -114,7 +121,11 @@ def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) 
 @click.argument("operation_ids", nargs=-1, required=True, metavar="ID...", shell_complete=known.operations)
 @asking
 def stop(operation_ids: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have operations go no further. What they have done stays done."""
+    """Have operations go no further. What they have done stays done.
+
+    \b
+    tickr operations stop 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
 
     def done(asked: RemoteOperations, operation_id: str) -> bytes | str:
         answer = asked.stop(operation_id)

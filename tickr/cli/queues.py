@@ -39,7 +39,11 @@ def queue() -> None:
 @queue.command("list")
 @asking
 def list_(url: str | None, as_json: bool) -> None:
-    """List all queues: how many jobs wait and run, and what is set on them."""
+    """List all queues: how many jobs wait and run, and what is set on them.
+
+    \b
+    tickr queue list --json
+    """
     with remote_at(url) as remote:
         _show_all(remote.queues(), as_json=as_json)
 
@@ -48,7 +52,11 @@ def list_(url: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=known.queues)
 @asking
 def show(name: str, url: str | None, as_json: bool) -> None:
-    """Show the queue NAME."""
+    """Show the queue NAME.
+
+    \b
+    tickr queue show mail
+    """
     _ask(lambda remote: remote.queue(name), url, as_json=as_json)
 
 
@@ -61,7 +69,11 @@ def show(name: str, url: str | None, as_json: bool) -> None:
 def pause(
     names: Sequence[str], every: bool, for_: float | None, until: str | None, url: str | None, as_json: bool
 ) -> None:
-    """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken."""
+    """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken.
+
+    \b
+    tickr queue pause mail imports --for 10m
+    """
     body = submission.body({"for": for_, "until": until}) if for_ is not None or until else None
     _change(names, every, "pause", body, url, as_json=as_json)
 
@@ -71,7 +83,11 @@ def pause(
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
 @asking
 def resume(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
-    """Let paused queues go on."""
+    """Let paused queues go on.
+
+    \b
+    tickr queue resume --all
+    """
     _change(names, every, "resume", None, url, as_json=as_json)
 
 
@@ -152,6 +168,9 @@ def empty(
 ) -> None:
     """Cancel all that waits in the queue NAME, step by step; see tickr operations. What runs goes on.
 
+    \b
+    tickr queue empty imports --delete --reason "wrong file"
+
     With --wait the exit code is 0 if it is done, 5 if it was stopped, 6 if it has not ended in that time.
     """
     if not sure:
@@ -171,7 +190,11 @@ def empty(
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.queues)
 @asking
 def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Take queues away in which nothing waits or runs: their names, and what is set on them."""
+    """Take queues away in which nothing waits or runs: their names, and what is set on them.
+
+    \b
+    tickr queue delete old
+    """
 
     def done(remote: Remote, name: str) -> bytes | str:
         remote.done("DELETE", f"/queues/{quote(name, safe='')}")

@@ -106,7 +106,11 @@ def put(
 @schedule.command("list")
 @asking
 def list_(url: str | None, as_json: bool) -> None:
-    """List all schedules, by name."""
+    """List all schedules, by name.
+
+    \b
+    tickr schedule list
+    """
     with remote_at(url) as remote:
         found = RemoteSchedules(remote).all()
         if as_json:
@@ -128,7 +132,11 @@ def list_(url: str | None, as_json: bool) -> None:
 )
 @asking
 def show(name: str, ticks: int, url: str | None, as_json: bool) -> None:
-    """Show the schedule NAME and its next ticks, in the local time of this machine."""
+    """Show the schedule NAME and its next ticks, in the local time of this machine.
+
+    \b
+    tickr schedule show nightly --ticks 3
+    """
     with remote_at(url) as remote:
         answer = RemoteSchedules(remote).get(name, ticks)
     if as_json:
@@ -143,7 +151,11 @@ def show(name: str, ticks: int, url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def pause(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have schedules make no jobs until they are resumed."""
+    """Have schedules make no jobs until they are resumed.
+
+    \b
+    tickr schedule pause nightly poll
+    """
     _each(names, url, RemoteSchedules.pause, as_json=as_json)
 
 
@@ -151,7 +163,11 @@ def pause(names: Sequence[str], url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def resume(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have schedules go on from now; what was missed meanwhile is not made up for."""
+    """Have schedules go on from now; what was missed meanwhile is not made up for.
+
+    \b
+    tickr schedule resume nightly
+    """
     _each(names, url, RemoteSchedules.resume, as_json=as_json)
 
 
@@ -159,7 +175,11 @@ def resume(names: Sequence[str], url: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=known.schedules)
 @asking
 def run(name: str, url: str | None, as_json: bool) -> None:
-    """Make a job of the schedule NAME now. The job's id is the first word that is printed."""
+    """Make a job of the schedule NAME now. The job's id is the first word that is printed.
+
+    \b
+    tickr schedule run nightly
+    """
     with remote_at(url) as remote:
         answer = RemoteSchedules(remote).run(name)
     if as_json:
@@ -172,7 +192,11 @@ def run(name: str, url: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Delete schedules. Their jobs stay."""
+    """Delete schedules. Their jobs stay.
+
+    \b
+    tickr schedule delete nightly
+    """
 
     def done(schedules: RemoteSchedules, name: str) -> bytes | str:
         schedules.delete(name)

@@ -35,7 +35,11 @@ class RemoteTree(msgspec.Struct, frozen=True):
 @click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def tree(job_id: str, url: str | None, as_json: bool) -> None:
-    """Show the job ID with its children, their children, and so on."""
+    """Show the job ID with its children, their children, and so on.
+
+    \b
+    tickr tree 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
     with remote_at(url) as remote:
         told, raw = remote.asked("GET", f"/jobs/{quote(job_id, safe='')}/tree", RemoteTree)
     if as_json:
