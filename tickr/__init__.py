@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tickr.errors import (
@@ -34,19 +35,19 @@ from tickr.errors import (
     TickrError,
     VersionMismatch,
 )
-from tickr.retry import Backoff
-from tickr.worker.batch import Batch
-from tickr.worker.debugger import breakpoint
-from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
-from tickr.worker.handlers import Jobs
-from tickr.worker.kin import ChildrenFailed, JobEnd
-from tickr.worker.view import Job, Tick
-from tickr.worker.wishes import Unique
 
 if TYPE_CHECKING:
     from tickr.api.program import inbox_row
     from tickr.handle import Handle
+    from tickr.retry import Backoff
     from tickr.service import serve
+    from tickr.worker.batch import Batch
+    from tickr.worker.debugger import breakpoint
+    from tickr.worker.endings import Drop, GiveUp, RetryLater, Snooze
+    from tickr.worker.handlers import Jobs
+    from tickr.worker.kin import ChildrenFailed, JobEnd
+    from tickr.worker.view import Job, Tick
+    from tickr.worker.wishes import Unique
 
 __all__ = [
     "Backoff",
@@ -81,14 +82,30 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "Backoff": "tickr.retry",
+    "Batch": "tickr.worker.batch",
+    "ChildrenFailed": "tickr.worker.kin",
+    "Drop": "tickr.worker.endings",
+    "GiveUp": "tickr.worker.endings",
+    "Handle": "tickr.handle",
+    "Job": "tickr.worker.view",
+    "JobEnd": "tickr.worker.kin",
+    "Jobs": "tickr.worker.handlers",
+    "RetryLater": "tickr.worker.endings",
+    "Snooze": "tickr.worker.endings",
+    "Tick": "tickr.worker.view",
+    "Unique": "tickr.worker.wishes",
+    "breakpoint": "tickr.worker.debugger",
+    "inbox_row": "tickr.api.program",
+    "serve": "tickr.service",
+}
+"""Where each name is that is imported when it is first asked for, so that `tickr --help` and `tickr show` wait for
+neither trio nor the web server."""
+
+
 def __getattr__(name: str) -> Any:
-    # A module of handlers imports tickr, and so does `tickr submit`; neither shall load the web server.
-    if name in ("Handle", "serve"):
-        from tickr import service
-
-        return getattr(service, name)
-    if name == "inbox_row":
-        from tickr.api import program
-
-        return program.inbox_row
-    raise AttributeError(f"module 'tickr' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tickr' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value

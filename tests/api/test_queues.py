@@ -172,7 +172,11 @@ async def test_no_node_takes_its_type_or_its_queue(site: Site) -> None:
     assert (told["state"], told["ahead"], told["estimated_start"]) == ("ready", 0, None)
     await node(site, types=("thumbnail",), queues=("mail", "other"))
     assert await codes(site, job_id) == ["no_node_for_queue"]
-    assert "takes jobs of the queue" in (await site.http.get(f"/jobs/{job_id}")).json()["notice"]
+    notice = (await site.http.get(f"/jobs/{job_id}")).json()["notice"]
+    assert "takes jobs of the queue" in notice
+    assert "Did you mean" not in notice
+    await node(site, types=("thumbnail",), queues=("mail", "defualt"))
+    assert (await site.http.get(f"/jobs/{job_id}")).json()["notice"].endswith('Did you mean "defualt"?')
 
 
 async def test_it_is_not_due_or_retrying() -> None:
@@ -261,3 +265,20 @@ async def test_a_suspect_is_told_of() -> None:
             await store.reap(10)
         await node(site)
         assert await codes(site, job_id) == ["suspect", "next"]
+
+
+# -- which one was meant ----------------------------------------------------------------------------------------------
+
+
+async def test_a_queue_or_a_schedule_that_is_not_there_is_told_with_the_near_one(site: Site) -> None:
+    await create(site, queue="imports")
+    problem = (await site.http.get("/queues/imprts")).json()
+    assert (problem["code"], problem["queue"]) == ("queue_not_found", "imprts")
+    assert problem["detail"].endswith('Did you mean "imports"?')
+    assert "Did you mean" not in (await site.http.get("/queues/other")).json()["detail"]
+    job = {"every": 60, "job": {"type": "a"}}
+    assert (await site.http.put("/schedules/nightly", json=job)).status_code == 201
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/run")):
+        problem = (await site.http.request(method, f"/schedules/nigtly{path}")).json()
+        assert (problem["code"], problem["schedule"]) == ("schedule_not_found", "nigtly")
+        assert problem["detail"] == 'There is no schedule nigtly. Did you mean "nightly"?'

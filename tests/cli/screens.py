@@ -21,6 +21,9 @@ from tests.cli.running import ROOT, WITHIN_S, environment
 UP, DOWN, PAGE_UP, PAGE_DOWN = "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~"
 ENTER, ESCAPE, TAB, CTRL_C = "\r", "\x1b", "\t", "\x03"
 
+MEANS_NOTHING = b"\x1b[I"
+"""What a terminal may say when it is looked at; no key."""
+
 
 class OnScreen:
     """``tickr <words>``. A context manager that kills what still runs.
@@ -97,8 +100,13 @@ class OnScreen:
         return ""
 
     def press(self, *keys: str) -> None:
+        """Press one key after the other; so that several that are read at once are no paste, each with a sequence."""
         for key in keys:
-            os.write(self._ours, key.encode())
+            os.write(self._ours, key.encode() + MEANS_NOTHING)
+
+    def paste(self, text: str) -> None:
+        """Have it all arrive at once."""
+        os.write(self._ours, text.encode())
 
     def resize(self, columns: int, rows: int) -> None:
         with self._changed:

@@ -134,7 +134,7 @@ def test_migrate_on_mysql(mysql_url: str) -> None:
 
 def test_migrate_where_no_server_is(mysql_url: str) -> None:
     gone = mysql_url.rpartition(":")[0] + f":{free_port()}/t"
-    told = tickr("migrate", "--store", gone, code=1).stderr
+    told = tickr("migrate", "--store", gone, code=3).stderr
     assert told.count("\n") == 1
     assert told.startswith("Error: ")
 

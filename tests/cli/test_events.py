@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.test_remote import answering
 from tickr.cli import remote
-from tickr.cli.exits import REFUSED, UNREACHABLE, Exit
+from tickr.cli.exits import NOT_FOUND, UNREACHABLE, Exit
 from tickr.cli.remote import Refused, Remote, Unanswered, messages
 
 STREAM = "text/event-stream; charset=utf-8"
@@ -91,7 +91,7 @@ def test_a_refusal_keeps_its_status_and_its_words() -> None:
     with answering(410, b'{"code":"cursor_expired","detail":"It is too old."}') as url:
         told = failure(url)
     assert isinstance(told, Refused)
-    assert (told.status, told.exit_code, told.message) == (410, REFUSED, "It is too old.")
+    assert (told.status, told.exit_code, told.message) == (410, NOT_FOUND, "It is too old.")
 
 
 def test_the_end_of_the_stream_is_told() -> None:

@@ -160,9 +160,9 @@ def test_with_an_idempotency_key_the_job_of_the_first_time_is_followed(follow: F
 
 
 def test_what_is_refused_is_not_followed(follow: Follow) -> None:
-    done = follow("work", "--priority", "12", code=1)
+    done = follow("work", "--priority", "12", code=2)
     assert (done.stdout, "\n  /priority must be" in done.stderr) == ("", True)
-    assert "must be a UUID" in follow("work", "--id", "42", code=1).stderr
+    assert "must be a UUID" in follow("work", "--id", "42", code=2).stderr
 
 
 def test_nobody_answers() -> None:
@@ -230,7 +230,7 @@ def test_a_job_that_is_gone_with_its_store_is_told() -> None:
         command.until(lambda: "created" in command.out)
         node.kill()
         node.start()
-        assert command.end() == 1
+        assert command.end() == 7
     assert command.err.splitlines()[-1] == f"Error: There is no job {command.out.split()[0]}."
 
 

@@ -107,7 +107,7 @@ def test_a_row_is_retried_or_deleted_once(store: str) -> None:
     assert tickr("inbox", "delete", "2", store=store).stdout == "Row 2 is deleted.\n"
     for command in ("retry", "delete"):
         for row in ("1", "2", "99"):
-            done = tickr("inbox", command, row, store=store, code=1)
+            done = tickr("inbox", command, row, store=store, code=7)
             assert done.stderr == f"Error: There is no refused row {row}; tickr inbox lists those there are.\n"
     assert waiting(store) == [1]
 

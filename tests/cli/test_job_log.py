@@ -34,5 +34,5 @@ def test_what_a_job_has_logged_is_printed(tickr: Tickr) -> None:
     assert tickr("log", job_id).stdout == ""
     told = json.loads(tickr("log", job_id, "--attempt", "1", "--json").stdout)
     assert told == {"items": [], "cursor": "0.0", "more": False}
-    assert "There is no job" in tickr("log", ABSENT, code=1).output
+    assert "There is no job" in tickr("log", ABSENT, code=7).output
     assert "--attempt" in tickr("log", job_id, "--attempt", "0", code=2).output

@@ -92,12 +92,12 @@ def test_submit_from_stdin_and_pairs(tickr: Tickr) -> None:
 def test_the_same_id_is_the_same_job(tickr: Tickr) -> None:
     job_id = submitted(tickr, "later", "--delay", "1h")
     assert submitted(tickr, "later", "--delay", "1h", "--id", job_id) == job_id
-    told = tickr("submit", "other", "--id", job_id, code=1)
+    told = tickr("submit", "other", "--id", job_id, code=8)
     assert "already belongs to a job with another content" in told.stderr
 
 
 def test_what_the_server_refuses_is_told_with_every_pointer(tickr: Tickr) -> None:
-    told = tickr("submit", "report", "--priority", "12", "--delay", "1", "--run-at", "2099-01-01", code=1)
+    told = tickr("submit", "report", "--priority", "12", "--delay", "1", "--run-at", "2099-01-01", code=2)
     assert told.stdout == ""
     assert "\n  /priority must be a whole number" in told.stderr
     assert "\n  /run_at cannot be given together with delay" in told.stderr
@@ -114,7 +114,7 @@ def test_a_unique_key_is_held_by_one_job(tickr: Tickr) -> None:
     assert held.stderr == f"Nothing was submitted: job {first} holds this unique key (scheduled).\n"
     assert (
         f"Job {first} holds this unique key; it waits."
-        in tickr("submit", *words, "--on-conflict", "reject", code=1).stderr
+        in tickr("submit", *words, "--on-conflict", "reject", code=8).stderr
     )
     second = submitted(tickr, *words, "--on-conflict", "replace")
     assert second != first
@@ -126,7 +126,7 @@ def test_the_same_idempotency_key_is_the_same_job(tickr: Tickr) -> None:
     words = ["later", "--delay", "1h", "--idempotency-key", 'nightly "import" \\ 7']
     first = submitted(tickr, *words)
     assert submitted(tickr, *words) == first
-    told = tickr("submit", "later", "--delay", "2h", *words[3:], code=1)
+    told = tickr("submit", "later", "--delay", "2h", *words[3:], code=2)
     assert "was used for another request" in told.stderr
 
 
@@ -179,9 +179,9 @@ def test_show_says_when_nobody_handles_a_type(tickr: Tickr) -> None:
 
 
 def test_show_what_is_not_there(tickr: Tickr) -> None:
-    assert tickr("show", ABSENT, code=1).stderr == f"Error: There is no job {ABSENT}.\n"
-    assert "must be a UUID" in tickr("show", "42", code=1).stderr
-    assert "nothing here" in tickr("show", "../queues", code=1).stderr
+    assert tickr("show", ABSENT, code=7).stderr == f"Error: There is no job {ABSENT}.\n"
+    assert "must be a UUID" in tickr("show", "42", code=2).stderr
+    assert "nothing here" in tickr("show", "../queues", code=7).stderr
 
 
 def test_list_filters_and_pages(tickr: Tickr) -> None:
@@ -196,7 +196,7 @@ def test_list_filters_and_pages(tickr: Tickr) -> None:
     assert "the id of a job" in tickr("list", "--parent", "x", code=2).stderr
     assert ids[1] in tickr("list", "--label", "n=1", "--type", "later", "--state", "scheduled").stdout
     assert tickr("list", "--queue", "paging", "--state", "failed").stderr == "No such jobs.\n"
-    assert tickr("list", "--label", "=", code=1).stderr.count("/label must") == 1
+    assert tickr("list", "--label", "=", code=2).stderr.count("/label must") == 1
 
 
 def test_list_all_goes_through_every_page(tickr: Tickr, server: TickrProcess) -> None:
@@ -231,19 +231,19 @@ def test_edit(tickr: Tickr) -> None:
     assert (shown["expires_at"], shown["state"], shown["version"]) == (None, "scheduled", 3)
     assert ", due " in tickr("edit", one, "--set", "priority=0").stdout
     tickr("cancel", one)
-    assert "retry it" in tickr("edit", one, "--now", code=1).stderr
+    assert "retry it" in tickr("edit", one, "--now", code=8).stderr
     assert "Say what is to be different" in tickr("edit", one, code=2).stderr
     assert "delay is set twice" in tickr("edit", one, "--now", "--set", "delay=5", code=2).stderr
 
 
 def test_delete(tickr: Tickr) -> None:
     one, other = (submitted(tickr, "later", "--delay", "1h") for _ in range(2))
-    assert "has not ended" in tickr("delete", one, code=1).stderr
+    assert "has not ended" in tickr("delete", one, code=8).stderr
     assert tickr("delete", one, "--cancel").stdout == f"{one}  deleted\n"
     tickr("cancel", other)
     assert tickr("delete", other).stdout == f"{other}  deleted\n"
     for gone in (one, other):
-        assert f"There is no job {gone}." in tickr("show", gone, code=1).stderr
+        assert f"There is no job {gone}." in tickr("show", gone, code=7).stderr
     assert "for jobs that wait" in tickr("delete", "--all", "--cancel", "--yes", code=2).stderr
 
 
@@ -253,14 +253,14 @@ def test_one_refusal_does_not_keep_the_others_from_being_done(tickr: Tickr) -> N
     assert told.stdout == f"{good}  cancelled\n"
     assert f"There is no job {ABSENT}." in told.stderr
     assert told.stderr.endswith("Error: 2 of 3 refused.\n")
-    assert "cannot be retried" in tickr("retry", submitted(tickr, "later"), code=1).stderr
+    assert "cannot be retried" in tickr("retry", submitted(tickr, "later"), code=8).stderr
 
 
 # -- who is asked ----------------------------------------------------------------------------------------------------
 
 
 def test_without_the_token_nothing_is_told_but_where_it_goes(tickr: Tickr) -> None:
-    told = tickr("list", code=1, TICKR_TOKEN="")
+    told = tickr("list", code=9, TICKR_TOKEN="")
     assert "takes the token from the variable TICKR_TOKEN" in told.stderr
 
 

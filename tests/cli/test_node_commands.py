@@ -65,9 +65,9 @@ def test_nodes_are_told_by_each_of_their_names(tickr: Tickr) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["nodes", "quiet", "nobody"], 1, "No node is called nobody; `tickr nodes` lists them."),
-        (["nodes", "show", "0190a5c3-0000-7000-8000-000000000000"], 1, "There is no live node 0190a5c3-"),
-        (["nodes", "workers", "self", "0"], 1, "/slots must be a whole number from 1 to"),
+        (["nodes", "quiet", "nobody"], 7, "No node is called nobody; `tickr nodes` lists them."),
+        (["nodes", "show", "0190a5c3-0000-7000-8000-000000000000"], 7, "There is no live node 0190a5c3-"),
+        (["nodes", "workers", "self", "0"], 2, "/slots must be a whole number from 1 to"),
         (["nodes", "workers", "self", "many"], 2, "is not a valid integer"),
         (["nodes", "kill", "self"], 2, "No such command"),
         (["nodes", "stop"], 2, "Missing argument"),

@@ -111,7 +111,7 @@ def test_delete_all(tickr: Tickr, queue: str) -> None:
     told = tickr("delete", "--all", "--queue", queue, "--yes", "--wait", "20").stdout
     assert told.split()[1:] == ["delete", "done", "2", "of", "2"]
     for gone in ids:
-        assert "There is no job" in tickr("show", gone, code=1).stderr
+        assert "There is no job" in tickr("show", gone, code=7).stderr
     assert job(tickr, waiting)["state"] == "ready"
 
 
@@ -124,7 +124,7 @@ def test_operations_are_listed_waited_for_and_stopped(tickr: Tickr, queue: str) 
     listed = [json.loads(line) for line in tickr("operations", "list", "--limit", "1", "--json").stdout.splitlines()]
     assert [(one["id"], one["state"]) for one in listed] == [(begun, "stopped")]
     tickr("operations", "show", begun, "--wait", "5", code=5)
-    told = tickr("operations", "stop", ABSENT, code=1)
+    told = tickr("operations", "stop", ABSENT, code=7)
     assert f"There is no operation {ABSENT}." in told.stderr
 
 
@@ -148,7 +148,7 @@ def test_what_is_said_wrongly(tickr: Tickr, words: list[str], told: str) -> None
 
 
 def test_the_servers_refusal_is_shown(tickr: Tickr) -> None:
-    assert "must be of succeeded, failed, cancelled" in tickr("retry", "--all", "--state", "ready", code=1).stderr
+    assert "must be of succeeded, failed, cancelled" in tickr("retry", "--all", "--state", "ready", code=2).stderr
 
 
 # -- one --------------------------------------------------------------------------------------------------------------
@@ -199,4 +199,4 @@ def test_what_is_in_payloads_is_said_alike_to_list_and_to_retry(tickr: Tickr, qu
     tickr("retry", "--all", *which, "--yes", "--set", "delay=1h", "--wait", "20")
     assert [job(tickr, one)["state"] for one in (mine, other)] == ["scheduled", "failed"]
     assert "must be like customer=42" in tickr("list", "--where", "customer", code=2).stderr
-    assert "may be searched for 10 values" in tickr("list", *(f"--contains={n}" for n in range(11)), code=1).stderr
+    assert "may be searched for 10 values" in tickr("list", *(f"--contains={n}" for n in range(11)), code=2).stderr

@@ -62,16 +62,16 @@ def test_all_queues_are_paused_and_resumed_with_one_command(tickr: Tickr) -> Non
 
 def test_a_queue_is_emptied_and_taken_away(tickr: Tickr) -> None:
     one = tickr("submit", "later", "--queue", "old", "--delay", "1h").stdout.split()[0]
-    assert "Empty it first" in tickr("queue", "delete", "old", code=1).stderr
+    assert "Empty it first" in tickr("queue", "delete", "old", code=8).stderr
     tickr("queue", "empty", "old", stdin="n\n", code=1)
     told = tickr("queue", "empty", "old", "--reason", "moved", "--wait", "20", stdin="y\n").stdout
     assert told.split()[1:] == ["cancel", "done", "1", "of", "1"]
     assert "moved" in json.loads(tickr("show", one, "--json").stdout)["error"]["message"]
     assert tickr("queue", "delete", "old").stdout == "old  deleted\n"
-    assert "queue old" in tickr("queue", "show", "old", code=1).stderr
+    assert "queue old" in tickr("queue", "show", "old", code=7).stderr
     other = tickr("submit", "later", "--queue", "old", "--delay", "1h").stdout.split()[0]
     tickr("queue", "empty", "old", "--delete", "--yes", "--wait", "20")
-    assert "There is no job" in tickr("show", other, code=1).stderr
+    assert "There is no job" in tickr("show", other, code=7).stderr
 
 
 def test_limits_are_set_shown_and_lifted(tickr: Tickr) -> None:
@@ -92,16 +92,16 @@ def test_limits_are_set_shown_and_lifted(tickr: Tickr) -> None:
     [
         (["queue", "limit", "mail", "--rate", "fast"], 2, "must be starts and a time, like 100/60s or 5/1m"),
         (["queue", "pause", "mail", "--for", "long"], 2, "must be a duration"),
-        (["queue", "pause", "mail", "--for", "32d"], 1, "/for must be a number of seconds"),
+        (["queue", "pause", "mail", "--for", "32d"], 2, "/for must be a number of seconds"),
         (["queue", "limit", "mail", "--rate", "5/"], 2, "must be starts and a time"),
         (["queue", "limit", "mail", "--rate", "5/soon"], 2, "must be a duration"),
-        (["queue", "limit", "mail", "--max-running", "0"], 1, "/max_running must be a whole number"),
-        (["queue", "show", "unknown"], 1, "No job was ever in a queue unknown"),
-        (["queue", "pause", "a b"], 1, "This is not the name of a queue"),
+        (["queue", "limit", "mail", "--max-running", "0"], 2, "/max_running must be a whole number"),
+        (["queue", "show", "unknown"], 7, "No job was ever in a queue unknown"),
+        (["queue", "pause", "a b"], 2, "This is not the name of a queue"),
         (["queue", "stop"], 2, "No such command"),
         (["queue", "pause"], 2, "Name the queues, or say --all."),
         (["queue", "resume", "mail", "--all"], 2, "Name the queues, or say --all."),
-        (["explain", ABSENT], 1, "There is no job"),
+        (["explain", ABSENT], 7, "There is no job"),
     ],
 )
 def test_what_cannot_be_done_is_said(tickr: Tickr, words: list[str], code: int, said: str) -> None:

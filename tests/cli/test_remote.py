@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tests.children import free_port
-from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+from tickr.cli.exits import MISUSED, UNREACHABLE, Exit
 from tickr.cli.remote import Remote
 
 ID = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c"
@@ -92,7 +92,8 @@ def test_a_problem_is_told_in_its_own_words_with_every_pointer() -> None:
     )
     with answering(422, body, "application/problem+json") as url:
         exit_ = failure(url, lambda remote: remote.submit(b"{}", ID))
-    assert exit_.exit_code == REFUSED
+    assert exit_.exit_code == MISUSED
+    assert exit_.problem == body
     assert exit_.message == "It cannot be taken.\n  /delay must be less\n  the body is odd"
 
 

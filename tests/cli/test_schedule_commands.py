@@ -103,12 +103,12 @@ def test_put_again_changes_what_is_different(tickr: Tickr) -> None:
 
 
 def test_what_the_server_refuses_is_told_with_every_pointer(tickr: Tickr) -> None:
-    told = tickr("schedule", "put", "a", "t", "--cron", "61 * * * *", "--timezone", "Berlin", "--overlap", "x", code=1)
+    told = tickr("schedule", "put", "a", "t", "--cron", "61 * * * *", "--timezone", "Berlin", "--overlap", "x", code=2)
     assert '\n  /cron has the minute "61"' in told.stderr
     assert 'did you mean "Europe/Berlin"?' in told.stderr
     assert "\n  /overlap must be allow or skip" in told.stderr
-    assert "\n  /cron is required, or every" in tickr("schedule", "put", "a", "t", code=1).stderr
-    assert "/name must be 1 to 64" in tickr("schedule", "put", "a b", "t", "--every", "5", code=1).stderr
+    assert "\n  /cron is required, or every" in tickr("schedule", "put", "a", "t", code=2).stderr
+    assert "/name must be 1 to 64" in tickr("schedule", "put", "a b", "t", "--every", "5", code=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_show_a_schedule_and_its_next_ticks(tickr: Tickr) -> None:
     at = next(number for number, one in enumerate(lines) if one.startswith("next  "))
     assert len(lines[at:]) == 3
     assert len(document(tickr("schedule", "show", "nightly", "--json"))["next"]) == 10
-    assert tickr("schedule", "show", "nobody", code=1).stderr == "Error: There is no schedule nobody.\n"
+    assert tickr("schedule", "show", "nobody", code=7).stderr == "Error: There is no schedule nobody.\n"
 
 
 # -- change -----------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_show_a_schedule_and_its_next_ticks(tickr: Tickr) -> None:
 def test_pause_resume_and_delete(tickr: Tickr) -> None:
     tickr("schedule", "put", *NIGHTLY)
     tickr("schedule", "put", "poll", "report", "--every", "1h")
-    told = tickr("schedule", "pause", "nightly", "nobody", "poll", code=1)
+    told = tickr("schedule", "pause", "nightly", "nobody", "poll", code=7)
     assert [line.split()[-1] for line in told.stdout.splitlines()] == ["paused", "paused"]
     assert "There is no schedule nobody." in told.stderr
     assert told.stderr.endswith("Error: 1 of 3 refused.\n")
@@ -177,7 +177,7 @@ def test_pause_resume_and_delete(tickr: Tickr) -> None:
     assert document(tickr("schedule", "resume", "nightly", "--json"))["paused"] is False
     assert tickr("schedule", "delete", "nightly").stdout == "nightly  deleted\n"
     assert document(tickr("schedule", "delete", "poll", "--json")) == {"name": "poll", "deleted": True}
-    assert tickr("schedule", "delete", "poll", code=1).stderr == "Error: There is no schedule poll.\n"
+    assert tickr("schedule", "delete", "poll", code=7).stderr == "Error: There is no schedule poll.\n"
 
 
 def test_run_makes_a_job_that_says_where_it_comes_from(tickr: Tickr) -> None:
@@ -204,6 +204,6 @@ def test_ticks_make_jobs(tickr: Tickr) -> None:
 
 
 def test_without_the_token_nothing_is_told(tickr: Tickr) -> None:
-    assert "takes the token from the variable" in tickr("schedule", "list", code=1, TICKR_TOKEN="").stderr
+    assert "takes the token from the variable" in tickr("schedule", "list", code=9, TICKR_TOKEN="").stderr
     dead = "http://127.0.0.1:1"
     assert "No Tickr answers at" in tickr("schedule", "put", *NIGHTLY, "--url", dead, code=3).stderr

@@ -74,7 +74,7 @@ def test_all_faults_of_the_configuration_are_listed(serve: Serve) -> None:
 
 
 def test_an_unreachable_store_is_one_line(serve: Serve) -> None:
-    told = serve.refused("--store", f"mysql://u:canary@127.0.0.1:{free_port()}/t", "--port", "0", code=1)
+    told = serve.refused("--store", f"mysql://u:canary@127.0.0.1:{free_port()}/t", "--port", "0", code=3)
     assert told.startswith("Error: ")
     assert told.count("\n") == 1
     assert "canary" not in told

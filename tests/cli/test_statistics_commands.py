@@ -131,7 +131,7 @@ def test_what_was_done_is_shown_by_type_and_by_queue(tickr: Tickr) -> None:
     table = tickr("stats", *both, "--since", "7d").stdout.splitlines()
     assert "by hour" in table[0]
     assert [line.split()[:2] for line in table[1:]] == [["TYPE", "DONE"], ["report", "3"]]
-    assert "ask for longer steps" in tickr("stats", "--since", "7d", "--step", "minute", code=1).stderr
+    assert "ask for longer steps" in tickr("stats", "--since", "7d", "--step", "minute", code=2).stderr
     assert "must be like 2h" in tickr("stats", "--since", "soon", code=2).output
 
 
@@ -145,7 +145,7 @@ def test_a_mark_is_made_listed_shown_and_deleted(tickr: Tickr) -> None:
     assert [line.split()[-1] for line in tickr("mark").stdout.splitlines()] == ["older", "v1.2.3"]
     assert "v1.2.3" in tickr("stats", "--queue", "none").stdout
     tickr("mark", "--delete", mark_id)
-    assert "There is no mark" in tickr("mark", "--delete", mark_id, code=1).stderr
+    assert "There is no mark" in tickr("mark", "--delete", mark_id, code=7).stderr
     assert [one["id"] for one in json.loads(tickr("mark", "--json").stdout)["items"]] == [old["id"]]
     assert "Say what the mark is" in tickr("mark", "--at", "1h", code=2).stderr
-    assert "/text must be a line" in tickr("mark", "", code=1).stderr
+    assert "/text must be a line" in tickr("mark", "", code=2).stderr

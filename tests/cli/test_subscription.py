@@ -16,7 +16,7 @@ import pytest
 
 from tests.children import free_port
 from tickr.cli import remote, subscription
-from tickr.cli.exits import REFUSED, UNREACHABLE, Exit
+from tickr.cli.exits import NOT_FOUND, UNREACHABLE, Exit
 from tickr.cli.remote import Remote
 from tickr.cli.subscription import REMEMBERED, Sign, Subscription, Told
 
@@ -180,11 +180,13 @@ def test_an_answer_of_another_program_ends_it() -> None:
             assert ended.value.exit_code == UNREACHABLE
 
 
-@pytest.mark.parametrize("answer", [problem(410, "cursor_expired"), problem(503, "store_unavailable")])
-def test_at_the_first_time_every_refusal_counts(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "code"), [(problem(410, "cursor_expired"), NOT_FOUND), (problem(503, "store_unavailable"), UNREACHABLE)]
+)
+def test_at_the_first_time_every_refusal_counts(answer: bytes, code: int) -> None:
     with subscribed(answer, after="h.1") as (server, feed), pytest.raises(Exit, match="No, ") as refused:
         feed.open()
-    assert refused.value.exit_code == REFUSED
+    assert refused.value.exit_code == code
     assert server.asked[0]["after"] == ["h.1"]
 
 

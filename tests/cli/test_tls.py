@@ -64,7 +64,7 @@ def test_jobs_go_through_https_from_the_command_line_and_the_client(server: Tick
     assert "Name its authority's file with TICKR_CA." in told
 
     plain = server.url.replace("https:", "http:")
-    assert "This port speaks HTTPS" in tickr("show", job, code=1, TICKR_URL=plain).output
+    assert "This port speaks HTTPS" in tickr("show", job, code=2, TICKR_URL=plain).output
 
     none = files.ca.with_name("none.pem")
     told = tickr("show", job, code=MISUSED, TICKR_URL=server.url, TICKR_CA=str(none)).output

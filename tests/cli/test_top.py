@@ -20,7 +20,7 @@ from tests.cli.screens import CTRL_C, DOWN, ENTER, ESCAPE, PAGE_DOWN, UP, OnScre
 from tests.cli.watched import EVIL
 from tests.processes import TickrProcess
 from tickr.cli import main
-from tickr.cli.exits import INTERRUPTED, MISUSED, REFUSED, UNREACHABLE
+from tickr.cli.exits import INTERRUPTED, MISUSED, NOT_ALLOWED, UNREACHABLE
 
 pytestmark = pytest.mark.slow
 
@@ -349,7 +349,7 @@ def test_who_is_not_there_or_says_no_is_told_at_once(server: TickrProcess) -> No
         top.until(lambda: "No Tickr answers at" in top.text)
         assert b"\x1b[?1049h" not in top.heard
     with OnScreen("top", TICKR_URL=server.url, TICKR_TOKEN="wrong") as top:
-        assert top.end() == REFUSED
+        assert top.end() == NOT_ALLOWED
         top.until(lambda: "TICKR_TOKEN" in top.text)
 
 

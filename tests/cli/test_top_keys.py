@@ -264,3 +264,25 @@ def test_the_link_is_as_it_is_since_it_became_so() -> None:
     later = msgspec.json.decode(b'"2030-01-31T13:00:00Z"', type=type(NOW))
     assert linked(state, Link.LOST, later) == state
     assert linked(state, Link.LIVE, later).since == later
+
+
+# -- pasting ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_pasted_is_no_key_and_says_so() -> None:
+    state = state_of(View.JOBS, job(7))
+    for pasted in ("pasted dy", "pasted d\ry", "pasted q", "pasted 4p"):
+        step = press(state, pasted, ROOM)
+        assert step.request is None
+        assert step.state.said
+        assert replace(step.state, said=None) == state
+    asking = pressed(state, "d")
+    assert press(asking, "pasted y", ROOM).request is None
+    assert press(asking, "pasted y", ROOM).state.question == asking.question
+
+
+def test_what_is_pasted_into_a_filter_is_its_text() -> None:
+    state = pressed(state_of(View.JOBS, job(7)), "/")
+    assert press(state, "pasted queue=mail\t", ROOM).state.typing == "queue=mail"
+    ended = press(state, "pasted queue=mail\r", ROOM).state
+    assert (ended.typing, ended.listing.filter) == (None, "queue=mail")

@@ -6,7 +6,7 @@ import pytest
 
 from tickr.cli.subscription import EventData, EventJob, RemoteEvent
 from tickr.cli.top import filters
-from tickr.cli.top.keyboard import LONGEST, Keys
+from tickr.cli.top.keyboard import LONGEST, MAX_PASTE, Keys
 from tickr.cli.top.rates import KEPT_EVENTS, MAX_QUEUES, WINDOW_S, Rate, Tally
 
 
@@ -97,14 +97,37 @@ def test_only_the_watched_job_has_its_events_kept() -> None:
         ("ü→".encode(), ["ü", "→"]),
         (b"\x1b\x1b[A", ["esc", "up"]),
         (b"\x1bx", ["esc", "x"]),
-        (b"\x1b[200~\x1b[?1;2c\x1b[I\x00\x01\xff", ["�"]),
+        (b"\x1b[?1;2c\x1b[I\x00\x01\xff", ["�"]),
+        (b"\x1b[200~dy\r q\x1b[201~j", ["pasted dy q", "j"]),
+        (b"jjj", ["j", "j", "j"]),
     ],
 )
 def test_keys_are_known_by_their_bytes_however_they_are_cut(sent: bytes, names: list[str]) -> None:
-    assert Keys().feed(sent) == names
+    if b"\x1b" in sent or len(names) == 1:
+        assert Keys().feed(sent) == names
     keys = Keys()
     assert [name for byte in sent for name in keys.feed(bytes([byte]))] == names
     assert not keys.pending
+
+
+def test_many_signs_at_once_are_a_paste_and_so_is_what_follows_within_a_moment() -> None:
+    keys = Keys()
+    assert keys.feed(b"dy") == ["pasted dy"]
+    assert keys.pending
+    assert keys.feed(b"d") == ["pasted d"]
+    assert keys.rest() == []
+    assert keys.feed(b"d") == ["d"]
+    assert not keys.pending
+
+
+def test_a_paste_without_end_is_bounded_and_ends_with_silence() -> None:
+    keys = Keys()
+    assert keys.feed(b"\x1b[200~") == []
+    for _ in range(100):
+        assert keys.feed(b"dy" * 500) == []
+    assert len(keys._pasted or "") < 2 * MAX_PASTE
+    assert keys.rest() == ["pasted " + "dy" * (MAX_PASTE // 2)]
+    assert keys.feed(b"q") == ["q"]
 
 
 def test_escape_alone_is_known_when_nothing_follows() -> None:

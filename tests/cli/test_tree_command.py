@@ -46,8 +46,8 @@ def test_jobs_wait_for_each_other(tickr: Tickr) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["tree", ABSENT], 1, "There is no job"),
-        (["submit", "report", "--depends-on", ABSENT], 1, "There is no job"),
+        (["tree", ABSENT], 7, "There is no job"),
+        (["submit", "report", "--depends-on", ABSENT], 2, "There is no job"),
         (["submit", "report", "--on-failure", "run"], 2, "--on-failure goes with --depends-on"),
     ],
 )

@@ -52,13 +52,13 @@ def test_show_waits_and_then_shows_everything(tickr: Tickr) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["show", ABSENT, "--wait", "1h"], 1, "no job"),
+        (["show", ABSENT, "--wait", "1h"], 7, "no job"),
         (["submit", "x", "--wait", "soon"], 2, "must be a duration"),
         (["submit", "x", "--wait", "1s", "--watch"], 2, "cannot be given together"),
-        (["submit", "x", "--expires-in", "1m", "--delay", "2m"], 1, "/expires_in must be later than the job is due"),
+        (["submit", "x", "--expires-in", "1m", "--delay", "2m"], 2, "/expires_in must be later than the job is due"),
         (["submit", "x", "--expires-at", "soon"], 2, "must be an instant"),
         (["show", ABSENT, "--wait", "0.2", "--url", "http://127.0.0.1:1"], 3, "No Tickr answers"),
-        (["cancel", ABSENT, "--reason", " "], 1, "/reason must be a line of text"),
+        (["cancel", ABSENT, "--reason", " "], 2, "/reason must be a line of text"),
         (["cancel", ABSENT, "--reason", "\udcff"], 2, "not valid UTF-8"),
     ],
 )
@@ -70,7 +70,7 @@ def test_how_long_a_job_is_kept_is_said_and_shown(tickr: Tickr) -> None:
     job_id = submitted(tickr, "later", "--keep", "1h30m")
     assert json.loads(tickr("show", job_id, "--json").stdout)["keep"] == 5400
     assert "\nkept     90 min after its end" in tickr("show", job_id).stdout
-    assert "/keep must be a number of seconds" in tickr("submit", "x", "--keep", "4000d", code=1).stderr
+    assert "/keep must be a number of seconds" in tickr("submit", "x", "--keep", "4000d", code=2).stderr
 
 
 def test_when_a_job_expires_is_said_and_shown(tickr: Tickr) -> None:

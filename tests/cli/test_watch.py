@@ -219,15 +219,15 @@ def test_on_a_terminal_json_is_json(server: TickrProcess) -> None:
 
 
 def test_a_cursor_that_cannot_be_used_is_an_error(server: TickrProcess) -> None:
-    for cursor, words in ((ANOTHER_HISTORY, "no longer kept"), ("nonsense", "not a cursor")):
+    for cursor, code, words in ((ANOTHER_HISTORY, 7, "no longer kept"), ("nonsense", 2, "not a cursor")):
         done = run("watch", "--after", cursor, "--url", server.url)
-        assert (done.exit_code, done.stdout) == (1, "")
+        assert (done.exit_code, done.stdout) == (code, "")
         assert words in done.stderr
 
 
 def test_a_filter_that_makes_no_sense_is_an_error(server: TickrProcess) -> None:
     done = run("watch", "--event", "strated", "--job", "42", "--url", server.url)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "/event must be one of cancelled, changed, created" in done.stderr
     assert "/job must be a UUID" in done.stderr
 
@@ -241,7 +241,7 @@ def test_nobody_answers() -> None:
 def test_a_token_is_needed_where_one_is_set(tmp_path: Path) -> None:
     with TickrProcess(store="memory:", variables={"TICKR_TOKEN": "s3cret-of-the-test"}) as node:
         done = run("watch", "--url", node.url, TICKR_TOKEN="")
-        assert done.exit_code == 1
+        assert done.exit_code == 9
         assert "TICKR_TOKEN" in done.stderr
         with watching(node.url, TICKR_TOKEN="s3cret-of-the-test") as command:
             begun(command)

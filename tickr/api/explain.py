@@ -6,7 +6,6 @@ that waits has at least one reason; the first is the one to look at.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from tickr.errors import JobNotFound
 from tickr.jobs import FINAL, WAITING, Job, State
 from tickr.links import Kind
 from tickr.names import node_of_queue
+from tickr.near import did_you_mean
 from tickr.queues import Gate, Held, Standing
 from tickr.scopes import Scope
 from tickr.store.contract import Node, Store, keys_for
@@ -202,8 +202,7 @@ def no_node(job: Job, nodes: Sequence[Node]) -> Reason | None:
         )
     if not able:
         types = {name for node in nodes for name in node.types}
-        close = difflib.get_close_matches(job.type, types, n=1)
-        hint = f' Did you mean "{close[0]}"?' if close else ""
+        hint = did_you_mean(job.type, types)
         detail = f'No live node handles the type "{job.type}"; the job waits until one does.{hint}'
         return Reason("no_node_for_type", detail)
     sealed = job.extras.sealed
@@ -213,10 +212,11 @@ def no_node(job: Job, nodes: Sequence[Node]) -> Reason | None:
             lacking = f"It is encrypted with {told(sealed)}, which no live node that handles its type has"
             detail = f"{lacking}; the job waits until one has it among its TICKR_ENCRYPTION_KEYS."
             return Reason("no_node_for_key", detail)
+    taken = {queue for node in able for queue in node.queues}
     able = [node for node in able if not node.queues or job.queue in node.queues or only is not None]
     if not able:
         detail = f'No live node that handles its type takes jobs of the queue "{job.queue}"; it waits until one does.'
-        return Reason("no_node_for_queue", detail)
+        return Reason("no_node_for_queue", detail + did_you_mean(job.queue, taken))
     if not any(node.takes_jobs for node in able):
         return Reason("nodes_quiet", _quiet(able))
     return None

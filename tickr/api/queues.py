@@ -23,6 +23,7 @@ from tickr.api.submission import RULES, micros, read_record
 from tickr.errors import QueueNotFound
 from tickr.filters import Filter
 from tickr.names import is_queue
+from tickr.near import did_you_mean
 from tickr.operations import DEFAULT_RATE, DEFAULT_STATES, MAX_RATE, MIN_RATE, Operation
 from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, JobOrder, Limits, Rate, Setting
 from tickr.scopes import Scope
@@ -175,10 +176,11 @@ class _Queues:
         return wire.json_response(wire.items(await self._documents())) if name == ALL else await self._shown(name)
 
     async def _shown(self, queue: str) -> Response:
-        for document in await self._documents():
+        documents = await self._documents()
+        for document in documents:
             if document.name == queue:
                 return wire.json_response(wire.encode(document))
-        raise QueueNotFound(queue)
+        raise QueueNotFound(queue, did_you_mean(queue, (one.name for one in documents)))
 
     async def _documents(self) -> list[wire.QueueDocument]:
         now = self._store.now_us()

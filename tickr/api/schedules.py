@@ -5,8 +5,8 @@ Changes go through the timetable and are answered only once they are durable; re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from quart import Response, request
@@ -17,18 +17,23 @@ from tickr.api.context import Context
 from tickr.api.jobs import PAGE_BYTES, UNKEPT, in_time
 from tickr.api.problems import Fault, Problem
 from tickr.api.schedule_document import schedule_document as document
-from tickr.errors import ScheduleNotFound
+from tickr.errors import ScheduleNotFound, StoreError
+from tickr.near import did_you_mean
 from tickr.schedules import Schedule
 from tickr.scopes import Scope
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
 
+Value = TypeVar("Value")
+
 PATH = "/schedules"
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 """Schedules on a page."""
 DEFAULT_TICKS, MAX_TICKS = 10, 100
 """Next ticks that are shown of a schedule."""
+NEIGHBOURS = 50
+"""Schedules among whose names the one is looked for that was meant."""
 NAME_RULE = "must be 1 to 64 letters, digits or _ . : -, beginning with a letter or digit"
 
 
@@ -71,7 +76,7 @@ class _Schedules:
             raise incoming.bad_query([Fault("/ticks", f"must be a whole number from 1 to {MAX_TICKS}, once")])
         schedule = await self._store.schedule(_checked(name))
         if schedule is None:
-            raise ScheduleNotFound(name)
+            raise ScheduleNotFound(name, await self._hint(name))
         if not opened:
             return await self._answer(schedule, ticks=count)
         return await self._answer(self._context.vault.open_schedule(schedule), headers=UNKEPT, ticks=count)
@@ -88,25 +93,39 @@ class _Schedules:
 
     async def delete(self, name: str) -> Response:
         name, version = await self._named(name)
-        await in_time(self._timetable.delete(name, version=version))
+        await self._there(self._timetable.delete(name, version=version))
         return wire.empty_response(204, {})
 
     async def pause(self, name: str) -> Response:
         name, version = await self._named(name)
-        return await self._answer(await in_time(self._timetable.pause(name, version=version)))
+        return await self._answer(await self._there(self._timetable.pause(name, version=version)))
 
     async def resume(self, name: str) -> Response:
         name, version = await self._named(name)
-        return await self._answer(await in_time(self._timetable.resume(name, version=version)))
+        return await self._answer(await self._there(self._timetable.resume(name, version=version)))
 
     async def run(self, name: str) -> Response:
         if "Idempotency-Key" in request.headers:
             raise Problem(400, "not_supported", "Idempotency-Key is not supported: each call makes a job.")
         name, _ = await self._named(name)
-        job = await in_time(self._timetable.run(name))
+        job = await self._there(self._timetable.run(name))
         now = self._store.now_us()
         headers = {"location": f"/jobs/{job.id}", "etag": wire.etag(job, now)}
         return wire.json_response(wire.encode(wire.job_document(job, now)), 201, headers)
+
+    async def _there(self, change: Awaitable[Value]) -> Value:
+        """Return what ``change`` does. Raises: ScheduleNotFound: with the name that may have been meant."""
+        try:
+            return await in_time(change)
+        except ScheduleNotFound as error:
+            raise ScheduleNotFound(error.schedule, await self._hint(error.schedule)) from None
+
+    async def _hint(self, name: str) -> str:
+        """Return which schedule was meant with ``name``, of some that begin like it."""
+        try:
+            return did_you_mean(name, (one.name for one in await self._store.schedules(NEIGHBOURS, name[:1])))
+        except StoreError:
+            return ""  # what is known is that there is no such schedule
 
     async def _named(self, name: str) -> tuple[str, int | None]:
         """Return the name in the path, and the version that the schedule must be at."""

@@ -1,22 +1,24 @@
 """The command line: ``tickr serve``, and what a person does with jobs from a shell.
 
 One file per idea; this one only knows where each command lives. A command's module is imported when the command is
-asked for, so that ``tickr submit`` does not wait for a server's imports.
-
-Exit codes: 0 done, 1 refused or failed, 2 used wrongly (usage, configuration), 3 no Tickr answers; of a job that was
-followed, 4 failed and 5 cancelled; 130 after Ctrl-C.
+asked for, so that ``tickr submit`` does not wait for a server's imports. How a command ends is in ``exits.py``.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
+
+from tickr.cli import exits
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "serve": ("tickr.cli.serve", "Run Tickr: API, scheduler and workers in one process."),
@@ -45,19 +47,50 @@ COMMANDS = {
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
     "debug": ("tickr.cli.debug", "Talk to a handler that waits for a debugger."),
     "doctor": ("tickr.cli.admin", "Look for what is wrong with store, index and machine."),
+    "completion": ("tickr.cli.completion", "Have a shell complete commands, flags and names."),
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
 }
 """Name of each command → the module whose function of that name (``list_`` for ``list``) it is, and its one line."""
 
 
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Begin": ("demo", "serve"),
+    "Hand in jobs, look at them, change them": (
+        *("submit", "broadcast", "show", "log", "tree", "explain", "list", "edit", "cancel", "retry", "delete"),
+    ),
+    "Many jobs at once": ("dead-letters", "operations"),
+    "Queues, schedules, nodes": ("queue", "schedule", "nodes", "inbox"),
+    "Watch": ("top", "watch", "stats", "mark"),
+    "Operate": ("doctor", "migrate", "keys", "debug", "completion"),
+}
+"""What people do → the commands for it, as ``tickr --help`` shows them; one that is in none of these comes last."""
+
+
 class Commands(click.Group):
     """The commands by name, each imported when it is first needed. Written here once, read only."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
         # Jobs hold any text; a stdout that lacks a sign of it (LANG=C, PYTHONIOENCODING) shows its number instead.
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
             sys.stdout.reconfigure(errors="backslashreplace")
-        return super().main(*args, **kwargs)
+        if "_TICKR_COMPLETE" in os.environ:
+            import_module("tickr.cli.completion")
+        words = sys.argv[1:] if args is None else [*args]
+        # Read from the words themselves: where they cannot be understood, that is to be told in JSON, too.
+        with exits.leaving(as_json="--json" in words):
+            code = super().main(words, *more, **{**kwargs, "standalone_mode": False})
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with exits.noticing_a_closed_pipe():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and args[0][:1].isalnum() and not ctx.resilient_parsing:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -71,18 +104,27 @@ class Commands(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         fitting = [
             CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)
         ]
         return [*fitting, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        grouped = {name for names in GROUPS.values() for name in names}
+        others = [name for name in COMMANDS if name not in grouped]
+        widest = max(map(len, COMMANDS))
+        for title, names in {**GROUPS, "Other commands": others}.items():
+            if names:
+                with formatter.section(title):
+                    formatter.write_dl([(f"{name:{widest}}", COMMANDS[name][1]) for name in names])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # takes longer than all the rest of ``tickr --help``
+
         click.echo(f"tickr {version('tickr')}")
         ctx.exit()
 
@@ -90,8 +132,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Try `tickr demo` first. Each command explains itself with --help; for completion in bash: "
-    'eval "$(_TICKR_COMPLETE=bash_source tickr)".',
+    epilog="Try `tickr demo` first. Each command explains itself with --help.",
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."

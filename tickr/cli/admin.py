@@ -9,10 +9,10 @@ import click
 import msgspec
 import trio
 
-from tickr.cli import examine, exits, screen, settings
+from tickr.cli import examine, exits, progress, screen, settings
 from tickr.store.contract import Check
 from tickr.store.open import open_store
-from tickr.store.versions import schema_state
+from tickr.store.versions import SchemaState, schema_state
 
 
 @click.command()
@@ -22,9 +22,14 @@ from tickr.store.versions import schema_state
     is_flag=True,
     help="After restoring a backup: begin a new history of events, so that no old cursor is taken for one of it.",
 )
+@settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
-def migrate(check: bool, new_history: bool, **flags: Any) -> None:
+def migrate(check: bool, new_history: bool, as_json: bool, **flags: Any) -> None:
     """Bring the store's schema up to this program's.
+
+    \b
+    tickr migrate --check
+    tickr migrate --store mysql://tickr:secret@db/tickr
 
     `tickr serve` does so by itself for an empty database, and refuses one that is older or newer. Stop every Tickr
     on the database first, and make a backup.
@@ -33,37 +38,58 @@ def migrate(check: bool, new_history: bool, **flags: Any) -> None:
         raise click.UsageError("--check changes nothing, --new-history does: give one of them.")
     config = settings.load_or_exit(flags)
     with exits.plainly():
-        click.echo(trio.run(_migrate, config.store, check))
-        if new_history and config.store != "memory:":
-            click.echo(trio.run(_begin_history, config.store))
+        before = trio.run(schema_state, config.store)
+        if before.lacking and not check:
+            with progress.working(f"Migrating from schema {before.have} to {before.want}"):
+                trio.run(_migrate, config.store)
+        histories = trio.run(_begin_history, config.store) if new_history and config.store != "memory:" else None
+    if as_json:
+        steps = [{"version": step.version, "name": step.name} for step in before.lacking]
+        told: dict[str, object] = {"schema": before.have, "wanted": before.want, "steps": steps, "done": not check}
+        told["history"] = None if histories is None else histories[1]
+        click.echo(msgspec.json.encode(told))
+    elif not (check and before.lacking):
+        click.echo(_said(config.store, before))
+        if histories:
+            old, new = histories
+            click.echo(f"The history of events is {new} from now on; cursors of {old} are refused.")
+    if check and before.lacking:
+        found = f"is at schema {before.have}" if before.have else "is empty"
+        raise exits.Exit(f"The store {found}, this program needs {before.want}. To do: {_steps(before)}.")
 
 
-async def _migrate(store: str, check: bool) -> str:
+def _said(store: str, before: SchemaState) -> str:
     if store == "memory:":
         return "A memory: store has no schema; there is nothing to do."
-    before = await schema_state(store)
     if not before.lacking:
         return f"The store is at schema {before.have}, which is this program's. There is nothing to do."
-    steps = ", ".join(f"{step.version} ({step.name})" for step in before.lacking)
-    if check:
-        found = f"is at schema {before.have}" if before.have else "is empty"
-        raise exits.Exit(f"The store {found}, this program needs {before.want}. To do: {steps}.")
+    return f"The store went from schema {before.have} to {before.want}: {_steps(before)}."
+
+
+def _steps(before: SchemaState) -> str:
+    return ", ".join(f"{step.version} ({step.name})" for step in before.lacking)
+
+
+async def _migrate(store: str) -> None:
     async with open_store(store, migrate=True):
-        return f"The store went from schema {before.have} to {before.want}: {steps}."
+        pass
 
 
-async def _begin_history(store: str) -> str:
+async def _begin_history(store: str) -> tuple[str, str]:
+    """Return the history that was, and the one from now on."""
     async with open_store(store) as opened:
         old = (await opened.feed_state()).history
-        new = await opened.new_history(old)
-    return f"The history of events is {new} from now on; cursors of {old} are refused."
+        return old, await opened.new_history(old)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the checks.")
+@settings.json_flag("Print a JSON array of the checks.")
 @settings.setting_flags()
 def doctor(as_json: bool, **flags: Any) -> None:
     """Look for what is wrong with the store, the index and this machine; exit 1 if something is.
+
+    \b
+    tickr doctor --config tickr.toml
 
     Looks with the settings that `tickr serve` would have here. Nothing is changed, and Tickr may be running.
     """

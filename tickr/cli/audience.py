@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from tickr.cli import lines, screen
+from tickr.cli import hints, lines, screen
 from tickr.cli.remote_records import Answer, RemoteJob
 from tickr.cli.subscription import Told
 
@@ -194,3 +194,4 @@ def _ending(job: RemoteJob, result: str) -> Iterable[Text]:
         yield Text(screen.error_line(job.error), "red")
         if job.error.traceback:
             yield Text(screen.harmless(job.error.traceback.rstrip()), "dim")
+        yield from (Text(sentence, "yellow") for sentence in hints.of_payload(job))

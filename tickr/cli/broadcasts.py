@@ -9,7 +9,7 @@ import msgspec
 import uuid_utils
 from msgspec import Raw
 
-from tickr.cli import screen, submission
+from tickr.cli import known, screen, submission
 from tickr.cli.jobs import DURATION, asking, remote_at
 from tickr.cli.remote_records import RemoteJob
 
@@ -20,7 +20,7 @@ class _Broadcast(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("type")
+@click.argument("type", shell_complete=known.types)
 @click.argument("payload", nargs=-1)
 @click.option("--priority", type=int, metavar="0-9", help="Lower runs first; 5 if not given.")
 @click.option("--expires-in", type=DURATION, metavar="DURATION", help="Not started so long from now or later.")

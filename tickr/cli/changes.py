@@ -14,7 +14,7 @@ from urllib.parse import quote
 import click
 import uuid_utils
 
-from tickr.cli import choosing, operation_screen, operations, screen, submission
+from tickr.cli import choosing, hints, known, operation_screen, operations, screen, submission
 from tickr.cli.choosing import CHANGE
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Remote
@@ -40,7 +40,7 @@ def _of_many(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@click.argument("job_ids", nargs=-1, metavar="[ID...]", shell_complete=known.jobs)
 @click.option("--reason", metavar="TEXT", help="Why: it stands in the job's error.")
 @_of_many
 @asking
@@ -65,7 +65,7 @@ def cancel(
 
 
 @click.command()
-@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@click.argument("job_ids", nargs=-1, metavar="[ID...]", shell_complete=known.jobs)
 @click.option("--cancel", "waiting", is_flag=True, help="Jobs that wait, too: they are cancelled and deleted.")
 @_of_many
 @asking
@@ -89,9 +89,9 @@ def delete(
         return
     _check_single(job_ids, many)
 
-    def done(remote: Remote, job_id: str) -> str:
+    def done(remote: Remote, job_id: str) -> bytes | str:
         remote.done("DELETE", f"/jobs/{quote(job_id, safe='')}{'?cancel=true' if waiting else ''}")
-        return "" if as_json else f"{job_id}  deleted"
+        return submission.body({"id": job_id, "deleted": True}) if as_json else f"{job_id}  deleted"
 
     with remote_at(url) as remote:
         each(job_ids, lambda job_id: done(remote, job_id))
@@ -109,7 +109,7 @@ _set = click.option(
 
 
 @click.command()
-@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@click.argument("job_ids", nargs=-1, metavar="[ID...]", shell_complete=known.jobs)
 @_set
 @click.option("--now", "at_once", is_flag=True, help="Due at once: like --set delay=0.")
 @_of_many
@@ -145,7 +145,7 @@ def edit(
 
 
 @click.command()
-@click.argument("job_ids", nargs=-1, metavar="[ID...]")
+@click.argument("job_ids", nargs=-1, metavar="[ID...]", shell_complete=known.failed_jobs)
 @_set
 @_of_many
 @asking
@@ -244,16 +244,20 @@ def _all(
         operations.leave_with(answer)
 
 
-def _shown(asked: RemoteOperations, wish: Mapping[str, object], *, as_json: bool, dry_run: bool) -> bool:
+def _shown(asked: RemoteOperations, wish: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> bool:
     """Show which jobs ``wish`` is about, and ask. Returns: whether to go on. Raises: click.Abort: no."""
     found, raw = asked.look(wish)
     if as_json and dry_run:
         click.echo(raw)
         return False
     if not found.total:
+        if as_json:
+            click.echo(raw)
         click.echo("No such jobs.", err=True)
+        hints.say(*([] if as_json else hints.of_filters(asked.remote, wish["filter"])))
         return False
-    screen.console(None if dry_run else sys.stderr).print(operation_screen.group_list(found, states=True))
+    console = screen.console(None if dry_run else sys.stderr)
+    console.print(operation_screen.group_list(found, states=True, width=console.width))
     if dry_run:
         click.echo(f"tickr {wish['action']} would be about {operation_screen.count(found)}.")
         return False

@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Raw
 
 from tickr import values
-from tickr.cli import submission
+from tickr.cli import known, submission
 from tickr.cli.submission import Read
+from tickr.jobs import State
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -63,10 +64,27 @@ def with_filters(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--state", type=_STATE, metavar="STATE", help="In this state; may be repeated.", multiple=True
+                "--state",
+                type=_STATE,
+                metavar="STATE",
+                shell_complete=known.fixed(State),
+                help="In this state; may be repeated.",
+                multiple=True,
             ),
-            click.option("--type", metavar="TYPE", help="Of this type; may be repeated.", multiple=True),
-            click.option("--queue", metavar="NAME", help="In this queue; may be repeated.", multiple=True),
+            click.option(
+                "--type",
+                metavar="TYPE",
+                shell_complete=known.types,
+                help="Of this type; may be repeated.",
+                multiple=True,
+            ),
+            click.option(
+                "--queue",
+                metavar="NAME",
+                shell_complete=known.queues,
+                help="In this queue; may be repeated.",
+                multiple=True,
+            ),
             click.option("--label", metavar="NAME[=VALUE]", help="With all these labels.", multiple=True),
             click.option(
                 "--error", metavar="KIND", help="Whose error is of this kind: exception, timeout …", multiple=True

@@ -19,6 +19,9 @@ from tickr.worker import debugger
 def debug(job: str | None) -> None:
     """Talk to a handler that waits in tickr.breakpoint() on this machine.
 
+    \b
+    tickr debug 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+
     It is Python's pdb: n (next line), s (step into), p EXPRESSION, w (where), c (go on), q (end the attempt with an
     error), h (help). Leaving it, by Ctrl-D or Ctrl-C, lets the handler go on.
 

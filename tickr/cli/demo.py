@@ -114,6 +114,9 @@ class Stage(Protocol):
 def demo() -> None:
     """Watch a few jobs run: at once, later, failing, tried again, cancelled. Takes about 8 seconds.
 
+    \b
+    tickr demo
+
     Tickr runs inside this command on a temporary file; nothing is left behind.
     """
     # The table is the point here; what the log would say of jobs that fail on purpose is in it.

@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from tickr.cli import exits, screen, settings
+from tickr.cli.groups import ListingGroup
 from tickr.instants import rfc3339
 from tickr.store.contract import RefusedRow, Store
 from tickr.store.open import open_store
@@ -24,20 +25,21 @@ MOST = 1_000
 """How many rows are listed at most."""
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def inbox(ctx: click.Context) -> None:
+@click.group(cls=ListingGroup)
+def inbox() -> None:
     """Look at jobs that were refused in the inbox, retry or delete them. Alone it lists them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @inbox.command("list")
 @click.option("--limit", type=click.IntRange(1, MOST), default=100, help="How many at most; 100 if not given.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each row.")
+@settings.json_flag("Print a JSON object for each row.")
 @settings.setting_flags("store")
-def list_(limit: int = 100, as_json: bool = False, **flags: Any) -> None:
-    """List the rows that were refused, the latest first: number, when, and why."""
+def list_(limit: int, as_json: bool, **flags: Any) -> None:
+    """List the rows that were refused, the latest first: number, when, and why.
+
+    \b
+    tickr inbox list --limit 10
+    """
     found = _ask(flags, lambda store: store.inbox_refused(limit))
     for row in found:
         click.echo(_document(row) if as_json else _line(row))
@@ -47,22 +49,32 @@ def list_(limit: int = 100, as_json: bool = False, **flags: Any) -> None:
 
 @inbox.command()
 @click.argument("row", type=int)
+@settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
-def retry(row: int, **flags: Any) -> None:
-    """Have the refused ROW taken again, as after an UPDATE has mended it, or the job that held its key has ended."""
+def retry(row: int, as_json: bool, **flags: Any) -> None:
+    """Have the refused ROW taken again, as after an UPDATE has mended it, or the job that held its key has ended.
+
+    \b
+    tickr inbox retry 42
+    """
     if not _ask(flags, lambda store: store.retry_inbox(row)):
         raise _no_such(row)
-    click.echo(f"Row {row} will be taken again.")
+    click.echo(msgspec.json.encode({"row": row, "retried": True}) if as_json else f"Row {row} will be taken again.")
 
 
 @inbox.command()
 @click.argument("row", type=int)
+@settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
-def delete(row: int, **flags: Any) -> None:
-    """Delete the refused ROW."""
+def delete(row: int, as_json: bool, **flags: Any) -> None:
+    """Delete the refused ROW.
+
+    \b
+    tickr inbox delete 42
+    """
     if not _ask(flags, lambda store: store.drop_inbox(row)):
         raise _no_such(row)
-    click.echo(f"Row {row} is deleted.")
+    click.echo(msgspec.json.encode({"row": row, "deleted": True}) if as_json else f"Row {row} is deleted.")
 
 
 def _ask(flags: dict[str, Any], question: Callable[[Store], Awaitable[Answer]]) -> Answer:
@@ -80,7 +92,7 @@ def _ask(flags: dict[str, Any], question: Callable[[Store], Awaitable[Answer]]) 
 
 
 def _no_such(row: int) -> exits.Exit:
-    return exits.Exit(f"There is no refused row {row}; tickr inbox lists those there are.")
+    return exits.Exit(f"There is no refused row {row}; tickr inbox lists those there are.", exits.NOT_FOUND)
 
 
 def _line(row: RefusedRow) -> str:

@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from tickr.cli import screen
+from tickr.cli import known, screen
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.remote import Remote
 
@@ -33,12 +33,16 @@ class RemoteLog(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only what attempt N has logged.")
 @click.option("--decrypt", is_flag=True, help="Show what is encrypted of it in the clear.")
 @asking
 def log(job_id: str, attempt: int | None, decrypt: bool, url: str | None, as_json: bool) -> None:
-    """Show what the job ID has logged, of all its attempts, as far as it is kept."""
+    """Show what the job ID has logged, of all its attempts, as far as it is kept.
+
+    \b
+    tickr log 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --attempt 2
+    """
     console = screen.console()
     with remote_at(url) as remote:
         for page, raw in _pages(remote, job_id, {"attempt": attempt, "decrypt": "true" if decrypt else None}):

@@ -15,9 +15,9 @@ import click
 import uuid_utils
 
 from tickr import values
-from tickr.cli import choosing, patience, screen, submission
+from tickr.cli import choosing, hints, known, patience, screen, submission
 from tickr.cli.audience import audience
-from tickr.cli.exits import REFUSED, Exit
+from tickr.cli.exits import REFUSED, UNREACHABLE, Exit
 from tickr.cli.follow import Follower
 from tickr.cli.pipes import ending_with_the_reader
 from tickr.cli.remote import DEFAULT_URL, Remote
@@ -71,6 +71,7 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
         return
     if job.error:
         console.print(screen.error_line(job.error))
+        hints.say(*hints.of_payload(job))
     elif job.encrypted and job.state == "succeeded" and bytes(job.result) == b"null":
         click.echo(f"Its result is encrypted, if it has one: tickr show {job.id} --decrypt", err=True)
     elif (result := bytes(job.result)) != b"null":
@@ -81,9 +82,9 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("type")
+@click.argument("type", shell_complete=known.types)
 @click.argument("payload", nargs=-1)
-@click.option("--queue", metavar="NAME", help="Queue it waits in.")
+@click.option("--queue", metavar="NAME", shell_complete=known.queues, help="Queue it waits in.")
 @click.option("--priority", type=int, metavar="0-9", help="Lower runs first; 5 if not given.")
 @click.option(
     "--delay", type=DURATION, metavar="DURATION", help="Not before so long from now: 5, 1.5, 30s, 5m, 2h, 1d."
@@ -105,7 +106,14 @@ def _say_whole(answer: Answer, *, as_json: bool) -> None:
 )
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be repeated.")
 @click.option("--limit-key", metavar="KEY", help="Whose job it is, for limits by key and fair turns.")
-@click.option("--depends-on", "depends_on", multiple=True, metavar="ID", help="Wait for this job; may be repeated.")
+@click.option(
+    "--depends-on",
+    "depends_on",
+    multiple=True,
+    metavar="ID",
+    shell_complete=known.jobs,
+    help="Wait for this job; may be repeated.",
+)
 @click.option(
     "--on-failure",
     type=click.Choice([one.value for one in OnFailure]),
@@ -186,6 +194,8 @@ def submit(
                 click.echo(screen.held(answer.job), err=True)
             if wait is None:
                 _say(answer, as_json=as_json)
+                if not as_json:
+                    hints.say(*hints.of_job(remote, answer.job))
             else:
                 say = partial(_say_whole, as_json=as_json)
                 _wait(remote, answer.job.id, wait, url, lambda end: say(_opened(remote, end) if decrypt else end))
@@ -200,13 +210,16 @@ def submit(
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @click.option("--wait", type=PATIENCE, metavar="DURATION", help="Wait for its end first, so long at most.")
 @click.option("--tracebacks", is_flag=True, help="With the traceback of every attempt.")
 @click.option("--decrypt", is_flag=True, help="Show what is encrypted of it in the clear.")
 @asking
 def show(job_id: str, wait: float | None, tracebacks: bool, decrypt: bool, url: str | None, as_json: bool) -> None:
     """Show the job ID, with what happened each time it ran.
+
+    \b
+    tickr show 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --tracebacks
 
     With --wait the exit code is 0 if the job has succeeded, 4 if it has failed, 5 if it was cancelled, and 6 if it has
     not ended in that time.
@@ -239,13 +252,18 @@ def _show(remote: Remote, answer: Answer, *, as_json: bool, tracebacks: bool, de
     console = screen.console()
     for part in screen.whole(answer.job, attempts, tracebacks=tracebacks):
         console.print(part)
+    hints.say(*hints.of_payload(answer.job))
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def explain(job_id: str, url: str | None, as_json: bool) -> None:
-    """Say why the job ID is not running, and when it may start."""
+    """Say why the job ID is not running, and when it may start.
+
+    \b
+    tickr explain 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
     with remote_at(url) as remote:
         told, raw = remote.explained(job_id)
     if as_json:
@@ -263,7 +281,12 @@ def explain(job_id: str, url: str | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @asking
 def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filters: Any) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    \b
+    tickr list --state failed --type email --created-after 2h
+    tickr list --label customer=42 --json
+    """
     with remote_at(url) as remote:
         asked = choosing.query(filters)
         # One more than asked for tells whether to say that there are more.
@@ -273,10 +296,12 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
                 click.echo(answer.raw)
             return
         jobs = [answer.job for answer in found]
+        said = [] if jobs else hints.of_filters(remote, filters)
 
     console = screen.console()
     if not jobs:
         click.echo("No jobs." if not asked else "No such jobs.", err=True)
+        hints.say(*said)
         return
     console.print(screen.job_list(jobs if everything else jobs[:limit], width=console.width))
     if not everything and len(jobs) > limit:
@@ -287,17 +312,21 @@ def list_(limit: int, everything: bool, url: str | None, as_json: bool, **filter
 
 
 def each(names: Sequence[str], do: Callable[[str], bytes | str]) -> None:
-    """Do it to every one of ``names`` and print what comes of it, however many are refused; then exit 1 if any was."""
-    refused = 0
+    """Do it to every one of ``names`` and print what comes of it, however many are refused.
+
+    Raises: Exit: some were, with the code that all of these have in common; nobody answers.
+    """
+    refused: list[int] = []
     for name in names:
         try:
             line = do(name)
         except Exit as no:
-            if no.exit_code != REFUSED:
+            if no.exit_code == UNREACHABLE:
                 raise
             no.show()
-            refused += 1
+            refused.append(no.exit_code)
         else:
             click.echo(line)
     if refused:
-        raise Exit(f"{refused} of {len(names)} refused." if len(names) > 1 else "", REFUSED)
+        code = refused[0] if len({*refused}) == 1 else REFUSED
+        raise Exit(f"{len(refused)} of {len(names)} refused." if len(names) > 1 else "", code)

@@ -14,7 +14,7 @@ import click
 import msgspec
 import trio
 
-from tickr.cli import exits, resealing, resigning, screen, settings
+from tickr.cli import exits, progress, resealing, resigning, screen, settings
 from tickr.cli.resealing import Done, Use
 from tickr.envelopes import is_key_name, name_of, new_key, told
 
@@ -29,18 +29,28 @@ def keys(context: click.Context) -> None:
 
 @keys.command("new")
 @click.argument("name", default="main")
-def new(name: str) -> None:
-    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere."""
+@settings.json_flag("Print a JSON object.")
+def new(name: str, as_json: bool) -> None:
+    """Print a new key called NAME, as TICKR_ENCRYPTION_KEYS or TICKR_SIGNING_KEYS takes it; it is stored nowhere.
+
+    \b
+    tickr keys new 2030-01
+    """
     if not is_key_name(name):
         raise click.UsageError("a key's name is 1 to 32 letters, digits or _ -, beginning with a letter or digit")
-    click.echo(f"{name}:{new_key()}")
+    made = f"{name}:{new_key()}"
+    click.echo(msgspec.json.encode({"name": name, "key": made}) if as_json else made)
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@settings.json_flag("Print a JSON array.")
 @settings.setting_flags("store")
 def list_(as_json: bool, **flags: Any) -> None:
-    """Show how many jobs and schedules are encrypted with which key. One that nothing needs may go."""
+    """Show how many jobs and schedules are encrypted with which key. One that nothing needs may go.
+
+    \b
+    tickr keys list
+    """
     config = settings.load_or_exit(flags)
     with exits.plainly():
         found = trio.run(resealing.uses, config)
@@ -51,41 +61,60 @@ def list_(as_json: bool, **flags: Any) -> None:
 
 
 @keys.command()
+@settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
-def reencrypt(**flags: Any) -> None:
+def reencrypt(as_json: bool, **flags: Any) -> None:
     """Encrypt every job and schedule that has another key with the first one, and tell which keys may go.
+
+    \b
+    tickr keys reencrypt --config tickr.toml
 
     Goes in small steps and rests as long as each has taken, so that the nodes hardly notice; broken off, it goes on
     where it was when it is started again. What runs just then is left as it is, and so are events, until they are
     deleted (--events-keep). Plain jobs stay plain. Exits with 1 if something still needs another key.
     """
     config = settings.load_or_exit(flags)
-    with exits.plainly():
+    with exits.plainly(), progress.working("Encrypting with the first key"):
         done = trio.run(resealing.reseal, config, lambda trouble: click.echo(trouble, err=True))
         found = trio.run(resealing.uses, config)
-    click.echo(_said(done))
     old = [use for use in found if use.key is not None and not use.first]
-    for use in old:
-        click.echo(_verdict(use, config.events_keep, config.idempotency_keep))
+    if as_json:
+        click.echo(msgspec.json.encode({**done._asdict(), "others": [_document(use) for use in old]}))
+    else:
+        click.echo(_said(done))
+        for use in old:
+            click.echo(_verdict(use, config.events_keep, config.idempotency_keep))
     if any(use.needed or use.encrypts for use in old):
         sys.exit(exits.REFUSED)
 
 
 @keys.command()
+@settings.json_flag("Print a JSON object.")
 @settings.setting_flags("store")
-def resign(**flags: Any) -> None:
+def resign(as_json: bool, **flags: Any) -> None:
     """Sign every job and schedule that is signed with another key with the first one, as `reencrypt` encrypts.
+
+    \b
+    tickr keys resign --config tickr.toml
 
     What is signed otherwise than it is now is told, and left as it is. Exits with 1 if jobs ran just then.
     """
     config = settings.load_or_exit(flags)
-    with exits.plainly():
+    with exits.plainly(), progress.working("Signing with the first key"):
         done = trio.run(resigning.resign, config, lambda trouble: click.echo(trouble, err=True))
-    click.echo(f"Signed with the first key: {done.jobs:,} jobs, {done.schedules:,} schedules.")
+    if as_json:
+        click.echo(msgspec.json.encode(done._asdict()))
+    else:
+        click.echo(f"Signed with the first key: {done.jobs:,} jobs, {done.schedules:,} schedules.")
+        click.echo(_rest(done))
     if done.left:
-        click.echo(f"{done.left:,} jobs ran, or moved, just then; run this again later.")
         sys.exit(exits.REFUSED)
-    click.echo("Nothing needs another key any more that is to be run, if all nodes sign with the first one.")
+
+
+def _rest(done: resigning.Signed) -> str:
+    if done.left:
+        return f"{done.left:,} jobs ran, or moved, just then; run this again later."
+    return "Nothing needs another key any more that is to be run, if all nodes sign with the first one."
 
 
 def _said(done: Done) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickr.cli import lines, screen
 from tickr.cli.remote_operations import RemoteCount, RemoteOperation
 from tickr.cli.screen import absolute, harmless, plain_table, relative, state
+
+BAR = 24
+"""Columns of the bar of an operation."""
 
 _COLOURS = {"running": "cyan", "done": "green", "stopped": "yellow"}
 
@@ -21,17 +26,19 @@ def count(found: RemoteCount) -> str:
     return f"{found.total}{more} job{'' if found.total == 1 and found.exact else 's'}"
 
 
-def group_list(found: RemoteCount, *, states: bool) -> Table:
-    """Return a table of the groups, the largest first, with their ``states`` or without."""
+def group_list(found: RemoteCount, *, states: bool, width: int) -> Table:
+    """Return a table of the groups, the largest first, with their ``states`` or without, ``width`` columns wide."""
     now = datetime.now(UTC)
-    table = plain_table("JOBS", *(("STATE",) if states else ()), "TYPE", "FAULT", "NEWEST", "EXAMPLE")
+    newest = ("NEWEST",) if width >= screen.NARROW + 10 * states else ()
+    fault = ("FAULT",) if width >= screen.NARROW else ()
+    table = plain_table("JOBS", *(("STATE",) if states else ()), "TYPE", *fault, *newest, "EXAMPLE")
     name = table.columns[2 if states else 1]
     name.no_wrap, name.overflow = False, "ellipsis"
     for one in found.groups:
-        newest = relative(one.newest_at, now) if one.newest_at else ""
-        words = (Text(harmless(word)) for word in (one.type, one.error or ""))
-        lives = (state(one.state),) if states else ()
-        table.add_row(str(one.count), *lives, *words, newest, one.example)
+        cells = [str(one.count), *((state(one.state),) if states else ()), Text(harmless(one.type))]
+        cells += [Text(harmless(one.error or ""))] if fault else []
+        cells += [relative(one.newest_at, now) if one.newest_at else ""] if newest else []
+        table.add_row(*cells, one.example)
     return table
 
 
@@ -40,14 +47,28 @@ def line(one: RemoteOperation) -> Text:
     return Text.assemble(one.id, "  ", harmless(one.action), "  ", _state(one), "  ", _progress(one))
 
 
-def operation_list(operations: Iterable[RemoteOperation]) -> Table:
+def picture(seen: Sequence[RemoteOperation], console: Console) -> Text:
+    """Return how far the last one of ``seen`` is, in one line: a bar, numbers, and how long it will take yet."""
+    if not seen:
+        return Text("waiting …", "dim")
+    one = seen[-1]
+    left = screen.span(max(0, one.total - one.done - one.skipped) / one.rate) if one.rate else ""
+    told = f"{_progress(one)}{f', {left} left at least' if left and one.exact else ''}"
+    share = min(1.0, (one.done + one.skipped) / one.total) if one.total else 1.0
+    bar = lines.progress(share, told, BAR, ascii_only=console.options.ascii_only)
+    whole_line = Text.assemble(harmless(one.action), "  ", bar)
+    whole_line.truncate(console.width, overflow="ellipsis")
+    return whole_line
+
+
+def operation_list(operations: Iterable[RemoteOperation], *, width: int) -> Table:
     now = datetime.now(UTC)
-    table = plain_table("ID", "ACTION", "STATE", "DONE", "SKIPPED", "BEGUN")
+    more = ("SKIPPED", "BEGUN") if width >= screen.NARROW else ()
+    table = plain_table("ID", "ACTION", "STATE", "DONE", *more)
     for one in operations:
         done = f"{one.done}/{one.total}{'' if one.exact else '+'}"
-        table.add_row(
-            one.id, Text(harmless(one.action)), _state(one), done, str(one.skipped), relative(one.created_at, now)
-        )
+        cells = (str(one.skipped), relative(one.created_at, now))
+        table.add_row(one.id, Text(harmless(one.action)), _state(one), done, *cells[: len(more)])
     return table
 
 

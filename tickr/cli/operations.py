@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from tickr.cli import choosing, operation_screen, screen
+from tickr.cli import choosing, hints, known, operation_screen, progress, screen
 from tickr.cli.exits import CANCELLED, INTERRUPTED, NOT_ENDED, Exit
+from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Refused, Unanswered
-from tickr.cli.remote_operations import OperationAnswer, RemoteOperations
+from tickr.cli.remote_operations import OperationAnswer, RemoteOperation, RemoteOperations
 
 PAUSE_S = 0.5
 """Between two looks at an operation that is waited for, in seconds."""
@@ -35,18 +36,21 @@ def wait_for(operations: RemoteOperations, operation_id: str, seconds: float) ->
     Raises: Exit: it was refused; nobody answered at the end; Ctrl-C, which leaves the operation alone.
     """
     until = time.monotonic() + seconds
+    seen: list[RemoteOperation] = []
     try:
-        while True:
-            try:
-                answer = operations.get(operation_id)
-            except (Unanswered, Refused) as no:
-                passing = not isinstance(no, Refused) or no.status >= 500 or no.status == 429
-                if time.monotonic() >= until or not passing:
-                    raise
-            else:
-                if answer.operation.state in _OUTCOMES or time.monotonic() >= until:
-                    return answer
-            time.sleep(min(PAUSE_S, max(0.0, until - time.monotonic())))
+        with progress.showing(lambda console: operation_screen.picture(seen[-1:], console)):
+            while True:
+                try:
+                    answer = operations.get(operation_id)
+                except (Unanswered, Refused) as no:
+                    passing = not isinstance(no, Refused) or no.status >= 500 or no.status == 429
+                    if time.monotonic() >= until or not passing:
+                        raise
+                else:
+                    seen[:] = [answer.operation]
+                    if answer.operation.state in _OUTCOMES or time.monotonic() >= until:
+                        return answer
+                time.sleep(min(PAUSE_S, max(0.0, until - time.monotonic())))
     except KeyboardInterrupt:
         click.echo(f"The operation goes on. To end it: tickr operations stop {operation_id}", err=True)
         raise Exit("", INTERRUPTED) from None
@@ -58,12 +62,9 @@ def leave_with(answer: OperationAnswer) -> None:
         raise Exit("", code)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def operations(ctx: click.Context) -> None:
+@click.group(cls=ListingGroup)
+def operations() -> None:
     """Operations on many jobs: begun by tickr retry --all and tickr cancel --all. Alone, it lists them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_, limit=20, url=None, as_json=False)
 
 
 @operations.command("list")
@@ -72,7 +73,11 @@ def operations(ctx: click.Context) -> None:
 )
 @asking
 def list_(limit: int, url: str | None, as_json: bool) -> None:
-    """List operations, newest first."""
+    """List operations, newest first.
+
+    \b
+    tickr operations list --limit 5
+    """
     with remote_at(url) as remote:
         found = RemoteOperations(remote).newest(limit)
         if as_json:
@@ -83,15 +88,19 @@ def list_(limit: int, url: str | None, as_json: bool) -> None:
     if not shown:
         click.echo("No operations.", err=True)
         return
-    screen.console().print(operation_screen.operation_list(shown))
+    console = screen.console()
+    console.print(operation_screen.operation_list(shown, width=console.width))
 
 
 @operations.command()
-@click.argument("operation_id", metavar="ID")
+@click.argument("operation_id", metavar="ID", shell_complete=known.operations)
 @click.option("--wait", type=PATIENCE, metavar="DURATION", help="Wait for its end first, so long at most.")
 @asking
 def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) -> None:
     """Show the operation ID.
+
+    \b
+    tickr operations show 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c --wait 5m
 
     With --wait the exit code is 0 if it is done, 5 if it was stopped, and 6 if it has not ended in that time.
     """
@@ -109,10 +118,14 @@ def show(operation_id: str, wait: float | None, url: str | None, as_json: bool) 
 
 
 @operations.command()
-@click.argument("operation_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("operation_ids", nargs=-1, required=True, metavar="ID...", shell_complete=known.operations)
 @asking
 def stop(operation_ids: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have operations go no further. What they have done stays done."""
+    """Have operations go no further. What they have done stays done.
+
+    \b
+    tickr operations stop 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
 
     def done(asked: RemoteOperations, operation_id: str) -> bytes | str:
         answer = asked.stop(operation_id)
@@ -138,10 +151,12 @@ def dead_letters(url: str | None, as_json: bool, state: Sequence[str], **filters
         raise click.UsageError("Dead letters are failed jobs; tickr list --state shows others.")
     with remote_at(url) as remote:
         found, raw = RemoteOperations(remote).dead_letters(choosing.query(filters))
+        said = [] if found.total or as_json else hints.of_filters(remote, filters)
     if as_json:
         click.echo(raw)
     elif not found.total:
         click.echo("No such jobs." if choosing.query(filters) else "No failed jobs.", err=True)
+        hints.say(*said)
     else:
         console = screen.console()
-        console.print(operation_screen.group_list(found, states=False))
+        console.print(operation_screen.group_list(found, states=False, width=console.width))

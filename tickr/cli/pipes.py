@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tickr.cli.exits import PIPE_CLOSED, Exit
+from tickr.cli.exits import PIPE_CLOSED, Exit, noticing_a_closed_pipe
 
 
 @contextmanager
@@ -22,10 +22,8 @@ def ending_with_the_reader() -> Iterator[None]:
     """End the command with PIPE_CLOSED, and without a word, once nobody reads stdout any more."""
     _watch_stdout()
     try:
-        yield
-    except BrokenPipeError:
-        _give_up_stdout()
-        raise Exit("", PIPE_CLOSED) from None
+        with noticing_a_closed_pipe():
+            yield
     except OSError as error:
         _give_up_stdout()
         raise Exit(f"The output cannot be written: {error.strerror or error}.") from None

@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from tickr import values
-from tickr.cli import operations, screen, submission
+from tickr.cli import hints, known, operations, screen, submission
+from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import DURATION, PATIENCE, asking, each, remote_at
 from tickr.cli.remote import Remote
 from tickr.cli.remote_operations import RemoteOperations
@@ -30,32 +31,37 @@ def _rate(word: object) -> dict[str, object]:
     return {"starts": int(found[1]), "period": values.seconds(found[2] if found[2][0].isdigit() else "1" + found[2])}
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def queue(ctx: click.Context) -> None:
+@click.group(cls=ListingGroup)
+def queue() -> None:
     """Show queues, pause and resume them, set how much of them may run and in which order. Alone it lists them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @queue.command("list")
 @asking
-def list_(url: str | None = None, as_json: bool = False) -> None:
-    """List all queues: how many jobs wait and run, and what is set on them."""
+def list_(url: str | None, as_json: bool) -> None:
+    """List all queues: how many jobs wait and run, and what is set on them.
+
+    \b
+    tickr queue list --json
+    """
     with remote_at(url) as remote:
         _show_all(remote.queues(), as_json=as_json)
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @asking
 def show(name: str, url: str | None, as_json: bool) -> None:
-    """Show the queue NAME."""
+    """Show the queue NAME.
+
+    \b
+    tickr queue show mail
+    """
     _ask(lambda remote: remote.queue(name), url, as_json=as_json)
 
 
 @queue.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=known.queues)
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
 @click.option("--for", "for_", type=DURATION, metavar="TIME", help="It is over by itself after so long: 30s, 10m.")
 @click.option("--until", type=Read(submission.instant, "instant"), metavar="INSTANT", help="It is over by itself then.")
@@ -63,17 +69,25 @@ def show(name: str, url: str | None, as_json: bool) -> None:
 def pause(
     names: Sequence[str], every: bool, for_: float | None, until: str | None, url: str | None, as_json: bool
 ) -> None:
-    """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken."""
+    """Start no more jobs of these queues on any node. What runs goes on, and jobs are still taken.
+
+    \b
+    tickr queue pause mail imports --for 10m
+    """
     body = submission.body({"for": for_, "until": until}) if for_ is not None or until else None
     _change(names, every, "pause", body, url, as_json=as_json)
 
 
 @queue.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=known.queues)
 @click.option("--all", "every", is_flag=True, help="All queues that there are.")
 @asking
 def resume(names: Sequence[str], every: bool, url: str | None, as_json: bool) -> None:
-    """Let paused queues go on."""
+    """Let paused queues go on.
+
+    \b
+    tickr queue resume --all
+    """
     _change(names, every, "resume", None, url, as_json=as_json)
 
 
@@ -85,12 +99,15 @@ def _change(
     with remote_at(url) as remote:
         if every:
             _show_all(remote.queues(action, body), as_json=as_json)
+        # Asked before: afterwards there is a queue of that name.
+        said = [] if as_json else hints.of_names(remote, queues=names)
         for name in names:
             _show(remote.pause(name, action, body), as_json=as_json)
+        hints.say(*said)
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.option("--max-running", type=int, metavar="NUMBER", help="How many of its jobs run at once, on all nodes.")
 @click.option("--max-per-key", type=int, metavar="NUMBER", help="How many with the same limit key run at once.")
 @click.option("--shared-keys", is_flag=True, help="Count each key over all queues that share theirs.")
@@ -114,11 +131,11 @@ def limit(
     """
     limits = {"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate, "shared_keys": shared_keys}
     body = msgspec.json.encode(limits)
-    _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
+    _set(name, lambda remote: remote.limit(name, body), url, as_json=as_json)
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.argument("which", type=click.Choice(get_args(JobOrder)))
 @asking
 def order(name: str, which: str, url: str | None, as_json: bool) -> None:
@@ -128,11 +145,11 @@ def order(name: str, which: str, url: str | None, as_json: bool) -> None:
     tickr queue order live newest
     """
     body = msgspec.json.encode({"order": which})
-    _ask(lambda remote: remote.order(name, body), url, as_json=as_json)
+    _set(name, lambda remote: remote.order(name, body), url, as_json=as_json)
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.queues)
 @click.option("--delete", is_flag=True, help="Delete the jobs for good, do not only cancel them.")
 @click.option("--reason", metavar="TEXT", help="Why: it stands in the jobs' errors.")
 @click.option("--rate", type=float, metavar="NUMBER", help="So many jobs a second; 200 if not given.")
@@ -151,6 +168,9 @@ def empty(
 ) -> None:
     """Cancel all that waits in the queue NAME, step by step; see tickr operations. What runs goes on.
 
+    \b
+    tickr queue empty imports --delete --reason "wrong file"
+
     With --wait the exit code is 0 if it is done, 5 if it was stopped, 6 if it has not ended in that time.
     """
     if not sure:
@@ -167,17 +187,29 @@ def empty(
 
 
 @queue.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.queues)
 @asking
 def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Take queues away in which nothing waits or runs: their names, and what is set on them."""
+    """Take queues away in which nothing waits or runs: their names, and what is set on them.
 
-    def done(remote: Remote, name: str) -> str:
+    \b
+    tickr queue delete old
+    """
+
+    def done(remote: Remote, name: str) -> bytes | str:
         remote.done("DELETE", f"/queues/{quote(name, safe='')}")
-        return "" if as_json else f"{name}  deleted"
+        return submission.body({"name": name, "deleted": True}) if as_json else f"{name}  deleted"
 
     with remote_at(url) as remote:
         each(names, lambda name: done(remote, name))
+
+
+def _set(name: str, asked: Answered, url: str | None, *, as_json: bool) -> None:
+    """Set something on a queue, which there may be none of before."""
+    with remote_at(url) as remote:
+        said = [] if as_json else hints.of_names(remote, queues=[name])
+        _show(asked(remote), as_json=as_json)
+        hints.say(*said)
 
 
 def _ask(asked: Answered, url: str | None, *, as_json: bool) -> None:

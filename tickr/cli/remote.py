@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 from msgspec import Raw
 
-from tickr.cli.exits import MISUSED, REFUSED, UNREACHABLE, Exit
+from tickr.cli.exits import MISUSED, UNREACHABLE, Exit, of_status
 from tickr.cli.remote_records import Answer, RemoteAttempt, RemoteExplanation, RemoteJob, RemoteQueue
 from tickr.cli.trust import verify, why_not_secure
 from tickr.values import is_loopback
@@ -44,8 +44,8 @@ class Unanswered(Exit):
 class Refused(Exit):
     """The server said no, with the HTTP status ``status``."""
 
-    def __init__(self, message: str, status: int, code: int = REFUSED) -> None:
-        super().__init__(message, code)
+    def __init__(self, message: str, status: int, code: int | None = None, *, problem: bytes = b"") -> None:
+        super().__init__(message, of_status(status) if code is None else code, problem=problem)
         self.status = status
 
 
@@ -261,7 +261,7 @@ def _refusal(answer: httpx2.Response, url: str) -> Refused:
     told = problem.sentences()
     if problem.code == "unauthenticated":
         told += "\nThe command line takes the token from the variable TICKR_TOKEN."
-    return Refused(told, answer.status_code)
+    return Refused(told, answer.status_code, problem=answer.content)
 
 
 def _not_tickr(url: str) -> Exit:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
-from tickr.cli.exits import REFUSED, Exit
+from tickr.cli.exits import CONFLICT, NOT_FOUND, Exit
 from tickr.cli.remote import Remote
 
 
@@ -103,5 +103,5 @@ class RemoteNodes:
         found = [node for node in nodes if node.called == name] or [node for node in nodes if node.id.endswith(name)]
         if len(found) != 1:
             many = f"{len(found)} nodes are" if found else "No node is"
-            raise Exit(f"{many} called {name}; `tickr nodes` lists them.", REFUSED)
+            raise Exit(f"{many} called {name}; `tickr nodes` lists them.", CONFLICT if found else NOT_FOUND)
         return found[0].id

@@ -69,11 +69,11 @@ class RemoteOperations:
     """The operations of ``remote``. Every method raises ``Exit`` when the answer is no, or none comes."""
 
     def __init__(self, remote: Remote) -> None:
-        self._remote = remote
+        self.remote = remote
 
     def look(self, wish: Mapping[str, Any]) -> tuple[RemoteCount, bytes]:
         """Return how many jobs ``wish`` would be about, and the bytes that said so. Changes nothing."""
-        return self._remote.asked("POST", "/operations", RemoteCount, body=submission.body({**wish, "dry_run": True}))
+        return self.remote.asked("POST", "/operations", RemoteCount, body=submission.body({**wish, "dry_run": True}))
 
     def begin(self, wish: Mapping[str, Any]) -> OperationAnswer:
         """Begin the operation; its ``id`` makes that safe to repeat."""
@@ -94,17 +94,17 @@ class RemoteOperations:
         cursor: str | None = ""
         while limit > 0 and cursor is not None:
             query = urlencode({"limit": min(limit, PAGE)} | ({"cursor": cursor} if cursor else {}))
-            page, _ = self._remote.asked("GET", f"/operations?{query}", _Page)
+            page, _ = self.remote.asked("GET", f"/operations?{query}", _Page)
             for raw in page.items:
-                yield OperationAnswer(self._remote.read(raw, RemoteOperation), bytes(raw))
+                yield OperationAnswer(self.remote.read(raw, RemoteOperation), bytes(raw))
             cursor, limit = page.next_cursor, limit - len(page.items)
 
     def dead_letters(self, filters: Mapping[str, Any]) -> tuple[RemoteCount, bytes]:
         query = urlencode(filters, doseq=True)
-        return self._remote.asked("GET", f"/dead-letters{f'?{query}' if query else ''}", RemoteCount)
+        return self.remote.asked("GET", f"/dead-letters{f'?{query}' if query else ''}", RemoteCount)
 
     def _one(self, method: str, path: str, body: bytes | None = None) -> OperationAnswer:
-        return OperationAnswer(*self._remote.asked(method, path, RemoteOperation, body=body))
+        return OperationAnswer(*self.remote.asked(method, path, RemoteOperation, body=body))
 
 
 def _path(operation_id: str) -> str:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from tickr.cli import schedule_screen, screen, submission
+from tickr.cli import hints, known, schedule_screen, screen, submission
+from tickr.cli.groups import ListingGroup
 from tickr.cli.jobs import DURATION, asking, each, remote_at
 from tickr.cli.remote_schedules import RemoteSchedules, ScheduleAnswer
 from tickr.cli.submission import Read
 
 
-@click.group()
+@click.group(cls=ListingGroup)
 def schedule() -> None:
-    """Have jobs made by the clock: by a cron expression in a time zone, or at an interval."""
+    """Have jobs made by the clock: by a cron expression in a time zone, or at an interval. Alone it lists them."""
 
 
 def _say(answer: ScheduleAnswer, *, as_json: bool) -> None:
@@ -28,8 +29,8 @@ def _say(answer: ScheduleAnswer, *, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("name")
-@click.argument("type")
+@click.argument("name", shell_complete=known.schedules)
+@click.argument("type", shell_complete=known.types)
 @click.argument("payload", nargs=-1)
 @click.option("--cron", metavar="FIELDS", help='Minute hour day month weekday: "30 2 * * MON-FRI"; or @daily.')
 @click.option("--timezone", metavar="ZONE", help="By whose clock: Europe/Berlin; UTC if not given.")
@@ -39,10 +40,18 @@ def _say(answer: ScheduleAnswer, *, as_json: bool) -> None:
 @click.option("--end-at", type=Read(submission.instant, "instant"), metavar="INSTANT", help="No tick comes after it.")
 @click.option("--times", type=int, metavar="NUMBER", help="So many ticks make a job, and then no more.")
 @click.option(
-    "--missed", metavar="skip|once|all", help="What becomes of ticks nobody was there for; once if not given."
+    "--missed",
+    metavar="skip|once|all",
+    shell_complete=known.fixed(("skip", "once", "all")),
+    help="What becomes of ticks nobody was there for; once if not given.",
 )
-@click.option("--overlap", metavar="allow|skip", help="Whether to tick while the last job is not final.")
-@click.option("--queue", metavar="NAME", help="Queue of its jobs.")
+@click.option(
+    "--overlap",
+    metavar="allow|skip",
+    shell_complete=known.fixed(("allow", "skip")),
+    help="Whether to tick while the last job is not final.",
+)
+@click.option("--queue", metavar="NAME", shell_complete=known.queues, help="Queue of its jobs.")
 @click.option("--priority", type=int, metavar="0-9", help="Of its jobs; lower runs first.")
 @click.option("--max-attempts", type=int, metavar="NUMBER", help="How often each job is tried in all.")
 @click.option("--max-crashes", type=int, metavar="NUMBER", help="How many lost nodes each job outlives, 0 to 2.")
@@ -89,12 +98,19 @@ def put(
     body = submission.body({**timing, "job": job, "missed": missed, "overlap": overlap})
     with remote_at(url) as remote:
         _say(RemoteSchedules(remote).put(name, body), as_json=as_json)
+        if not as_json:
+            queue = fields.get("queue")
+            hints.say(*hints.of_names(remote, types=[type], queues=[str(queue)] if queue else []))
 
 
 @schedule.command("list")
 @asking
 def list_(url: str | None, as_json: bool) -> None:
-    """List all schedules, by name."""
+    """List all schedules, by name.
+
+    \b
+    tickr schedule list
+    """
     with remote_at(url) as remote:
         found = RemoteSchedules(remote).all()
         if as_json:
@@ -110,13 +126,17 @@ def list_(url: str | None, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.schedules)
 @click.option(
     "--ticks", type=click.IntRange(1, 100), default=10, metavar="NUMBER", help="So many next ticks; 10 if not given."
 )
 @asking
 def show(name: str, ticks: int, url: str | None, as_json: bool) -> None:
-    """Show the schedule NAME and its next ticks, in the local time of this machine."""
+    """Show the schedule NAME and its next ticks, in the local time of this machine.
+
+    \b
+    tickr schedule show nightly --ticks 3
+    """
     with remote_at(url) as remote:
         answer = RemoteSchedules(remote).get(name, ticks)
     if as_json:
@@ -128,26 +148,38 @@ def show(name: str, ticks: int, url: str | None, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def pause(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have schedules make no jobs until they are resumed."""
+    """Have schedules make no jobs until they are resumed.
+
+    \b
+    tickr schedule pause nightly poll
+    """
     _each(names, url, RemoteSchedules.pause, as_json=as_json)
 
 
 @schedule.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def resume(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Have schedules go on from now; what was missed meanwhile is not made up for."""
+    """Have schedules go on from now; what was missed meanwhile is not made up for.
+
+    \b
+    tickr schedule resume nightly
+    """
     _each(names, url, RemoteSchedules.resume, as_json=as_json)
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known.schedules)
 @asking
 def run(name: str, url: str | None, as_json: bool) -> None:
-    """Make a job of the schedule NAME now. The job's id is the first word that is printed."""
+    """Make a job of the schedule NAME now. The job's id is the first word that is printed.
+
+    \b
+    tickr schedule run nightly
+    """
     with remote_at(url) as remote:
         answer = RemoteSchedules(remote).run(name)
     if as_json:
@@ -157,10 +189,14 @@ def run(name: str, url: str | None, as_json: bool) -> None:
 
 
 @schedule.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known.schedules)
 @asking
 def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
-    """Delete schedules. Their jobs stay."""
+    """Delete schedules. Their jobs stay.
+
+    \b
+    tickr schedule delete nightly
+    """
 
     def done(schedules: RemoteSchedules, name: str) -> bytes | str:
         schedules.delete(name)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +26,16 @@ PIPED_WIDTH = 100_000
 """Columns of an output that is no terminal: nothing is cut or folded."""
 WIDE = 110
 """From so many columns on a list also shows queue and priority."""
+NARROW = 80
+"""With fewer columns a list leaves out what is not needed to go on with an id."""
+ID = 36
+"""Columns of an id, which is whole or of no use."""
+IDS = {"ID", "EXAMPLE", "JOB"}
+NUMBERS = {
+    *("READY", "RUNNING", "SCHEDULED", "RETRYING", "PRIORITY", "TRIES", "JOBS", "DONE", "SKIPPED", "TRY", "LIFE"),
+    *("TOOK", "BUSY", "TO RUN", "ENDED", "SCHEDULES", "NODES", "ATTEMPT"),
+}
+"""Columns with an id, and columns with a number, by what stands above them."""
 
 MUCH_TEXT = 160
 """Characters of an error in a table, or of a result in a line; the job's own is shown in full elsewhere."""
@@ -138,23 +148,25 @@ def held(job: RemoteJob) -> str:
 def job_list(jobs: Iterable[RemoteJob], *, width: int) -> Table:
     """Return a table of ``jobs``, ``width`` columns wide at most; if need be, long types are cut and nothing else."""
     now = _now()
-    wide = width >= WIDE
-    table = plain_table("ID", "TYPE", "STATE", "TRIES", "WHEN", *(("QUEUE", "PRIORITY") if wide else ()))
+    more = (*(("TRIES", "WHEN") if width >= NARROW else ()), *(("QUEUE", "PRIORITY") if width >= WIDE else ()))
+    table = plain_table("ID", "TYPE", "STATE", *more)
     # The one column that gives way; a type is one word, so it is cut rather than folded.
     table.columns[1].no_wrap, table.columns[1].overflow = False, "ellipsis"
     for job in jobs:
-        tries = f"{job.attempt}/{job.max_attempts}"
-        more = (Text(harmless(job.queue)), str(job.priority)) if wide else ()
         shown = Text.assemble(state(job.state), (" encrypted" if job.encrypted else "", "dim"))
-        table.add_row(job.id, Text(harmless(job.type)), shown, tries, when(job, now), *more)
+        tries = f"{job.attempt}/{job.max_attempts}"
+        cells = (tries, when(job, now), Text(harmless(job.queue)), str(job.priority))
+        table.add_row(job.id, Text(harmless(job.type)), shown, *cells[: len(more)])
     return table
 
 
 def plain_table(*headers: str) -> Table:
-    """Return a table without lines, each column as wide as what is in it."""
+    """Return a table without lines, each column as wide as what is in it; ids are whole, and numbers to the right."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for header in headers:
-        table.add_column(header, no_wrap=header != "ERROR")
+        least = ID if header in IDS else None
+        justify: JustifyMethod = "right" if header in NUMBERS else "left"
+        table.add_column(header, no_wrap=header != "ERROR", min_width=least, justify=justify)
     return table
 
 

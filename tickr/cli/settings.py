@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import click
 
 from tickr import failpoints, trust
+from tickr.cli import known
 from tickr.cli.exits import of_config
-from tickr.config import SETTINGS, Config
+from tickr.config import LOG_FORMATS, LOG_LEVELS, ROLES, SETTINGS, Config
 from tickr.configuring import Given, read
 from tickr.errors import ConfigError
 from tickr.redis_link.address import parse_redis_url
@@ -35,6 +36,9 @@ CLOSER_LOOKS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object]]] = {
 }
 """Settings whose URLs are read once more by those who use them, by how such a URL begins."""
 
+CHOICES = {"roles": ROLES, "log_level": LOG_LEVELS, "log_format": LOG_FORMATS}
+"""What a shell completes a setting's flag with."""
+
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -47,12 +51,17 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         help_ = f"TOML file with settings; flags and variables win over it. [{CONFIG_VARIABLE}]"
-        command = click.option("--config", metavar="FILE", help=help_)(command)
+        command = click.option("--config", metavar="FILE", shell_complete=known.files, help=help_)(command)
         for setting in reversed(chosen):
             command = _flag(setting)(command)
         return command
 
     return decorate
+
+
+def json_flag(help_: str) -> Callable[[Command], Command]:
+    """Give a command ``--json``, as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help=help_)
 
 
 def _flag(setting: Setting) -> Callable[[Command], Command]:
@@ -63,7 +72,10 @@ def _flag(setting: Setting) -> Callable[[Command], Command]:
         return click.option(both, setting.name, default=None, help=help_)
     if isinstance(setting.default, bool):
         return click.option(str(setting.flag), setting.name, is_flag=True, default=None, help=help_)
-    return click.option(str(setting.flag), setting.name, metavar=setting.metavar, default=None, help=help_)
+    complete = known.files if setting.metavar == "FILE" else known.fixed(CHOICES.get(setting.name, ()))
+    return click.option(
+        str(setting.flag), setting.name, metavar=setting.metavar, default=None, shell_complete=complete, help=help_
+    )
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:

@@ -12,7 +12,7 @@ import msgspec
 import uuid_utils
 
 from tickr import values
-from tickr.cli import screen, statistics_screen, submission
+from tickr.cli import hints, known, screen, statistics_screen, submission
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.submission import Read
 from tickr.client.statistics import Mark, Statistics
@@ -45,8 +45,22 @@ class _Marks(msgspec.Struct, frozen=True):
 @click.option("--until", type=SINCE, metavar="TIME", help="Until when: likewise. [now]")
 @click.option("--step", type=click.Choice(STEPS), help="In steps of which length; fits the time if not given.")
 @click.option("--by", type=click.Choice(["type", "queue"]), default="type", help="A line for each of these. [type]")
-@click.option("--queue", "queues", multiple=True, metavar="NAME", help="Only jobs of this queue; may be repeated.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only jobs of this type; may be repeated.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=known.queues,
+    help="Only jobs of this queue; may be repeated.",
+)
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=known.types,
+    help="Only jobs of this type; may be repeated.",
+)
 @asking
 def stats(
     since: datetime | None,
@@ -76,7 +90,9 @@ def stats(
             click.echo(raw)
             return
         whole, _ = remote.asked("GET", _path(wanted), Statistics)
+        said = [] if found.series else hints.of_names(remote, types=types, queues=queues)
     _show(found, whole, by)
+    hints.say(*said)
 
 
 def fitting(since: datetime, until: datetime) -> str:
@@ -101,6 +117,8 @@ def mark(text: str | None, at: datetime | None, gone: str | None, url: str | Non
     with remote_at(url) as remote:
         if gone is not None:
             remote.done("DELETE", f"/marks/{quote(gone, safe='')}")
+            if as_json:
+                click.echo(submission.body({"id": gone, "deleted": True}))
             return
         if text is None:
             page, raw = remote.asked("GET", "/marks", _Marks)

@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from tickr.cli import screen
+from tickr.cli import known, screen
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.remote_records import RemoteError
 
@@ -32,10 +32,14 @@ class RemoteTree(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=known.jobs)
 @asking
 def tree(job_id: str, url: str | None, as_json: bool) -> None:
-    """Show the job ID with its children, their children, and so on."""
+    """Show the job ID with its children, their children, and so on.
+
+    \b
+    tickr tree 0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c
+    """
     with remote_at(url) as remote:
         told, raw = remote.asked("GET", f"/jobs/{quote(job_id, safe='')}/tree", RemoteTree)
     if as_json:

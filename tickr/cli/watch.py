@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from tickr.cli import lines, screen
+from tickr.cli import hints, known, lines, screen
 from tickr.cli.exits import INTERRUPTED, Exit
 from tickr.cli.jobs import asking, remote_at
 from tickr.cli.pipes import ending_with_the_reader
@@ -23,11 +23,23 @@ Print = Callable[[Told], None]
 
 
 @click.command()
-@click.option("--job", "job", multiple=True, metavar="ID", help="Only this job; may be repeated.")
-@click.option("--queue", "queue", multiple=True, metavar="NAME", help="Only jobs in this queue; may be repeated.")
-@click.option("--type", "type", multiple=True, metavar="TYPE", help="Only jobs of this type; may be repeated.")
+@click.option("--job", multiple=True, metavar="ID", shell_complete=known.jobs, help="Only this job; may be repeated.")
 @click.option(
-    "--event", "event", multiple=True, metavar="EVENT", help="Only this: created, started, failed, …; may be repeated."
+    "--queue",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=known.queues,
+    help="Only jobs in this queue; may be repeated.",
+)
+@click.option(
+    "--type", multiple=True, metavar="TYPE", shell_complete=known.types, help="Only jobs of this type; may be repeated."
+)
+@click.option(
+    "--event",
+    multiple=True,
+    metavar="EVENT",
+    shell_complete=known.fixed(lines.COLOURS),
+    help="Only this: created, started, failed, …; may be repeated.",
 )
 @click.option(
     "--name", "name", multiple=True, metavar="NAME", help="Only events that jobs emit as NAME; may be repeated."
@@ -53,6 +65,7 @@ def watch(after: str | None, url: str | None, as_json: bool, **filters: Sequence
                 feed.open()
                 begin = {None: "now", EARLIEST: "the earliest event that is kept"}.get(after, "the cursor given")
                 click.echo(f"watching {remote.url} from {begin}; Ctrl-C ends", err=True)
+                hints.say(*([] if as_json else hints.of_filters(remote, filters)))
                 _listen(feed, _printer(as_json=as_json))
         except KeyboardInterrupt:
             raise Exit("", INTERRUPTED) from None

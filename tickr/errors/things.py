@@ -19,8 +19,8 @@ class ScheduleError(TickrError):
 class ScheduleNotFound(ScheduleError):
     code = "schedule_not_found"
 
-    def __init__(self, schedule: str) -> None:
-        super().__init__(schedule, f"There is no schedule {schedule}.")
+    def __init__(self, schedule: str, hint: str = "") -> None:
+        super().__init__(schedule, f"There is no schedule {schedule}.{hint}")
 
 
 class ScheduleExists(ScheduleError):
@@ -62,8 +62,8 @@ class QueueError(TickrError):
 class QueueNotFound(QueueError):
     code = "queue_not_found"
 
-    def __init__(self, queue: str) -> None:
-        super().__init__(queue, f"No job was ever in a queue {queue}, and nothing is set on it.")
+    def __init__(self, queue: str, hint: str = "") -> None:
+        super().__init__(queue, f"No job was ever in a queue {queue}, and nothing is set on it.{hint}")
 
 
 class QueueNotEmpty(QueueError):

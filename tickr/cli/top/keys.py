@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from tickr.cli.remote_records import RemoteQueue
+from tickr.cli.top.keyboard import PASTED
 from tickr.cli.top.model import (
     STATES,
     VIEWS,
@@ -73,6 +74,8 @@ class Step(NamedTuple):
 
 def press(state: State, key: str, room: Room) -> Step:
     """Return what is shown after ``key``, as ``keyboard`` names it, and what is to be done."""
+    if key.startswith(PASTED):
+        return Step(_pasted(state, key.removeprefix(PASTED)))
     if state.typing is not None:
         return Step(_typed(state, key))
     if state.question is not None:
@@ -102,6 +105,15 @@ def _typed(state: State, key: str) -> State:
         return replace(state, typing="")
     sign = " " if key == "space" else key
     return replace(state, typing=text + sign) if len(sign) == 1 and len(text) < MAX_FILTER else state
+
+
+def _pasted(state: State, text: str) -> State:
+    """Put what was pasted where text is typed; elsewhere none of it is a key. Enter at its end was typed, or may be."""
+    if state.typing is None:
+        return replace(state, said=Said("That came all at once, as a paste does: no key was taken.", False))
+    for sign in text.rstrip("\r\n"):
+        state = _typed(state, sign) if sign.isprintable() else state
+    return _typed(state, "enter") if text.endswith(("\r", "\n")) else state
 
 
 def _filtered(state: State, text: str) -> State:

@@ -17,7 +17,7 @@ import trio
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tickr.cli.top.keyboard import MOMENT_S, Keys
+from tickr.cli.top.keyboard import BRACKETED, MOMENT_S, PLAIN, Keys
 
 CHUNK = 1024
 
@@ -51,16 +51,22 @@ class Terminal:
         try:
             tty.setcbreak(self._keys)
             self._live.start()
+            self._tell(BRACKETED)
         except BaseException:
             self._give_back()
             raise
 
     def _give_back(self) -> None:
         try:
+            self._tell(PLAIN)
             self._live.stop()
         finally:
             # What was typed and not read is dropped: it was not meant for the shell.
             termios.tcsetattr(self._keys, termios.TCSAFLUSH, self._before)
+
+    def _tell(self, sequence: str) -> None:
+        self.console.file.write(sequence)
+        self.console.file.flush()
 
     def suspend(self) -> None:
         """Give the terminal back and stop, as Ctrl-Z does; returns when the shell has this go on."""
