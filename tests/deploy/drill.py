@@ -1,0 +1,154 @@
+"""Three nodes at work on the servers of ``site.py``, while a client submits all along and things are killed.
+
+State: ``faults`` and ``gaps_s`` grow with each act. ``verdict`` comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import trio
+
+from tests.deploy.site import Database, Site
+from tests.faults import collect, ledger
+from tests.faults.checker import Verdict, check
+from tests.faults.history import Fault, History
+from tests.faults.ledger import now_us
+from tests.faults.soak.load import KINDS, Kind, Load
+from tests.faults.soak.nodes import Node
+from tests.processes import TickrProcess
+from tests.waiting import eventually, happens
+
+NODES = 3
+LEASE_S = 5.0
+WORKERS = 20
+RATE = 40.0
+"""Submissions a second."""
+SOON = Kind(0.08, "quick", lambda _: {}, lambda chance: {"delay": round(chance.uniform(0.5, 3), 3)})
+"""In place of those that come a quarter of a minute later."""
+UNFINISHED = "SELECT COUNT(*) FROM jobs WHERE state NOT IN (5, 6, 7)"
+
+
+class Drill:
+    """Opened by ``drill``.
+
+    Attributes:
+      primary: the database that is written to.
+      faults: what was done.
+      gaps_s: for each act by its name, for how long no submission was answered with yes, at most.
+    """
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.primary, self.replica = site.databases
+        self._ledger = folder / "ledger"
+        self.faults: list[Fault] = []
+        self.gaps_s: dict[str, float] = {}
+        self.nodes = [Node(self._process(), lambda: None, self.faults.append) for _ in range(NODES)]
+        self.load = Load(self.nodes, RATE, seed=1, kinds=[KINDS[0], SOON, *KINDS[2:]])
+
+    def _process(self) -> TickrProcess:
+        return TickrProcess(
+            store=self.site.store,
+            index=self.site.index,
+            workers=WORKERS,
+            app="tests.faults.ledger:jobs",
+            arguments=["--lease", f"{LEASE_S:g}", "--grace", "5"],
+            variables={ledger.VARIABLE: str(self._ledger)},
+        )
+
+    # -- what a guide's administrator does --------------------------------------------------------------------------
+
+    async def join(self, server: Database, *, by: str | None = None) -> None:
+        """Have ``server`` follow the primary, at the address ``by`` if given, and wait until that waits for it."""
+        await self._script("join.sh", by or self.primary.address, server.address)
+
+        def is_waited_for() -> bool:
+            return self.primary.says("Rpl_semi_sync_master_clients") == "1"
+
+        await eventually(happens(is_waited_for))
+        assert self.primary.says("Rpl_semi_sync_master_status") == "ON"
+
+    async def fail_over(self) -> None:
+        """Make the replica the primary, and lead everybody there."""
+        self.primary, self.replica = self.replica, self.primary
+        await self._script("promote.sh", self.primary.address)
+        await self._script("repoint.sh", self.primary.address)
+
+    async def switch_over(self) -> None:
+        """The same while the primary is well."""
+        await trio.to_thread.run_sync(self.primary.execute, "SET GLOBAL read_only = ON")
+        await self.fail_over()
+
+    async def _script(self, name: str, *arguments: str) -> None:
+        await trio.to_thread.run_sync(self.site.script, name, *arguments)
+
+    # -- faults -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def noted(self, kind: str, part: str) -> Iterator[None]:
+        """Note a fault that lasts as long as the block."""
+        began = now_us()
+        yield
+        self.faults.append(Fault(kind, part, began, now_us()))  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def act(self, name: str, *, calm_s: float = 3.0) -> AsyncIterator[None]:
+        """Do something to the servers or nodes, and measure how long the client got no yes for it."""
+        began = now_us()
+        yield
+        await self._yes_after(now_us())
+        await trio.sleep(calm_s)
+        # What was asked for meanwhile and is not known yet comes later than it was due, but is no gap of its own.
+        yes = sorted(one.answered_at for one in self.load.submissions if one.answer == "ok" and one.answered_at > began)
+        gaps = [later - earlier for earlier, later in zip([began, *yes], yes, strict=False)]
+        self.gaps_s[name] = round(max(gaps) / 1e6, 2)
+
+    async def _yes_after(self, instant: int) -> None:
+        def is_answered() -> bool:
+            return any(one.answer == "ok" and one.asked_at > instant for one in self.load.submissions[-50:])
+
+        await eventually(happens(is_answered), within_s=30)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        async def drained() -> bool:
+            return await trio.to_thread.run_sync(self.primary.execute, UNFINISHED) == [["0"]]
+
+        await eventually(drained, within_s=60)
+
+    async def verdict(self) -> Verdict:
+        """Have the checker decide from what is stored at the primary of now."""
+        jobs, events = await trio.to_thread.run_sync(collect.from_mysql, self.primary.url)
+        marks = ledger.read(self._ledger)
+        return check(
+            History(self.load.submissions, marks, jobs, events, self.faults, LEASE_S, WORKERS, now_us()),
+        )
+
+
+@asynccontextmanager
+async def drill(site: Site, folder: Path, *, by: str | None = None) -> AsyncIterator[Drill]:
+    """Replicate, start the nodes, and submit as long as the block lasts; after it everything has come to its end.
+
+    Args:
+      by: what the replica takes for the primary's address.
+    """
+    found, over = Drill(site, folder), trio.Event()
+    await trio.to_thread.run_sync(found.primary.execute, "SET GLOBAL read_only = OFF")
+    await found.join(found.replica, by=by)
+    async with trio.open_nursery() as living:
+        for node in found.nodes:
+            living.start_soon(node.keep)
+        await eventually(happens(lambda: all(node.up for node in found.nodes)), within_s=60)
+        async with trio.open_nursery() as submitting:
+            submitting.start_soon(found.load.run, over)
+            await trio.sleep(2)
+            yield found
+            over.set()
+        await found.drain()
+        living.cancel_scope.cancel()
+    for node in found.nodes:
+        node.process.close()

@@ -1,0 +1,145 @@
+"""What docs/production.md says of three nodes, done: servers and nodes are killed under load, and nothing is lost.
+
+The checker decides from what the client heard, what the jobs wrote into a ledger, and what the last primary has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.conftest import do_without
+from tests.deploy.drill import Drill, drill
+from tests.deploy.site import Member, Site, missing_for_site, site
+from tests.faults.checker import Table
+from tests.faults.ledger import now_us
+from tests.faults.proxy import proxy_before
+from tests.servers import missing_for_mysql, missing_for_redis
+from tests.waiting import eventually, happens
+
+pytestmark = pytest.mark.slow
+
+NOBODY_DECIDES_S = 3.0
+"""From the death of a primary to the first step of whoever puts another in its place."""
+WORKS_ON_WITHIN_S = 5.0
+"""How long Tickr may take for a yes once there is a primary again; beside other tests, twice that."""
+DOWN_AFTER_S = 2.0
+"""As sentinel.conf has it."""
+RESTARTS_AFTER_S = 8.0
+CUT_OFF_S = 3.0
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Site]:
+    if missing := missing_for_mysql() or missing_for_redis() or missing_for_site():
+        do_without(missing)
+    with site(tmp_path) as found:
+        yield found
+
+
+async def kill_mysql(on: Drill) -> None:
+    with on.noted("kill", "mysql"):
+        await trio.to_thread.run_sync(on.primary.kill)
+        await trio.sleep(NOBODY_DECIDES_S)
+        await on.fail_over()
+
+
+async def kill_redis(on: Drill) -> Member:
+    """Kill the master, and wait until the sentinels have named another. Returns who was killed."""
+    master = on.site.master_of_redis()
+    await eventually(happens(lambda: all(one.is_ready() for one in on.site.sentinels)), within_s=60)
+    with on.noted("kill", "redis"):
+        await trio.to_thread.run_sync(master.kill)
+        await eventually(happens(lambda: on.site.master_of_redis() is not master), within_s=30)
+    return master
+
+
+async def judged(on: Drill) -> Table:
+    """Return the checker's table; no promise was broken, and nobody was answered in a strange way or late."""
+    verdict = await on.verdict()
+    assert not verdict.violations, verdict.told()
+    assert on.load.strange == []
+    assert on.load.late_refusals == []
+    assert verdict.table.acknowledged > 0
+    print(f"\nfor so many seconds nobody was answered with yes: {on.gaps_s}\n{verdict.table}")
+    return verdict.table
+
+
+async def test_a_killed_primary_a_killed_redis_and_a_killed_node_lose_nothing(servers: Site, tmp_path: Path) -> None:
+    with trio.fail_after(110):
+        async with drill(servers, tmp_path) as on:
+            async with on.act("the primary of MySQL"):
+                await kill_mysql(on)
+            async with on.act("the master of Redis"):
+                await kill_redis(on)
+            async with on.act("a node"):
+                on.nodes[0].kill(rest_s=RESTARTS_AFTER_S)
+        table = await judged(on)
+    assert on.load.refusals > 0
+    assert on.gaps_s["the primary of MySQL"] < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S
+    # A submission needs neither: what is not answered by one node is by another.
+    assert on.gaps_s["the master of Redis"] < DOWN_AFTER_S
+    assert on.gaps_s["a node"] < DOWN_AFTER_S
+    assert table.kills == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+async def test_machines_die_and_come_back_one_after_the_other_and_lose_nothing(servers: Site, tmp_path: Path) -> None:
+    with trio.fail_after(220):
+        async with drill(servers, tmp_path) as on:
+            async with on.act("the first machine"):
+                on.nodes[0].kill(rest_s=RESTARTS_AFTER_S)
+                dead = await kill_redis(on)
+                await kill_mysql(on)
+            async with on.act("the first machine is back"):
+                await trio.to_thread.run_sync(dead.start)
+                await trio.to_thread.run_sync(on.replica.start)
+                assert on.replica.variable("read_only") == "1"
+                await on.join(on.replica)
+            async with on.act("a planned switch"):
+                with on.noted("switch", "mysql"):
+                    await on.switch_over()
+            async with on.act("the old primary follows"):
+                await on.join(on.replica)
+            async with on.act("the second machine"):
+                on.nodes[1].kill(rest_s=RESTARTS_AFTER_S)
+                await kill_redis(on)
+                await kill_mysql(on)
+        table = await judged(on)
+    assert max(on.gaps_s.values()) < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S
+    assert on.gaps_s["a planned switch"] < WORKS_ON_WITHIN_S
+    assert table.kills == 2
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [pytest.param(True, id="semi-synchronous"), pytest.param(False, id="asynchronous", marks=pytest.mark.long)],
+)
+async def test_a_primary_that_is_cut_off_from_its_replica_says_yes_only_if_it_does_not_wait(
+    servers: Site, tmp_path: Path, waits: bool
+) -> None:
+    async with proxy_before(servers.databases[0].url) as line:
+        with trio.fail_after(110):
+            async with drill(servers, tmp_path, by=f"127.0.0.1:{line.port}") as on:
+                if not waits:
+                    on.primary.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
+                line.blackhole()
+                cut_at = now_us()
+                await trio.sleep(CUT_OFF_S)
+                with on.noted("kill", "mysql"):
+                    await trio.to_thread.run_sync(on.primary.kill)
+                    killed_at = now_us()
+                    line.reset()
+                    await on.fail_over()
+            verdict = await on.verdict()
+    yes = [one for one in on.load.submissions if one.asked_at > cut_at and one.answered_at < killed_at]
+    if waits:
+        assert yes == []
+        assert not verdict.violations, verdict.told()
+    else:
+        assert yes
+        assert verdict.table.lost > 0
