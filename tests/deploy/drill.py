@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from tests.deploy.site import Database, Site
+from tests.deploy.site import Database, Member, Site
 from tests.faults import collect, ledger
 from tests.faults.checker import Verdict, check
 from tests.faults.history import Fault, History
@@ -28,6 +28,8 @@ RATE = 40.0
 """Submissions a second."""
 SOON = Kind(0.08, "quick", lambda _: {}, lambda chance: {"delay": round(chance.uniform(0.5, 3), 3)})
 """In place of those that come a quarter of a minute later."""
+MANY = 100
+"""Submissions by which it is seen that work goes on."""
 UNFINISHED = "SELECT COUNT(*) FROM jobs WHERE state NOT IN (5, 6, 7)"
 
 
@@ -72,18 +74,19 @@ class Drill:
         assert self.primary.says("Rpl_semi_sync_master_status") == "ON"
 
     async def fail_over(self) -> None:
-        """Make the replica the primary, and lead everybody there."""
+        """Make the replica the primary, whether or not the old one lives, and lead everybody there."""
         self.primary, self.replica = self.replica, self.primary
-        await self._script("promote.sh", self.primary.address)
+        await self._script("promote.sh", self.primary.address, self.replica.address)
         await self._script("repoint.sh", self.primary.address)
-
-    async def switch_over(self) -> None:
-        """The same while the primary is well."""
-        await trio.to_thread.run_sync(self.primary.execute, "SET GLOBAL read_only = ON")
-        await self.fail_over()
 
     async def _script(self, name: str, *arguments: str) -> None:
         await trio.to_thread.run_sync(self.site.script, name, *arguments)
+
+    async def master_of_redis(self) -> Member | None:
+        """Return the master if it could be killed now: every sentinel knows the others, and who is to take over."""
+        await trio.lowlevel.checkpoint()
+        ready = all(one.is_ready() for one in self.site.sentinels if one.running)
+        return self.site.named_master() if ready else None
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -95,22 +98,24 @@ class Drill:
         self.faults.append(Fault(kind, part, began, now_us()))  # type: ignore[arg-type]
 
     @asynccontextmanager
-    async def act(self, name: str, *, calm_s: float = 3.0) -> AsyncIterator[None]:
+    async def act(self, name: str) -> AsyncIterator[None]:
         """Do something to the servers or nodes, and measure how long the client got no yes for it."""
         began = now_us()
         yield
-        await self._yes_after(now_us())
-        await trio.sleep(calm_s)
+        await self.many_yes_after(now_us())
         # What was asked for meanwhile and is not known yet comes later than it was due, but is no gap of its own.
         yes = sorted(one.answered_at for one in self.load.submissions if one.answer == "ok" and one.answered_at > began)
         gaps = [later - earlier for earlier, later in zip([began, *yes], yes, strict=False)]
         self.gaps_s[name] = round(max(gaps) / 1e6, 2)
 
-    async def _yes_after(self, instant: int) -> None:
-        def is_answered() -> bool:
-            return any(one.answer == "ok" and one.asked_at > instant for one in self.load.submissions[-50:])
+    async def many_yes_after(self, instant: int) -> None:
+        """Return when ``MANY`` submissions that were asked for after ``instant`` have been answered with yes."""
 
-        await eventually(happens(is_answered), within_s=30)
+        def are_answered() -> bool:
+            asked = (one for one in self.load.submissions if one.answer == "ok" and one.asked_at > instant)
+            return sum(1 for _ in asked) >= MANY
+
+        await eventually(happens(are_answered), within_s=60)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -145,7 +150,7 @@ async def drill(site: Site, folder: Path, *, by: str | None = None) -> AsyncIter
         await eventually(happens(lambda: all(node.up for node in found.nodes)), within_s=60)
         async with trio.open_nursery() as submitting:
             submitting.start_soon(found.load.run, over)
-            await trio.sleep(2)
+            await found.many_yes_after(0)
             yield found
             over.set()
         await found.drain()

@@ -1,7 +1,7 @@
 """The servers of docs/production.md as processes on this machine, by the very files and scripts of deploy/three-nodes/.
 
-A machine of the guide is a set of ports here; the stable address of MySQL is one HAProxy, where the guide has one on each
-machine. Everything else is as there: two MariaDB, of which one waits for the other; two Redis under three sentinels.
+A machine of the guide is a set of ports here; the stable address of MySQL is one HAProxy, where the guide has one on
+each machine. All else is as there: two MariaDB, of which one waits for the other; two Redis under three sentinels.
 """
 
 from __future__ import annotations
@@ -46,15 +46,11 @@ class Database(MariaDB):
         settings = settings_of(FILES / "mysql.cnf") | {"server_id": str(number), "bind_address": "127.0.0.1"}
         super().__init__(tls=False, options=[f"--{name}={value}" for name, value in settings.items()])
         self.address = f"127.0.0.1:{self.port}"
-        self.url = self.url.replace("//tickr:", "//administrator:")
+        self.url = f"mysql://administrator:{SECRET}@{self.address}/tickr"
 
     def _create(self) -> None:
         super()._create()
-        (self.folder / "init.sql").write_text(
-            one_a_line(FILES / "users.sql")
-            + "CREATE USER IF NOT EXISTS administrator@'%' IDENTIFIED BY 't/ickr';\n"
-            + "GRANT ALL ON *.* TO administrator@'%';\n"
-        )
+        (self.folder / "init.sql").write_text(one_a_line(FILES / "users.sql"))
 
     def variable(self, name: str) -> str:
         return self.execute(f"SELECT @@GLOBAL.{name}")[0][0]
@@ -64,7 +60,7 @@ class Database(MariaDB):
 
 
 def one_a_line(file: Path) -> str:
-    """Return the statements of ``file`` as a server wants them at its start."""
+    """Return the statements of ``file`` as a server wants them at its start: without comments, each a line."""
     text = "".join(line for line in file.read_text().splitlines(keepends=True) if not line.startswith("--"))
     return "".join(f"{' '.join(statement.split())};\n" for statement in text.split(";") if statement.strip())
 
@@ -178,7 +174,7 @@ class Site:
         self.databases = [stack.enter_context(Database(number)) for number in (1, 2)]
         self.haproxy = stack.enter_context(Haproxy(self.databases[0]))
         (folder / ".my.cnf").write_text(
-            '[client]\nuser = administrator\npassword = "t/ickr"\nprotocol = TCP\nloose-skip-ssl-verify-server-cert\n'
+            f"[client]\nuser = administrator\npassword = {SECRET}\nprotocol = TCP\nloose-skip-ssl-verify-server-cert\n"
         )
         master = stack.enter_context(Member())
         self.redis = [master, stack.enter_context(Member(of=master))]
@@ -187,9 +183,9 @@ class Site:
         self.store = self.haproxy.url
         self.index = f"redis+sentinel://:{SECRET}@{places}/{MASTER}/0?sentinel_password={SECRET}"
 
-    def master_of_redis(self) -> Member | None:
-        """Return which Redis the sentinels agree on, or None as long as they do not."""
-        ports = {one.master() for one in self.sentinels}
+    def named_master(self) -> Member | None:
+        """Return which Redis all sentinels that live name, or None as long as they do not agree."""
+        ports = {one.master() for one in self.sentinels if one.running}
         return next((one for one in self.redis if {one.port} == ports), None)
 
     def script(self, name: str, *arguments: str) -> str:

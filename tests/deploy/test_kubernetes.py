@@ -1,4 +1,4 @@
-"""The manifests: Kubernetes has nothing against them, what they say of each other is so, and Tickr understands its part."""
+"""The manifests: Kubernetes has nothing against them, what they say of each other is so, and Tickr understands them."""
 
 from __future__ import annotations
 
@@ -64,10 +64,12 @@ def test_kubectl_makes_one_of_them() -> None:
     done = subprocess.run([kubectl, "kustomize", KUBERNETES], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     made = [(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(done.stdout)]
-    assert sorted(made) == sorted(
-        [("ConfigMap", "tickr"), ("Service", "tickr"), ("Deployment", "tickr-api"), ("Deployment", "tickr-workers")]
-        + [("PodDisruptionBudget", "tickr-api"), ("PodDisruptionBudget", "tickr-workers")]
-    )
+    assert sorted(made) == [
+        ("ConfigMap", "tickr"),
+        *(("Deployment", name) for name in ("tickr-api", "tickr-workers")),
+        *(("PodDisruptionBudget", name) for name in ("tickr-api", "tickr-workers")),
+        ("Service", "tickr"),
+    ]
 
 
 # -- what they say of each other ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.children import Child
 from tests.conftest import do_without
 from tests.deploy.drill import Drill, drill
 from tests.deploy.site import Member, Site, missing_for_site, site
@@ -49,12 +50,23 @@ async def kill_mysql(on: Drill) -> None:
 
 async def kill_redis(on: Drill) -> Member:
     """Kill the master, and wait until the sentinels have named another. Returns who was killed."""
-    master = on.site.master_of_redis()
-    await eventually(happens(lambda: all(one.is_ready() for one in on.site.sentinels)), within_s=60)
+    master = await eventually(on.master_of_redis, within_s=60)
     with on.noted("kill", "redis"):
         await trio.to_thread.run_sync(master.kill)
-        await eventually(happens(lambda: on.site.master_of_redis() is not master), within_s=30)
+        await eventually(happens(lambda: on.site.named_master() not in (None, master)), within_s=30)
     return master
+
+
+async def kill_machine(on: Drill, number: int) -> list[Child]:
+    """Kill a node, the primary, the master and a sentinel at once; somebody notices. Returns what has to be started."""
+    await eventually(on.master_of_redis, within_s=60)
+    sentinel = on.site.sentinels[number]
+    on.nodes[number].kill(rest_s=RESTARTS_AFTER_S)
+    await trio.to_thread.run_sync(sentinel.kill)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kill_mysql, on)
+        master = await kill_redis(on)
+    return [on.replica, master, sentinel]
 
 
 async def judged(on: Drill) -> Table:
@@ -62,9 +74,13 @@ async def judged(on: Drill) -> Table:
     verdict = await on.verdict()
     assert not verdict.violations, verdict.told()
     assert on.load.strange == []
+    assert [end for node in on.nodes for end in node.odd_ends] == []
     assert on.load.late_refusals == []
     assert verdict.table.acknowledged > 0
-    print(f"\nfor so many seconds nobody was answered with yes: {on.gaps_s}\n{verdict.table}")
+    print("\nfor so many seconds nobody was answered with yes, at most:")
+    for act, seconds in on.gaps_s.items():
+        print(f"  {act:32} {seconds:5.2f}")
+    print(verdict.table)
     return verdict.table
 
 
@@ -91,28 +107,24 @@ async def test_a_killed_primary_a_killed_redis_and_a_killed_node_lose_nothing(se
 async def test_machines_die_and_come_back_one_after_the_other_and_lose_nothing(servers: Site, tmp_path: Path) -> None:
     with trio.fail_after(220):
         async with drill(servers, tmp_path) as on:
-            async with on.act("the first machine"):
-                on.nodes[0].kill(rest_s=RESTARTS_AFTER_S)
-                dead = await kill_redis(on)
-                await kill_mysql(on)
+            async with on.act("the first machine dies"):
+                dead = await kill_machine(on, 0)
             async with on.act("the first machine is back"):
-                await trio.to_thread.run_sync(dead.start)
-                await trio.to_thread.run_sync(on.replica.start)
+                for server in dead:
+                    await trio.to_thread.run_sync(server.start)
                 assert on.replica.variable("read_only") == "1"
                 await on.join(on.replica)
             async with on.act("a planned switch"):
                 with on.noted("switch", "mysql"):
-                    await on.switch_over()
+                    await on.fail_over()
             async with on.act("the old primary follows"):
                 await on.join(on.replica)
-            async with on.act("the second machine"):
-                on.nodes[1].kill(rest_s=RESTARTS_AFTER_S)
-                await kill_redis(on)
-                await kill_mysql(on)
+            async with on.act("the second machine dies"):
+                await kill_machine(on, 1)
         table = await judged(on)
-    assert max(on.gaps_s.values()) < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S
+    assert max(on.gaps_s.values()) < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S, on.gaps_s
     assert on.gaps_s["a planned switch"] < WORKS_ON_WITHIN_S
-    assert table.kills == 2
+    assert table.kills >= 2  # a node that is started while MySQL is away says so and ends, and counts as another
 
 
 @pytest.mark.parametrize(
