@@ -5,9 +5,12 @@ State: ``faults`` and ``gaps_s`` grow with each act. ``verdict`` comes last.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -20,6 +23,9 @@ from tests.faults.soak.load import KINDS, Kind, Load
 from tests.faults.soak.nodes import Node
 from tests.processes import TickrProcess
 from tests.waiting import eventually, happens
+from tickr.client import AsyncClient
+
+Found = TypeVar("Found")
 
 NODES = 3
 LEASE_S = 5.0
@@ -33,6 +39,11 @@ MANY = 100
 UNFINISHED = "SELECT COUNT(*) FROM jobs WHERE state NOT IN (5, 6, 7)"
 
 
+def in_a_thread(look: Callable[[], Found]) -> Callable[[], Awaitable[Found]]:
+    """Return ``look``, which blocks, as something that ``eventually`` can ask."""
+    return partial(trio.to_thread.run_sync, look)
+
+
 class Drill:
     """Opened by ``drill``.
 
@@ -40,6 +51,9 @@ class Drill:
       primary: the database that is written to.
       faults: what was done.
       gaps_s: for each act by its name, for how long no submission was answered with yes, at most.
+      resumed_s: for each act, from its end to the next yes.
+      refused: for each act, how many submissions were answered with 503.
+      heard: by job, event and attempt, how often a subscriber was told.
     """
 
     def __init__(self, site: Site, folder: Path) -> None:
@@ -48,6 +62,9 @@ class Drill:
         self._ledger = folder / "ledger"
         self.faults: list[Fault] = []
         self.gaps_s: dict[str, float] = {}
+        self.resumed_s: dict[str, float] = {}
+        self.refused: dict[str, int] = {}
+        self.heard: Counter[tuple[str, str, int]] = Counter()
         self.nodes = [Node(self._process(), lambda: None, self.faults.append) for _ in range(NODES)]
         self.load = Load(self.nodes, RATE, seed=1, kinds=[KINDS[0], SOON, *KINDS[2:]])
 
@@ -70,7 +87,7 @@ class Drill:
         def is_waited_for() -> bool:
             return self.primary.says("Rpl_semi_sync_master_clients") == "1"
 
-        await eventually(happens(is_waited_for))
+        await eventually(in_a_thread(is_waited_for), within_s=30)
         assert self.primary.says("Rpl_semi_sync_master_status") == "ON"
 
     async def fail_over(self) -> None:
@@ -84,9 +101,12 @@ class Drill:
 
     async def master_of_redis(self) -> Member | None:
         """Return the master if it could be killed now: every sentinel knows the others, and who is to take over."""
-        await trio.lowlevel.checkpoint()
-        ready = all(one.is_ready() for one in self.site.sentinels if one.running)
-        return self.site.named_master() if ready else None
+
+        def look() -> Member | None:
+            ready = all(one.is_ready() for one in self.site.sentinels if one.running)
+            return self.site.named_master() if ready else None
+
+        return await in_a_thread(look)()
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -99,14 +119,16 @@ class Drill:
 
     @asynccontextmanager
     async def act(self, name: str) -> AsyncIterator[None]:
-        """Do something to the servers or nodes, and measure how long the client got no yes for it."""
-        began = now_us()
+        """Do something to the servers or nodes, and measure what the client sees of it."""
+        began, refusals = now_us(), self.load.refusals
         yield
-        await self.many_yes_after(now_us())
-        # What was asked for meanwhile and is not known yet comes later than it was due, but is no gap of its own.
+        ended = now_us()
+        await self.many_yes_after(ended)
         yes = sorted(one.answered_at for one in self.load.submissions if one.answer == "ok" and one.answered_at > began)
         gaps = [later - earlier for earlier, later in zip([began, *yes], yes, strict=False)]
         self.gaps_s[name] = round(max(gaps) / 1e6, 2)
+        self.resumed_s[name] = round((next(at for at in yes if at > ended) - ended) / 1e6, 2)
+        self.refused[name] = self.load.refusals - refusals
 
     async def many_yes_after(self, instant: int) -> None:
         """Return when ``MANY`` submissions that were asked for after ``instant`` have been answered with yes."""
@@ -117,6 +139,13 @@ class Drill:
 
         await eventually(happens(are_answered), within_s=60)
 
+    async def listen(self) -> None:
+        """Note every event that the last node tells, from the first on, until cancelled."""
+        async with AsyncClient(self.nodes[-1].process.url) as client, client.events(after="earliest") as events:
+            async for event in events:
+                if event.job is not None:
+                    self.heard[event.job.id, event.what, event.job.attempt] += 1
+
     # -- the end ----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
@@ -124,6 +153,15 @@ class Drill:
             return await trio.to_thread.run_sync(self.primary.execute, UNFINISHED) == [["0"]]
 
         await eventually(drained, within_s=60)
+
+    async def all_heard(self) -> None:
+        """Return once the subscriber was told of each event that is stored, and of nothing else, once.
+
+        Raises: TooSlowError.
+        """
+        _, events = await trio.to_thread.run_sync(collect.from_mysql, self.primary.url)
+        stored = Counter((event.job, event.what, event.attempt) for event in events if "." not in event.what)
+        await eventually(happens(lambda: self.heard == stored), within_s=30)
 
     async def verdict(self) -> Verdict:
         """Have the checker decide from what is stored at the primary of now."""
@@ -135,11 +173,12 @@ class Drill:
 
 
 @asynccontextmanager
-async def drill(site: Site, folder: Path, *, by: str | None = None) -> AsyncIterator[Drill]:
+async def drill(site: Site, folder: Path, *, by: str | None = None, listens: bool = True) -> AsyncIterator[Drill]:
     """Replicate, start the nodes, and submit as long as the block lasts; after it everything has come to its end.
 
     Args:
       by: what the replica takes for the primary's address.
+      listens: whether somebody does, and has been told of each event once.
     """
     found, over = Drill(site, folder), trio.Event()
     await trio.to_thread.run_sync(found.primary.execute, "SET GLOBAL read_only = OFF")
@@ -150,10 +189,14 @@ async def drill(site: Site, folder: Path, *, by: str | None = None) -> AsyncIter
         await eventually(happens(lambda: all(node.up for node in found.nodes)), within_s=60)
         async with trio.open_nursery() as submitting:
             submitting.start_soon(found.load.run, over)
+            if listens:
+                living.start_soon(found.listen)
             await found.many_yes_after(0)
             yield found
             over.set()
         await found.drain()
+        if listens:
+            await found.all_heard()
         living.cancel_scope.cancel()
     for node in found.nodes:
         node.process.close()

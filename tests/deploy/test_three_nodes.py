@@ -13,13 +13,13 @@ import trio
 
 from tests.children import Child
 from tests.conftest import do_without
-from tests.deploy.drill import Drill, drill
+from tests.deploy.drill import Drill, drill, in_a_thread
 from tests.deploy.site import Member, Site, missing_for_site, site
 from tests.faults.checker import Table
 from tests.faults.ledger import now_us
 from tests.faults.proxy import proxy_before
 from tests.servers import missing_for_mysql, missing_for_redis
-from tests.waiting import eventually, happens
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,6 @@ NOBODY_DECIDES_S = 3.0
 """From the death of a primary to the first step of whoever puts another in its place."""
 WORKS_ON_WITHIN_S = 5.0
 """How long Tickr may take for a yes once there is a primary again; beside other tests, twice that."""
-DOWN_AFTER_S = 2.0
-"""As sentinel.conf has it."""
 RESTARTS_AFTER_S = 8.0
 CUT_OFF_S = 3.0
 
@@ -53,7 +51,7 @@ async def kill_redis(on: Drill) -> Member:
     master = await eventually(on.master_of_redis, within_s=60)
     with on.noted("kill", "redis"):
         await trio.to_thread.run_sync(master.kill)
-        await eventually(happens(lambda: on.site.named_master() not in (None, master)), within_s=30)
+        await eventually(in_a_thread(lambda: on.site.named_master() not in (None, master)), within_s=30)
     return master
 
 
@@ -70,17 +68,17 @@ async def kill_machine(on: Drill, number: int) -> list[Child]:
 
 
 async def judged(on: Drill) -> Table:
-    """Return the checker's table; no promise was broken, and nobody was answered in a strange way or late."""
+    """Return the checker's table; no promise was broken, and work went on by itself."""
     verdict = await on.verdict()
     assert not verdict.violations, verdict.told()
     assert on.load.strange == []
     assert [end for node in on.nodes for end in node.odd_ends] == []
-    assert on.load.late_refusals == []
     assert verdict.table.acknowledged > 0
     print("\nfor so many seconds nobody was answered with yes, at most:")
     for act, seconds in on.gaps_s.items():
-        print(f"  {act:32} {seconds:5.2f}")
+        print(f"  {act:30} {seconds:5.2f}   {on.resumed_s[act]:5.2f} after its end; {on.refused[act]} were refused")
     print(verdict.table)
+    assert max(on.resumed_s.values()) < 2 * WORKS_ON_WITHIN_S
     return verdict.table
 
 
@@ -94,11 +92,9 @@ async def test_a_killed_primary_a_killed_redis_and_a_killed_node_lose_nothing(se
             async with on.act("a node"):
                 on.nodes[0].kill(rest_s=RESTARTS_AFTER_S)
         table = await judged(on)
-    assert on.load.refusals > 0
-    assert on.gaps_s["the primary of MySQL"] < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S
-    # A submission needs neither: what is not answered by one node is by another.
-    assert on.gaps_s["the master of Redis"] < DOWN_AFTER_S
-    assert on.gaps_s["a node"] < DOWN_AFTER_S
+    assert on.refused["the primary of MySQL"] > 0
+    # A submission needs neither Redis nor this very node.
+    assert on.refused["the master of Redis"] == on.refused["a node"] == 0
     assert table.kills == 1
 
 
@@ -119,11 +115,17 @@ async def test_machines_die_and_come_back_one_after_the_other_and_lose_nothing(s
                     await on.fail_over()
             async with on.act("the old primary follows"):
                 await on.join(on.replica)
+            async with on.act("the primary is frozen"):
+                with on.noted("freeze", "mysql"):
+                    on.primary.stop()
+                    await trio.sleep(NOBODY_DECIDES_S)
+                    await on.fail_over()
+            async with on.act("it goes on, and follows"):
+                on.replica.cont()
+                await on.join(on.replica)
             async with on.act("the second machine dies"):
                 await kill_machine(on, 1)
         table = await judged(on)
-    assert max(on.gaps_s.values()) < NOBODY_DECIDES_S + 2 * WORKS_ON_WITHIN_S, on.gaps_s
-    assert on.gaps_s["a planned switch"] < WORKS_ON_WITHIN_S
     assert table.kills >= 2  # a node that is started while MySQL is away says so and ends, and counts as another
 
 
@@ -136,7 +138,7 @@ async def test_a_primary_that_is_cut_off_from_its_replica_says_yes_only_if_it_do
 ) -> None:
     async with proxy_before(servers.databases[0].url) as line:
         with trio.fail_after(110):
-            async with drill(servers, tmp_path, by=f"127.0.0.1:{line.port}") as on:
+            async with drill(servers, tmp_path, by=f"127.0.0.1:{line.port}", listens=waits) as on:
                 if not waits:
                     on.primary.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
                 line.blackhole()
