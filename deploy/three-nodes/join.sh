@@ -17,8 +17,10 @@ mariadb-dump --host="${primary%:*}" --port="${primary##*:}" \
     --single-transaction --gtid --master-data=1 --add-drop-database --databases tickr |
     at "$server" --init-command="SET SESSION sql_log_bin = 0"
 
-at "$server" --execute="
-    CHANGE MASTER TO MASTER_HOST = '${primary%:*}', MASTER_PORT = ${primary##*:}, MASTER_USER = 'replication',
-        MASTER_PASSWORD = '$REPLICATION_PASSWORD', MASTER_CONNECT_RETRY = 1, MASTER_USE_GTID = slave_pos;
-    START SLAVE;"
+# By its input: anybody on the machine can read a program's arguments.
+at "$server" <<SQL
+CHANGE MASTER TO MASTER_HOST = '${primary%:*}', MASTER_PORT = ${primary##*:}, MASTER_USER = 'replication',
+    MASTER_PASSWORD = '$REPLICATION_PASSWORD', MASTER_CONNECT_RETRY = 1, MASTER_USE_GTID = slave_pos;
+START SLAVE;
+SQL
 echo "$server follows $primary"
