@@ -62,11 +62,14 @@ types: $(VENV)/.dev
 	$(PY) -m mypy --no-error-summary
 
 # The servers that the tests start privately, a browser that listens to the feed, and curl and Node for the examples in
-# the docs; and what checks the alerts. Where they cannot be installed, the tests that need them are skipped (and fail with CI=true).
+# the docs; what checks the alerts and the unit; what leads nodes to another primary. Where they cannot be installed, the
+# tests that need them are skipped (and fail with CI=true).
 services: $(VENV)/.dev
 	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
-	  mariadb-server-core mariadb-client-core redis-tools libfaketime curl nodejs chromium || test "$$CI" != true
+	  mariadb-server-core mariadb-client redis-tools libfaketime curl nodejs chromium systemd || test "$$CI" != true
 	command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/promtool $(VENV)/bin || test "$$CI" != true
+	PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || test -x $(VENV)/bin/haproxy || .ci/haproxy $(VENV)/bin \
+	  || test "$$CI" != true
 
 # Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(VENV)/.made

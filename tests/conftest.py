@@ -76,6 +76,7 @@ WORKING = (
     "bench/test_commands.py",
     "faults/test_killed_submissions.py",
     "faults/test_hand_over.py",
+    "deploy/test_three_nodes.py",
     "simulation/test_seeds.py",
     "client/test_killed_server.py",
     "features/test_13_event_feed.py",

@@ -40,7 +40,7 @@ NOBODYS_PORT = 1
 
 def program(*names: str) -> str | None:
     """Return the path of the first of ``names`` that is installed, or None."""
-    path = os.environ.get("PATH", os.defpath) + os.pathsep + SBIN
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), SBIN, f"{sys.prefix}/bin"))
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 
@@ -357,7 +357,8 @@ class Redis(Child):
 if __name__ == "__main__":  # `make test` asks what to install
     no_curl = None if shutil.which("curl") else "curl is not installed (the examples in the docs use it)"
     no_node = None if shutil.which("node") else "node is not installed (it runs the feed's client in JavaScript)"
+    no_dump = None if program("mariadb-dump") else "mariadb-dump not found (it copies a database to its replica)"
     servers = (missing_for_mysql(), missing_for_redis(), missing_for_clocks())
-    lacks = [missing for missing in (*servers, no_curl, no_node) if missing]
+    lacks = [missing for missing in (*servers, no_dump, no_curl, no_node) if missing]
     print("; ".join(lacks))
     sys.exit(bool(lacks))

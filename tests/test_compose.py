@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tickr.config import SETTINGS, Config
-from tickr.configuring import Given, read
+from tests.deploy.serving import AFTER_GRACE_S, served
 from tickr.errors import ConfigError
 from tickr.store.mysql_address import parse
 
@@ -17,19 +17,16 @@ ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 TICKR: dict[str, Any] = SERVICES["tickr"]
+TOKEN = "a-token-that-is-long-enough-0123456789"
 
 
-def configuration(command: list[str], environment: dict[str, str]) -> Config:
-    """Return what ``tickr serve`` would run with. Raises: ConfigError, KeyError: an unknown flag."""
-    names = {setting.flag: setting.name for setting in SETTINGS.values() if setting.flag}
-    raw = {name.removeprefix("TICKR_").lower(): Given(value, name) for name, value in environment.items()}
-    program, *words = command
-    assert program == "serve"
-    while words:
-        flag = words.pop(0)
-        switch = SETTINGS[names[flag]].metavar == ""
-        raw[names[flag]] = Given(True if switch else words.pop(0), flag)
-    return read(raw)
+def environment(**of_shell: str) -> dict[str, str]:
+    """Return Tickr's variables as compose fills them in from those of the shell, or of a file .env."""
+    unset = re.compile(r"\$\{(\w+):-([^}]*)\}")
+    return {
+        name: unset.sub(lambda found: of_shell.get(found[1]) or found[2], value)
+        for name, value in TICKR["environment"].items()
+    }
 
 
 def dockerfile() -> dict[str, list[str]]:
@@ -43,7 +40,7 @@ def dockerfile() -> dict[str, list[str]]:
 
 
 def test_tickr_understands_its_settings() -> None:
-    config = configuration(TICKR["command"], TICKR["environment"])
+    config = served(TICKR["command"], environment())
     database = parse(config.store)
     made = SERVICES[database.host]["environment"]
     assert database.port == 3306
@@ -52,14 +49,23 @@ def test_tickr_understands_its_settings() -> None:
     ]
     assert config.index == "redis://redis:6379/0"
     assert "redis" in SERVICES
-    assert float(TICKR["stop_grace_period"].removesuffix("s")) > config.grace
+    assert float(TICKR["stop_grace_period"].removesuffix("s")) > config.grace + AFTER_GRACE_S
+    assert config.token is None
+    assert served(TICKR["command"], environment(TICKR_TOKEN=TOKEN)).token == TOKEN
 
 
 def test_without_access_control_only_this_machine_gets_in() -> None:
-    config = configuration(TICKR["command"], TICKR["environment"])
+    config = served(TICKR["command"], environment())
     assert config.insecure
     assert TICKR["ports"] == [f"127.0.0.1:8080:{config.port}"]
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["tickr"]
+
+
+def test_all_of_them_come_back_by_themselves_and_the_jobs_are_kept() -> None:
+    assert {service["restart"] for service in SERVICES.values()} == {"unless-stopped"}
+    assert SERVICES["mysql"]["volumes"] == ["mysql:/var/lib/mysql"]
+    assert all("healthcheck" in SERVICES[name] for name in ("mysql", "redis"))
+    assert dockerfile()["HEALTHCHECK"]
 
 
 def test_every_server_that_is_waited_for_tells_its_health() -> None:
@@ -72,8 +78,8 @@ def test_the_image_asks_for_access_control() -> None:
     (command,) = dockerfile()["CMD"]
     words = yaml.safe_load(command)
     with pytest.raises(ConfigError, match="TICKR_TOKEN"):
-        configuration(words, {})
-    config = configuration(words, {"TICKR_TOKEN": "a-token-that-is-long-enough-0123456789"})
+        served(words, {})
+    config = served(words, {"TICKR_TOKEN": TOKEN})
     assert dockerfile()["EXPOSE"] == [str(config.port)]
     assert f"127.0.0.1:{config.port}/livez" in dockerfile()["HEALTHCHECK"][0]
 

@@ -40,6 +40,9 @@ NOT_RUN = {
     ("docs/operations.md", "needs a certificate"),
     ("docs/operations.md", "needs sentinels"),
     ("docs/operations.md", "needs the client programs of MySQL"),
+    ("docs/production.md", "needs Docker"),
+    ("docs/production.md", "needs Kubernetes"),
+    ("docs/production.md", "three machines; tests/deploy/test_three_nodes.py runs the scripts"),
     ("docs/tutorial.md", "installs Tickr, which is there already"),
 }
 """The blocks that are not executed: page and reason."""

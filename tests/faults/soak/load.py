@@ -57,8 +57,9 @@ class Load:
     rate: submissions a second.
     """
 
-    def __init__(self, nodes: Sequence[Node], rate: float, seed: int) -> None:
+    def __init__(self, nodes: Sequence[Node], rate: float, seed: int, *, kinds: Sequence[Kind] = KINDS) -> None:
         self._nodes = nodes
+        self._kinds = kinds
         self._rate = rate
         self._chance = random.Random(seed)
         self.submissions: list[Submission] = []
@@ -84,7 +85,7 @@ class Load:
                 await trio.sleep_until(next_at)
 
     async def _submit(self, http: httpx2.AsyncClient, number: int, slots: trio.Semaphore) -> None:
-        kind = self._chance.choices(KINDS, [kind.share for kind in KINDS])[0]
+        kind = self._chance.choices(self._kinds, [kind.share for kind in self._kinds])[0]
         payload, more = {"number": number, **kind.payload(self._chance)}, kind.more(self._chance) or way_of(number)
         job_id, asked_at = str(uuid_utils.uuid7()), now_us()
         body = {"id": job_id, "type": kind.type, "payload": payload, "labels": {"soak": "yes"}, **more}
