@@ -8,6 +8,8 @@ from itertools import islice
 
 MOST = 500
 """So many names are compared at most: a few milliseconds."""
+LIKENESS = 0.7
+"""So much alike are they at least, by ``difflib``'s ratio from 0 to 1: "reprot" and "report" are 0.83."""
 LONGEST = 128
 """So many characters of a name are compared."""
 
@@ -15,7 +17,7 @@ LONGEST = 128
 def near(name: str, known: Iterable[str]) -> str | None:
     """Return the one of ``known`` that is most like ``name``; None if none is much like it."""
     alike = (one for one in known if abs(len(one) - len(name)) <= len(name) and len(one) <= LONGEST)
-    found = get_close_matches(name[:LONGEST], islice(alike, MOST), n=1)
+    found = get_close_matches(name[:LONGEST], islice(alike, MOST), n=1, cutoff=LIKENESS)
     return found[0] if found else None
 
 

@@ -79,7 +79,7 @@ def test_an_unreachable_store_is_one_line(serve: Serve) -> None:
     assert told.count("\n") == 1
     assert "canary" not in told
     assert "Connection refused" in told
-    told = serve.refused("--store", "sqlite:////no/such/folder/t.db", "--port", "0", code=1)
+    told = serve.refused("--store", "sqlite:////no/such/folder/t.db", "--port", "0", code=3)
     assert told.startswith("Error: ")
     assert "/no/such/folder/t.db" in told
 

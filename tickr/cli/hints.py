@@ -19,7 +19,6 @@ from tickr.cli.remote import Remote
 from tickr.cli.remote_records import RemoteJob
 from tickr.near import did_you_mean
 
-WAITING = ("scheduled", "ready", "retrying")
 _is_text = re.compile(r"Expected `(\w+)(?: \| \w+)*`, got `str` - at `\$\.(\w+)`").search
 _KINDS = {"int": "number", "float": "number", "bool": "boolean", "array": "list", "object": "object"}
 
@@ -31,7 +30,9 @@ def say(*sentences: str) -> None:
 
 def of_job(remote: Remote, job: RemoteJob) -> list[str]:
     """Return what keeps ``job``, just handed in, from running that whoever did so may not know."""
-    if job.state not in WAITING:
+    if job.state == "scheduled":  # who will be there then, nobody knows
+        return of_names(remote, types=[job.type], queues=[job.queue])
+    if job.state != "ready":
         return []
     try:
         notice = remote.job(job.id).job.notice
