@@ -28,11 +28,11 @@ async def operated(site: Site, **which: Any) -> dict[str, Any]:
 
 async def test_of_a_schedule(site: Site) -> None:
     nightly, hourly, _ = await put(
-        site.store, *(new_job(extras=Extras(schedule=one)) for one in ("night ly", "h", None))
+        site.store, *(new_job(extras=Extras(schedule=one)) for one in ("night:ly.1", "h", None))
     )
-    assert await listed(site, "schedule=night%20ly") == [nightly.id]
-    assert set(await listed(site, "schedule=night%20ly&schedule=h")) == {nightly.id, hourly.id}
-    assert (await operated(site, schedule=["night ly", "none"]))["total"] == 1
+    assert await listed(site, "schedule=night:ly.1") == [nightly.id]
+    assert set(await listed(site, "schedule=night:ly.1&schedule=h")) == {nightly.id, hourly.id}
+    assert (await operated(site, schedule=["night:ly.1", "none"]))["total"] == 1
     begun = await site.http.post("/operations", json={"action": "cancel", "filter": {"schedule": "h"}})
     assert begun.json()["filter"]["schedule"] == ["h"]
 

@@ -20,7 +20,7 @@ from tickr.failpoints import VARIABLE
 DEATHS = "store.after_commit=kill@4%,api.before_answer=kill@10%"
 STARTS = 10
 """So many starts one after the other may end before it is ready: it dies over the commits of a start as well."""
-LIFE = (0.5, 1.5)
+LIFE = (1.0, 2.0)
 """How long a life lasts at most, at random: so many times as long as its start took, which is about 1 s."""
 
 

@@ -14,7 +14,7 @@ const skip = url ? false : "TICKR_TEST_URL names no server";
 const CALM_ONLY = killed ? "the node is another one after each kill" : skip;
 
 let client;
-before(() => (client = new Client(url)));
+before(() => (client = new Client(url, { totalS: killed ? 90 : 30 })));
 after(() => client.close());
 
 /** Return what `call` does, or, where its answer was lost, what `look` sees, if that has changed since. */
