@@ -37,7 +37,7 @@ QUEUE = listing.QUEUE._replace(about="Only events of jobs of this queue.", most=
 TYPE = listing.TYPE._replace(about="Only events of jobs of this type.", most=MAX_VALUES)
 EVENT = Parameter(
     "event",
-    Annotated[str, Meta(extra_json_schema={"examples": sorted(EVENTS)})],
+    Annotated[str, Meta(extra_json_schema={"enum": sorted(EVENTS)})],
     f"must be one of {', '.join(sorted(EVENTS))}",
     "Only these events, by name or type.",
     most=MAX_VALUES,

@@ -215,7 +215,8 @@ def _headers(names: Iterable[str], schemas: Schemas) -> Schema:
 def _problem(status: int, codes: tuple[str, ...], schemas: Schemas, *, original: bool) -> Schema:
     if original:
         told = "Something went wrong, or was wrong with the request."
-        return {"description": told, "content": {"application/json": {"schema": schemas.of(Envelope)}}}
+        headers = _headers(("Retry-After", "WWW-Authenticate"), schemas)
+        return {"description": told, **headers, "content": {"application/json": {"schema": schemas.of(Envelope)}}}
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
     return {
         "description": problem_codes.words_of(status, codes),

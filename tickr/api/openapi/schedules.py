@@ -52,7 +52,7 @@ SCHEDULES = Group(
                     "every minute": {"every": 60, "overlap": "skip", "job": {"type": "report"}},
                 },
             ),
-            problems={409: ("too_many_schedules",), 412: ("version_mismatch", "schedule_exists")},
+            problems={**NO_SCHEDULE, 409: ("too_many_schedules",), 412: ("version_mismatch", "schedule_exists")},
         ),
         "delete_schedule": About(
             "Delete a schedule",

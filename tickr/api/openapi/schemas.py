@@ -11,7 +11,7 @@ import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Raw, Struct, UnsetType
@@ -104,9 +104,7 @@ class Schemas:
 
     def _any_of(self, kinds: Iterable[Type]) -> Schema:
         """Return what is one of ``kinds``, in few words where they are all plain."""
-        found = [self._of(kind) for kind in kinds if not _is_unset(kind)]
-        if len(found) == 1:
-            return found[0]
+        found = [self._of(kind) for kind in kinds]
         null = {"type": "null"}
         rest = [one for one in found if one != null]
         if len(rest) == 1 and null in found and not rest[0]:
@@ -133,10 +131,11 @@ class Schemas:
         cls = getattr(kind.cls, "__origin__", kind.cls)
         comes_in = kind.forbid_unknown_fields
         config = cls.__struct_config__
+        may_be_unset = {one.name for one in msgspec.structs.fields(cls) if UnsetType in get_args(one.type)}
         required = [
             field.encode_name
             for field in kind.fields
-            if field.required or not (comes_in or config.omit_defaults or _may_be_unset(field.type))
+            if field.name not in may_be_unset and (field.required or not (comes_in or config.omit_defaults))
         ]
         return {
             **({"description": told} if (told := _docstring(cls)) else {}),
@@ -153,7 +152,7 @@ class Schemas:
         if word is not None:
             schema = {"description": word, **schema}
         default = field.default
-        if comes_in and default is not msgspec.NODEFAULT and default is not None and not isinstance(default, UnsetType):
+        if comes_in and default is not msgspec.NODEFAULT and default is not None:
             schema = {**schema, "default": _builtin(default)}
         return schema
 
@@ -175,8 +174,7 @@ def _docstring(cls: type) -> str:
 
 def pattern(said: str) -> str:
     r"""Return a pattern as ECMA-262 has it, which knows no ``\A`` and ``\Z``."""
-    begin, end = said.startswith(r"\A"), said.endswith(r"\Z")
-    return f"{'^' if begin else ''}{said.removeprefix(r'\A').removesuffix(r'\Z')}{'$' if end else ''}"
+    return re.sub(r"\\Z\Z", "$", re.sub(r"\A\\A", "^", said))
 
 
 def _one_of(values: Iterable[Any]) -> Schema:
@@ -201,14 +199,6 @@ def _builtin(value: Any) -> Any:
         return msgspec.json.decode(value)
     plain = msgspec.to_builtins(value)
     return _number(plain) if isinstance(plain, float) else plain
-
-
-def _is_unset(kind: Type) -> bool:
-    return type(kind).__name__ == "UnsetType" or getattr(kind, "cls", None) is UnsetType
-
-
-def _may_be_unset(kind: Type) -> bool:
-    return isinstance(kind, UnionType) and any(map(_is_unset, kind.types))
 
 
 def is_record(kind: Any) -> bool:
