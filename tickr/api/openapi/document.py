@@ -40,14 +40,17 @@ CALLS: dict[str, tuple[Group, About]] = {
 }
 """What is said of every call, by the name of its route."""
 
-ABOUT = """Background jobs over HTTP: durable, resumable, observable.
-
-JSON in and out, names in snake_case, instants in RFC 3339 UTC, durations in seconds. A body may be compressed
-(`Content-Encoding: gzip` or `deflate`). What is not known is refused: a field, a parameter, a path. Everything that
-goes wrong is a problem document with a stable `code`; beyond what each call lists, HTTP itself may be refused as 404
-`not_found`, 405, 501 and 505."""
-SECURITY = f"""A token, where Tickr was given one; without any it listens on loopback alone and needs none. Each call
-names the scope that it needs: {", ".join(f"`{scope}`" for scope in Scope)}, the last of which is all of them."""
+ABOUT = (
+    "Background jobs over HTTP: durable, resumable, observable.\n\n"
+    "JSON in and out, names in snake_case, instants in RFC 3339 UTC, durations in seconds. A body may be compressed "
+    "(`Content-Encoding: gzip` or `deflate`). What is not known is refused: a field, a parameter, a path. Everything that "
+    "goes wrong is a problem document with a stable `code`; beyond what each call lists, HTTP itself may be refused as 404 "
+    "`not_found`, 405, 501 and 505."
+)
+SECURITY = (
+    "A token is needed where Tickr was given one; without any it listens on loopback alone. Each call names the scope "
+    f"that it needs: {', '.join(f'`{scope}`' for scope in Scope)}, the last of which is all of them."
+)
 
 Name = Annotated[str, Meta(pattern=rf"\A(?:{QUEUE_PATTERN})\Z")]
 Id = Annotated[str, Meta(pattern=rf"\A(?:{UUID})\Z")]
