@@ -43,9 +43,9 @@ CALLS: dict[str, tuple[Group, About]] = {
 ABOUT = (
     "Background jobs over HTTP: durable, resumable, observable.\n\n"
     "JSON in and out, names in snake_case, instants in RFC 3339 UTC, durations in seconds. A body may be compressed "
-    "(`Content-Encoding: gzip` or `deflate`). What is not known is refused: a field, a parameter, a path. Everything that "
-    "goes wrong is a problem document with a stable `code`; beyond what each call lists, HTTP itself may be refused as 404 "
-    "`not_found`, 405, 501 and 505."
+    "(`Content-Encoding: gzip` or `deflate`). What is not known is refused: a field, a parameter, a path. Everything "
+    "that goes wrong is a problem document with a stable `code`; beyond what each call lists, HTTP itself may be "
+    "refused as 404 `not_found`, 405, 501 and 505."
 )
 SECURITY = (
     "A token is needed where Tickr was given one; without any it listens on loopback alone. Each call names the scope "
