@@ -100,14 +100,6 @@ async def test_adding_what_is_there_changes_nothing(index: Index) -> None:
     assert await drain(index) == ["due"]
 
 
-async def test_what_waits_may_get_another_limit_key(index: Index) -> None:
-    for key in (None, "a", "b", None, "c"):
-        await index.push([Entry("waits", "default", 5, NOW + S, key)], now=NOW)
-    assert await index.sizes() == Sizes(ready=0, waiting=1)
-    assert (await index.promote(NOW + S, 10)).moved == 1
-    assert await pop_ids(index, ["default"], 10) == ["waits"]
-
-
 async def test_pushing_nothing_is_fine(index: Index) -> None:
     await index.push([], now=NOW)
     await index.park([], until=NOW)
