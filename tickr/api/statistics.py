@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
+from msgspec import UNSET, UnsetType
 from quart import Response, request
 
 from tickr.api import wire
@@ -44,9 +45,13 @@ class TimesDocument(msgspec.Struct, frozen=True):
     p99: float | None
 
 
-class AmountsDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each thing happened; ``wait``: from due to start, ``run``: from start to end; null: there was none."""
+class PointDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each thing happened in the step that began ``at``; in a total, which has no ``at``, in all of them.
 
+    ``wait``: from due to start, ``run``: from start to end; null: there was none.
+    """
+
+    at: wire.Instant | UnsetType | None = UNSET
     created: int
     started: int
     succeeded: int
@@ -59,12 +64,6 @@ class AmountsDocument(msgspec.Struct, frozen=True, kw_only=True):
     run: TimesDocument | None
 
 
-class PointDocument(AmountsDocument, frozen=True, kw_only=True):
-    """What was done in the step that began ``at``."""
-
-    at: wire.Instant | None
-
-
 class SeriesDocument(msgspec.Struct, frozen=True):
     """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out."""
 
@@ -72,7 +71,7 @@ class SeriesDocument(msgspec.Struct, frozen=True):
     type: str | None
     other: bool
     points: list[PointDocument]
-    total: AmountsDocument
+    total: PointDocument
 
 
 class MarkDocument(msgspec.Struct, frozen=True):
@@ -149,7 +148,7 @@ def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument
         type=name or None if query.by == "type" else None,
         other=query.by is not None and not name,
         points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in sorted(points.items())],
-        total=AmountsDocument(**_amounts(total)),
+        total=PointDocument(**_amounts(total)),
     )
 
 
