@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check long soak bench bench-peers screenshots docs clean services style types
+.PHONY: help run test check long soak bench bench-peers openapi screenshots docs clean services style types
 .SILENT:
 
 VENV := .venv
@@ -41,6 +41,9 @@ bench-peers: services  ## Tickr beside Celery, BullMQ, graphile-worker and other
 	command -v npm >/dev/null && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
 	  .ci/packages "the peers need PostgreSQL and Node" postgresql nodejs npm || true
 	$(PY) -m bench.peers $(ARGS)
+
+openapi: $(VENV)/.run  ## write the description of the API again, after a change to it (docs/openapi.json)
+	$(VENV)/bin/tickr openapi > docs/openapi.json
 
 screenshots: services  ## pictures of every screen of the dashboard, of a Tickr with lively work, into OUT=docs/images
 	$(PY) -m tests.dashboard.screenshots $(or $(OUT),docs/images)

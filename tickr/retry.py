@@ -14,6 +14,9 @@ import msgspec
 MAX_DELAY_S = 100 * 365 * 86_400.0
 """No instant lies further away than 100 years, in seconds; keeps every sum far inside 64 bits."""
 
+BOUNDS = {"base": (0.0, MAX_DELAY_S), "factor": (1.0, 100.0), "cap": (0.0, MAX_DELAY_S), "jitter": (0.0, 1.0)}
+"""The least and the most of each number of a policy."""
+
 
 class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The policy of one job.
@@ -34,10 +37,9 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     def faults(self) -> list[tuple[str, str]]:
         """Return ``(field, problem)`` for each field out of its range; an empty list when the policy is usable."""
-        bounds = {"base": (0.0, MAX_DELAY_S), "factor": (1.0, 100.0), "cap": (0.0, MAX_DELAY_S), "jitter": (0.0, 1.0)}
         return [
             (field, f"must be between {low:g} and {high:g}")
-            for field, (low, high) in bounds.items()
+            for field, (low, high) in BOUNDS.items()
             if not low <= getattr(self, field) <= high
         ]
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import trio
 
+from tests.api import described
 from tickr.announce import Announcer
 from tickr.api.app import Edge, create_app
 from tickr.api.certificate import Certificate
@@ -46,7 +47,11 @@ class Nobody:
 
 @dataclass
 class Site:
-    """A running API. ``http`` is a client of it, ``port`` where it listens, ``stopped`` set when it has ended."""
+    """A running API.
+
+    ``http`` is a client of it, all that it says and hears is held against the description; ``port`` where it listens,
+    ``stopped`` set when it has ended.
+    """
 
     app: Edge
     http: httpx2.AsyncClient
@@ -180,7 +185,10 @@ async def open_site(
         nursery.start_soon(app.inbox.run)
         await nursery.start(serve)
         async with httpx2.AsyncClient(
-            base_url=f"{'https' if certificate else 'http'}://127.0.0.1:{port}", timeout=LONG_S, verify=False
+            base_url=f"{'https' if certificate else 'http'}://127.0.0.1:{port}",
+            timeout=LONG_S,
+            verify=False,
+            event_hooks={"response": [partial(described.check, app)]},
         ) as http:
             yield Site(app, http, port, store, context, shutdown, stopped)
         nursery.cancel_scope.cancel()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tests.api.site import Site
+from tickr.api.dashboard import is_open
 from tickr.scopes import Scope
 
 
-async def test_every_rule_is_a_route_but_for_the_files_of_the_dashboard(site: Site) -> None:
-    rules = {rule.endpoint for rule in site.app.url_map.iter_rules() if not rule.rule.startswith("/ui")}
+async def test_every_rule_is_a_route_but_for_the_files_of_the_pages(site: Site) -> None:
+    rules = {rule.endpoint for rule in site.app.url_map.iter_rules() if not is_open(rule.rule)}
     assert rules == set(site.app.routes)
 
 

@@ -187,5 +187,5 @@ def test_the_limits_are_those_of_the_program() -> None:
 
 def test_the_parameters_are_those_of_the_program() -> None:
     query = wire.document()["channels"]["websocket"]["bindings"]["ws"]["query"]
-    assert set(query["properties"]) == {"after", *event_query.FILTERS}
+    assert set(query["properties"]) == {one.name for one in event_query.PARAMETERS}
     assert wire.document()["operations"]["tell_by_server_sent_events"]["bindings"]["http"]["query"] == query

@@ -81,7 +81,7 @@ def test_the_kinds_of_frames_are_those_of_the_document() -> None:
 def test_the_parameters_are_those_of_the_program() -> None:
     rows = table(TEXT, "parameter", "what it says")
     shown = {name for row in rows for name in code(row[0])}
-    assert shown == {"after", "limit", *event_query.FILTERS}
+    assert shown == {"limit", *(one.name for one in event_query.PARAMETERS)}
     assert f"1 to {event_query.MAX_LIMIT}; {event_query.DEFAULT_LIMIT} if not given" in rows[-1][1]
 
 

@@ -13,7 +13,7 @@ PAGE = (ROOT / "docs" / "statistics.md").read_text()
 
 def test_the_parameters_and_counts_of_statistics_are_those_of_the_program() -> None:
     named = [name for row in table(PAGE, "parameter", "if not given") for name in code(row[0])]
-    assert named == list(statistics_query.PARAMETERS)
+    assert named == [one.name for one in statistics_query.PARAMETERS]
     counted = {name for row in table(PAGE, "field of a point") for name in code(row[0])}
     assert counted == {"at", "wait", "run", *COUNTED}
 

@@ -40,6 +40,13 @@ async def test_keys_take_turns_however_many_each_has(index: Index) -> None:
     assert (await index.sizes()).ready == 45
 
 
+async def test_what_waits_may_get_another_limit_key(index: Index) -> None:
+    for key in (None, "a", "b", None, "c"):
+        await index.push([Entry("waits", "default", 5, NOW + S, key)], now=NOW)
+    assert (await index.promote(NOW + S, 10)).moved >= 1
+    assert set(await pop_ids(index, ["default"], 10)) == {"waits"}
+
+
 async def test_jobs_without_a_key_stand_in_the_same_line(index: Index) -> None:
     await index.push([*line("a", 5), *line(None, 2, run_at=NOW - S + 500)], now=NOW)
     assert await one_by_one(index, 7) == ["a0", "-0", "-1", "a1", "a2", "a3", "a4"]

@@ -15,7 +15,7 @@ import re
 from quart import Request
 from werkzeug.datastructures import Headers
 
-from tickr.api import dashboard
+from tickr.api import dashboard, description
 from tickr.api.call import Call, Head
 from tickr.api.problems import Problem
 from tickr.config import Config
@@ -26,6 +26,11 @@ OPEN_PATHS = frozenset({"/livez", "/readyz"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _is_loopback_host = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE).fullmatch
+
+
+def is_open(path: str) -> bool:
+    """Whether a call needs no token: it tells nothing about jobs."""
+    return path in OPEN_PATHS or path == description.PATH or dashboard.is_open(path)
 
 
 class Guard:
@@ -40,7 +45,7 @@ class Guard:
         if request.path in OPEN_PATHS:
             return
         self._check_host(request.headers)
-        if not dashboard.is_open(request.path):
+        if not is_open(request.path):
             self.check_token(request.headers)
         if request.method not in SAFE_METHODS:
             _check_same_site(request.headers, "change anything here")

@@ -23,6 +23,7 @@ from tickr.api import (
     broadcasts,
     compat,
     dashboard,
+    description,
     events,
     explain,
     health,
@@ -165,6 +166,7 @@ def create_app(context: Context) -> Edge:
     job_stream.add_routes(app)
     inbox.add_routes(app, app.inbox)
     dashboard.add_routes(app)
+    description.add_routes(app)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
     for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat):
         part.add_routes(app, context)

@@ -48,7 +48,13 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Raw | UnsetType = UNSET
 
 
-class _Results:
+class Results(msgspec.Struct, frozen=True):
+    """What became of all of them, in their order."""
+
+    results: list[Result]
+
+
+class _Outcome:
     """What became of all of them. ``headers``: whether some were stored when this request was made before."""
 
     def __init__(self, results: list[Result], answers: Sequence[Stored | Exception]) -> None:
@@ -76,7 +82,7 @@ class _Batches:
         if request_ is not None:
             read = [one if isinstance(one, Problem) else keys.under(request_, one, at) for at, one in enumerate(read)]
         stored = await (self._store_whole(read) if batch.atomic else self._store_each(read))
-        return wire.answer(wire.encode({"results": stored.results}), headers=stored.headers)
+        return wire.answer(wire.encode(Results(stored.results)), headers=stored.headers)
 
     async def _read(self, jobs: Sequence[Raw], trace: Trace | None) -> list[NewJob | Problem]:
         """Return each job, or what is wrong with it. Raises: Problem (400): the body is no strict JSON."""
@@ -99,7 +105,7 @@ class _Batches:
                 read.append(problem)
         return read
 
-    async def _store_each(self, read: Sequence[NewJob | Problem]) -> _Results:
+    async def _store_each(self, read: Sequence[NewJob | Problem]) -> _Outcome:
         refusals = Refusals()
         results: list[Result | None] = [
             Result(index, one.status, error=refusals.document(one)) if isinstance(one, Problem) else None
@@ -121,9 +127,9 @@ class _Batches:
                     results[index] = Result(index, status, error=document)
                 else:
                     results[index] = _result(index, answer)
-        return _Results([result for result in results if result is not None], answers)
+        return _Outcome([result for result in results if result is not None], answers)
 
-    async def _store_whole(self, read: Sequence[NewJob | Problem]) -> _Results:
+    async def _store_whole(self, read: Sequence[NewJob | Problem]) -> _Outcome:
         new = [one for one in read if not isinstance(one, Problem)]
         if len(new) < len(read):
             raise _of_all(read)
@@ -132,7 +138,7 @@ class _Batches:
         except Exception as error:
             raise Refusals.of_whole(error, new) from error
         results = [_result(index, answer) for index, answer in enumerate(answers) if not isinstance(answer, Exception)]
-        return _Results(results, answers)
+        return _Outcome(results, answers)
 
 
 def _result(index: int, answer: Stored) -> Result:

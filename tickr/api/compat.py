@@ -18,7 +18,8 @@ from tickr.api.context import Context
 from tickr.api.health import readiness
 from tickr.api.jobs import submit
 from tickr.api.problems import Fault, invalid
-from tickr.api.submission import RULES, JobType, Submission, new_job, read_record
+from tickr.api.submission import RULES as JOB_RULES
+from tickr.api.submission import JobType, Submission, new_job, read_record
 from tickr.jobs import NewJob
 from tickr.retry import MAX_DELAY_S
 from tickr.scopes import Scope
@@ -35,9 +36,9 @@ class OriginalJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delay: Annotated[int, Meta(ge=0, le=int(MAX_DELAY_S))] = 0
 
 
-_RULES = {
-    "jobtype": RULES["type"],
-    "jobType": RULES["type"],
+RULES = {
+    "jobtype": JOB_RULES["type"],
+    "jobType": JOB_RULES["type"],
     "delay": "must be a whole number of seconds from 0 to 100 years",
 }
 
@@ -67,7 +68,7 @@ def add_routes(app: Edge, context: Context) -> None:
 
 
 def _new_job(body: bytes, context: Context, trace: Trace | None) -> NewJob:
-    said = read_record(body, OriginalJob, _RULES)
+    said = read_record(body, OriginalJob, RULES)
     if said.jobtype is not UNSET and said.jobType is not UNSET:
         raise invalid([Fault("/jobType", "cannot be given together with jobtype")])
     job_type = said.jobType if said.jobtype is UNSET else said.jobtype

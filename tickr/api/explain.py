@@ -56,7 +56,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
     code: str
     detail: str
-    until: str | None = None
+    until: wire.Instant | None = None
     jobs: list[Awaited] | None = None
 
 
@@ -67,7 +67,7 @@ class Explanation(msgspec.Struct, frozen=True):
     state: str
     reasons: list[Reason]
     ahead: int | None
-    estimated_start: str | None
+    estimated_start: wire.Instant | None
 
 
 class Surroundings(msgspec.Struct, frozen=True):

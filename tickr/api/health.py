@@ -7,7 +7,7 @@ to send work here: not without the store and not while stopping; without the ind
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import trio
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from tickr.api.app import Edge
 
 PING_TIMEOUT_S = 1.5
+
+
+class Alive(msgspec.Struct, frozen=True):
+    status: Literal["alive"] = "alive"
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """Where to begin: a job to submit, and paths."""
+
+    name: str
+    version: str
+    about: str
+    example: dict[str, Any]
+    links: dict[str, str]
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,7 +73,7 @@ async def readiness(context: Context) -> Readiness:
 
 def add_probes(app: Edge, context: Context) -> None:
     """Add what asks whether this node lives and can work."""
-    alive = wire.encode({"status": "alive"})
+    alive = wire.encode(Alive())
 
     # Probes and proxies add parameters of their own to these two; a refusal would get the node restarted.
     async def livez() -> Response:
@@ -76,12 +90,12 @@ def add_probes(app: Edge, context: Context) -> None:
 def add_routes(app: Edge, context: Context) -> None:
     add_probes(app, context)
     welcome = wire.encode(
-        {
-            "name": "Tickr",
-            "version": version("tickr"),
-            "about": "Background jobs over HTTP. POST a job to /jobs and look at it under its Location.",
-            "example": {"type": "report", "payload": {"title": "Hello", "body": "It works"}, "delay": 5},
-            "links": {
+        Welcome(
+            name="Tickr",
+            version=version("tickr"),
+            about="Background jobs over HTTP. POST a job to /jobs and look at it under its Location.",
+            example={"type": "report", "payload": {"title": "Hello", "body": "It works"}, "delay": 5},
+            links={
                 "jobs": "/jobs",
                 "batch": "/jobs/batch",
                 "stream": "/jobs/stream",
@@ -103,7 +117,7 @@ def add_routes(app: Edge, context: Context) -> None:
                 "metrics": "/metrics",
                 "dashboard": "/ui",
             },
-        }
+        )
     )
 
     async def root() -> Response:

@@ -61,6 +61,13 @@ class Turn(NamedTuple):
     more: bool = False
 
 
+class TakenDocument(msgspec.Struct, frozen=True):
+    """How many rows became jobs, and how many were refused."""
+
+    taken: int
+    refused: int
+
+
 class Inbox:
     """One node's part in it. ``run`` must be running for ``take`` to be answered.
 
@@ -212,6 +219,6 @@ def add_routes(app: Edge, inbox: Inbox) -> None:
         if not inbox.on:
             raise Problem(404, "inbox_off", "This node takes no jobs from an inbox (--no-inbox, or a memory: store).")
         turn = await inbox.take(within_s=ANSWERED_WITHIN_S)
-        return wire.json_response(wire.encode({"taken": turn.taken, "refused": turn.refused}))
+        return wire.json_response(wire.encode(TakenDocument(turn.taken, turn.refused)))
 
     app.add_call("POST", "/inbox", "take_inbox", take, Scope.JOBS_WRITE)

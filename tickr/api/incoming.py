@@ -6,7 +6,7 @@ Everything here answers with a Problem when the request is not in order, and lea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from werkzeug.http import parse_options_header
 from tickr import traces
 from tickr.api import strict
 from tickr.api.call import Call, Head
+from tickr.api.parameters import DECRYPT, Parameter
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES, UUID, read_record
 from tickr.traces import Trace
@@ -25,6 +26,7 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 _is_uuid = re.compile(UUID).fullmatch
 _is_etag = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.due)?"').fullmatch
 
+CURSOR_WORDS = "Where the page begins: the `next_cursor` of the one before it."
 NO_SUCH_VERSION = -1
 """What an entity tag that Tickr never made is taken for: no job is ever at it."""
 
@@ -91,10 +93,11 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def known_query(request: Request, known: Collection[str] = ()) -> None:
-    """Return if the query has no other parameters than ``known``. Raises: Problem (400), which names the others."""
+def known_query(request: Request, parameters: Iterable[Parameter] = ()) -> None:
+    """Return if the query has no other than ``parameters``. Raises: Problem (400), which names the others."""
     if not request.query_string:
         return
+    known = {one.name for one in parameters}
     faults = [Fault(f"/{name}", "is not a parameter of this call") for name in request.args if name not in known]
     if faults:
         raise bad_query(faults)
@@ -102,15 +105,14 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
 
 def wishes_decrypted(request: Request) -> bool:
     """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400)."""
-    return wished(request, "decrypt")
+    return wished(request, DECRYPT)
 
 
-def wished(request: Request, parameter: str) -> bool:
-    """Return whether the query says ``parameter=true``. Raises: Problem (400)."""
-    given = request.args.getlist(parameter)
-    if given not in ([], ["true"], ["false"]):
-        raise bad_query([Fault(f"/{parameter}", "must be true or false, once")])
-    return given == ["true"]
+def wished(request: Request, parameter: Parameter) -> bool:
+    """Return whether the query says that ``parameter``, a flag, is true. Raises: Problem (400)."""
+    if faults := [*parameter.faults(request.args)]:
+        raise bad_query(faults)
+    return request.args.get(parameter.name) == "true"
 
 
 def trace(headers: Head) -> Trace | None:
@@ -124,28 +126,20 @@ def bad_query(faults: list[Fault]) -> Problem:
     return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
 
 
-def page(request: Request, default: int, most: int, is_cursor: Callable[[str], bool]) -> tuple[int, str | None]:
+def cursor_by(is_cursor: Callable[[str], bool]) -> Parameter:
+    """Return the parameter that says where a page begins, where that is the name or id of something."""
+    return Parameter("cursor", str, "must be the next_cursor of a page", CURSOR_WORDS, check=is_cursor)
+
+
+def page(request: Request, limit: Parameter, cursor: Parameter) -> tuple[int, str | None]:
     """Return ``limit`` and ``cursor`` of a call with no other parameters. Raises: Problem (400), with all faults."""
-    known_query(request, ("limit", "cursor"))
-    wanted, cursors = limit(request.args.getlist("limit"), default, most), request.args.getlist("cursor")
-    faults = []
-    if wanted is None:
-        faults.append(Fault("/limit", f"must be a whole number from 1 to {most}, once"))
-    if len(cursors) > 1 or not all(map(is_cursor, cursors)):
-        faults.append(Fault("/cursor", "must be the next_cursor of a page, once"))
+    known_query(request, (limit, cursor))
+    faults: list[Fault] = []
+    wanted = limit.number(request.args, faults)
+    faults += cursor.faults(request.args)
     if faults or wanted is None:
         raise bad_query(faults)
-    return wanted, cursors[0] if cursors else None
-
-
-def limit(given: list[str], default: int, most: int) -> int | None:
-    """Return the ``limit`` of a page, 1 to ``most``, from what the query has of it; None if that cannot be taken."""
-    if not given:
-        return default
-    if len(given) == 1 and given[0].isascii() and given[0].isdigit() and len(given[0]) <= len(str(most)):
-        number = int(given[0])
-        return number if 1 <= number <= most else None
-    return None
+    return wanted, request.args.get(cursor.name)
 
 
 def is_job_id(text: str) -> bool:

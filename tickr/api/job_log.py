@@ -7,16 +7,17 @@ gets what was logged meanwhile.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import structlog
+from msgspec import Meta
 from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
 from tickr.api.jobs import UNKEPT
-from tickr.api.problems import Fault
+from tickr.api.parameters import DECRYPT, Parameter, limit, whole
 from tickr.envelopes import is_sealed
 from tickr.errors import JobNotFound
 from tickr.job_log import LogLine, LogPlace
@@ -26,14 +27,22 @@ from tickr.store.contract import Store
 if TYPE_CHECKING:
     from tickr.api.app import Edge
 
-DEFAULT_LIMIT = 200
-MAX_LIMIT = 500
+PLACE_PATTERN = r"([0-9]{1,18})\.([0-9]{1,18})"
+AFTER = Parameter(
+    "after",
+    Annotated[str, Meta(pattern=rf"\A{PLACE_PATTERN}\Z")],
+    "must be the cursor of a page of a job's log",
+    "Only lines behind this place: the `cursor` of the page before.",
+    default="0.0",
+)
+ATTEMPT = whole("attempt", 10**9 - 1, "Only lines of this attempt.")
+LIMIT = limit(200, 500)
+QUERY = (AFTER, ATTEMPT, LIMIT, DECRYPT)
 PAGE_BYTES = 1024 * 1024
 """A page ends once its lines are so long together; what is left comes with the next."""
 
 log = structlog.get_logger("tickr.api")
-_is_place = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII).fullmatch
-_is_number = re.compile(r"\d{1,9}", re.ASCII).fullmatch
+_is_place = re.compile(PLACE_PATTERN, re.ASCII).fullmatch
 
 
 class LineDocument(msgspec.Struct, frozen=True):
@@ -41,7 +50,7 @@ class LineDocument(msgspec.Struct, frozen=True):
 
     attempt: int
     fence: int
-    at: str | None
+    at: wire.Instant | None
     message: str | None
     dropped: int
 
@@ -56,13 +65,13 @@ class LogDocument(msgspec.Struct, frozen=True):
 
 def add_routes(app: Edge, context: Context) -> None:
     async def show(job_id: str) -> Response:
-        incoming.known_query(request, ("after", "attempt", "limit", "decrypt"))
+        incoming.known_query(request, QUERY)
         name, opened = incoming.job_id(job_id), incoming.wishes_decrypted(request)
-        after, attempt, limit = _query()
-        found = await _lines(context, name, after, attempt, limit + 1, opened=opened)
+        after, attempt, most = _query()
+        found = await _lines(context, name, after, attempt, most + 1, opened=opened)
         if not found and await context.store.get(name) is None:
             raise JobNotFound(name)
-        page = _fitting(found[:limit])
+        page = _fitting(found[:most])
         place = page[-1].place if page else after
         shown = LogDocument([_document(line) for line in page], f"{place.fence}.{place.number}", len(found) > len(page))
         return wire.json_response(wire.encode(shown), headers=UNKEPT if opened else None)
@@ -72,20 +81,12 @@ def add_routes(app: Edge, context: Context) -> None:
 
 def _query() -> tuple[LogPlace, int | None, int]:
     """Return after which place, of which attempt (None: of all), and how many. Raises: Problem (400)."""
-    many = request.args.getlist
-    place = _is_place(request.args.get("after", "0.0"))
-    attempt = _is_number(request.args.get("attempt", "0"))
-    limit = incoming.limit(many("limit"), DEFAULT_LIMIT, MAX_LIMIT)
-    faults = [Fault(f"/{name}", "must come once") for name in ("after", "attempt") if len(many(name)) > 1]
-    if place is None:
-        faults.append(Fault("/after", "is not a cursor of a job's log"))
-    if attempt is None or ("attempt" in request.args and not int(attempt[0])):
-        faults.append(Fault("/attempt", "must be the number of an attempt, from 1"))
-    if limit is None:
-        faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}, once"))
-    if faults or place is None or attempt is None or limit is None:
+    faults = [*AFTER.faults(request.args)]
+    attempt, most = ATTEMPT.number(request.args, faults), LIMIT.number(request.args, faults)
+    place = _is_place(request.args.get(AFTER.name, AFTER.default))
+    if faults or place is None or most is None:
         raise incoming.bad_query(faults)
-    return LogPlace(int(place[1]), int(place[2])), int(attempt[0]) or None, limit
+    return LogPlace(int(place[1]), int(place[2])), attempt, most
 
 
 async def _lines(

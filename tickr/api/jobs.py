@@ -19,8 +19,9 @@ from tickr.api import edit_request, incoming, keys, listing, lives, submission, 
 from tickr.api.call import Answer, Call
 from tickr.api.context import Context
 from tickr.api.explain import no_node
+from tickr.api.parameters import DECRYPT, flag
 from tickr.api.problems import Fault, invalid, store_unavailable
-from tickr.api.waits import Look, Wish
+from tickr.api.waits import WAIT, Look, Wish
 from tickr.edits import NO_EDIT
 from tickr.envelopes import name_of
 from tickr.errors import JobNotFound, StoreUnavailable
@@ -61,6 +62,9 @@ class Cancellation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 CANCELLATION_RULES = {"reason": f"must be a line of text, 1 to {MAX_REASON_LENGTH} characters"}
+
+SHOW_QUERY = (WAIT, DECRYPT)
+CANCEL = flag("cancel", "Cancel the job first, if it waits.")
 
 
 def add_routes(app: Edge, context: Context) -> None:
@@ -104,7 +108,7 @@ class _Jobs:
         return self._told(job, told.status, headers | told.headers(), shown_at=keys.shown_at(answer))
 
     async def show(self, job_id: str) -> Response:
-        incoming.known_query(request, ("wait", "decrypt"))
+        incoming.known_query(request, SHOW_QUERY)
         name, wait_s, opened = incoming.job_id(job_id), waits.wished_wait(request), incoming.wishes_decrypted(request)
         job, nodes = await self._awaited(name, wait_s) if wait_s else Look(await self._store.get(name))
         if job is None:
@@ -151,7 +155,7 @@ class _Jobs:
         if len(jobs) < len(found):
             after = jobs[-1].created_at, jobs[-1].id
         now = self._store.now_us()
-        body = wire.Page(
+        body = wire.JobPage(
             [wire.job_document(job, now) for job in jobs],
             None if after is None else listing.cursor_of(after, query.which),
             feed_cursor,
@@ -159,7 +163,7 @@ class _Jobs:
         return wire.json_response(wire.encode(body))
 
     async def attempts(self, job_id: str) -> Response:
-        incoming.known_query(request, ("decrypt",))
+        incoming.known_query(request, (DECRYPT,))
         name, opened = incoming.job_id(job_id), incoming.wishes_decrypted(request)
         attempts = await self._store.attempts(name)
         job = await self._store.get(name)  # afterwards, so that it knows of every life that one of these is of
@@ -189,8 +193,8 @@ class _Jobs:
         return self._answer(await in_time(self._intake.edit(name, edit, version=incoming.wished_version(request))))
 
     async def delete(self, job_id: str) -> Response:
-        incoming.known_query(request, ("cancel",))
-        name, cancel = incoming.job_id(job_id), incoming.wished(request, "cancel")
+        incoming.known_query(request, (CANCEL,))
+        name, cancel = incoming.job_id(job_id), incoming.wished(request, CANCEL)
         version = incoming.wished_version(request)
         await incoming.no_body(request)
         await in_time(self._intake.delete(name, version=version, cancel=cancel))

@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -20,10 +20,11 @@ from msgspec import Meta
 from quart import Request
 
 from tickr import jobs, schedules
-from tickr.api import incoming
+from tickr.api import incoming, parameters
+from tickr.api.parameters import Arguments, Parameter
 from tickr.api.places import SURROGATE, pointer
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, UUID, micros
+from tickr.api.submission import LABEL_NAME, LABEL_VALUE_LENGTH, RULES, UUID, micros, whole
 from tickr.jobs import State
 from tickr.keys import MAX_KEY_LENGTH, Unique
 from tickr.payload_search import (
@@ -37,15 +38,9 @@ from tickr.payload_search import (
 )
 from tickr.store.contract import Filter, Place
 
-DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-INSTANTS = ("created_after", "created_before", "finished_after", "finished_before")
 IN_PAYLOAD, PAYLOAD_PART = "payload.", "payload~"
-FILTERS = ("type", "queue", "label", "error", "schedule", "parent", PAYLOAD_PART, *INSTANTS)
-"""The parameters that choose jobs, beside ``state``."""
-PARAMETERS = ("state", *FILTERS, "limit", "cursor", "unique_key")
 _CHECKSUM_BYTES = 6
-_STATES = frozenset(State)
 
 LABEL_RULE = "must be name or name=value"
 ERROR_RULE = "must be the kind of an error, like exception or timeout"
@@ -54,10 +49,92 @@ PATH_RULE = f"must be at most {MAX_STEPS} keys and places joined by dots, {MAX_P
 VALUE_RULE = f"must be at most {MAX_VALUE_LENGTH} characters"
 PART_RULE = f"must be 1 to {MAX_VALUE_LENGTH} characters"
 Instant = Annotated[datetime, Meta(tz=True)]
+Id = Annotated[str, whole(UUID)]
 
-_is_kind = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
-_is_id = re.compile(UUID).fullmatch
+_KIND = r"[a-z][a-z0-9_]{0,63}"
+_is_kind = re.compile(_KIND).fullmatch
 _is_label_name = re.compile(LABEL_NAME).fullmatch
+
+
+def instant(name: str, about: str) -> Parameter:
+    return Parameter(name, Instant, RULES["run_at"], about)
+
+
+def _is_key(text: str) -> bool:
+    return 1 <= len(text) <= MAX_KEY_LENGTH and not SURROGATE.search(text)
+
+
+def is_kind(text: str) -> bool:
+    return _is_kind(text) is not None
+
+
+def label_of(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
+
+
+def is_label(text: str) -> bool:
+    name, value = label_of(text)
+    return bool(_is_label_name(name)) and len(value or "") <= LABEL_VALUE_LENGTH and "\0" not in text
+
+
+STATE = Parameter("state", State, f"must be one of {', '.join(State)}", "Only jobs in this state.", most=None)
+TYPE = Parameter("type", Annotated[str, whole(jobs.TYPE_PATTERN)], RULES["type"], "Only jobs of this type.", most=None)
+QUEUE = Parameter(
+    "queue", Annotated[str, whole(jobs.QUEUE_PATTERN)], RULES["queue"], "Only jobs of this queue.", most=None
+)
+LABEL = Parameter(
+    "label",
+    Annotated[str, Meta(pattern=rf"\A{LABEL_NAME}(?:=[\s\S]{{0,{LABEL_VALUE_LENGTH}}})?\Z")],
+    LABEL_RULE,
+    "Only jobs with this label; of several, with all of them.",
+    most=None,
+    check=is_label,
+)
+ERROR = Parameter(
+    "error", Annotated[str, whole(_KIND)], ERROR_RULE, "Only jobs whose error is of this kind.", most=None
+)
+SCHEDULE = Parameter(
+    "schedule",
+    Annotated[str, whole(schedules.NAME_PATTERN)],
+    SCHEDULE_RULE,
+    "Only jobs that this schedule made.",
+    most=None,
+)
+PARENT = Parameter("parent", Id, RULES["id"], "Only jobs that a handler of this job submitted.")
+IN_PAYLOADS = Parameter(
+    IN_PAYLOAD,
+    dict[Annotated[str, Meta(pattern=r"\Apayload\.")], Annotated[str, Meta(max_length=MAX_VALUE_LENGTH)]],
+    PATH_RULE,
+    "Only jobs with this value in the payload: `payload.order.id=1207`. Several of one path: any of them.",
+    most=None,
+)
+PART = Parameter(
+    PAYLOAD_PART,
+    Annotated[str, Meta(min_length=1, max_length=MAX_VALUE_LENGTH)],
+    PART_RULE,
+    "Only jobs with this text anywhere in the payload.",
+    most=MAX_CONDITIONS,
+)
+INSTANTS = (
+    instant("created_after", "Only jobs that were created then or later."),
+    instant("created_before", "Only jobs that were created before."),
+    instant("finished_after", "Only jobs that ended then or later."),
+    instant("finished_before", "Only jobs that ended before."),
+)
+CHOOSING = (TYPE, QUEUE, LABEL, ERROR, SCHEDULE, PARENT, PART, *INSTANTS)
+LIMIT = parameters.limit(50, MAX_LIMIT)
+CURSOR = Parameter("cursor", str, "must be the next_cursor of a page of the same list", incoming.CURSOR_WORDS)
+UNIQUE_KEY = Parameter(
+    "unique_key",
+    Annotated[str, Meta(min_length=1, max_length=MAX_KEY_LENGTH)],
+    f"must be 1 to {MAX_KEY_LENGTH} characters, and the only parameter",
+    "The job that holds this unique key, alone.",
+    check=_is_key,
+)
+FILTERS = (*CHOOSING, IN_PAYLOADS)
+"""The parameters that choose jobs, beside ``state``."""
+PARAMETERS = (STATE, *FILTERS, LIMIT, CURSOR, UNIQUE_KEY)
 
 
 class Query(NamedTuple):
@@ -80,14 +157,12 @@ def read_query(request: Request) -> Query:
     known_query(request, PARAMETERS)
     many, faults = request.args.getlist, list[Fault]()
     which = read_filter(request, faults)
-    limit = incoming.limit(many("limit"), DEFAULT_LIMIT, MAX_LIMIT)
-    if limit is None:
-        faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}, once"))
+    limit = LIMIT.number(request.args, faults)
     if len(many("cursor")) > 1:
         faults.append(Fault("/cursor", "must come once"))
     keys = many("unique_key")
     if keys and (len(keys) > 1 or len(request.args) > 1 or not _is_key(keys[0])):
-        faults.append(Fault("/unique_key", f"must be 1 to {MAX_KEY_LENGTH} characters, and the only parameter"))
+        faults.append(Fault("/unique_key", UNIQUE_KEY.rule))
     if faults or limit is None or which is None:
         raise incoming.bad_query(faults)
     cursor = request.args.get("cursor")
@@ -95,24 +170,20 @@ def read_query(request: Request) -> Query:
     return Query(which, limit, before, Unique(keys[0]) if keys else None)
 
 
-def known_query(request: Request, known: Collection[str]) -> None:
+def known_query(request: Request, known: Iterable[Parameter]) -> None:
     """Return if the query has no other parameters than ``known`` and paths in payloads. Raises: Problem (400)."""
-    paths = [name for name in request.args if name.startswith(IN_PAYLOAD)]
-    incoming.known_query(request, (*known, *paths))
+    paths = [IN_PAYLOADS._replace(name=name) for name in request.args if name.startswith(IN_PAYLOAD)]
+    incoming.known_query(request, [*(one for one in known if one is not IN_PAYLOADS), *paths])
 
 
 def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
     """Return which jobs the query asks for; what is wrong with that goes to ``faults``, and there is None."""
     many, before = request.args.getlist, len(faults)
-    faults += [Fault("/state", f"must be one of {', '.join(State)}") for s in many("state") if s not in _STATES]
-    faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
-    faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
-    faults += [Fault("/label", LABEL_RULE) for label in many("label") if not is_label(label)]
-    faults += [Fault("/error", ERROR_RULE) for kind in many("error") if not is_kind(kind)]
-    faults += [Fault("/schedule", SCHEDULE_RULE) for name in many("schedule") if not schedules.is_name(name)]
-    parent = _parent(many("parent"), faults)
+    parent = request.args.get(PARENT.name)
+    for parameter in (STATE, TYPE, QUEUE, LABEL, ERROR, SCHEDULE, PARENT):
+        faults += parameter.faults(request.args)
     faults += payload_faults(_in_payload(request), many(PAYLOAD_PART))
-    instants = {name: instant_in(name, many(name), faults) for name in INSTANTS}
+    instants = {one.name: instant_in(request.args, one, faults) for one in INSTANTS}
     if len(faults) > before:
         return None
     return Filter(
@@ -122,19 +193,11 @@ def read_filter(request: Request, faults: list[Fault]) -> Filter | None:
         labels=tuple(sorted({label_of(label) for label in many("label")}, key=str)),
         errors=tuple(sorted(set(many("error")))),
         schedules=tuple(sorted(set(many("schedule")))),
-        parent=parent,
+        parent=None if parent is None else parent.lower(),
         payload=tuple(sorted(set(_in_payload(request)))),
         payload_parts=tuple(sorted(set(many(PAYLOAD_PART)))),
         **instants,
     )
-
-
-def _parent(given: list[str], faults: list[Fault]) -> str | None:
-    if len(given) == 1 and _is_id(given[0]):
-        return given[0].lower()
-    if given:
-        faults.append(Fault("/parent", f"{RULES['id']}, once"))
-    return None
 
 
 def _in_payload(request: Request) -> list[tuple[str, str]]:
@@ -161,16 +224,11 @@ def payload_faults(values: Sequence[tuple[str, str]], parts: Sequence[str], sepa
         yield Fault("/payload", f"may be searched for {MAX_CONDITIONS} values and texts at most")
 
 
-def instant_in(name: str, given: list[str], faults: list[Fault]) -> int | None:
-    """Return the one instant that is ``given`` for a parameter, microseconds UTC; None if none is, or it is faulty."""
-    if not given:
-        return None
-    try:
-        (one,) = given
-        return micros(msgspec.convert(one, Instant))
-    except ValueError:
-        faults.append(Fault(f"/{name}", f"{RULES['run_at']}, once"))
-        return None
+def instant_in(args: Arguments, parameter: Parameter, faults: list[Fault]) -> int | None:
+    """Return the instant that a query has for ``parameter``, microseconds UTC; None if it has none, or a faulty one."""
+    wrong, given = [*parameter.faults(args)], args.get(parameter.name)
+    faults += wrong
+    return None if wrong or given is None else micros(msgspec.convert(given, Instant))
 
 
 def cursor_of(place: Place, which: Filter) -> str:
@@ -198,21 +256,3 @@ def _checksum(place: bytes, which: Filter) -> bytes:
 def _bad_cursor() -> Problem:
     detail = "is not a cursor of this list; pass next_cursor on as it came, with the same filters"
     return Problem(400, "invalid_cursor", "The cursor cannot be used.", faults=[Fault("/cursor", detail)])
-
-
-def label_of(text: str) -> tuple[str, str | None]:
-    name, equals, value = text.partition("=")
-    return name, value if equals else None
-
-
-def is_kind(text: str) -> bool:
-    return _is_kind(text) is not None
-
-
-def _is_key(text: str) -> bool:
-    return 1 <= len(text) <= MAX_KEY_LENGTH and not SURROGATE.search(text)
-
-
-def is_label(text: str) -> bool:
-    name, value = label_of(text)
-    return bool(_is_label_name(name)) and len(value or "") <= LABEL_VALUE_LENGTH and "\0" not in text

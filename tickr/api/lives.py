@@ -18,7 +18,7 @@ class RedriveDocument(msgspec.Struct, frozen=True):
     """One time that a job was started over. ``life``: the one that began with it."""
 
     life: int
-    at: str | None
+    at: wire.Instant | None
     changed: tuple[str, ...]
     operation: str | None
 

@@ -68,7 +68,7 @@ class _Marks:
     async def all(self) -> Response:
         since, until = read_marks(request)
         found = await self._store.marks(since, until, MAX_MARKS)
-        return wire.json_response(wire.encode({"items": [mark_document(mark) for mark in found]}))
+        return wire.json_response(wire.items(map(mark_document, found)))
 
     async def drop(self, mark_id: str) -> Response:
         incoming.known_query(request)

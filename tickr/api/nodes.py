@@ -33,7 +33,7 @@ SELF = "self"
 """The id of the node that answers, for who does not know it."""
 
 
-class OrderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SlotsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``PATCH /nodes/<id>`` changes."""
 
     slots: Annotated[int, Meta(ge=1, le=MAX_SLOTS)]
@@ -47,7 +47,7 @@ class RunningDocument(msgspec.Struct, frozen=True):
     type: str
     queue: str
     attempt: int
-    since: str | None
+    since: wire.Instant | None
     cancelling: bool
 
 
@@ -58,7 +58,7 @@ class StackDocument(msgspec.Struct, frozen=True):
     type: str
     queue: str
     attempt: int
-    since: str | None
+    since: wire.Instant | None
     stack: str | None
 
 
@@ -76,7 +76,7 @@ class NodeDocument(msgspec.Struct, frozen=True):
     slots: int
     state: str
     obeyed: bool
-    started_at: str | None
+    started_at: wire.Instant | None
     lease: float
     lease_age: float
     running: int
@@ -140,7 +140,7 @@ class _Nodes:
 
     async def change(self, node_id: str) -> Response:
         body = incoming.json_body(await incoming.call_of(request))
-        return await self._order(node_id, Order(slots=read_record(body, OrderBody, RULES).slots))
+        return await self._order(node_id, Order(slots=read_record(body, SlotsBody, RULES).slots))
 
     async def quiet(self, node_id: str) -> Response:
         return await self._told(node_id, Order(quiet=True))

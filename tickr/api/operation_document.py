@@ -34,10 +34,10 @@ class FilterDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     parent: str | None = None
     payload: dict[str, list[str]] = {}
     payload_parts: tuple[str, ...] = msgspec.field(default=(), name=PAYLOAD_PART)
-    created_after: str | None = None
-    created_before: str | None = None
-    finished_after: str | None = None
-    finished_before: str | None = None
+    created_after: wire.Instant | None = None
+    created_before: wire.Instant | None = None
+    finished_after: wire.Instant | None = None
+    finished_before: wire.Instant | None = None
     ids: tuple[str, ...] = ()
 
 
@@ -53,9 +53,9 @@ class ChangesDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: Raw | UnsetType = UNSET
     limit_key: str | None = None
     delay: float | None = None
-    run_at: str | None = None
+    run_at: wire.Instant | None = None
     expires_in: float | None = None
-    expires_at: str | UnsetType | None = UNSET
+    expires_at: wire.Instant | UnsetType | None = UNSET
     encrypted: bool = False
 
 
@@ -71,8 +71,8 @@ class OperationDocument(msgspec.Struct, frozen=True):
     exact: bool
     done: int
     skipped: int
-    created_at: str | None
-    finished_at: str | None
+    created_at: wire.Instant | None
+    finished_at: wire.Instant | None
 
 
 class GroupDocument(msgspec.Struct, frozen=True):
@@ -82,8 +82,8 @@ class GroupDocument(msgspec.Struct, frozen=True):
     type: str
     error: str | None
     count: int
-    oldest_at: str | None
-    newest_at: str | None
+    oldest_at: wire.Instant | None
+    newest_at: wire.Instant | None
     example: str
 
 
@@ -102,7 +102,7 @@ class PreviewDocument(CountDocument, frozen=True, kw_only=True):
     examples: list[wire.JobDocument]
 
 
-class Page(msgspec.Struct, frozen=True):
+class OperationPage(msgspec.Struct, frozen=True):
     items: list[OperationDocument]
     next_cursor: str | None
 

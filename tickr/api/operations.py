@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from quart import Response, request
 
-from tickr.api import incoming, listing, operation_document, operation_request, wire
+from tickr.api import incoming, listing, operation_document, operation_request, parameters, wire
 from tickr.api.context import Context
 from tickr.api.jobs import UNKEPT, in_time
 from tickr.api.operation_document import operation_document as document
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tickr.api.app import Edge
 
 PATH = "/operations"
-DEFAULT_LIMIT, MAX_LIMIT = 50, 200
-"""Operations on a page."""
+LIMIT = parameters.limit(50, 200)
+CURSOR = incoming.cursor_by(incoming.is_job_id)
 EXAMPLES = 5
 """Jobs that a dry run shows."""
 READ_AT_ONCE = 100
@@ -102,14 +102,14 @@ class _Operations:
         return wire.json_response(wire.encode(document(begun)), 202 if created else 200, headers)
 
     async def page(self) -> Response:
-        limit, cursor = incoming.page(request, DEFAULT_LIMIT, MAX_LIMIT, incoming.is_job_id)
+        limit, cursor = incoming.page(request, LIMIT, CURSOR)
         found = await self._store.operations(limit + 1, cursor)
         after = found[limit - 1].id if len(found) > limit else None
         items = [document(one, ids=False) for one in found[:limit]]
-        return wire.json_response(wire.encode(operation_document.Page(items, after)))
+        return wire.json_response(wire.encode(operation_document.OperationPage(items, after)))
 
     async def show(self, operation_id: str) -> Response:
-        incoming.known_query(request, ("decrypt",))
+        incoming.known_query(request, (parameters.DECRYPT,))
         name, opened = _checked(operation_id), incoming.wishes_decrypted(request)
         operation = await self._store.operation(name)
         if operation is None:

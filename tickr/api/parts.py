@@ -29,7 +29,7 @@ JOB_BYTES = 512
 """What a job costs besides its bytes, counted in bytes."""
 
 _TOO_MANY = f"must be an array of 1 to {MAX_JOBS} jobs"
-_RULES = {"jobs": _TOO_MANY, "atomic": "must be true or false"}
+RULES = {"jobs": _TOO_MANY, "atomic": "must be true or false"}
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,7 +127,7 @@ def _refused(body: bytes, error: Exception) -> Problem:
         strict.check(body)
     except Problem as problem:
         return problem
-    return invalid(field_faults(body, _Body, _RULES))
+    return invalid(field_faults(body, _Body, RULES))
 
 
 def _no_json(text: bytes, error: Exception) -> Problem:

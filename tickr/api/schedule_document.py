@@ -20,31 +20,31 @@ class ScheduleDocument(msgspec.Struct, frozen=True):
     timezone: str | None
     every: float | None
     function: str | None
-    start_at: str | None
+    start_at: wire.Instant | None
     start: str | None
-    end_at: str | None
+    end_at: wire.Instant | None
     times: int | None
     job: Raw
     missed: str
     overlap: str
     paused: bool
     version: int
-    next_at: str | None
-    next: list[str | None] | UnsetType
+    next_at: wire.Instant | None
+    next: list[wire.Instant | None] | UnsetType
     ended: str | None
     fault: str | None
-    last_tick: str | None
+    last_tick: wire.Instant | None
     last_job: str | None
     fired: int
     skipped: SkippedSummary
     declared: bool
     encrypted: bool
     encryption_key: str | None
-    created_at: str | None
-    updated_at: str | None
+    created_at: wire.Instant | None
+    updated_at: wire.Instant | None
 
 
-class Page(msgspec.Struct, frozen=True):
+class SchedulePage(msgspec.Struct, frozen=True):
     items: list[ScheduleDocument]
     next_cursor: str | None
 

@@ -15,6 +15,7 @@ from tickr import schedules
 from tickr.api import incoming, schedule_document, schedule_request, wire
 from tickr.api.context import Context
 from tickr.api.jobs import PAGE_BYTES, UNKEPT, in_time
+from tickr.api.parameters import DECRYPT, limit, whole
 from tickr.api.problems import Fault, Problem
 from tickr.api.schedule_document import schedule_document as document
 from tickr.errors import ScheduleNotFound, StoreError
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 PATH = "/schedules"
-DEFAULT_LIMIT, MAX_LIMIT = 50, 200
-"""Schedules on a page."""
+MAX_LIMIT = 200
+LIMIT = limit(50, MAX_LIMIT)
+CURSOR = incoming.cursor_by(schedules.is_name)
 DEFAULT_TICKS, MAX_TICKS = 10, 100
-"""Next ticks that are shown of a schedule."""
+TICKS = whole("ticks", MAX_TICKS, "How many of its next ticks are shown.", DEFAULT_TICKS)
 NEIGHBOURS = 50
 """Schedules among whose names the one is looked for that was meant."""
 NAME_RULE = "must be 1 to 64 letters, digits or _ . : -, beginning with a letter or digit"
@@ -69,11 +71,12 @@ class _Schedules:
         return await self._answer(schedule, 201 if created else 200, headers)
 
     async def show(self, name: str) -> Response:
-        incoming.known_query(request, ("ticks", "decrypt"))
+        incoming.known_query(request, (TICKS, DECRYPT))
         opened = incoming.wishes_decrypted(request)
-        count = incoming.limit(request.args.getlist("ticks"), DEFAULT_TICKS, MAX_TICKS)
+        faults: list[Fault] = []
+        count = TICKS.number(request.args, faults)
         if count is None:
-            raise incoming.bad_query([Fault("/ticks", f"must be a whole number from 1 to {MAX_TICKS}, once")])
+            raise incoming.bad_query(faults)
         schedule = await self._store.schedule(_checked(name))
         if schedule is None:
             raise ScheduleNotFound(name, await self._hint(name))
@@ -82,13 +85,13 @@ class _Schedules:
         return await self._answer(self._context.vault.open_schedule(schedule), headers=UNKEPT, ticks=count)
 
     async def page(self) -> Response:
-        limit, cursor = incoming.page(request, DEFAULT_LIMIT, MAX_LIMIT, schedules.is_name)
-        found = await self._store.schedules(limit + 1, cursor)
-        shown = _fitting(found[:limit])
+        most, cursor = incoming.page(request, LIMIT, CURSOR)
+        found = await self._store.schedules(most + 1, cursor)
+        shown = _fitting(found[:most])
         after = shown[-1].name if len(shown) < len(found) else None
         live = await self._live(shown)
         return wire.json_response(
-            wire.encode(schedule_document.Page([document(one, None, live) for one in shown], after))
+            wire.encode(schedule_document.SchedulePage([document(one, None, live) for one in shown], after))
         )
 
     async def delete(self, name: str) -> Response:

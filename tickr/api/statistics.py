@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
+from msgspec import UNSET, UnsetType
 from quart import Response, request
 
 from tickr.api import wire
@@ -17,7 +19,7 @@ from tickr.api.statistics_query import StatisticsQuery, read_statistics
 from tickr.scopes import Scope
 from tickr.store.contract import Mark, Store, SumPlace
 from tickr.store.sums import MAX_MARKS
-from tickr.tallies import COUNTED, Part, Times
+from tickr.tallies import COUNTED, Part, Step, Times
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -31,6 +33,62 @@ AT_ONCE = 2
 
 Points = dict[int, Part]
 """What was done, by when the step began."""
+
+
+class TimesDocument(msgspec.Struct, frozen=True):
+    """How long something took, in seconds."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class PointDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each thing happened in the step that began ``at``; in a total, which has no ``at``, in all of them.
+
+    ``wait``: from due to start, ``run``: from start to end; null: there was none.
+    """
+
+    at: wire.Instant | UnsetType | None = UNSET
+    created: int
+    started: int
+    succeeded: int
+    retrying: int
+    failed: int
+    cancelled: int
+    released: int
+    redriven: int
+    wait: TimesDocument | None
+    run: TimesDocument | None
+
+
+class SeriesDocument(msgspec.Struct, frozen=True):
+    """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out."""
+
+    queue: str | None
+    type: str | None
+    other: bool
+    points: list[PointDocument]
+    total: PointDocument
+
+
+class MarkDocument(msgspec.Struct, frozen=True):
+    id: str
+    at: wire.Instant | None
+    text: str
+
+
+class StatisticsDocument(msgspec.Struct, frozen=True):
+    """``as_of``: up to when everything is counted."""
+
+    step: Step
+    since: wire.Instant | None
+    until: wire.Instant | None
+    as_of: wire.Instant | None
+    series: list[SeriesDocument]
+    marks: list[MarkDocument]
 
 
 def add_routes(app: Edge, context: Context) -> None:
@@ -54,14 +112,14 @@ class _Statistics:
                 series.append(_series(query, name, found.get(name, {})))
                 await trio.lowlevel.checkpoint()
         marks = await self._store.marks(query.span.since, query.span.until, MAX_MARKS)
-        told = {
-            "step": query.span.step,
-            "since": wire.instant(query.span.since),
-            "until": wire.instant(query.span.until),
-            "as_of": wire.instant(tallied.at),
-            "series": series,
-            "marks": [mark_document(mark) for mark in marks],
-        }
+        told = StatisticsDocument(
+            step=query.span.step,
+            since=wire.instant(query.span.since),
+            until=wire.instant(query.span.until),
+            as_of=wire.instant(tallied.at),
+            series=series,
+            marks=[mark_document(mark) for mark in marks],
+        )
         return wire.json_response(wire.encode(told))
 
 
@@ -80,18 +138,18 @@ async def gather(store: Store, query: StatisticsQuery, names: list[str]) -> dict
     return found
 
 
-def _series(query: StatisticsQuery, name: str, points: Points) -> dict[str, Any]:
+def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument:
     """Return one series as it goes out. Steps in which nothing was done are left out."""
     total = Part("", "")
     for part in points.values():
         total.merge(part)
-    return {
-        "queue": name or None if query.by == "queue" else None,
-        "type": name or None if query.by == "type" else None,
-        "other": query.by is not None and not name,
-        "points": [{"at": wire.instant(at), **_amounts(part)} for at, part in sorted(points.items())],
-        "total": _amounts(total),
-    }
+    return SeriesDocument(
+        queue=name or None if query.by == "queue" else None,
+        type=name or None if query.by == "type" else None,
+        other=query.by is not None and not name,
+        points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in sorted(points.items())],
+        total=PointDocument(**_amounts(total)),
+    )
 
 
 def _amounts(part: Part) -> dict[str, Any]:
@@ -99,17 +157,17 @@ def _amounts(part: Part) -> dict[str, Any]:
     return {**counts, "wait": _times(part.wait), "run": _times(part.run)}
 
 
-def _times(times: Times) -> dict[str, float | int | None] | None:
+def _times(times: Times) -> TimesDocument | None:
     """Return durations in seconds; None where there are none."""
     if not times.buckets:
         return None
     p50, p95, p99 = (_rounded(times.quantile_s(share)) for share in (0.5, 0.95, 0.99))
-    return {"count": times.count, "mean": _rounded(times.mean_s), "p50": p50, "p95": p95, "p99": p99}
+    return TimesDocument(times.count, _rounded(times.mean_s), p50, p95, p99)
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-def mark_document(mark: Mark) -> dict[str, str | None]:
-    return {"id": mark.id, "at": wire.instant(mark.at), "text": mark.text}
+def mark_document(mark: Mark) -> MarkDocument:
+    return MarkDocument(mark.id, wire.instant(mark.at), mark.text)

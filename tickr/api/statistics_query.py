@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, cast
 
 from quart import Request
 
-from tickr import jobs
-from tickr.api import incoming
-from tickr.api.listing import instant_in
+from tickr.api import incoming, listing
+from tickr.api.listing import instant, instant_in
+from tickr.api.parameters import Parameter
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import LATEST_US, RULES
 from tickr.store.contract import Span
 from tickr.tallies import Step
 
-PARAMETERS = ("step", "since", "until", "queue", "type", "by")
 DEFAULT_POINTS, MAX_POINTS = 60, 1_500
 """Steps of one answer."""
 MAX_NAMES = 100
 """Queues, and types, that may be asked for by name."""
 FOREVER_US = 2**62
-STEP_RULE = f"must be {', '.join(Step)}, once"
-BY_RULE = "must be queue or type, once"
 
 By = Literal["queue", "type"]
-Value = TypeVar("Value")
+STEP = Parameter("step", Step, f"must be {', '.join(Step)}", "How long a step is, in UTC.", default=Step.MINUTE)
+SINCE = instant("since", "From this instant on, rounded to a whole step; else the last 60 steps.")
+UNTIL = instant("until", "Before this instant; else until now.")
+BY = Parameter("by", By, "must be queue or type", "One series for each queue, or type, instead of one in all.")
+QUEUES = Parameter("queue", listing.QUEUE.kind, RULES["queue"], "Only what was done in this queue.", most=MAX_NAMES)
+TYPES = Parameter("type", listing.TYPE.kind, RULES["type"], "Only what jobs of this type did.", most=MAX_NAMES)
+PARAMETERS = (STEP, SINCE, UNTIL, QUEUES, TYPES, BY)
+MARKS_SINCE = instant("since", "Only marks from this instant on.")
+MARKS_UNTIL = instant("until", "Only marks before this instant.")
 
 
 class StatisticsQuery(NamedTuple):
@@ -38,18 +43,12 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     """Return what the query asks for. ``now``: microseconds UTC. Raises: Problem (400, 422) with every fault found."""
     incoming.known_query(request, PARAMETERS)
     many, faults = request.args.getlist, list[Fault]()
-    step = _one_of(many("step"), {one.value: one for one in Step}, Step.MINUTE)
-    by: By | None = _one_of(many("by"), {"queue": "queue", "type": "type"}, None)
-    faults += [Fault("/step", STEP_RULE)] if step is None else []
-    faults += [Fault("/by", BY_RULE)] if by is None and many("by") else []
-    faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
-    faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
-    faults += [
-        Fault(f"/{name}", f"may come {MAX_NAMES} times") for name in ("queue", "type") if len(many(name)) > MAX_NAMES
-    ]
-    since, until = (instant_in(name, many(name), faults) for name in ("since", "until"))
-    if faults or step is None:
+    for parameter in (STEP, BY, QUEUES, TYPES):
+        faults += parameter.faults(request.args)
+    since, until = (instant_in(request.args, one, faults) for one in (SINCE, UNTIL))
+    if faults:
         raise incoming.bad_query(faults)
+    step, by = Step(request.args.get("step", STEP.default)), cast("By | None", request.args.get("by"))
     end = step.begin(min((now if until is None else until) + step.length_us - 1, LATEST_US))
     begin = end - DEFAULT_POINTS * step.length_us if since is None else step.begin(since)
     _check_length((end - begin) // step.length_us)
@@ -59,9 +58,9 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
 
 def read_marks(request: Request) -> tuple[int, int]:
     """Return from when on and before when marks are asked for, microseconds UTC. Raises: Problem (400)."""
-    incoming.known_query(request, ("since", "until"))
+    incoming.known_query(request, (MARKS_SINCE, MARKS_UNTIL))
     faults: list[Fault] = []
-    since, until = (instant_in(name, request.args.getlist(name), faults) for name in ("since", "until"))
+    since, until = (instant_in(request.args, one, faults) for one in (MARKS_SINCE, MARKS_UNTIL))
     if faults:
         raise incoming.bad_query(faults)
     return -FOREVER_US if since is None else since, FOREVER_US if until is None else until
@@ -73,10 +72,3 @@ def _check_length(points: int) -> None:
     if points > MAX_POINTS:
         told = f"These are {points:,} steps, more than the {MAX_POINTS:,} of one answer: ask for longer steps."
         raise Problem(422, "too_many_points", told, faults=[Fault("/since", "is too long before until for such steps")])
-
-
-def _one_of(given: list[str], known: dict[str, Value], default: Value | None) -> Value | None:
-    """Return what the one value in the query stands for; None if it stands for nothing."""
-    if not given:
-        return default
-    return known.get(given[0]) if len(given) == 1 else None

@@ -37,9 +37,9 @@ class TreeDocument(msgspec.Struct, frozen=True):
     type: str
     state: State
     attempt: int
-    run_at: str | None
-    started_at: str | None
-    finished_at: str | None
+    run_at: wire.Instant | None
+    started_at: wire.Instant | None
+    finished_at: wire.Instant | None
     error: ErrorDocument | None
     depends_on: tuple[str, ...]
     children: list[TreeDocument]

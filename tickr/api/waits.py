@@ -14,15 +14,16 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import trio
+from msgspec import Meta
 from quart import Request
 
 from tickr.api import incoming
 from tickr.api.context import Context
 from tickr.api.listener import MAX_LISTENERS, Audience
-from tickr.api.problems import Fault
+from tickr.api.parameters import Parameter
 from tickr.batching import Batcher, TooLate
 from tickr.errors import StoreUnavailable
 from tickr.feed.tail import ASKED_WITHIN_S
@@ -40,18 +41,22 @@ at once keep a node busy for that long. Who has just come is told within ``ASKED
 RETRY_S = 0.5
 """Pause between tries to read while the store is away, and before another watch on a log that broke, in seconds."""
 
-_is_wait = re.compile(r"\d{1,2}(?:\.\d{1,6})?", re.ASCII).fullmatch
+_is_number = re.compile(r"\d{1,2}(?:\.\d{1,6})?", re.ASCII).fullmatch
+WAIT = Parameter(
+    "wait",
+    Annotated[float, Meta(ge=0, le=MAX_WAIT_S)],
+    f"must be a number of seconds from 0 to {MAX_WAIT_S}",
+    "Answer when the job has ended, or with If-None-Match is another, or after so many seconds.",
+    default=0,
+    check=lambda text: _is_number(text) is not None and float(text) <= MAX_WAIT_S,
+)
 
 
 def wished_wait(request: Request) -> float:
     """Return how long the query wants to wait, in seconds. Raises: Problem (400)."""
-    given = request.args.getlist("wait")
-    if not given:
-        return 0.0
-    if len(given) > 1 or not _is_wait(given[0]) or float(given[0]) > MAX_WAIT_S:
-        rule = f"must be a number of seconds from 0 to {MAX_WAIT_S}, once"
-        raise incoming.bad_query([Fault("/wait", rule)])
-    return float(given[0])
+    if faults := [*WAIT.faults(request.args)]:
+        raise incoming.bad_query(faults)
+    return float(request.args.get(WAIT.name, WAIT.default))
 
 
 class Wish(NamedTuple):

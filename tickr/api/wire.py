@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Annotated, Any, Generic, TypeVar, overload
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 from quart import Response
 
 from tickr.api.call import Answer
@@ -26,13 +27,20 @@ from tickr.queues import Controls
 from tickr.store.contract import QueueDepth
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""In RFC 3339, UTC, with six digits of the second."""
+Item = TypeVar("Item")
 _NO_LABELS = Raw(b"{}")
 _NO_PROGRESS = Progress(0.0)
 
 encode = msgspec.json.Encoder().encode
 
 
-def instant(at_us: int | None) -> str | None:
+@overload
+def instant(at_us: int) -> Instant: ...
+@overload
+def instant(at_us: int | None) -> Instant | None: ...
+def instant(at_us: int | None) -> Instant | None:
     """Return microseconds UTC as ``2025-01-31T12:00:00.000000Z``."""
     if at_us is None:
         return None
@@ -81,12 +89,12 @@ class JobDocument(msgspec.Struct, frozen=True):
     max_attempts: int
     crashes: int
     max_crashes: int
-    run_at: str | None
-    expires_at: str | None
+    run_at: Instant
+    expires_at: Instant | None
     keep: float | None
-    created_at: str | None
-    started_at: str | None
-    finished_at: str | None
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
     node: str | None
     version: int
     labels: Raw
@@ -109,7 +117,7 @@ class OriginDocument(msgspec.Struct, frozen=True):
     """The schedule that made a job, and for which tick; null for one that was asked for at once."""
 
     name: str
-    tick: str | None
+    tick: Instant | None
 
 
 class AttemptDocument(msgspec.Struct, frozen=True):
@@ -119,8 +127,8 @@ class AttemptDocument(msgspec.Struct, frozen=True):
     number: int
     fence: int
     node: str | None
-    started_at: str | None
-    finished_at: str | None
+    started_at: Instant | None
+    finished_at: Instant | None
     outcome: str
     error: ErrorDocument | None
 
@@ -138,9 +146,9 @@ class QueueDocument(msgspec.Struct, frozen=True):
     scheduled: int
     retrying: int
     running: int
-    oldest_due_at: str | None
+    oldest_due_at: Instant | None
     paused: bool
-    paused_until: str | None
+    paused_until: Instant | None
     max_running: int | None
     max_running_per_key: int | None
     rate: RateDocument | None
@@ -149,12 +157,27 @@ class QueueDocument(msgspec.Struct, frozen=True):
     counted_to: int
 
 
-class Page(msgspec.Struct, frozen=True):
+class JobPage(msgspec.Struct, frozen=True):
     """One page of jobs. ``feed_cursor`` is a place in the feed from before the jobs were read."""
 
     items: list[JobDocument]
     next_cursor: str | None
     feed_cursor: str
+
+
+class Items(msgspec.Struct, Generic[Item], frozen=True):
+    """All there are."""
+
+    items: list[Item]
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An answer in the shape of the original Tickr's API."""
+
+    status: int
+    message: str
+    data: dict[str, Any] | None
+    success: bool
 
 
 def job_document(job: Job, now: int, notice: str | None = None) -> JobDocument:
@@ -279,18 +302,25 @@ def etag(job: Job, now: int) -> str:
 
 
 def items(documents: Iterable[msgspec.Struct]) -> bytes:
-    return encode({"items": list(documents)})
+    return encode(Items(list(documents)))
+
+
+class EventsPage(msgspec.Struct, frozen=True):
+    """One page of the feed. ``cursor``: the place behind it; ``caught_up``: whether there is nothing behind it yet."""
+
+    events: list[Raw]
+    cursor: str
+    caught_up: bool
 
 
 def events_page(events: Iterable[bytes], cursor: str, caught_up: bool) -> bytes:
-    """Return a page of the feed; ``events`` are CloudEvents in JSON."""
+    """Return an ``EventsPage``; ``events`` are CloudEvents in JSON."""
     told = b",".join(events)
     return b'{"events":[%b],"cursor":%b,"caught_up":%b}' % (told, encode(cursor), encode(caught_up))
 
 
-def envelope(status: int, message: str, data: Mapping[str, object] | None) -> bytes:
-    """Return an answer in the shape of the original Tickr's API."""
-    return encode({"status": status, "message": message, "data": data, "success": status < 400})
+def envelope(status: int, message: str, data: dict[str, Any] | None) -> bytes:
+    return encode(Envelope(status, message, data, status < 400))
 
 
 def answer(

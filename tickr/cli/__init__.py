@@ -48,6 +48,7 @@ COMMANDS = {
     "debug": ("tickr.cli.debug", "Talk to a handler that waits for a debugger."),
     "doctor": ("tickr.cli.admin", "Look for what is wrong with store, index and machine."),
     "completion": ("tickr.cli.completion", "Have a shell complete commands, flags and names."),
+    "openapi": ("tickr.cli.openapi", "Print the description of the API, in OpenAPI 3.1."),
     "demo": ("tickr.cli.demo", "Watch a few jobs run in a Tickr of their own."),
 }
 """Name of each command → the module whose function of that name (``list_`` for ``list``) it is, and its one line."""

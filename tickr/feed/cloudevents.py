@@ -60,7 +60,9 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     encryption_key: str | UnsetType = UNSET
 
 
-class _CloudEvent(msgspec.Struct, frozen=True):
+class CloudEvent(msgspec.Struct, frozen=True):
+    """What happened to a job, or to something else."""
+
     specversion: str
     id: str
     source: str
@@ -89,7 +91,7 @@ def name_of(type_or_name: str) -> str:
 def expand(event: AnyEvent) -> bytes:
     """Return ``event`` as one line of JSON."""
     subject, data = (event.name, event.data) if isinstance(event, ThingEvent) else (event.job, _data(event))
-    body = _encode(_CloudEvent("1.0", event.id, SOURCE, type_of(event), subject, rfc3339(event.time), data))
+    body = _encode(CloudEvent("1.0", event.id, SOURCE, type_of(event), subject, rfc3339(event.time), data))
     return body.translate(_ONE_LINE) if b"\n" in body or b"\r" in body else body
 
 

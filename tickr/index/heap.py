@@ -27,7 +27,7 @@ TURNED_AT_ONCE = 1_000
 """Entries of a queue that are moved between two checkpoints when its order changes."""
 
 Ready = tuple[int, int, str]  # priority, run_at (or -run_at, where the newest is first), id
-Waiting = tuple[int, str, str, int, str | None]  # run_at, queue, id, priority, limit key
+Waiting = tuple[int, str, str, int, str]  # run_at, queue, id, priority, limit key, or "": None has no order
 Item = TypeVar("Item", Ready, Waiting)
 
 
@@ -105,14 +105,14 @@ class HeapIndex:
             if run_at <= now:
                 self._enter(queue, key, (priority, self._place(queue, run_at), job_id))
             else:
-                self._waiting.add((run_at, intern(queue), job_id, priority, key))
+                self._waiting.add((run_at, intern(queue), job_id, priority, key or ""))
 
     async def park(self, entries: Sequence[Entry], *, until: int) -> None:
         await trio.lowlevel.checkpoint()
         for job_id, queue, priority, _, key in entries:
             there = self._waiting.members.get(job_id)
             if there is None or there[0] < until:
-                self._waiting.add((until, intern(queue), job_id, priority, key))
+                self._waiting.add((until, intern(queue), job_id, priority, key or ""))
 
     async def pop(
         self,
@@ -183,10 +183,10 @@ class HeapIndex:
         while (item := self._waiting.first()) is not None and item[0] <= now and moved < limit:
             run_at, queue, job_id, priority, key = item
             self._waiting.take()
-            if key is not None and job_id == _held(lane := Lane(queue, key)):
+            if key and job_id == _held(lane := Lane(queue, key)):
                 self._line_up(lane)
             else:
-                self._enter(queue, key, (priority, self._place(queue, run_at), job_id))
+                self._enter(queue, key or None, (priority, self._place(queue, run_at), job_id))
             moved += 1
         return Promotion(moved, item[0] if item is not None else None)
 
