@@ -6,7 +6,7 @@ Everything here answers with a Problem when the request is not in order, and lea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +16,10 @@ from werkzeug.http import parse_options_header
 from tickr import traces
 from tickr.api import strict
 from tickr.api.call import Call, Head
+from tickr.api.callers import caller_of
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES, UUID, read_record
+from tickr.scopes import Scope
 from tickr.traces import Trace
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -101,8 +103,11 @@ def known_query(request: Request, known: Collection[str] = ()) -> None:
 
 
 def wishes_decrypted(request: Request) -> bool:
-    """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400)."""
-    return wished(request, "decrypt")
+    """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400; 403)."""
+    wish = wished(request, "decrypt")
+    if wish:
+        caller_of(request).require(Scope.ADMIN)
+    return wish
 
 
 def wished(request: Request, parameter: str) -> bool:
@@ -124,9 +129,11 @@ def bad_query(faults: list[Fault]) -> Problem:
     return Problem(400, "invalid_parameter", "The query cannot be taken as it is.", faults=faults)
 
 
-def page(request: Request, default: int, most: int, is_cursor: Callable[[str], bool]) -> tuple[int, str | None]:
-    """Return ``limit`` and ``cursor`` of a call with no other parameters. Raises: Problem (400), with all faults."""
-    known_query(request, ("limit", "cursor"))
+def page(
+    request: Request, default: int, most: int, is_cursor: Callable[[str], bool], *, others: Sequence[str] = ()
+) -> tuple[int, str | None]:
+    """Return ``limit`` and ``cursor`` of a call with no parameters but ``others``. Raises: Problem (400)."""
+    known_query(request, ("limit", "cursor", *others))
     wanted, cursors = limit(request.args.getlist("limit"), default, most), request.args.getlist("cursor")
     faults = []
     if wanted is None:

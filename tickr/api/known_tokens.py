@@ -1,10 +1,10 @@
 """The tokens of the store as this node knows them, so that no request waits for the store to be let in.
 
 A copy of all of them (there are 1,000 at most), read anew while they are asked for. Nobody is let in by a copy older
-than ``OLD_S``: for so long at most a token is good that was revoked by another node. A token that is not in the copy may
-be a new one, so whoever shows it waits for the next reading, which all of them share: however many unknown tokens
-come, the store is asked for one number a few times a second. While the store is away, tokens that were good stay so for
-``AWAY_S``; of one that is not known nothing can be said then.
+than ``OLD_S``: for so long at most a token is good that was revoked by another node. A token that is not in the copy
+may be a new one, so whoever shows it waits for the next reading, which all of them share: however many unknown tokens
+come, the store is asked for one number a few times a second. While the store is away, tokens that were good stay so
+for ``AWAY_S``; of one that is not known nothing can be said then.
 
 State: the copy is written by ``run`` alone, ``_seen`` by whoever lets a token in and emptied by ``run``.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import trio
 
-from tickr.errors import StoreError, StoreUnavailable
+from tickr.errors import Overloaded, StoreError, StoreUnavailable
 from tickr.store.contract import Store
 from tickr.tokens import Kept, Token
 
@@ -30,6 +30,8 @@ PAUSE_S = 0.25
 """Pause between two readings, in seconds."""
 AGAIN_S = 1.0
 """For so long after a reading that failed nobody waits for another, in seconds."""
+MOST_ASKING = 100
+"""So many may wait to have a token looked up that is not known; those with tokens that are do not wait behind them."""
 USED_EVERY_S = 60.0
 """Pause between two notes in the store of when tokens were seen, in seconds."""
 
@@ -45,7 +47,7 @@ class KnownTokens:
         self._read_at = self._failed_at = float("-inf")
         self._error: StoreError | None = None
         self._wanted, self._next, self._changed = trio.Event(), trio.Event(), trio.Event()
-        self._watchers = 0
+        self._watchers = self._asking = 0
         self._seen: dict[str, int] = {}
         self._used = trio.Event()
 
@@ -60,17 +62,33 @@ class KnownTokens:
         return token
 
     async def find(self, token_id: str) -> Token | None:
-        """Return the token; None if there is none. Raises: StoreUnavailable: nobody can tell."""
+        """Return the token; None if there is none.
+
+        Raises: StoreUnavailable: nobody can tell. Overloaded: too many ask for tokens that are not known.
+        """
         try:
             return self.find_nowait(token_id)
         except NotKnown:
             if self._error is None or trio.current_time() - self._failed_at > AGAIN_S:
-                await self.read_anew()
+                await self._look(token_id)
         with contextlib.suppress(NotKnown):
             return self.find_nowait(token_id)
         if self._error is not None:
             raise StoreUnavailable(f"Whether this token is good is not known: {self._error}")
         return None
+
+    async def _look(self, token_id: str) -> None:
+        """Wait for the next reading, among at most ``MOST_ASKING`` whose tokens are not in a copy that is not old."""
+        if trio.current_time() - self._read_at > OLD_S or token_id in self._kept.tokens:
+            await self.read_anew()
+            return
+        if self._asking >= MOST_ASKING:
+            raise Overloaded(f"{MOST_ASKING} requests with tokens that are not known wait to be looked up already.")
+        self._asking += 1
+        try:
+            await self.read_anew()
+        finally:
+            self._asking -= 1
 
     async def read_anew(self) -> None:
         """Return after the next reading, well or not, of all that has happened until now."""
