@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from typing import NamedTuple
 
 from tickr.scopes import Scope
@@ -19,9 +20,12 @@ MAX_TOKENS = 1_000
 """Tokens that are kept; for one more the oldest of those that are over goes."""
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 """A token's name, as a regular expression."""
+NAME_RULE = "must be 1 to 64 letters, digits and . _ -, a letter or digit first and last"
+MAX_LIFE_S = 10 * 365 * 86_400
 ID = r"[0-9a-f]{16}"
 PREFIX = "tickr_"
 
+is_name = re.compile(NAME).fullmatch
 _parts = re.compile(rf"{PREFIX}({ID})_([A-Za-z0-9_-]{{43}})").fullmatch
 
 
@@ -86,6 +90,14 @@ class Revoke(NamedTuple):
 
 
 Change = Make | Rotate | Revoke
+
+
+def made(name: str, scopes: Collection[Scope], *, now: int, by: str, expires_in_us: int | None) -> tuple[Token, str]:
+    """Return a new token, and its text, which is nowhere else."""
+    token_id, secret = new_id(), new_secret()
+    expires_at = None if expires_in_us is None else now + expires_in_us
+    in_order = tuple(scope for scope in Scope if scope in scopes)
+    return Token(token_id, name, digest_of(secret), in_order, now, by, expires_at), text_of(token_id, secret)
 
 
 def new_secret() -> str:

@@ -23,13 +23,13 @@ from tickr.api.problems import Fault, Problem
 from tickr.api.submission import read_record, whole
 from tickr.scopes import Scope
 from tickr.store.contract import us_of
-from tickr.tokens import Make, Revoke, Rotate, Token
+from tickr.tokens import MAX_LIFE_S, NAME_RULE, Make, Revoke, Rotate, Token
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
 
 PATH = "/tokens"
-MAX_LIFE_S, MAX_GRACE_S = 10 * 365 * 86_400, 30 * 86_400
+MAX_GRACE_S = 30 * 86_400
 GRACE_S = 3600.0
 """How long the old secret of a token stays good, in seconds, if nothing else is said."""
 
@@ -51,7 +51,7 @@ class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 RULES = {
-    "name": "must be 1 to 64 letters, digits and . _ -, a letter or digit first and last",
+    "name": NAME_RULE,
     "scopes": f"must be a list of {', '.join(Scope)}, at least one",
     "expires_in": f"must be a number of seconds, 1 to {MAX_LIFE_S}, or null",
     "grace": f"must be a number of seconds, 0 to {MAX_GRACE_S}",
@@ -133,17 +133,14 @@ class _Tokens:
 
     async def make(self) -> Response:
         said = read_record(incoming.json_body(await incoming.call_of(request)), TokenBody, RULES)
-        now, secret = self._store.now_us(), tokens.new_secret()
-        token = Token(
-            tokens.new_id(),
+        token, text = tokens.made(
             said.name,
-            tokens.digest_of(secret),
-            tuple(shown(said.scopes)),
-            created_at=now,
-            created_by=caller_of(request).who,
-            expires_at=None if said.expires_in is None else now + us_of(said.expires_in),
+            said.scopes,
+            now=self._store.now_us(),
+            by=caller_of(request).who,
+            expires_in_us=None if said.expires_in is None else us_of(said.expires_in),
         )
-        return await self._changed(Make(token), 201, tokens.text_of(token.id, secret))
+        return await self._changed(Make(token), 201, text)
 
     async def all(self) -> Response:
         incoming.known_query(request)

@@ -41,6 +41,8 @@ COMMANDS = {
     "mark": ("tickr.cli.statistics", "Make a mark in the statistics, for a deploy say."),
     "top": ("tickr.cli.top.command", "Watch queues, jobs, nodes, schedules live, and act on them."),
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
+    "token": ("tickr.cli.tokens", "Make, list, rotate and revoke tokens, and who may what."),
+    "audit": ("tickr.cli.audit", "Show who changed what."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
     "debug": ("tickr.cli.debug", "Talk to a handler that waits for a debugger."),
