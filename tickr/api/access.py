@@ -83,7 +83,7 @@ class Guard:
         """Return the refusal once ``caller``, who was let in, would not be any more."""
         assert caller.token is not None
         await self.known.wait_over(*caller.token)
-        return _refused("This token is not valid any more: it has expired, or was rotated or revoked.")
+        return _invalid("This token is not valid any more: it has expired, or was rotated or revoked.")
 
     def _check_way(self, request: Request | Call) -> bool:
         """Check where a request comes from; return whether it goes to what is open to everybody. Raises: Problem."""
@@ -107,18 +107,18 @@ class Guard:
             return OWNER
         parts = tokens.parts_of(text)
         if parts is None:
-            raise _refused("This token is not valid.")
+            raise _invalid("This token is not valid.")
         return parts
 
     def _caller(self, token: Token | None, digest: bytes) -> Caller:
         """Return who shows a secret of which this is the digest. Raises: Problem."""
         now = self._store.now_us()
         if token is None or not token.takes(digest, now):
-            raise _refused("This token is not valid.")
+            raise _invalid("This token is not valid.")
         if token.revoked_at is not None:
-            raise _refused("This token was revoked.")
+            raise _invalid("This token was revoked.")
         if not token.lives(now):
-            raise _refused("This token has expired.")
+            raise _invalid("This token has expired.")
         self.known.saw(token.id, now)
         return Caller(token.name, all_of(token.scopes), (token.id, digest), token.expires_at)
 
@@ -138,7 +138,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _refused(detail: str) -> Problem:
+def _invalid(detail: str) -> Problem:
     return _unauthenticated(detail, ', error="invalid_token"')
 
 
