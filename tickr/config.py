@@ -203,7 +203,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             secret=True,
         ),
     ] = None
-    tokens: Annotated[
+    require_token: Annotated[
         bool,
         Setting(
             values.yes_or_no,
@@ -328,7 +328,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def closed(self) -> bool:
         """Whether everybody is asked for a token."""
-        return self.tokens or self.token is not None
+        return self.require_token or self.token is not None
 
     @property
     def exposed(self) -> bool:

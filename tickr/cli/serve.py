@@ -27,7 +27,7 @@ from tickr.worker.handlers import Jobs
 
 ONE_OF_ITS_OWN = (
     "TICKR_TOKEN is a token that `tickr token create` has made. A Tickr that is started with it would let its owner do "
-    "everything: unset it, and start with --tokens."
+    "everything: unset it, and start with --require-token."
 )
 HEAP = "heap:"
 EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'

@@ -28,7 +28,7 @@ EXPIRES = Read(lambda word: math.inf if word == "never" else values.seconds_betw
 GRACE = Read(values.seconds, "duration")
 OPEN = (
     "This Tickr asks nobody for a token, as it listens on this machine alone: who reaches it may do everything. "
-    "Start it with --tokens."
+    "Start it with --require-token."
 )
 
 
@@ -62,7 +62,8 @@ def token() -> None:
     """Make, list, rotate and revoke tokens. A TOKEN is called by its name or its id.
 
     \b
-    Scopes: jobs:read, jobs:write, jobs:run, queues:admin, events:read, metrics:read, admin (all of them).
+    Scopes: jobs:read, jobs:write, jobs:run, queues:admin, events:read,
+    metrics:read; and admin, which is all of them.
     """
 
 
@@ -72,7 +73,7 @@ def token() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(list(Scope)),
+    type=click.Choice([scope.value for scope in Scope]),
     metavar="SCOPE",
     help="What its owner may do; may be repeated.",
 )
@@ -105,7 +106,7 @@ def create(
         raise click.UsageError("Say what its owner may do: --scope or --role.")
     if direct or flags.get("store"):
         _say_new(_put(name, wanted, expires, flags), as_json=as_json)
-        click.echo("A Tickr on this store asks for tokens if it has TICKR_TOKEN or --tokens.", err=True)
+        click.echo("A Tickr on this store asks for tokens if it has TICKR_TOKEN or --require-token.", err=True)
         return
     said = {"name": name, "scopes": sorted(wanted), "expires_in": None if expires == math.inf else expires}
     with remote_at(url) as remote:
