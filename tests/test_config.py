@@ -109,6 +109,8 @@ GOOD: list[tuple[str, object, object]] = [
     ("encryption_keys", f"new:{KEY}, old:{OLD}", (("new", KEY), ("old", OLD))),
     ("encryption_keys", [f"new:{KEY}"], (("new", KEY),)),
     ("insecure", "yes", True),
+    ("require_token", "true", True),
+    ("keep_audit", "30d", 30 * 86_400.0),
     ("insecure", "off", False),
     ("http_allow_private", True, True),
     ("inbox", "no", False),
@@ -170,7 +172,8 @@ BAD: list[tuple[str, object]] = [
     ("encryption_keys", "a:AAAA"), ("encryption_keys", [5]), ("encryption_keys", []), ("encryption_keys", 5),
     ("encryption_keys", ",".join(f"k{n}:{key}" for n, key in enumerate(MANY_KEYS))),
     ("token", ""), ("token", "two words"), ("token", "t\nn"), ("token", "tök"), ("token", 5),
-    ("insecure", "maybe"), ("insecure", 1), ("http_allow_private", ""), ("inbox", "sometimes"),
+    ("insecure", "maybe"), ("insecure", 1), ("require_token", "a"), ("keep_audit", "forever"),
+    ("http_allow_private", ""), ("inbox", "sometimes"),
     ("tls_cert", ""), ("tls_cert", 5), ("tls_key", " "), ("tls_key", "a\0b"),
     ("smtp", "mail"), ("smtp", "http://mail"), ("smtp", "smtp://"),
     ("keep_succeeded_count", "many"), ("keep_failed_count", "50001"), ("keep_failed_count", -1),
@@ -227,6 +230,7 @@ def test_others_are_let_in_only_with_a_token_or_insecure(host: str) -> None:
     assert fault.startswith(f"<host> is {host}, which others can reach")
     assert config(host=host, token="t").host == host
     assert config(host=host, insecure=True).host == host
+    assert config(host=host, require_token=True).closed
     assert config(host=host, roles="worker,scheduler").host == host
 
 

@@ -35,7 +35,8 @@ LAYERS = (
     "attempts | ciphers | errors | config | configuring | editing | edits | envelopes | extras | filters | jobs "
     "| keys | job_log | links | meters | names | near | operations | operation_moves | packing | payload_search "
     "| reasons | reports | reseals | scopes | queues | schedules | schedule_moves | missed | foresight | next_ticks "
-    "| tallies | ticks | events | retry | setting | signing | traces | values | instants | encoding | surroundings",
+    "| tallies | ticks | tokens | trail | events | retry | setting | signing | traces | values | instants | encoding "
+    "| surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -52,7 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Setting(
-            values.host, "Address the API listens on. Other than loopback it needs a token, or --insecure.", "ADDRESS"
+            values.host, "Address the API listens on. Other than loopback it needs tokens, or --insecure.", "ADDRESS"
         ),
     ] = "127.0.0.1"
     port: Annotated[int, Setting(values.port, "Port the API listens on; 0 takes a free one.", "NUMBER")] = 8080
@@ -178,6 +178,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "DURATION",
         ),
     ] = 86_400.0
+    keep_audit: Annotated[
+        float,
+        Setting(
+            values.seconds_between(1, 10 * 365 * 86_400),
+            "How long it is kept who changed what (`tickr audit`).",
+            "DURATION",
+        ),
+    ] = 90 * 86_400.0
     inbox: Annotated[
         bool,
         Setting(
@@ -195,6 +203,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             secret=True,
         ),
     ] = None
+    require_token: Annotated[
+        bool,
+        Setting(
+            values.yes_or_no,
+            "Let in nobody without a token, TICKR_TOKEN or one of `tickr token create`, on loopback as well. With "
+            "TICKR_TOKEN that is so in any case.",
+            "",
+        ),
+    ] = False
     encryption_keys: Annotated[
         tuple[tuple[str, str], ...] | None,
         Setting(
@@ -309,10 +326,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return f"Config({', '.join(parts)})"
 
     @property
+    def closed(self) -> bool:
+        """Whether everybody is asked for a token."""
+        return self.require_token or self.token is not None
+
+    @property
     def exposed(self) -> bool:
         """Whether others than this machine reach an API that asks nobody who they are."""
         listens = "api" in self.roles or self.metrics_port is not None
-        return listens and self.token is None and not self.insecure and not values.is_loopback(self.host)
+        return listens and not self.closed and not self.insecure and not values.is_loopback(self.host)
 
 
 def _settings() -> dict[str, Setting]:

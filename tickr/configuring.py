@@ -76,7 +76,8 @@ def _is_open_to_all(config: Config) -> Fault | None:
         return None
     return "host", (
         f"is {config.host}, which others can reach, and nothing asks them who they are: "
-        "set TICKR_TOKEN, or allow everybody everything with --insecure"
+        "set TICKR_TOKEN, ask for tokens of the store with --require-token, or allow everybody everything with "
+        "--insecure"
     )
 
 
@@ -126,7 +127,7 @@ def _can_run_nothing(config: Config) -> Fault | None:
 
 
 _TOGETHER = (
-    _Together(frozenset({"host", "token", "insecure", "roles", "metrics_port"}), _is_open_to_all),
+    _Together(frozenset({"host", "token", "require_token", "insecure", "roles", "metrics_port"}), _is_open_to_all),
     _Together(frozenset({"port", "metrics_port", "roles"}), _has_one_port_for_two),
     _Together(frozenset({"processes", "store"}), _has_a_store_for_one_process),
     _Together(frozenset({"processes", "roles"}), _scales_without_jobs),

@@ -22,3 +22,14 @@ class Scope(StrEnum):
     """Scrape the metrics."""
     ADMIN = "admin"
     """Everything, and what no other scope allows: to quiet and stop nodes, and to read what is encrypted."""
+
+
+ROLES = {
+    "viewer": (Scope.JOBS_READ, Scope.EVENTS_READ),
+    "operator": (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.QUEUES_ADMIN, Scope.EVENTS_READ),
+    "submitter": (Scope.JOBS_WRITE,),
+    "worker": (Scope.JOBS_RUN,),
+    "scraper": (Scope.METRICS_READ,),
+    "admin": (Scope.ADMIN,),
+}
+"""What people mostly want, by what they call it: words for scopes, and no more than that."""

@@ -109,6 +109,7 @@ RULES = [
     ".*/job[tT]ype: (is required|cannot be given together with jobtype).",
     ".*(cron|time zone|zone|expression|tick|month|hour|minute|week).*",
     "must be at most .* keys and places.*|may be searched for .*|must be at most .* characters|must be 1 to .* char.*",
+    "must be (the name of a schedule|a UUID like).*",
     "must be 1 to (128|64) letters.*, or a list.*|must be name or name=value.*|must be the kind of an error.*",
 ]
 """What a body may be refused for that its schema allows: what one field means beside another, or now; and the values of
@@ -194,8 +195,9 @@ async def places(site: Site) -> dict[str, str]:
     await site.http.put("/schedules/nightly", json={"every": 3600, "job": {"type": "report"}})
     operation = (await site.post("/operations", action="cancel", filter={"queue": "none"})).json()
     mark = (await site.post("/marks", text="deploy")).json()
+    token = (await site.post("/tokens", name="nightly", scopes=["jobs:read"])).json()
     ids = {"job_id": job["id"], "operation_id": operation["id"], "mark_id": mark["id"], "lease": job["id"]}
-    return {**ids, "node_id": "self", "name": "nightly"}
+    return {**ids, "token_id": token["id"], "node_id": "self", "name": "nightly"}
 
 
 # -- that the checks bite ----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ WITHOUT = {
     "demo": "is looked at, and says by its exit code whether all went well",
     "debug": "a person talks to a debugger",
     "completion": "prints a script for a shell",
+    "openapi": "prints JSON in any case",
 }
 """Commands without ``--json``, and why."""
 

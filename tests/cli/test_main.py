@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 def test_the_commands_are_those_agreed_and_each_is_found() -> None:
     agreed = ["serve", "submit", "broadcast", "show", "list", "cancel", "edit", "delete", "retry", "dead-letters"]
     agreed += ["operations", "explain", "log", "tree", "queue", "schedule", "nodes", "inbox", "stats", "mark", "top"]
-    agreed += ["watch", "migrate", "keys", "debug", "doctor", "completion", "openapi", "demo"]
+    agreed += ["watch", "token", "audit", "migrate", "keys", "debug", "doctor", "completion", "openapi", "demo"]
     context = click.Context(main)
     assert isinstance(main, click.Group)
     assert main.list_commands(context) == agreed

@@ -9,7 +9,7 @@ from tests.dashboard.conftest import Board, MakeBoard
 
 pytestmark = pytest.mark.slow
 
-SCREENS = ["Overview", "Jobs", "Dead letters", "Queues", "Schedules", "Nodes"]
+SCREENS = ["Overview", "Jobs", "Dead letters", "Queues", "Schedules", "Nodes", "Audit"]
 
 
 def test_each_screen_is_in_the_bar_and_has_a_key(board: Board) -> None:
@@ -22,7 +22,7 @@ def test_each_screen_is_in_the_bar_and_has_a_key(board: Board) -> None:
     page.keyboard.press("q")
     expect(page.get_by_role("heading", level=1)).to_have_text("Queues")
     page.go_back()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Nodes")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
 
 
 def test_without_a_slash_one_is_led_to_the_page_wherever_it_stands(board: Board) -> None:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 from tests.docs import source
 from tickr import errors, events, jobs
 from tickr.api import event_socket, incoming, problems
+from tickr.api.callers import Caller
 from tickr.api.problems import Problem
 from tickr.jobs import FINAL, TRANSITIONS, State
+from tickr.scopes import Scope
 
 
 class Edge(NamedTuple):
@@ -87,8 +89,17 @@ def endings() -> list[Problem]:
         *map(problems.problem_of, raised),
         *(Problem(status, code, "as it is") for status, code in written if code not in BEFORE_IT_OPENS),
         Problem(401, "unauthenticated", "no token"),
+        _forbidden(),
         incoming.bad_query([problems.Fault("/jobs", "is not a parameter of this call")]),
     ]
+
+
+def _forbidden() -> Problem:
+    try:
+        Caller("t", frozenset({Scope.JOBS_READ})).require(Scope.EVENTS_READ)
+    except Problem as refusal:
+        return refusal
+    raise AssertionError("that is allowed")
 
 
 def close_codes() -> dict[int, set[str]]:

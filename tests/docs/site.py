@@ -108,7 +108,7 @@ def lay_out(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         text = changelog() if page == CHANGES else page.read_text()
         target.write_text(laid_out(page, text, repository()))
-    for file in (*DOCS.glob("images/*"), DOCS / "asyncapi.yaml", DOCS / "style.css"):
+    for file in (*DOCS.glob("images/*"), DOCS / "asyncapi.yaml", DOCS / "openapi.json", DOCS / "style.css"):
         target = folder / "pages" / file.relative_to(DOCS)
         target.parent.mkdir(exist_ok=True)
         shutil.copy(file, target)

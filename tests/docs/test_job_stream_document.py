@@ -74,7 +74,8 @@ def test_the_fields_of_a_job_are_those_of_the_program() -> None:
 
 
 def test_the_close_codes_are_those_of_the_program() -> None:
-    statuses = {"stopping": 503, "internal": 500, "too_many_listeners": 503, "invalid_parameter": 400}
+    statuses = {"stopping": 503, "internal": 500, "too_many_listeners": 503}
+    statuses |= {"invalid_parameter": 400, "forbidden": 403}
     for listed in wire.document()["channels"]["jobs"]["x-close-codes"]:
         for code in listed["errors"]:
             assert event_socket.close_code(Problem(statuses.get(code, 401), code, "")) == listed["code"]

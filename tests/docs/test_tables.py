@@ -41,6 +41,7 @@ from tickr.api import (
 from tickr.api import jobs as job_calls
 from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
+from tickr.scopes import ROLES, Scope
 from tickr.store import sums
 from tickr.store.answers import MOST_TALLIED
 from tickr.worker import failures
@@ -118,7 +119,7 @@ NEVER_OVER_HTTP = (
 """Errors for programs that embed Tickr, for its start and for its log."""
 FAMILIES = (
     *(errors.JobError, errors.NodeError, errors.ScheduleError, errors.OperationError, errors.LeaseError),
-    *(errors.FeedError, errors.QueueError),
+    *(errors.FeedError, errors.QueueError, errors.TokenError),
 )
 
 
@@ -148,6 +149,10 @@ def known_problems() -> set[tuple[int, str]]:
         errors.OperationNotFound("o"),
         errors.OperationExists("o"),
         errors.TooManyOperations("o", 1),
+        errors.TokenNotFound("t"),
+        errors.TokenExists("t"),
+        errors.TokenOver("t"),
+        errors.TooManyTokens("t", 1),
         errors.CursorInvalid(),
         errors.CursorExpired(),
         errors.TooSlow("c"),
@@ -379,3 +384,13 @@ def test_the_roles_of_the_redis_links_are_known() -> None:
 
 def test_the_lease_is_what_the_pages_say() -> None:
     assert (lease.HEARTBEATS_PER_LEASE, config.Config().lease, config.Config().grace) == (3, 15.0, 30.0)
+
+
+# -- access.md --------------------------------------------------------------------------------------------------------
+
+
+def test_the_scopes_and_roles_are_those_of_the_program() -> None:
+    text = page("access.md")
+    assert [code(row[0]) for row in table(text, "scope", "allows")] == [[scope] for scope in Scope]
+    roles = {code(name)[0]: tuple(code(scopes)) for name, scopes in table(text, "role", "scopes")}
+    assert roles == ROLES

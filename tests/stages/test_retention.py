@@ -7,8 +7,18 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.stages.conftest import Stage
+from tests.store.tokened import an_entry
 from tickr.errors import StoreUnavailable
-from tickr.scheduler.retention import BATCH, BATCH_PAUSE_S, LOOK_S, PRUNE_S, Retention
+from tickr.scheduler.retention import (
+    BATCH,
+    BATCH_PAUSE_S,
+    LOOK_S,
+    PRUNE_S,
+    TRAIL_BATCH,
+    TRAIL_PAUSE_S,
+    Retention,
+    TrailRetention,
+)
 from tickr.store.contract import Tallied
 
 HOUR_S = 3600
@@ -123,3 +133,22 @@ async def test_what_the_statistics_do_not_have_stays(
     await insert(stage)
     await trio.sleep(HOUR_S)  # virtual
     assert await kept(stage) == (4, 3)
+
+
+async def test_entries_of_the_trail_go_when_they_are_too_old(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def write() -> None:
+        await stage.store.port.write_trail([an_entry(at=stage.store.now_us())], [])
+
+    for _ in range(TRAIL_BATCH + 3):
+        await write()
+    await trio.sleep(HOUR_S / 2)  # virtual
+    await write()
+    nursery.start_soon(TrailRetention(stage.store, keep_s=HOUR_S).run)
+    await trio.sleep(HOUR_S / 2 - 1)  # virtual
+    assert len(await stage.store.port.trail(1000)) == TRAIL_BATCH + 4
+    await trio.sleep(TRAIL_PAUSE_S + 2)  # virtual
+    assert len(await stage.store.port.trail(1000)) == 1
+    await trio.sleep(HOUR_S)  # virtual
+    assert await stage.store.port.trail(1000) == []

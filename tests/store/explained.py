@@ -12,6 +12,7 @@ from tests.store.filled import DAY_US
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
+from tests.store.tokened import ask_about_access
 from tests.store.written import execute, outcome
 from tests.waiting import eventually
 from tickr.edits import Edit
@@ -78,6 +79,7 @@ class Asking:
         await self._operate()
         await self._look()
         await self._take_in()
+        await ask_about_access(self, self._store, self._now)
         await self._keep()
 
     async def _work(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,6 +14,7 @@ from tests.store.backends import MANY_BYTES, OOPS, START, a_node, logged, noted,
 from tests.store.inboxed import put_rows, rows_of
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, in_turn
+from tests.store.tokened import a_token, an_entry
 from tickr import operation_moves
 from tickr.jobs import Attempt, Extras, Job, NewJob, State
 from tickr.missed import due
@@ -26,6 +28,7 @@ from tickr.store.contract import MAX_BATCH, Filter, Mark, Resealed, Span, Start,
 from tickr.store.sums import add_up
 from tickr.tallies import Step as Length
 from tickr.ticks import Timing
+from tickr.tokens import Make
 
 MANY = 12
 """With so many, some of the successes are written together."""
@@ -45,6 +48,10 @@ class Scene:
         self.operation = str(uuid.uuid5(uuid.NAMESPACE_OID, f"operation of {name}"))
         self.mark = Mark(str(uuid.uuid5(uuid.NAMESPACE_OID, f"mark of {name}")), START, name)
         self.counts = False  # whether sums and marks are looked at
+        token_id = hashlib.sha256(name.encode()).hexdigest()[:16]
+        self.token = a_token(token_id, id=token_id, digest=bytes(32))
+        self.entry = an_entry()._replace(id=self.mark.id, who=name)
+        self.admits = False  # whether tokens and the trail are looked at
         self.log = Untallied(0, [])
         self.jobs: list[Job] = []
         self.fires: list[Fire] = []
@@ -150,7 +157,7 @@ class Scene:
         children = [job.id for job in await self.store.children(self.ids())]
         waits = {*(await self.store.open_links(MAX_BATCH)).ended} & {*self.ids()}
         waits |= {link.on for link in await self.store.waits_of(self.ids()[2])}
-        counted = await self.counted() if self.counts else ()
+        counted = (*(await self.counted() if self.counts else ()), *(await self.admitted() if self.admits else ()))
         others = await self.found(), await self.store.operation(self.operation), inbox, refused, children, waits
         return (
             jobs,
@@ -169,6 +176,11 @@ class Scene:
         sums = await self.store.sums(Span(Length.DAY, 0, 2 * START, types=(self.type,)), MAX_BATCH)
         marks = await self.store.marks(0, 2 * START, MAX_BATCH)
         return sums, [mark for mark in marks if mark.text == self.type]
+
+    async def admitted(self) -> tuple[object, ...]:
+        kept = await self.store.tokens()
+        assert kept is not None
+        return kept.tokens.get(self.token.id), await self.store.trail(10, who=self.type)
 
 
 Step = Callable[[Scene], Awaitable[object]]
@@ -324,6 +336,17 @@ async def unmarked(scene: Scene) -> None:
 async def marked(scene: Scene) -> None:
     scene.counts = True
     await scene.store.make_mark(scene.mark)
+
+
+async def unadmitted(scene: Scene) -> None:
+    scene.admits = True
+    await scene.put(1)
+
+
+async def admitted(scene: Scene) -> None:
+    scene.admits = True
+    await scene.store.change_token(Make(scene.token))
+    await scene.store.write_trail([scene.entry], [])
 
 
 few, running = partial(Scene.put, count=3), partial(Scene.run, count=MANY)

@@ -25,6 +25,7 @@ from tests.store.scenes import (
     Case,
     Scene,
     add_tallies,
+    admitted,
     begin_operation,
     claim_all,
     end_operation,
@@ -52,6 +53,7 @@ from tests.store.scenes import (
     settle,
     spawn_more,
     step,
+    unadmitted,
     uncounted,
     unique,
     unmarked,
@@ -66,6 +68,8 @@ from tickr.store.memory import MemoryStore
 from tickr.store.mysql import MysqlStore
 from tickr.store.orders import Order
 from tickr.tallies import Step
+from tickr.tokens import Make, Revoke
+from tickr.trail import Ended
 
 ABSENT = "f" * 32
 FAR = 2 * START
@@ -131,6 +135,11 @@ UPKEEP = [
     Case("prune_sums", few, lambda s: s.store.prune_sums(Step.DAY, START, MAX_BATCH)),
     Case("make_mark", unmarked, lambda s: s.store.make_mark(s.mark)),
     Case("drop_mark", marked, lambda s: s.store.drop_mark(s.mark.id)),
+    Case("change_token make", unadmitted, lambda s: s.store.change_token(Make(s.token))),
+    Case("change_token revoke", admitted, lambda s: s.store.change_token(Revoke(s.token.id))),
+    Case("use_tokens", admitted, lambda s: s.store.use_tokens({s.token.id: START})),
+    Case("write_trail", unadmitted, lambda s: s.store.write_trail([s.entry], [Ended(s.entry.id, 200, "it")])),
+    Case("prune_trail", admitted, lambda s: s.store.prune_trail(2 * START, MAX_BATCH)),
     Case("prune_inbox", rows, lambda s: s.store.prune_inbox(2 * START, MAX_BATCH)),
 ]
 READS = [
@@ -174,6 +183,8 @@ READS = [
     Case("sums", few, lambda s: s.store.sums(Span(Step.DAY, 0, 2 * START), 2)),
     Case("busiest", few, lambda s: s.store.busiest(Span(Step.DAY, 0, 2 * START), "type", 2)),
     Case("marks", marked, lambda s: s.store.marks(0, 2 * START, 10)),
+    Case("tokens", admitted, lambda s: s.store.tokens()),
+    Case("trail", admitted, lambda s: s.store.trail(2, who=s.type)),
     Case("ping", few, lambda s: s.store.ping()),
 ]
 SEQUENCES = [

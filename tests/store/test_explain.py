@@ -43,13 +43,13 @@ from tickr.store.mysql_values import Parameter, Result, number, text
 GROWING = {
     *("jobs", "j", "attempts", "a", "events", "e", "unique_keys", "k", "expiries", "w", "schedules", "s"),
     *("links", "l", "v", "children", "c", "checkpoints", "job_log", "g", "inbox", "i"),
-    *("removals", "tallies", "t"),
+    *("removals", "tallies", "t", "trail"),
 }
 """Tables that grow with history or backlog, and how the statements call them; and that of the schedules, which is asked
 every few seconds. The others have a row for each node, queue or setting, and may be read whole."""
 ANALYZE = (
     "ANALYZE TABLE jobs, attempts, events, nodes, queues, unique_keys, schedules, links, children, checkpoints, "
-    "job_log, inbox, removals, tallies"
+    "job_log, inbox, removals, tallies, trail"
 )
 GOOD_WAYS = {"const", "eq_ref", "ref", "range", "index_subquery"}
 IN_ORDER_OF_A_LIST = ("jobs", "index", "jobs_newest")

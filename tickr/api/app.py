@@ -1,7 +1,7 @@
 """The Quart-Trio application: routes put together, and what Quart does by default but Tickr does otherwise.
 
-A request comes from ``connection.py``, passes the guard, and goes to its route; whatever is raised on the way becomes a
-problem. Routing needs no Host, errors are never HTML, no path is redirected, and there are no sessions.
+A request comes from ``connection.py``, where it has passed the guard, and goes to its route; whatever is raised on the
+way becomes a problem. Routing needs no Host, errors are never HTML, no path is redirected, and there are no sessions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from quart import Quart, Response, request
+from quart import Quart, Request, Response, request
 from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from tickr.api import (
+    audit,
     batch,
     broadcasts,
     compat,
@@ -41,19 +42,24 @@ from tickr.api import (
     queues,
     schedules,
     statistics,
+    tokens,
     tree,
     wire,
 )
 from tickr.api.access import Guard
 from tickr.api.call import Direct, Rule
+from tickr.api.callers import EVERYTHING, Caller, caller_of, keep_caller
 from tickr.api.connection import Connection, Reading
 from tickr.api.context import Context
 from tickr.api.handshake import Handshake
 from tickr.api.inbox import Inbox
 from tickr.api.listener import Audience
+from tickr.api.problems import Problem
 from tickr.api.protocol import Links
 from tickr.api.routes import Route
+from tickr.api.trail import Trail
 from tickr.api.waits import Waits
+from tickr.errors import Overloaded, StoreError
 from tickr.meters import OTHER
 from tickr.scopes import Scope
 
@@ -67,6 +73,7 @@ class Edge(QuartTrio):
     Attributes:
       context: what the routes work with.
       guard: who may ask.
+      trail: what people change.
       in_flight: requests being worked on; written by ``Connection`` and ``DirectStream``.
       arriving: of these, the bodies that are not whole, the oldest first, and since when; written by the same.
       body_bytes: how large the bodies of the requests being worked on are together, as far as they have come.
@@ -84,6 +91,7 @@ class Edge(QuartTrio):
     asgi_websocket_class: type[TrioASGIWebsocketConnection] = Handshake
     context: Context
     guard: Guard
+    trail: Trail
     in_flight: int
     arriving: dict[Reading, float]
     body_bytes: int
@@ -98,8 +106,8 @@ class Edge(QuartTrio):
 
     def add_call(self, method: str, path: str, name: str, view: Callable[..., Any], scope: Scope | None) -> None:
         """Have such a request answered by ``view``; the rest as in ``Route``."""
-        self.routes[name] = Route(method, path, name, view, scope)
-        self.add_url_rule(path, name, view, methods=[method])
+        route = self.routes[name] = Route(method, path, name, view, scope)
+        self.add_url_rule(path, name, self.trail.over(route), methods=[method])
 
     def add_direct_call(
         self, path: str, name: str, carry_out: Direct, scope: Scope | None, *, most_bytes: int | None = None
@@ -113,7 +121,7 @@ class Edge(QuartTrio):
         async def view() -> Response:
             return wire.response(await carry_out(await incoming.call_of(request)))
 
-        self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body)
+        self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body, scope)
         self.add_call("POST", path, name, view, scope)
 
     @contextmanager
@@ -140,6 +148,30 @@ class Edge(QuartTrio):
             return adapter.match(return_rule=True)[0].rule
         except HTTPException:
             return OTHER
+
+    async def admit(self, request: Request) -> None:
+        """Return if the request may go on; who asks is kept with it. Raises: Problem; StoreUnavailable."""
+        caller = await self.guard.admit(request)
+        if caller.scopes is not EVERYTHING:
+            caller.require(self.scope_of(request.method, request.path))
+        keep_caller(request.scope, caller)
+
+    async def admitted(self, request: Request) -> Caller | Problem:
+        """As ``admit``; return who asks, or the refusal."""
+        try:
+            await self.admit(request)
+        except (Problem, StoreError, Overloaded) as refusal:
+            return problems.problem_of(refusal)
+        return caller_of(request)
+
+    def scope_of(self, method: str, path: str) -> Scope | None:
+        """Return what the caller of such a request needs; None where there is no such call, which is told later."""
+        adapter = self.url_map.bind("localhost", default_method=method, path_info=path)
+        try:
+            route = self.routes.get(adapter.match()[0])
+        except HTTPException:
+            return None
+        return None if route is None or method == "OPTIONS" else route.scope
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         # Quart asks the Host header here, and a bad one would be a 500; no route depends on it.
@@ -168,7 +200,9 @@ def create_app(context: Context) -> Edge:
     dashboard.add_routes(app)
     description.add_routes(app)
     of_jobs = (jobs, job_log, explain, tree, batch, broadcasts, operations)
-    for part in (*of_jobs, queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat):
+    of_access = (tokens, audit)
+    of_things = (queues, schedules, nodes, leases, events, statistics, marks, health, metrics, compat)
+    for part in (*of_jobs, *of_things, *of_access):
         part.add_routes(app, context)
     return app
 
@@ -184,7 +218,8 @@ def create_lookout(context: Context) -> Edge:
 def _edge(context: Context, *, tells_jobs: bool) -> Edge:
     app = Edge("tickr", static_folder=None, template_folder=None)
     app.context = context
-    app.guard = Guard(context.config)
+    app.guard = Guard(context.config, context.store)
+    app.trail = Trail(context.store)
     app.in_flight = 0
     app.arriving = {}
     app.body_bytes = 0
@@ -200,16 +235,9 @@ def _edge(context: Context, *, tells_jobs: bool) -> Edge:
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = None  # who reads a body bounds it: ``Edge.most_bytes``
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
-    _guard(app)
+    app.register_error_handler(Exception, _explain)
     return app
 
 
-def _guard(app: Edge) -> None:
-    async def admit() -> None:
-        app.guard.check(request)
-
-    async def explain(error: Exception) -> Response:
-        return problems.response(problems.problem_of(error), request.path)
-
-    app.before_request(admit)
-    app.register_error_handler(Exception, explain)
+async def _explain(error: Exception) -> Response:
+    return problems.response(problems.problem_of(error), request.path)

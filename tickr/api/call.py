@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, overload
 
+from tickr.scopes import Scope
+
 
 class Head:
     """The headers of a request, read by name in any case. Of a name that is given twice, the first counts.
@@ -70,8 +72,9 @@ Direct = Callable[[Call], Awaitable[Answer]]
 
 
 class Rule(NamedTuple):
-    """What is done at a path. ``most_bytes``: how large a body may be there."""
+    """What is done at a path. ``most_bytes``: how large a body may be there; ``scope``: what the caller needs."""
 
     path: str
     carry_out: Direct
     most_bytes: int
+    scope: Scope | None

@@ -27,8 +27,9 @@ from tickr.api import event_stream
 from tickr.api.content import unpacking
 from tickr.api.event_query import PATH as EVENTS_PATH
 from tickr.api.event_stream import EventStream
-from tickr.api.problems import Problem, body_timeout, body_too_large, response
+from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of, response
 from tickr.api.target import check_target
+from tickr.errors import Overloaded, StoreError
 from tickr.meters import OTHER
 
 if TYPE_CHECKING:
@@ -153,12 +154,12 @@ class Connection(TrioASGIHTTPConnection):
         """Read the body, if there is one, and have the request answered by whoever does that."""
         request = self._request = self._create_request_from_scope(send)
         try:
-            if "Content-Length" in request.headers or "Transfer-Encoding" in request.headers:
-                self.app.guard.check(request)
-                if not await self._read_body(request, receive):
-                    return
-        except Problem as refusal:
-            await self._send_early(response(refusal, request.path), receive, send)
+            await self.app.admit(request)
+            has_body = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
+            if has_body and not await self._read_body(request, receive):
+                return
+        except (Problem, StoreError, Overloaded) as refusal:
+            await self._send_early(response(problem_of(refusal), request.path), receive, send)
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.handle_messages, nursery, request, receive)
@@ -194,7 +195,7 @@ class Connection(TrioASGIHTTPConnection):
         raise body_timeout()
 
     async def _stream(self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        stream = EventStream(self.app, request, send, hear=self._take)
+        stream = EventStream(self.app, await self.app.admitted(request), request, send, hear=self._take)
         await stream.listen(receive)
         if stream.refusal is not None:
             await self._send_early(response(stream.refusal, self.scope["path"]), receive, send)

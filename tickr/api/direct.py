@@ -22,6 +22,7 @@ from tickr.api import problems
 from tickr.api.call import Answer, Call, Head, Rule
 from tickr.api.connection import has_room, has_room_for, too_much_at_once
 from tickr.api.content import Unpacking, unpacking
+from tickr.api.known_tokens import NotKnown
 from tickr.api.problems import Problem, body_timeout, body_too_large, problem_of
 from tickr.api.target import MAX_HEADER_BYTES
 from tickr.failpoints import reach
@@ -60,9 +61,9 @@ def open_stream(
     if int(call.headers.get("content-length", "0")) > rule.most_bytes:
         return None
     try:
-        edge.guard.check(call)
+        edge.guard.admit_nowait(call).require(rule.scope)
         packed = unpacking(call.headers)
-    except Problem:
+    except (Problem, NotKnown):
         return None
     return DirectStream(edge, wire, rule, call, request, packed) if has_room(edge) else None
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 from hypercorn.typing import WebsocketScope
-from werkzeug.datastructures import Headers
 
 from tickr.api import event_query, wire
+from tickr.api.callers import Caller
 from tickr.api.event_query import PATH as PATH
 from tickr.api.event_query import EventQuery
 from tickr.api.listener import Listener
@@ -41,15 +41,12 @@ def close_code(problem: Problem) -> int:
 
 
 class SocketListener(Listener):
-    def __init__(self, app: Edge, scope: WebsocketScope, headers: Headers, send: Any) -> None:
-        super().__init__(app.context, app.audience)
-        self._guard = app.guard
+    def __init__(self, app: Edge, admitted: Caller | Problem, scope: WebsocketScope, send: Any) -> None:
+        super().__init__(app, admitted)
         self._scope = scope
-        self._headers = headers
         self._send = send
 
     def query(self) -> EventQuery:
-        self._guard.check_token(self._headers)
         return event_query.read_query(event_query.arguments(self._scope["query_string"]), pages=False)
 
     async def begin(self, cursor: str) -> None:

@@ -14,6 +14,7 @@ import trio
 from quart import Request, Response
 
 from tickr.api import event_query
+from tickr.api.callers import Caller
 from tickr.api.event_query import EventQuery
 from tickr.api.listener import STOP_WITHIN_S, Listener
 from tickr.api.problems import Problem
@@ -62,17 +63,17 @@ class EventStream(Listener):
       refusal: why it did not begin; nothing was sent then.
     """
 
-    def __init__(self, app: Edge, request: Request, send: Any, *, hear: Callable[[Any], None]) -> None:
-        super().__init__(app.context, app.audience)
+    def __init__(
+        self, app: Edge, admitted: Caller | Problem, request: Request, send: Any, *, hear: Callable[[Any], None]
+    ) -> None:
+        super().__init__(app, admitted)
         self.heard = hear  # type: ignore[assignment,method-assign]
-        self._guard = app.guard
         self._request = request
         self._send = send
         self._begun = False
         self.refusal: Problem | None = None
 
     def query(self) -> EventQuery:
-        self._guard.check(self._request)
         return query_of(self._request)
 
     async def begin(self, cursor: str) -> None:

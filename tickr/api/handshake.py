@@ -14,10 +14,12 @@ from werkzeug.datastructures import Headers
 
 from tickr import traces
 from tickr.api import event_query, event_socket, incoming, job_stream
+from tickr.api.callers import Caller
 from tickr.api.event_socket import SocketListener
 from tickr.api.job_stream import JobStream
-from tickr.api.problems import Fault, Problem
+from tickr.api.problems import Fault, Problem, problem_of
 from tickr.api.target import check_target
+from tickr.errors import Overloaded, StoreError
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -44,14 +46,15 @@ class Handshake(TrioASGIWebsocketConnection):
             self._count(refusal.status)
             await _refuse(send, refusal)
             return
+        admitted = await self._admitted(headers)
         self._count(SWITCHED)
         accept: Any = {"type": "websocket.accept", "subprotocol": None, "headers": []}
         if self.scope["path"] == event_socket.PATH:
             await send(accept)
-            await SocketListener(self.app, self.scope, headers, send).listen(receive)
+            await SocketListener(self.app, admitted, self.scope, send).listen(receive)
             return
         trace = traces.read(headers.getlist("traceparent"), headers.getlist("tracestate"))
-        stream = JobStream(self.app, self._reason_against(headers), send, trace)
+        stream = JobStream(self.app, self._reason_against(admitted) or admitted, send, trace)
         await send(accept | {"hearer": stream})
         await stream.serve(receive)
 
@@ -69,12 +72,19 @@ class Handshake(TrioASGIWebsocketConnection):
             detail = f"There is no websocket here but {' and '.join(PATHS)}; ask without Upgrade."
             raise Problem(404, "not_found", detail)
 
-    def _reason_against(self, headers: Headers) -> Problem | None:
-        """Return why no job is taken from this client, to be told on the open websocket, or None."""
+    async def _admitted(self, headers: Headers) -> Caller | Problem:
+        """Return who asks, or why he may not, to be told on the open websocket."""
         try:
-            self.app.guard.check_token(headers)
-        except Problem as refusal:
-            return refusal
+            caller = await self.app.guard.recognise(headers)
+            caller.require(self.app.scope_of("GET", self.scope["path"]))
+        except (Problem, StoreError, Overloaded) as refusal:
+            return problem_of(refusal)
+        return caller
+
+    def _reason_against(self, admitted: Caller | Problem) -> Problem | None:
+        """Return what is wrong with the query of a stream of jobs, whose client is told that on the open websocket."""
+        if isinstance(admitted, Problem):
+            return admitted
         names = event_query.arguments(self.scope["query_string"])
         faults = [Fault(f"/{name}", "is not a parameter of this call") for name in names]
         return incoming.bad_query(faults) if faults else None

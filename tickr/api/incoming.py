@@ -16,9 +16,11 @@ from werkzeug.http import parse_options_header
 from tickr import traces
 from tickr.api import strict
 from tickr.api.call import Call, Head
+from tickr.api.callers import caller_of
 from tickr.api.parameters import DECRYPT, Parameter
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import RULES, UUID, read_record
+from tickr.scopes import Scope
 from tickr.traces import Trace
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -104,8 +106,11 @@ def known_query(request: Request, parameters: Iterable[Parameter] = ()) -> None:
 
 
 def wishes_decrypted(request: Request) -> bool:
-    """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400)."""
-    return wished(request, DECRYPT)
+    """Return whether the query asks for what is encrypted in the clear. Raises: Problem (400; 403)."""
+    wish = wished(request, DECRYPT)
+    if wish:
+        caller_of(request).require(Scope.ADMIN)
+    return wish
 
 
 def wished(request: Request, parameter: Parameter) -> bool:
@@ -131,12 +136,13 @@ def cursor_by(is_cursor: Callable[[str], bool]) -> Parameter:
     return Parameter("cursor", str, "must be the next_cursor of a page", CURSOR_WORDS, check=is_cursor)
 
 
-def page(request: Request, limit: Parameter, cursor: Parameter) -> tuple[int, str | None]:
-    """Return ``limit`` and ``cursor`` of a call with no other parameters. Raises: Problem (400), with all faults."""
-    known_query(request, (limit, cursor))
+def page(request: Request, limit: Parameter, cursor: Parameter, *others: Parameter) -> tuple[int, str | None]:
+    """Return ``limit`` and ``cursor`` of a call with no parameters but ``others``. Raises: Problem (400), of all."""
+    known_query(request, (limit, cursor, *others))
     faults: list[Fault] = []
     wanted = limit.number(request.args, faults)
-    faults += cursor.faults(request.args)
+    for parameter in (cursor, *others):
+        faults += parameter.faults(request.args)
     if faults or wanted is None:
         raise bad_query(faults)
     return wanted, request.args.get(cursor.name)

@@ -21,6 +21,7 @@ from msgspec import Raw
 from quart import Response
 
 from tickr.api import job_frames, parts
+from tickr.api.callers import Caller
 from tickr.api.connection import Reading, has_room_for, too_much_at_once
 from tickr.api.event_socket import LINGER_S, close_code
 from tickr.api.job_frames import Ref, is_array
@@ -87,12 +88,12 @@ class JobStream:
     """One client.
 
     Args:
-      refusal: why it is let in only to be told so; None: it is welcome.
+      admitted: who it is; or why it is let in only to be told so.
       send: ASGI's.
       trace: of the handshake; counts for every job that has none of its own.
     """
 
-    def __init__(self, app: Edge, refusal: Problem | None, send: Any, trace: Trace | None = None) -> None:
+    def __init__(self, app: Edge, admitted: Caller | Problem, send: Any, trace: Trace | None = None) -> None:
         self._app = app
         self._intake = app.context.intake
         self._store = app.context.store
@@ -100,7 +101,8 @@ class JobStream:
         self._most_bytes = app.context.config.max_body
         self._send = send
         self._trace = trace
-        self._ending = refusal
+        self._caller = admitted if isinstance(admitted, Caller) else None
+        self._ending = admitted if isinstance(admitted, Problem) else None
         self._in_arrays = False
         self._entered: deque[_Entered] = deque()
         self._told: list[bytes] = []
@@ -259,6 +261,8 @@ class JobStream:
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(self._hear_end, receive, tasks)
                 tasks.start_soon(self._watch_stop)
+                if self._caller and self._caller.token:
+                    tasks.start_soon(self._watch_token, self._caller)
                 with ExitStack() as seat:
                     try:
                         seat.enter_context(self._app.audience.seat())
@@ -284,6 +288,9 @@ class JobStream:
         await self._app.context.stopping.wait()
         detail = "This node stops. What it has not answered is to be sent again."
         self._end_with(Problem(503, "stopping", detail, headers={"Retry-After": "1"}))
+
+    async def _watch_token(self, caller: Caller) -> None:
+        self._end_with(await self._app.guard.wait_over(caller))
 
     def _end_with(self, why: Problem) -> None:
         """Take nothing more; the first reason counts."""

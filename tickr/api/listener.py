@@ -1,9 +1,9 @@
 """One client that listens to the feed: what a websocket and a stream of server-sent events have in common.
 
 Three tasks: one tells the client what comes, one hears when it goes away (or says what it was not asked), one watches
-for the stop. The first alone writes; the others end it between two messages, never within one, so that it can still
-say goodbye. A client that does not take what it is sent is cut off by ``protocol.py``; whoever cannot keep up is let go
-by the feed.
+for the stop; and a fourth whether its token is still good, if it has one. The first alone writes; the others end it
+between two messages, never within one, so that it can still say goodbye. A client that does not take what it is sent is
+cut off by ``protocol.py``; whoever cannot keep up is let go by the feed.
 
 State: ``Audience.count``, listeners of this process, written here alone.
 """
@@ -13,15 +13,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from tickr.api.context import Context
+from tickr.api.callers import Caller
 from tickr.api.event_query import EventQuery
 from tickr.api.problems import Problem, problem_of
 from tickr.feed.delivery import Delivery
 from tickr.feed.subscription import Subscription
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 MAX_LISTENERS = 4_000
 """Listeners at once in a process; more are sent away."""
@@ -59,11 +62,17 @@ class Audience:
 
 
 class Listener:
-    """One of them. Subclasses say how to be told; ``listen`` does the rest."""
+    """One of them. Subclasses say how to be told; ``listen`` does the rest.
 
-    def __init__(self, context: Context, audience: Audience) -> None:
-        self._context = context
-        self._audience = audience
+    Args:
+      admitted: who listens, or why he may not, which he is told.
+    """
+
+    def __init__(self, app: Edge, admitted: Caller | Problem) -> None:
+        self._context = app.context
+        self._audience = app.audience
+        self._guard = app.guard
+        self._admitted = admitted
         self._ending: Problem | None = None
         self._waiting = trio.CancelScope()  # round every wait that may be cut short without tearing a message
         self._tasks: trio.Nursery
@@ -98,6 +107,8 @@ class Listener:
         async with trio.open_nursery() as self._tasks:
             self._tasks.start_soon(self._hear, receive)
             self._tasks.start_soon(self._watch_stop)
+            if isinstance(self._admitted, Caller) and self._admitted.token:
+                self._tasks.start_soon(self._watch_token, self._admitted)
             try:
                 await self._tell_all()
             except Exception as error:
@@ -113,6 +124,8 @@ class Listener:
             self._waiting.cancel()
 
     async def _tell_all(self) -> None:
+        if isinstance(self._admitted, Problem):
+            raise self._admitted
         query = self.query()
         async with AsyncExitStack() as stack:
             stack.enter_context(self._audience.seat())
@@ -143,6 +156,9 @@ class Listener:
         while (message := await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
             self.heard(message)
         self._tasks.cancel_scope.cancel()
+
+    async def _watch_token(self, caller: Caller) -> None:
+        self.stop_telling(await self._guard.wait_over(caller))
 
     async def _watch_stop(self) -> None:
         await self._context.stopping.wait()

@@ -136,6 +136,9 @@ def problem_of(error: Exception) -> Problem:
         return Problem(status, error.code, str(error), members={"lease": error.lease})
     if isinstance(error, errors.OperationError) and (status := _OPERATION_STATUS.get(type(error))):
         return Problem(status, error.code, str(error), members={"operation": error.operation})
+    if isinstance(error, errors.TokenError):
+        status = 404 if isinstance(error, errors.TokenNotFound) else 409
+        return Problem(status, error.code, str(error), members={"token": error.token})
     if isinstance(error, errors.FeedError) and (status := _FEED_STATUS.get(type(error))):
         place = {"cursor": error.cursor} if isinstance(error, errors.TooSlow) else {}
         return Problem(status, error.code, str(error), members=place)

@@ -43,6 +43,8 @@ COMMANDS = {
     "mark": ("tickr.cli.statistics", "Make a mark in the statistics, for a deploy say."),
     "top": ("tickr.cli.top.command", "Watch queues, jobs, nodes, schedules live, and act on them."),
     "watch": ("tickr.cli.watch", "Watch what happens to jobs, as it happens."),
+    "token": ("tickr.cli.tokens", "Make, list, rotate and revoke tokens, and who may what."),
+    "audit": ("tickr.cli.audit", "Show who changed what."),
     "migrate": ("tickr.cli.admin", "Bring the store's schema up to this program's."),
     "keys": ("tickr.cli.keys", "Make encryption keys, see which are in use, change them."),
     "debug": ("tickr.cli.debug", "Talk to a handler that waits for a debugger."),
@@ -62,7 +64,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Many jobs at once": ("dead-letters", "operations"),
     "Queues, schedules, nodes": ("queue", "schedule", "nodes", "inbox"),
     "Watch": ("top", "watch", "stats", "mark"),
-    "Operate": ("doctor", "migrate", "keys", "debug", "completion"),
+    "Who may do what": ("token", "audit"),
+    "Operate": ("doctor", "migrate", "keys", "debug", "completion", "openapi"),
 }
 """What people do → the commands for it, as ``tickr --help`` shows them; one that is in none of these comes last."""
 

@@ -77,6 +77,8 @@ def _settings(config: Config) -> list[Check]:
         checks.append(Check("access", "warn", f"the token has only {len(config.token)} characters", advice))
     elif config.token is not None:
         checks.append(Check("access", "ok", "by token"))
+    elif config.closed:
+        checks.append(Check("access", "ok", "by tokens of the store"))
     elif config.insecure:
         advice = "Set TICKR_TOKEN, unless something in front of Tickr asks who they are."
         checks.append(Check("access", "warn", f"everybody who reaches {config.host} may do everything", advice))

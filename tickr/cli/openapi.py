@@ -29,6 +29,9 @@ def openapi() -> None:
     """Print the description of the API, in OpenAPI 3.1.
 
     A Tickr that runs gives the same at /openapi.json, and shows it at /docs.
+
+    \b
+    tickr openapi > openapi.json
     """
     click.echo(pretty(unserved()), nl=False)
 

@@ -14,15 +14,21 @@ import trio
 
 from tickr.cli import exits, logs, settings
 from tickr.cli.application import find_jobs
+from tickr.cli.exits import MISUSED, Exit
 from tickr.config import Config
 from tickr.processes import reload
 from tickr.processes.supervised import Supervised, take_over
 from tickr.processes.supervisor import supervise
 from tickr.readiness import Notify, take_notify
 from tickr.service import run_until_signalled
+from tickr.tokens import parts_of
 from tickr.values import Range
 from tickr.worker.handlers import Jobs
 
+ONE_OF_ITS_OWN = (
+    "TICKR_TOKEN is a token that `tickr token create` has made. A Tickr that is started with it would let its owner do "
+    "everything: unset it, and start with --require-token."
+)
 HEAP = "heap:"
 EXAMPLE = '{"type": "report", "payload": {"title": "Hello"}}'
 
@@ -56,6 +62,8 @@ def serve(app: str | None, burst: bool, reloads: bool, **flags: Any) -> None:
     supervised = take_over()
     reloads = reloads and supervised is None
     config = supervised.config if supervised else settings.load_or_exit(flags)
+    if config.token and parts_of(config.token):
+        raise Exit(ONE_OF_ITS_OWN, MISUSED)
     armed = settings.arm_failpoints_or_exit()
     number = supervised.number if supervised else None
     with logs.logging_on_stderr(level=config.log_level, form=config.log_format, process=number):
@@ -145,7 +153,7 @@ def welcome(config: Config, told: str) -> str:
     url = told
     for everywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
         url = url.replace(everywhere, here)
-    token = ' -H "Authorization: Bearer $TICKR_TOKEN"' if config.token else ""
+    token = ' -H "Authorization: Bearer $TICKR_TOKEN"' if config.closed else ""
     return (
         f"Tickr serves on {told}{many}\n"
         f"  submit  curl {url}/jobs{token} -H Content-Type:application/json \\\n"

@@ -2,11 +2,13 @@
 
 import { ask } from "./dialog.mjs";
 import { fill, h } from "./dom.mjs";
-import { distance } from "./format.mjs";
+import { clock, distance } from "./format.mjs";
 import { Live } from "./live.mjs";
+import { when } from "./marks.mjs";
 import { banner } from "./notices.mjs";
 import * as press from "./press.mjs";
 import { address, go, here } from "./route.mjs";
+import { learn, may, readOnly } from "./rights.mjs";
 import * as session from "./session.mjs";
 import { step } from "./table.mjs";
 import * as login from "./screens/login.mjs";
@@ -17,9 +19,10 @@ import * as failed from "./screens/failed.mjs";
 import * as queues from "./screens/queues.mjs";
 import * as schedules from "./screens/schedules.mjs";
 import * as nodes from "./screens/nodes.mjs";
+import * as audit from "./screens/audit.mjs";
 
 // By the first part of the path; those with a key are in the bar, and `g` and the key leads there.
-const SCREENS = { "": overview, jobs, failed, queues, schedules, nodes, job };
+const SCREENS = { "": overview, jobs, failed, queues, schedules, nodes, audit, job };
 const BAR = [
   ["", "Overview", "o"],
   ["jobs", "Jobs", "j"],
@@ -27,6 +30,7 @@ const BAR = [
   ["queues", "Queues", "q"],
   ["schedules", "Schedules", "s"],
   ["nodes", "Nodes", "n"],
+  ["audit", "Audit", "a", "admin"],
 ];
 const STATUS = {
   live: ["Live", "Shown as it happens"],
@@ -40,6 +44,7 @@ const THEME = "tickr.theme";
 
 const main = document.getElementById("main");
 let client = session.connect();
+let caller = null;
 let leaving = new AbortController();
 let pressed = null;
 const statusText = h("span", { id: "status" });
@@ -81,7 +86,7 @@ async function show() {
       history.replaceState(null, "", address(path, chosen(query)));
     },
     /** Keep the screen true; see `Live.follow`. */
-    follow: (filters, load) => live.follow(client, filters, signal, load, (error) => troubled(trouble, error)),
+    follow: (filters, load) => live.follow(client, may("events:read") ? filters : null, signal, load, (error) => troubled(trouble, error)),
   };
   try {
     await screen.open(page);
@@ -91,21 +96,33 @@ async function show() {
 }
 
 function troubled(place, error) {
-  if (error?.status === 401 || error?.status === 403) askForToken(error);
+  if (error?.status === 401) askForToken(error);
   else banner(place, error);
 }
 
 function askForToken(error) {
   leaving.abort();
-  login.show(main, session.signedIn() ? error.message : null, (token) => {
+  const trouble = session.signedIn() ? error.message : null;
+  session.signOut();
+  learn((caller = null));
+  furnish();
+  login.show(main, trouble, (token) => {
     session.signIn(token);
-    restart();
+    begin();
   });
 }
 
-function restart() {
+/** Find out who looks, and show the screen as he may see it. */
+async function begin() {
   client.close();
   client = session.connect();
+  caller = null;
+  try {
+    caller = await session.whoami();
+  } catch (error) {
+    if (error.status === 401) return askForToken(error);
+  }
+  learn(caller); // null, if nobody answers: the screen says why
   furnish();
   show();
 }
@@ -116,8 +133,10 @@ function chosen(query) {
   return found;
 }
 
+const offered = () => BAR.filter(([, , , scope]) => !scope || may(scope));
+
 function mark(name) {
-  const links = BAR.map(([path, text]) =>
+  const links = offered().map(([path, text]) =>
     h("a", { href: address(path ? [path] : []), "aria-current": path === name ? "page" : null }, text),
   );
   const nav = fill(document.getElementById("nav"), links);
@@ -125,15 +144,22 @@ function mark(name) {
 }
 
 function furnish() {
-  const out = () => (session.signOut(), restart());
+  const out = () => (session.signOut(), begin());
   fill(
     document.getElementById("tools"),
     statusText,
     pauseButton,
     h("button", { class: "quiet", onclick: toggleTheme, "aria-label": "Dark or light", title: "Dark or light (key: t)" }, "◐"),
     h("button", { class: "quiet", onclick: help, "aria-label": "Keys", title: "Keys (key: ?)" }, "?"),
+    caller?.asked && whoLooks(),
     session.signedIn() && h("button", { class: "quiet", onclick: out }, "Sign out"),
   );
+}
+
+function whoLooks() {
+  const { who, scopes, expires_at: ends } = caller;
+  const words = `May: ${scopes.join(", ")}. ${ends ? `Its token ends ${clock(ends)}.` : "Its token does not end."}`;
+  return h("span", { class: "who", title: words }, readOnly() && h("span", { class: "badge quiet" }, "read-only"), h("span", {}, who), ends && h("small", { class: "soft" }, "ends ", when(ends)));
 }
 
 function toggleLive() {
@@ -156,7 +182,7 @@ function setTheme(theme) {
 
 function help() {
   const keys = [
-    ["g, then a letter", BAR.map(([, name, key]) => `${key} ${name}`).join(", ")],
+    ["g, then a letter", offered().map(([, name, key]) => `${key} ${name}`).join(", ")],
     ["j, k", "to the next row, to the one before; Enter opens it"],
     ["/", "to the first filter"],
     [".", "pause what is live, and go on"],
@@ -183,7 +209,7 @@ function typed(event) {
     if (key === "Escape") target.blur();
     return;
   }
-  const screen = pressed === "g" ? BAR.find(([, , letter]) => letter === key) : null;
+  const screen = pressed === "g" ? offered().find(([, , letter]) => letter === key) : null;
   const action = screen ? () => go(screen[0] ? [screen[0]] : []) : pressed === "g" ? null : KEYS[key];
   pressed = key;
   if (!action) return;
@@ -203,7 +229,7 @@ function countDown() {
 /** Ages grow, and what is to come gets nearer, between two looks at the server. */
 function age() {
   if (live.paused || document.hidden) return;
-  for (const time of main.querySelectorAll("time.ago")) {
+  for (const time of document.querySelectorAll("time.ago")) {
     const words = distance(time.dateTime);
     if (time.textContent !== words) time.textContent = words;
   }
@@ -216,4 +242,4 @@ setInterval(age, 1000);
 setInterval(countDown, 1000);
 addEventListener("hashchange", show);
 addEventListener("keydown", typed);
-show();
+begin();

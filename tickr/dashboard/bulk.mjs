@@ -6,6 +6,7 @@ import { h } from "./dom.mjs";
 import { number, visible } from "./format.mjs";
 import { badge, STATES } from "./marks.mjs";
 import { attempt, notify } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 import { table } from "./table.mjs";
 
 const WAITING = ["scheduled", "ready", "blocked", "retrying"];
@@ -33,7 +34,7 @@ export function buttons(client, which, begun, actions = Object.keys(ACTIONS)) {
       const operation = await start(client, action, which());
       if (operation) begun(operation);
     };
-    return h("button", { onclick: begin, class: danger && "danger", "data-action": action }, `${name} …`);
+    return h("button", { onclick: begin, class: danger && "danger", "data-action": action, ...needs("jobs:write") }, `${name} …`);
   });
 }
 

@@ -5,6 +5,7 @@ import { fill, h } from "./dom.mjs";
 import { distance, duration, number } from "./format.mjs";
 import { makeMark, markList } from "./moments.mjs";
 import { attempt } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 
 const [MINUTE_MS, HOUR_MS] = [60_000, 3_600_000];
 const DAY_MS = 24 * HOUR_MS;
@@ -61,7 +62,7 @@ export class History {
   /** fixed: {queue}, where that is not to be chosen. beside(span): called with what to ask for whenever it is read. */
   constructor(page, { fixed = {}, beside = async () => {} } = {}) {
     [this.#page, this.#fixed, this.beside] = [page, fixed, beside];
-    const mark = h("button", { onclick: () => makeMark(page.client, () => this.load(true)) }, "Mark this moment");
+    const mark = h("button", { onclick: () => makeMark(page.client, () => this.load(true)), ...needs("queues:admin") }, "Mark this moment");
     this.element = h(
       "section",
       { class: "history", "aria-label": "Over time" },

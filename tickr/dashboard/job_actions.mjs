@@ -7,6 +7,7 @@ import { ask, field } from "./dialog.mjs";
 import { h } from "./dom.mjs";
 import { ENDED } from "./marks.mjs";
 import { notify } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 import { signedIn, url } from "./session.mjs";
 import { indented } from "./source.mjs";
 import { submitJob } from "./submit.mjs";
@@ -18,7 +19,7 @@ const SUBMITTED = ["type", "payload", "queue", "priority", "max_attempts", "max_
 export function actions(client, job, read, known) {
   const waits = !ENDED.has(job.state) && job.state !== "running";
   const about = { client, job, read, known };
-  const button = (name, action, attributes = {}) => h("button", { onclick: () => action(about), ...attributes }, name);
+  const button = (name, action, attributes = {}) => h("button", { onclick: () => action(about), ...attributes, ...needs("jobs:write") }, name);
   return [
     ENDED.has(job.state) && [button("Retry", retry, { class: "primary" }), button("Edit and retry …", mend)],
     waits && [job.state !== "blocked" && Date.parse(job.run_at) > Date.now() && button("Run now", runNow), button("Edit …", edit)],
@@ -34,7 +35,7 @@ export function copies(client, job, known) {
   return [
     copyButton("Copy as JSON", "The job", () => indented(stringify(job))),
     !closed && copyButton("Copy as curl", "The command", () => curl(job)),
-    !closed && h("button", { onclick: () => submitJob(client, known, job) }, "Submit another …"),
+    !closed && h("button", { onclick: () => submitJob(client, known, job), ...needs("jobs:write") }, "Submit another …"),
   ];
 }
 

@@ -5,6 +5,7 @@ import { h } from "./dom.mjs";
 import { clock } from "./format.mjs";
 import { when } from "./marks.mjs";
 import { attempt, notify } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 
 /** Ask for the words of a mark, and make it. done: called when it is made. */
 export async function makeMark(client, done) {
@@ -34,7 +35,7 @@ export function markList(client, marks, done) {
       {},
       h("span", {}, mark.text),
       h("span", { class: "soft", title: clock(mark.at) }, when(mark.at)),
-      h("button", { class: "quiet", "aria-label": `Delete the mark ${mark.text}`, onclick: () => remove(client, mark, done) }, "Delete"),
+      h("button", { class: "quiet", "aria-label": `Delete the mark ${mark.text}`, onclick: () => remove(client, mark, done), ...needs("queues:admin") }, "Delete"),
     );
   return h("ul", { class: "moments", "aria-label": "Marks" }, marks.toReversed().map(line));
 }

@@ -4,6 +4,7 @@ import { ask, field } from "./dialog.mjs";
 import { h } from "./dom.mjs";
 import { duration, number } from "./format.mjs";
 import { attempt } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 
 /** What the feed tells of nodes. That one came, or died, nobody tells: it is seen in the next list. */
 export const CHANGES = ["quieted", "resumed", "changed", "stopping"].map((name) => `node.${name}`);
@@ -39,7 +40,7 @@ export function actions(client, node) {
   const { id, kind, state, roles } = node;
   if (kind === "remote" || state === "stopping") return null;
   const name = called(node);
-  const say = (text, action, danger) => h("button", { onclick: action, "aria-label": `${text} ${name}`, class: danger && "danger" }, text);
+  const say = (text, action, danger) => h("button", { onclick: action, "aria-label": `${text} ${name}`, class: danger && "danger", ...needs("admin") }, text);
   const works = roles.includes("worker");
   return h(
     "div",

@@ -6,6 +6,7 @@ import { number } from "./format.mjs";
 import { words as filterWords } from "./filters.mjs";
 import { when } from "./marks.mjs";
 import { attempt } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 import { table } from "./table.mjs";
 
 const OFTEN_MS = 700; // as long as one of them runs
@@ -46,7 +47,7 @@ function columns(client, wake) {
     { name: "Progress", cell: progress },
     { name: "Begun", class: "tight", cell: (one) => when(one.created_at) },
     { name: "State", class: "tight", cell: (one) => h("span", { class: `badge ${one.state === "done" ? "succeeded" : one.state}` }, one.state) },
-    { name: h("span", { class: "hidden" }, "Stop"), label: "", class: "tight", cell: (one) => one.state === "running" && h("button", { onclick: () => stop(client, one, wake) }, "Stop") },
+    { name: h("span", { class: "hidden" }, "Stop"), label: "", class: "tight", cell: (one) => one.state === "running" && h("button", { onclick: () => stop(client, one, wake), ...needs("jobs:write") }, "Stop") },
   ];
 }
 

@@ -4,6 +4,7 @@ import { ask, field } from "./dialog.mjs";
 import { h } from "./dom.mjs";
 import { clock, distance, number } from "./format.mjs";
 import { attempt } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 import { go } from "./route.mjs";
 
 /** States of jobs that wait in a queue; those a queue is counted by. */
@@ -29,7 +30,7 @@ export function standing({ paused, paused_until: until }) {
 export function actions(client, queue, { more = false, done = () => {} } = {}) {
   const { name } = queue;
   const say = (text, action, danger) =>
-    h("button", { onclick: async () => done(await action()), "aria-label": `${text} ${name}`, class: danger && "danger" }, text);
+    h("button", { onclick: async () => done(await action()), "aria-label": `${text} ${name}`, class: danger && "danger", ...needs("queues:admin") }, text);
   return h(
     "div",
     { class: "actions" },

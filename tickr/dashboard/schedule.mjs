@@ -4,6 +4,7 @@ import { ask, field } from "./dialog.mjs";
 import { h } from "./dom.mjs";
 import { Fault } from "./faults.mjs";
 import { attempt, notify } from "./notices.mjs";
+import { needs } from "./rights.mjs";
 import { go } from "./route.mjs";
 import { indented, wrong } from "./source.mjs";
 import { Source } from "./client/client.mjs";
@@ -43,7 +44,7 @@ export function standing({ paused, ended }) {
 /** Make the buttons. more: also those that are only on its own page, with the schedule read to the letter. */
 export function actions(client, schedule, { more = false } = {}) {
   const { name } = schedule;
-  const say = (text, action, danger) => h("button", { onclick: action, "aria-label": `${text} ${name}`, class: danger && "danger" }, text);
+  const say = (text, action, danger) => h("button", { onclick: action, "aria-label": `${text} ${name}`, class: danger && "danger", ...needs("queues:admin") }, text);
   return h(
     "div",
     { class: "actions" },

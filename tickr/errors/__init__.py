@@ -37,6 +37,11 @@
     │   ├── OperationNotFound
     │   ├── OperationExists            the id is taken by a different operation
     │   └── TooManyOperations
+    ├── TokenError(token)              the caller's
+    │   ├── TokenNotFound
+    │   ├── TokenExists                another that is good has the name
+    │   ├── TokenOver                  it is revoked or expired
+    │   └── TooManyTokens
     ├── FeedError                      the subscriber's
     │   ├── CursorInvalid              this is no cursor
     │   ├── CursorExpired              what follows it is no longer kept, or it is of another history
@@ -88,8 +93,13 @@ from tickr.errors.things import ScheduleExists as ScheduleExists
 from tickr.errors.things import ScheduleMismatch as ScheduleMismatch
 from tickr.errors.things import ScheduleNotFound as ScheduleNotFound
 from tickr.errors.things import TakesNoOrders as TakesNoOrders
+from tickr.errors.things import TokenError as TokenError
+from tickr.errors.things import TokenExists as TokenExists
+from tickr.errors.things import TokenNotFound as TokenNotFound
+from tickr.errors.things import TokenOver as TokenOver
 from tickr.errors.things import TooManyOperations as TooManyOperations
 from tickr.errors.things import TooManySchedules as TooManySchedules
+from tickr.errors.things import TooManyTokens as TooManyTokens
 from tickr.errors.world import CursorExpired as CursorExpired
 from tickr.errors.world import CursorInvalid as CursorInvalid
 from tickr.errors.world import FeedError as FeedError

@@ -160,3 +160,45 @@ class TooManyOperations(OperationError):
 
     def __init__(self, operation: str, most: int) -> None:
         super().__init__(operation, f"{most} operations are running already, as many as there may be.")
+
+
+class TokenError(TickrError):
+    """What was asked about the token of that id, or name, cannot be done. Nothing was changed."""
+
+    code = "token"
+
+    def __init__(self, token: str, message: str) -> None:
+        super().__init__(message)
+        self.token = token
+
+
+class TokenNotFound(TokenError):
+    code = "token_not_found"
+
+    def __init__(self, token: str) -> None:
+        super().__init__(token, f"There is no token {token}.")
+
+
+class TokenExists(TokenError):
+    """``token``: the name."""
+
+    code = "token_exists"
+
+    def __init__(self, token: str) -> None:
+        super().__init__(token, f"A good token is named {token} already; revoke it, or take another name.")
+
+
+class TokenOver(TokenError):
+    code = "token_over"
+
+    def __init__(self, token: str) -> None:
+        super().__init__(token, f"The token {token} is revoked or expired; make a new one.")
+
+
+class TooManyTokens(TokenError):
+    """``token``: the name of the one that was to be made."""
+
+    code = "too_many_tokens"
+
+    def __init__(self, token: str, most: int) -> None:
+        super().__init__(token, f"There are {most} tokens already that are good, as many as there may be.")

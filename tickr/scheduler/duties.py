@@ -22,6 +22,7 @@ from tickr.scheduler.retention import (
     KeyRetention,
     OwnAgeRetention,
     Retention,
+    TrailRetention,
 )
 from tickr.scheduler.schedules import Schedules
 from tickr.scheduler.statistics import Statistics
@@ -50,5 +51,6 @@ def start_duties(
     nursery.start_soon(CountRetention(store, **count, stretch=stretch).run)
     nursery.start_soon(OwnAgeRetention(store, stretch=stretch).run)
     nursery.start_soon(KeyRetention(store, stretch=stretch).run)
+    nursery.start_soon(TrailRetention(store, keep_s=config.keep_audit).run)
     if store.name != "memory":  # into which nobody else can put anything
         nursery.start_soon(InboxRetention(store, keep_failed_s=config.keep_failed).run)

@@ -5,7 +5,8 @@ older than ``events_keep`` are deleted from the front, once the statistics have 
 than that is told so. Jobs: those that ended longer ago than ``keep_succeeded`` or ``keep_failed``, or than an age of
 their own says, are deleted with their attempts, and so are those that are too many. Keys, and checkpoints: those that
 stand for nothing any more.
-Rows of the inbox: those that were refused longer ago than ``keep_failed``.
+Rows of the inbox: those that were refused longer ago than ``keep_failed``. The trail of changes: what is older than
+``keep_audit``.
 
 All a batch at a time with a pause between, so that neither claims nor submissions wait for it. Any number of nodes do
 it at once: each row is numbered once and deleted once.
@@ -62,6 +63,11 @@ INBOX_PAUSE_S = 60.0
 """Pause between two looks for refused rows that are too old, in seconds; not longer than they are kept."""
 INBOX_BATCH, INBOX_BATCH_PAUSE_S = 100, 0.1
 """How many of them one transaction deletes, each of up to 16 MiB, and the pause after it in seconds."""
+
+TRAIL_PAUSE_S = 600.0
+"""Pause between two looks for entries of the trail that are too old, in seconds; not longer than they are kept."""
+TRAIL_BATCH, TRAIL_BATCH_PAUSE_S = 500, 0.1
+"""How many of them one transaction deletes, and the pause after it in seconds."""
 
 log = structlog.get_logger("tickr.scheduler")
 
@@ -300,4 +306,23 @@ class InboxRetention:
                 before = self._store.now_us() - us_of(self._keep_s)
                 if await self._store.prune_inbox(before, INBOX_BATCH) == INBOX_BATCH:
                     pause_s = INBOX_BATCH_PAUSE_S
+            await trio.sleep(pause_s)
+
+
+class TrailRetention:
+    """One node's part in deleting what was changed long ago, and by whom."""
+
+    def __init__(self, store: Store, *, keep_s: float) -> None:
+        self._store = store
+        self._keep_us = us_of(keep_s)
+        self._look_s = min(TRAIL_PAUSE_S, keep_s)
+        self._outage = Outage(log, "retention")
+
+    async def run(self) -> None:
+        """Look and rest until cancelled. Cancellation: a batch is deleted whole, or not at all."""
+        while True:
+            pause_s = self._look_s
+            with self._outage.outlived(StoreError):
+                if await self._store.prune_trail(self._store.now_us() - self._keep_us, TRAIL_BATCH) == TRAIL_BATCH:
+                    pause_s = TRAIL_BATCH_PAUSE_S
             await trio.sleep(pause_s)

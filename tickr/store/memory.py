@@ -46,6 +46,7 @@ from tickr.store.contract import (
     wall_clock,
 )
 from tickr.store.event_log import nobody_counts, nobody_listens
+from tickr.store.memory_access import MemoryAccess
 from tickr.store.memory_encrypted import MemoryEncrypted
 from tickr.store.memory_feed import EventLog, MemoryFeed
 from tickr.store.memory_inbox import MemoryInbox
@@ -79,6 +80,7 @@ class MemoryStore(
     MemoryOperations,
     MemoryEncrypted,
     MemoryStatistics,
+    MemoryAccess,
     Searched,
 ):
     """``Store`` in plain dicts; see ``store/contract`` for what each method promises."""

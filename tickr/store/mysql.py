@@ -49,6 +49,7 @@ from tickr.store.contract import (
     ScanPosition,
     Start,
 )
+from tickr.store.mysql_access import MysqlAccess
 from tickr.store.mysql_address import Address, parse
 from tickr.store.mysql_children import MysqlChildren
 from tickr.store.mysql_encrypted import MysqlEncrypted
@@ -148,6 +149,7 @@ class MysqlStore(
     MysqlChildren,
     MysqlEncrypted,
     MysqlStatistics,
+    MysqlAccess,
     Searched,
 ):
     """``Store`` on MySQL; see ``store/contract`` for what each method promises."""

@@ -62,6 +62,7 @@ from tickr.store.contract import (
 )
 from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.search import Searched
+from tickr.store.sqlite_access import SqliteAccess
 from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
@@ -120,6 +121,7 @@ class SqliteStore(
     SqliteLinks,
     SqliteEncrypted,
     SqliteStatistics,
+    SqliteAccess,
     Searched,
 ):
     """``Store`` over one file; see ``store/contract`` for what each method promises."""

@@ -28,6 +28,7 @@ TRANSACTIONS = frozenset(
     | {"drop_queue", "keep_checkpoints", "prune_checkpoints", "keep_log", "move_operation", "prune_operations"}
     | {"remove_due", "prune_beyond"}
     | {"add_tallies", "prune_sums", "make_mark", "drop_mark"}
+    | {"change_token", "use_tokens", "write_trail", "prune_trail"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )
 """The methods that write; the others only read."""

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from tickr import tokens
 from tickr.api.access import is_open
-from tickr.api.openapi import insight, jobs, nodes, operations, problem_codes, queues, schedules
+from tickr.api.openapi import access, insight, jobs, nodes, operations, problem_codes, queues, schedules
 from tickr.api.openapi.about import About, Answer, Body, Group
 from tickr.api.openapi.problem_codes import WITH_HEADERS, ProblemDocument
 from tickr.api.openapi.schemas import Schema, Schemas
@@ -32,6 +33,7 @@ GROUPS: tuple[Group, ...] = (
     nodes.LEASES,
     insight.EVENTS,
     insight.STATISTICS,
+    access.ACCESS,
     insight.HEALTH,
     insight.ORIGINAL,
 )
@@ -47,9 +49,10 @@ ABOUT = (
     "that goes wrong is a problem document with a stable `code`; beyond what each call lists, HTTP itself may be "
     "refused as 404 `not_found`, 405, 501 and 505."
 )
+SCOPES = ", ".join(f"`{scope}`" for scope in Scope)
 SECURITY = (
-    "A token is needed where Tickr was given one; without any it listens on loopback alone. Each call names the scope "
-    f"that it needs: {', '.join(f'`{scope}`' for scope in Scope)}, the last of which is all of them."
+    "A token is needed where Tickr was given one, or told to ask for them; else it listens on loopback alone. "
+    f"Each call names the scope that it needs: {SCOPES}, the last of which is all of them."
 )
 
 Name = Annotated[str, Meta(pattern=rf"\A(?:{QUEUE_PATTERN})\Z")]
@@ -58,6 +61,7 @@ IN_PATHS: dict[str, tuple[str, Any]] = {
     "job_id": ("The id of the job.", Id),
     "operation_id": ("The id of the operation.", Id),
     "mark_id": ("The id of the mark.", Id),
+    "token_id": ("The id of the token.", Annotated[str, Meta(pattern=rf"\A(?:{tokens.ID})\Z")]),
     "lease": ("The id of the lease.", Id),
     "node_id": ("The id of the node; `self`: the one that answers.", str),
     "name": ("Its name.", Name),

@@ -39,12 +39,20 @@ class ProblemDocument(msgspec.Struct, frozen=True):
     mark: str | UnsetType = UNSET
     key: str | UnsetType = UNSET
     cursor: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+    needed: str | UnsetType = UNSET
+    scopes: list[str] | UnsetType = UNSET
     incident: str | UnsetType = UNSET
 
 
 SHARED: dict[str, tuple[int, tuple[str, ...], str]] = {
     "Unauthenticated": (401, ("unauthenticated",), "No token, or not the right one."),
-    "CrossSite": (403, ("cross_site",), "A web page of another site asked for a change."),
+    "Forbidden": (403, ("forbidden",), "The token does not allow it: `needed` is the scope that does."),
+    "Refused": (
+        403,
+        ("forbidden", "cross_site"),
+        "The token does not allow it (`needed` is the scope that does), or a page of another site asked for a change.",
+    ),
     "BodyTimeout": (408, ("body_timeout",), "The body did not arrive in time."),
     "BodyTooLarge": (413, ("body_too_large",), "The body is larger than this call takes."),
     "TargetTooLong": (414, ("target_too_long",), "Path and query are too long."),
@@ -61,7 +69,7 @@ SHARED: dict[str, tuple[int, tuple[str, ...], str]] = {
 }
 """Problems that many calls share: status, codes, what they mean."""
 
-WITH_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+WITH_HEADERS = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 OF_BODIES = (
     *("invalid_json", "invalid_utf8", "byte_order_mark", "too_deep", "nul_character", "duplicate_key"),
     "invalid_encoding",
@@ -71,6 +79,7 @@ OF_PATHS = {
     "operation_id": "invalid_id",
     "lease": "invalid_id",
     "mark_id": "invalid_id",
+    "token_id": "invalid_id",
     "/queues": "invalid_queue",
     "/schedules": "invalid_name",
 }
@@ -104,8 +113,12 @@ def _common(route: Route, *, open_: bool) -> Iterator[tuple[int, str]]:
         yield from ((400, code) for code in OF_BODIES)
         yield 422, "invalid_request"
         yield 400, "invalid_precondition"
+    if route.scope is not None:
+        yield 403, "forbidden"
+    if changes:
+        yield 403, "cross_site"
     for status, codes, _ in SHARED.values():
-        if (status in (408, 413, 415, 403) and not changes) or status == 421 or (status == 401 and open_):
+        if (status in (408, 413, 415) and not changes) or status == 403 or status == 421 or (status == 401 and open_):
             continue
         if status == 503 and open_:
             continue

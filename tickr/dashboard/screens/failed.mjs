@@ -8,6 +8,7 @@ import { cut, jobLink, when } from "../marks.mjs";
 import * as operations from "../operations.mjs";
 import { address } from "../route.mjs";
 import { table } from "../table.mjs";
+import { needs } from "../rights.mjs";
 
 const EXAMPLES = 30; // groups whose example is read for its words
 const RECENT = 8; // operations that are shown
@@ -78,7 +79,7 @@ function buttons(client, which, look, group = null) {
     const begin = async () => {
       if (await bulk.start(client, action, which(), options)) look();
     };
-    return h("button", { onclick: begin, "aria-label": name + of, ...attributes }, `${name} …`);
+    return h("button", { onclick: begin, "aria-label": name + of, ...attributes, ...needs("jobs:write") }, `${name} …`);
   };
   return [button("Retry", "retry"), button("Edit and retry", "retry", { changing: true }), button("Delete", "delete", {}, { class: "danger" })];
 }

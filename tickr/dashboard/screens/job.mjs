@@ -13,6 +13,7 @@ import { address } from "../route.mjs";
 import { timeline } from "../timeline.mjs";
 import { family } from "../tree.mjs";
 import { value } from "../value.mjs";
+import { needs } from "../rights.mjs";
 
 const SECTIONS = ["head", "error", "why", "facts", "payload", "result", "said", "attempts", "family"];
 
@@ -183,7 +184,7 @@ function held(page, job, name) {
   const says = name[0].toUpperCase() + name.slice(1);
   if (job[name]) return value(says, job[name].text);
   if (!job.encrypted || (name === "result" && job.state !== "succeeded")) return null;
-  const reveal = h("button", { onclick: () => page.choose({ decrypt: "true" }) }, "Show in the clear");
+  const reveal = h("button", { onclick: () => page.choose({ decrypt: "true" }), ...needs("admin") }, "Show in the clear");
   return [h("h2", {}, says), h("p", { class: "soft" }, "Encrypted. Tickr's log notes who has it opened. "), name === "payload" && reveal];
 }
 

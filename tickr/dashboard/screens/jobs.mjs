@@ -9,6 +9,7 @@ import * as operations from "../operations.mjs";
 import { address } from "../route.mjs";
 import { submitJob } from "../submit.mjs";
 import { table } from "../table.mjs";
+import { needs } from "../rights.mjs";
 
 const PAGE = 50;
 const MOST_REQUESTS = 4; // for one page: with filters that few jobs pass, the server's pages hold few
@@ -31,7 +32,7 @@ export function open(page) {
     page.choose({ ...changes, cursor: null });
   };
   const bar = h("div", { class: "filterbar" }, filters.bar(page, choose, known, STATES));
-  const submit = h("button", { class: "primary", onclick: () => submitJob(client, known) }, "Submit a job");
+  const submit = h("button", { class: "primary", onclick: () => submitJob(client, known), ...needs("jobs:write") }, "Submit a job");
   const head = h("div", { class: "head" }, h("h1", {}, title()), h("div", { class: "actions" }, submit));
   fill(page.content, head, bar, running, choice.element, list, pager);
   if (focus) page.content.querySelector(`[data-focus="${focus}"]`)?.focus();

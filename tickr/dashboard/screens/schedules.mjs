@@ -9,6 +9,7 @@ import { actions, CHANGES, edit, soon, standing, timing } from "../schedule.mjs"
 import * as one from "../schedule_page.mjs";
 import { table } from "../table.mjs";
 import { inWords } from "../timing.mjs";
+import { needs } from "../rights.mjs";
 
 export const title = (path) => (path.length > 1 ? path[1] : "Schedules");
 
@@ -17,7 +18,7 @@ export function open(page) {
   let schedules = [];
   const [list, count] = [h("div"), h("span", { class: "soft" })];
   const find = finder(page, "name, type, queue", show);
-  const make = h("button", { class: "primary", onclick: () => edit(page.client) }, "New schedule");
+  const make = h("button", { class: "primary", onclick: () => edit(page.client), ...needs("queues:admin") }, "New schedule");
   function show() {
     const found = schedules.filter(({ name, cron, timezone, job }) => find.has(name, cron, timezone, job.type, job.queue ?? "default"));
     const { columns, rows } = ordered(page, COLUMNS(page.client), found, "Name", show);

@@ -50,6 +50,7 @@ from tickr.store.answers import Start as Start
 from tickr.store.answers import Tally as Tally
 from tickr.store.change_answers import Edited as Edited
 from tickr.store.change_answers import MovedOperation as MovedOperation
+from tickr.store.contract.access import Access
 from tickr.store.contract.checkpoints import Checkpoints
 from tickr.store.contract.editing import Editing
 from tickr.store.contract.encrypted import Encrypted
@@ -132,6 +133,7 @@ class Store(
     Encrypted,
     Inbox,
     Statistics,
+    Access,
     Protocol,
 ):
     """The truth. An open store; adapters are opened by their own async context managers (``open_store``).
