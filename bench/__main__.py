@@ -23,6 +23,7 @@ COMMANDS = (
     "cancel",
     "feed",
     "growth",
+    "million",
     "memory",
     "reindex",
     "attempts",

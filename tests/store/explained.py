@@ -376,6 +376,8 @@ FILTERS = [
     Filter(labels=(("who", "me"), ("n", None))),
     Filter(states=(State.FAILED,), errors=("exception",)),
     Filter(states=(State.FAILED,), finished_after=1, created_before=DAY_US),
+    Filter(states=(State.FAILED,), finished_after=1, types=("noop",), queues=("default", "q1")),
+    Filter(states=(State.FAILED,), labels=(("who", "me"),)),
 ]
 
 
