@@ -24,7 +24,6 @@ from bench.million.filling import fill
 from bench.million.furnish import furnish
 from bench.million.mix import DELAYED_SHARE
 from bench.report.report import Report
-from bench.report.terminal import Steps
 from bench.stage import stage
 from bench.stage.remote import Remote
 from bench.stage.usage import Usage, others_share

@@ -1,7 +1,7 @@
 """Asks, one call after the other over one connection that is kept, and tells how long each took and cost.
 
-Measured from the first byte sent to the last byte read, on loopback; beside it the processor time that server, database
-and Redis have used meanwhile, from the kernel's account of each thread: what other programs on the machine hardly touch.
+Measured from the first byte sent to the last byte read, on loopback; beside it the processor time that server,
+database and Redis have used meanwhile, from the kernel's account of each thread: other programs hardly touch that.
 """
 
 from __future__ import annotations

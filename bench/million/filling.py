@@ -24,7 +24,7 @@ from tickr.store.mysql_address import parse
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_jobs import INSERT_ATTEMPTS, json_table
 from tickr.store.open import open_store
-from tickr.store.sums import SumPlace, Sums, Tallied
+from tickr.store.sums import SumPlace, Tallied
 from tickr.tallies import COUNTED, Part, Step, times
 
 Value = TypeVar("Value")
@@ -147,7 +147,9 @@ def _insert(table: str, columns: tuple[str, ...], kinds: dict[str, str]) -> str:
 
 _JOBS = (
     f"INSERT INTO jobs ({', '.join(rows.COLUMNS)}) SELECT UNHEX(x.id), "  # noqa: S608 -- static text
-    + ", ".join(f"COALESCE(x.{name}, {_RESERVED[name]})" if name in _RESERVED else f"x.{name}" for name in rows.COLUMNS[1:])
+    + ", ".join(
+        f"COALESCE(x.{name}, {_RESERVED[name]})" if name in _RESERVED else f"x.{name}" for name in rows.COLUMNS[1:]
+    )
     + f" FROM {json_table(rows.COLUMNS)}"
 )
 _INSERTS = {

@@ -21,7 +21,7 @@ STEP_MIN = 5
 
 
 class Known(NamedTuple):
-    """Ids: of a job in each state, of one with 1,000 children and of one that waits in a sequence; an instant halfway."""
+    """Ids of a job in each state, of one with 1,000 children and one that waits in a sequence; and a past instant."""
 
     jobs: dict[str, str]
     parent: str
@@ -42,7 +42,7 @@ def furnish(address: Address) -> Known:
     turns = [{"type": "noop", "queue": "sequences", "sequence": "import"} for _ in range(IN_SEQUENCE)]
     stored = ask(address, "POST", "/jobs/batch", {"jobs": turns})["results"]
     ask(address, "POST", "/jobs/batch", {"jobs": [{"type": "endless", "timeout": 86_400} for _ in range(RUNNING)]})
-    for number in range(OPERATIONS):  # on one job, which is not there
+    for _ in range(OPERATIONS):  # on one job, which is not there
         ask(address, "POST", "/operations", {"action": "cancel", "filter": {"ids": [str(uuid_utils.uuid7())]}})
     states = ("scheduled", "ready", "blocked", "running", "retrying", "succeeded", "failed", "cancelled")
     return Known(

@@ -1,4 +1,4 @@
-"""The jobs of the million: of all states, types and queues, as six days of use would leave them. Pure, and always the same.
+"""The jobs of the million: of all states, types and queues, as six days of use leave them. Pure, and always the same.
 
 Old jobs have mostly ended; of the newest most wait. What has ended has its attempts, some of it a log, a progress, a
 schedule that made it, children; of what waits, some depends on others.

@@ -25,7 +25,8 @@ _TIMES = """async (there) => {
     look();
   });
   const paints = await new Promise((resolve) => {
-    new PerformanceObserver((list) => resolve(list.getEntries())).observe({ type: "largest-contentful-paint", buffered: true });
+    const kind = { type: "largest-contentful-paint", buffered: true };
+    new PerformanceObserver((list) => resolve(list.getEntries())).observe(kind);
     setTimeout(() => resolve([]), 1000);
   });
   const first = performance.getEntriesByName("first-contentful-paint")[0];
@@ -64,9 +65,7 @@ def screens(address: Address, known: Known, times: int) -> Iterator[dict[str, An
                 for kind, figure, ms in _visits(browser, f"{address.url}/ui/{place}", there):
                     found[kind, figure].append(ms)
             for kind in ("cold", "warm"):
-                figures_ms = {
-                    f"{figure}_ms": short(found[kind, figure]) for figure in ("first", "largest", "data")
-                }
+                figures_ms = {f"{figure}_ms": short(found[kind, figure]) for figure in ("first", "largest", "data")}
                 yield {"name": f"{name}, {kind}", "took_ms": figures_ms["data_ms"], **figures_ms}
         browser.close()
 

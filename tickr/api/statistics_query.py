@@ -14,7 +14,7 @@ from tickr.api.submission import LATEST_US, RULES
 from tickr.store.contract import Span
 from tickr.tallies import Step
 
-PARAMETERS = ("step", "since", "until", "queue", "type", "by")
+PARAMETERS = ("step", "since", "until", "queue", "type", "by", "points")
 DEFAULT_POINTS, MAX_POINTS = 60, 1_500
 """Steps of one answer."""
 MAX_NAMES = 100
@@ -28,10 +28,11 @@ Value = TypeVar("Value")
 
 
 class StatisticsQuery(NamedTuple):
-    """What is asked for. ``by``: one series for each queue, or type; None: one in all."""
+    """What is asked for. ``by``: one series for each queue, or type; None: one in all. ``points``: or totals alone."""
 
     span: Span
     by: By | None
+    points: bool = True
 
 
 def read_statistics(request: Request, now: int) -> StatisticsQuery:
@@ -42,6 +43,7 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     by: By | None = _one_of(many("by"), {"queue": "queue", "type": "type"}, None)
     faults += [Fault("/step", STEP_RULE)] if step is None else []
     faults += [Fault("/by", BY_RULE)] if by is None and many("by") else []
+    faults += [] if many("points") in ([], ["true"], ["false"]) else [Fault("/points", "must be true or false, once")]
     faults += [Fault("/queue", RULES["queue"]) for name in many("queue") if not jobs.is_queue(name)]
     faults += [Fault("/type", RULES["type"]) for name in many("type") if not jobs.is_type(name)]
     faults += [
@@ -54,7 +56,7 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     begin = end - DEFAULT_POINTS * step.length_us if since is None else step.begin(since)
     _check_length((end - begin) // step.length_us)
     queues, types = (tuple(sorted(set(many(name)))) for name in ("queue", "type"))
-    return StatisticsQuery(Span(step, begin, end, queues, types), by)
+    return StatisticsQuery(Span(step, begin, end, queues, types), by, points=many("points") != ["false"])
 
 
 def read_marks(request: Request) -> tuple[int, int]:

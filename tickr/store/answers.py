@@ -357,17 +357,9 @@ def page_of(found: list[Job], limit: int) -> Page:
     return Page(found, None) if len(found) <= limit else Page(found[:limit], place_of(found[limit - 1]))
 
 
-def tells_dead(which: Filter) -> bool:
-    """Whether the index of dead letters has all that a filter asks of failed jobs: type, queue, kind, and their end."""
-    rest = msgspec.structs.replace(
-        which, states=(), types=(), queues=(), errors=(), finished_after=None, finished_before=None
-    )
-    return rest.empty
-
-
 def most_of(state: State, which: Filter) -> int:
     """Return how many jobs of a state are looked at to count those that pass a filter."""
-    return MOST_DEAD if state is State.FAILED and tells_dead(which) else MOST_TALLIED
+    return MOST_DEAD if state is State.FAILED and which.of_dead_letters else MOST_TALLIED
 
 
 def window_sizes(limit: int, look_at: int) -> Iterator[int]:

@@ -29,7 +29,6 @@ from tickr.store.answers import (
     page_of,
     place_of,
     start_of,
-    tells_dead,
     window_sizes,
 )
 from tickr.store.contract import STATE_CODES
@@ -117,7 +116,7 @@ async def tally(tx: Transaction, which: Filter, most: int | None) -> Tally:
     exact, found = True, list[Group]()
     for code in _codes(which) or sorted(STATE_CODES.values()):
         bound = most or most_of(rows.state(code), which)
-        count = _count_dead if code == _FAILED and tells_dead(which) else _count
+        count = _count_dead if code == _FAILED and which.of_dead_letters else _count
         groups, all_ = await count(tx, code, which, bound)
         exact, found = exact and all_, [*found, *groups]
     return Tally(sorted(found, key=largest_first), exact)

@@ -26,7 +26,6 @@ from tickr.store.answers import (
     most_of,
     page_of,
     start_of,
-    tells_dead,
     window_sizes,
 )
 from tickr.store.contract import STATE_CODES
@@ -90,7 +89,7 @@ def tally(db: sqlite3.Connection, which: Filter, most: int | None, now: int) -> 
     exact, found = True, list[Group]()
     for code in sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values()):
         bound = most or most_of(rows.state(code), which)
-        count = _count_dead if code == _FAILED and tells_dead(which) else _count
+        count = _count_dead if code == _FAILED and which.of_dead_letters else _count
         groups, all_ = count(db, code, which, bound, now)
         exact, found = exact and all_, [*found, *groups]
     return Tally(sorted(found, key=largest_first), exact)

@@ -23,8 +23,8 @@ class Operations(Protocol):
         Args:
           which: has states. The fewer jobs are in these (and in its queues), the less there is to look at.
           most: of each state, or state and queue, so many jobs are looked at, >= 1; where there are more, the answer is
-            not exact. None: ``MOST_TALLIED``, but ``MOST_DEAD`` of those that failed where nothing is asked for that
-            only the jobs themselves tell: ``tells_dead``. Where payloads are searched, fewer, in all (``search.py``).
+            not exact. None: ``MOST_TALLIED``, but ``MOST_DEAD`` of those that failed where the index of dead letters
+            tells all: ``Filter.of_dead_letters``. Where payloads are searched, fewer, in all (``search.py``).
         """
         ...
 
