@@ -30,6 +30,7 @@ COMMANDS = (
     "processes",
     "scaling",
     "metrics",
+    "index_cost",
 )
 """Each a module of this package with ``arguments(parser)`` and ``run(given, report)``; ``feed`` has three of them."""
 

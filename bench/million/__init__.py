@@ -61,11 +61,11 @@ def run(given: argparse.Namespace, report: Report) -> None:
         progress.step("schedules, marks, operations")
         known = furnish(node.address)
         load = on.remote("load", submit, node.address)
-        asker = Asker(node.address, [pid for pids in on.parties(node).values() for pid in pids])
+        pids = [pid for some in on.parties(node).values() for pid in some]
         wanted = [call for call in calls(known) if given.only in call.name]
         for side, rate in sides.items():
             with _beside(load, rate):
-                usage = Usage(on.parties(node, load))
+                usage, asker = Usage(on.parties(node, load)), Asker(node.address, pids)
                 for call in wanted if given.calls else ():
                     progress.detail(f"{side}: {call.name}")
                     rounds.append({"round": 0, "side": side, "what": "call", **asker.measure(call, given.calls)})

@@ -42,6 +42,7 @@ TINY = {
     "million": ("million", "--jobs", "6000", "--calls", "1", "--rate", "20", "--paints", "0"),
     "memory": ("memory", "--minutes", "0.03", "--settle", "0.2", "--backlog", "300", "--rate", "30"),
     "attempts": ("attempts", *ONE_ROUND, "--jobs", "300"),
+    "index_cost": ("index_cost", *ONE_ROUND, "--jobs", "500", "--failed", "10"),
     "metrics": ("metrics", *ONE_ROUND, "--times", "100"),
 }
 """Each command as small as it goes."""
