@@ -34,8 +34,8 @@ LAYERS = (
     "batching | redis_link | failpoints | outage | own_process | readiness | sealing | trust",
     "attempts | ciphers | errors | config | configuring | editing | edits | envelopes | extras | filters | jobs "
     "| keys | job_log | links | meters | names | operations | operation_moves | packing | payload_search | reasons "
-    "| reports | reseals | queues | schedules | schedule_moves | missed | foresight | next_ticks | tallies | ticks "
-    "| events | retry | setting | signing | traces | values | instants | encoding | surroundings",
+    "| reports | reseals | scopes | queues | schedules | schedule_moves | missed | foresight | next_ticks | tallies "
+    "| ticks | events | retry | setting | signing | traces | values | instants | encoding | surroundings",
 )
 """From top to bottom; imports look down only, and those beside each other never import each other.
 

@@ -176,7 +176,7 @@ async def test_a_call_may_take_larger_bodies_than_others(site: Site, target: str
     async def carry_out(call: Call) -> Answer:
         return wire.answer(b"%d" % len(call.body))
 
-    site.app.add_direct_rule("/large", "large", carry_out, most_bytes=2_000_000)
+    site.app.add_direct_call("/large", "large", carry_out, None, most_bytes=2_000_000)
     for encode in (whole, lambda body, target: chunked(body, target, size=100_000)):
         answers = await site.talk(encode(b"x" * 2_000_000, target) + BYE)
         assert statuses(answers) == [200, 200]
@@ -192,7 +192,7 @@ async def test_an_answer_never_has_more_headers_than_it_was_given(site: Site) ->
     async def carry_out(call: Call) -> Answer:
         return wire.answer(b"{}", headers={"location": "/jobs/1\r\nSet-Cookie: a=b"})
 
-    site.app.add_direct_rule("/split", "split", carry_out)
+    site.app.add_direct_call("/split", "split", carry_out, None)
     with structlog.testing.capture_logs() as logged:
         answers = await site.talk(whole(b"{}", "/split") + BYE)
     assert statuses(answers) == [500], "and the connection ends"

@@ -6,7 +6,7 @@ problem. Routing needs no Host, errors are never HTML, no path is redirected, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,8 +51,10 @@ from tickr.api.handshake import Handshake
 from tickr.api.inbox import Inbox
 from tickr.api.listener import Audience
 from tickr.api.protocol import Links
+from tickr.api.routes import Route
 from tickr.api.waits import Waits
 from tickr.meters import OTHER
+from tickr.scopes import Scope
 
 BODY_TIMEOUT_S = 30
 """How long a client may take to send its body, in seconds."""
@@ -72,7 +74,8 @@ class Edge(QuartTrio):
       waits: those who wait for a job.
       inbox: takes jobs out of a table; whoever serves the application runs it.
       links: the connections that are open; written by ``serve_connection``.
-      direct: what is done with a POST beside Quart, by path; written by ``add_direct_rule``.
+      direct: what is done with a POST beside Quart, by path; written by ``add_direct_call``.
+      routes: every call by its name; written by ``add_call``.
       tells_jobs: whether the feed and streams of jobs are here; not where only the node tells of itself.
     """
 
@@ -89,9 +92,17 @@ class Edge(QuartTrio):
     inbox: Inbox
     links: Links
     direct: dict[str, Rule]
+    routes: dict[str, Route]
     tells_jobs: bool
 
-    def add_direct_rule(self, path: str, name: str, carry_out: Direct, *, most_bytes: int | None = None) -> None:
+    def add_call(self, method: str, path: str, name: str, view: Callable[..., Any], scope: Scope | None) -> None:
+        """Have such a request answered by ``view``; the rest as in ``Route``."""
+        self.routes[name] = Route(method, path, name, view, scope)
+        self.add_url_rule(path, name, view, methods=[method])
+
+    def add_direct_call(
+        self, path: str, name: str, carry_out: Direct, scope: Scope | None, *, most_bytes: int | None = None
+    ) -> None:
         """Have a POST to ``path`` answered beside Quart, which knows the rule for all that comes in an unusual way.
 
         Args:
@@ -102,7 +113,7 @@ class Edge(QuartTrio):
             return wire.response(await carry_out(await incoming.call_of(request)))
 
         self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body)
-        self.add_url_rule(path, name, view, methods=["POST"])
+        self.add_call("POST", path, name, view, scope)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -181,6 +192,7 @@ def _edge(context: Context, *, tells_jobs: bool) -> Edge:
     app.inbox = Inbox(context)
     app.links = Links()
     app.direct = {}
+    app.routes = {}
     app.tells_jobs = tells_jobs
     app.session_interface = _NoSessions()
     app.url_map.merge_slashes = False

@@ -23,6 +23,7 @@ from tickr.api.results import Refusals, too_large
 from tickr.errors import KeyReused
 from tickr.intake import Stored
 from tickr.jobs import NewJob
+from tickr.scopes import Scope
 from tickr.store.contract import Keyed
 from tickr.traces import Trace
 
@@ -59,7 +60,7 @@ class _Results:
 def add_routes(app: Edge, context: Context) -> None:
     batches = _Batches(context)
     most_bytes = max(MAX_BODY_BYTES, context.config.max_body)
-    app.add_direct_rule(PATH, "submit_batch", batches.submit, most_bytes=most_bytes)
+    app.add_direct_call(PATH, "submit_batch", batches.submit, Scope.JOBS_WRITE, most_bytes=most_bytes)
 
 
 class _Batches:

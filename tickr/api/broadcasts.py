@@ -23,11 +23,12 @@ from tickr.api.problems import Fault, Problem, invalid
 from tickr.api.submission import RULES, Submission, read_record
 from tickr.jobs import NewJob
 from tickr.names import queue_of_node
+from tickr.scopes import Scope
 from tickr.store.contract import MAX_BATCH, Node
 from tickr.store.orders import REMOTE
 
 if TYPE_CHECKING:
-    from quart import Quart
+    from tickr.api.app import Edge
 
 MAX_NODES = MAX_BATCH
 """To more nodes nothing is broadcast: its jobs are stored in one transaction."""
@@ -42,7 +43,7 @@ class Broadcast(msgspec.Struct, frozen=True):
     items: list[wire.JobDocument]
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     async def broadcast() -> Response:
         call = await incoming.call_of(request)
         said = read_record(incoming.json_body(call), Submission, RULES)
@@ -64,7 +65,7 @@ def add_routes(app: Quart, context: Context) -> None:
         documents = [wire.job_document(job, now) for job in stored]
         return wire.json_response(wire.encode(Broadcast(id_, documents)), 201)
 
-    app.add_url_rule("/broadcasts", "broadcast", broadcast, methods=["POST"])
+    app.add_call("POST", "/broadcasts", "broadcast", broadcast, Scope.JOBS_WRITE)
 
 
 def _jobs(new: NewJob, id_: str, nodes: Sequence[Node]) -> list[NewJob]:

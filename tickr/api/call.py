@@ -1,6 +1,6 @@
 """A call that is one body and one answer, no larger than it must be: ``Call`` comes in, ``Answer`` goes out.
 
-``direct.py`` makes the one from the wire and writes the other; ``Edge.add_direct_rule`` does the same through Quart for
+``direct.py`` makes the one from the wire and writes the other; ``Edge.add_direct_call`` does the same through Quart for
 what comes in an unusual way. A call never has a query. Pure.
 """
 

@@ -21,6 +21,7 @@ from tickr.api.problems import Fault, invalid
 from tickr.api.submission import RULES, JobType, Submission, new_job, read_record
 from tickr.jobs import NewJob
 from tickr.retry import MAX_DELAY_S
+from tickr.scopes import Scope
 from tickr.traces import Trace
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def add_routes(app: Edge, context: Context) -> None:
         status = 200 if found.able else 503
         return wire.json_response(wire.envelope(status, f"Tickr is {found.status}", msgspec.to_builtins(found)), status)
 
-    app.add_direct_rule("/api/v2/jobs", "submit_original", submit_original)
-    app.add_url_rule("/api/v2/health", "health", health, methods=["GET"])
+    app.add_direct_call("/api/v2/jobs", "submit_original", submit_original, Scope.JOBS_WRITE)
+    app.add_call("GET", "/api/v2/health", "health", health, None)
 
 
 def _new_job(body: bytes, context: Context, trace: Trace | None) -> NewJob:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import event_query, event_stream, incoming, wire
 from tickr.api.context import Context
 from tickr.errors import CannotOpen
 from tickr.events import AnyEvent, Event
 from tickr.feed.cloudevents import expand
+from tickr.scopes import Scope
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     def _opened(event: AnyEvent) -> bytes:
         """Return an event with what it tells in the clear, if this node can read it."""
         if isinstance(event, Event):
@@ -32,4 +37,4 @@ def add_routes(app: Quart, context: Context) -> None:
         body = wire.events_page(bodies, found.cursor, found.caught_up)
         return wire.json_response(body, headers={"Cache-Control": "no-store", "Vary": "Accept"})
 
-    app.add_url_rule(event_query.PATH, "events", page, methods=["GET"])
+    app.add_call("GET", event_query.PATH, "events", page, Scope.EVENTS_READ)

@@ -22,10 +22,11 @@ from tickr.jobs import FINAL, WAITING, Job, State
 from tickr.links import Kind
 from tickr.names import node_of_queue
 from tickr.queues import Gate, Held, Standing
+from tickr.scopes import Scope
 from tickr.store.contract import Node, Store, keys_for
 
 if TYPE_CHECKING:
-    from quart import Quart
+    from tickr.api.app import Edge
 
 COUNT_TO = 10_000
 """How far the jobs ahead are counted."""
@@ -86,7 +87,7 @@ class Surroundings(msgspec.Struct, frozen=True):
         return self.standing is not None and self.standing.controls.order == "newest"
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     async def explain(job_id: str) -> Response:
         incoming.known_query(request)
         job = await context.store.get(incoming.job_id(job_id))
@@ -94,7 +95,7 @@ def add_routes(app: Quart, context: Context) -> None:
             raise JobNotFound(job_id.lower())
         return wire.json_response(wire.encode(await _explained(context.store, job)))
 
-    app.add_url_rule("/jobs/<job_id>/explain", "explain", explain, methods=["GET"])
+    app.add_call("GET", "/jobs/<job_id>/explain", "explain", explain, Scope.JOBS_READ)
 
 
 async def _explained(store: Store, job: Job) -> Explanation:

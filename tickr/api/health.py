@@ -7,14 +7,18 @@ to send work here: not without the store and not while stopping; without the ind
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
 from tickr.errors import StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 PING_TIMEOUT_S = 1.5
 
@@ -53,7 +57,7 @@ async def readiness(context: Context) -> Readiness:
     return Readiness("ready" if index == "ok" else "degraded", store, index)
 
 
-def add_probes(app: Quart, context: Context) -> None:
+def add_probes(app: Edge, context: Context) -> None:
     """Add what asks whether this node lives and can work."""
     alive = wire.encode({"status": "alive"})
 
@@ -65,11 +69,11 @@ def add_probes(app: Quart, context: Context) -> None:
         found = await readiness(context)
         return wire.json_response(wire.encode(found), 200 if found.able else 503)
 
-    app.add_url_rule("/livez", "livez", livez, methods=["GET"])
-    app.add_url_rule("/readyz", "readyz", readyz, methods=["GET"])
+    app.add_call("GET", "/livez", "livez", livez, None)
+    app.add_call("GET", "/readyz", "readyz", readyz, None)
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     add_probes(app, context)
     welcome = wire.encode(
         {
@@ -108,4 +112,4 @@ def add_routes(app: Quart, context: Context) -> None:
             return wire.empty_response(307, {"Location": "ui/"})
         return wire.json_response(welcome)
 
-    app.add_url_rule("/", "root", root, methods=["GET"])
+    app.add_call("GET", "/", "root", root, None)

@@ -32,11 +32,12 @@ from tickr.failpoints import reach
 from tickr.intake import MAX_BATCH_BYTES, Stored
 from tickr.jobs import NewJob
 from tickr.outage import Outage
+from tickr.scopes import Scope
 from tickr.store.changes import same_content
 from tickr.store.contract import InboxRow
 
 if TYPE_CHECKING:
-    from quart import Quart
+    from tickr.api.app import Edge
 
 NET_S = 1.0
 """Pause between two looks that nobody asked for, in seconds."""
@@ -204,7 +205,7 @@ def _reason(problem: Problem) -> str:
     return f"{problem.code}: {'; '.join(faults) or problem.detail}"[:MAX_REASON]
 
 
-def add_routes(app: Quart, inbox: Inbox) -> None:
+def add_routes(app: Edge, inbox: Inbox) -> None:
     async def take() -> Response:
         incoming.known_query(request)
         await incoming.no_body(request)
@@ -213,4 +214,4 @@ def add_routes(app: Quart, inbox: Inbox) -> None:
         turn = await inbox.take(within_s=ANSWERED_WITHIN_S)
         return wire.json_response(wire.encode({"taken": turn.taken, "refused": turn.refused}))
 
-    app.add_url_rule("/inbox", "take_inbox", take, methods=["POST"])
+    app.add_call("POST", "/inbox", "take_inbox", take, Scope.JOBS_WRITE)

@@ -7,10 +7,11 @@ gets what was logged meanwhile.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
@@ -19,7 +20,11 @@ from tickr.api.problems import Fault
 from tickr.envelopes import is_sealed
 from tickr.errors import JobNotFound
 from tickr.job_log import LogLine, LogPlace
+from tickr.scopes import Scope
 from tickr.store.contract import Store
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 DEFAULT_LIMIT = 200
 MAX_LIMIT = 500
@@ -49,7 +54,7 @@ class LogDocument(msgspec.Struct, frozen=True):
     more: bool
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     async def show(job_id: str) -> Response:
         incoming.known_query(request, ("after", "attempt", "limit", "decrypt"))
         name, opened = incoming.job_id(job_id), incoming.wishes_decrypted(request)
@@ -62,7 +67,7 @@ def add_routes(app: Quart, context: Context) -> None:
         shown = LogDocument([_document(line) for line in page], f"{place.fence}.{place.number}", len(found) > len(page))
         return wire.json_response(wire.encode(shown), headers=UNKEPT if opened else None)
 
-    app.add_url_rule("/jobs/<job_id>/log", "job_log", show, methods=["GET"])
+    app.add_call("GET", "/jobs/<job_id>/log", "job_log", show, Scope.JOBS_READ)
 
 
 def _query() -> tuple[LogPlace, int | None, int]:

@@ -32,6 +32,7 @@ from tickr.batching import Ticket
 from tickr.failpoints import reach
 from tickr.intake import MAX_BATCH_BYTES, Stored
 from tickr.jobs import NewJob
+from tickr.scopes import Scope
 from tickr.store.contract import MAX_BATCH
 from tickr.store.links import has_dependencies
 from tickr.traces import Trace
@@ -53,7 +54,7 @@ def add_routes(app: Edge) -> None:
         detail = "This is a websocket: ask for it with Connection: Upgrade and Upgrade: websocket."
         raise Problem(426, "upgrade_required", detail, headers={"Upgrade": "websocket"})
 
-    app.add_url_rule(PATH, "stream", plain, methods=["GET"])
+    app.add_call("GET", PATH, "stream", plain, Scope.JOBS_WRITE)
 
 
 class _Load:

@@ -27,6 +27,7 @@ from tickr.errors import JobNotFound, StoreUnavailable
 from tickr.intake import Stored
 from tickr.jobs import FINAL, WAITING, Job, NewJob, State
 from tickr.packing import full_size
+from tickr.scopes import Scope
 from tickr.store.contract import Node
 
 if TYPE_CHECKING:
@@ -64,14 +65,14 @@ CANCELLATION_RULES = {"reason": f"must be a line of text, 1 to {MAX_REASON_LENGT
 
 def add_routes(app: Edge, context: Context) -> None:
     routes = _Jobs(app, context)
-    app.add_direct_rule("/jobs", "submit", routes.submit)
-    app.add_url_rule("/jobs", "list", routes.page, methods=["GET"])
-    app.add_url_rule("/jobs/<job_id>", "show", routes.show, methods=["GET"])
-    app.add_url_rule("/jobs/<job_id>", "edit", routes.edit, methods=["PATCH"])
-    app.add_url_rule("/jobs/<job_id>", "delete", routes.delete, methods=["DELETE"])
-    app.add_url_rule("/jobs/<job_id>/attempts", "attempts", routes.attempts, methods=["GET"])
-    app.add_url_rule("/jobs/<job_id>/cancel", "cancel", routes.cancel, methods=["POST"])
-    app.add_url_rule("/jobs/<job_id>/retry", "retry", routes.retry, methods=["POST"])
+    app.add_direct_call("/jobs", "submit", routes.submit, Scope.JOBS_WRITE)
+    app.add_call("GET", "/jobs", "list", routes.page, Scope.JOBS_READ)
+    app.add_call("GET", "/jobs/<job_id>", "show", routes.show, Scope.JOBS_READ)
+    app.add_call("PATCH", "/jobs/<job_id>", "edit", routes.edit, Scope.JOBS_WRITE)
+    app.add_call("DELETE", "/jobs/<job_id>", "delete", routes.delete, Scope.JOBS_WRITE)
+    app.add_call("GET", "/jobs/<job_id>/attempts", "attempts", routes.attempts, Scope.JOBS_READ)
+    app.add_call("POST", "/jobs/<job_id>/cancel", "cancel", routes.cancel, Scope.JOBS_WRITE)
+    app.add_call("POST", "/jobs/<job_id>/retry", "retry", routes.retry, Scope.JOBS_WRITE)
 
 
 async def submit(context: Context, new: NewJob) -> Stored:

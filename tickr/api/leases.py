@@ -23,6 +23,7 @@ from tickr.jobs import Job
 from tickr.remote.beats import Stop
 from tickr.remote.leases import Poll, Taken
 from tickr.remote.settle import Report
+from tickr.scopes import Scope
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -76,11 +77,11 @@ class ReleasedDocument(msgspec.Struct, frozen=True):
 def add_routes(app: Edge, context: Context) -> None:
     routes = _Leases(app, context)
     one = f"{PATH}/<lease>"
-    app.add_url_rule(PATH, "lease", routes.poll, methods=["POST"])
-    app.add_url_rule(f"{one}/heartbeat", "heartbeat", routes.heartbeat, methods=["POST"])
-    app.add_url_rule(f"{one}/complete", "complete", routes.complete, methods=["POST"])
-    app.add_url_rule(f"{one}/fail", "fail", routes.fail, methods=["POST"])
-    app.add_url_rule(one, "end_lease", routes.end, methods=["DELETE"])
+    app.add_call("POST", PATH, "lease", routes.poll, Scope.JOBS_RUN)
+    app.add_call("POST", f"{one}/heartbeat", "heartbeat", routes.heartbeat, Scope.JOBS_RUN)
+    app.add_call("POST", f"{one}/complete", "complete", routes.complete, Scope.JOBS_RUN)
+    app.add_call("POST", f"{one}/fail", "fail", routes.fail, Scope.JOBS_RUN)
+    app.add_call("DELETE", one, "end_lease", routes.end, Scope.JOBS_RUN)
 
 
 def most_bytes(path: str, max_result: int) -> int | None:

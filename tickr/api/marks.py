@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import uuid_utils
 from msgspec import UNSET, Meta, UnsetType
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
@@ -17,8 +17,12 @@ from tickr.api.problems import Problem
 from tickr.api.statistics import mark_document
 from tickr.api.statistics_query import read_marks
 from tickr.api.submission import RULES, UUID, micros, read_record, whole
+from tickr.scopes import Scope
 from tickr.store.contract import Mark
 from tickr.store.sums import MAX_MARKS
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 PATH = "/marks"
 MAX_TEXT = 200
@@ -41,11 +45,11 @@ MARK_RULES = {
 """What to say about a field that is wrong."""
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     routes = _Marks(context)
-    app.add_url_rule(PATH, "make_mark", routes.make, methods=["POST"])
-    app.add_url_rule(PATH, "marks", routes.all, methods=["GET"])
-    app.add_url_rule(f"{PATH}/<mark_id>", "drop_mark", routes.drop, methods=["DELETE"])
+    app.add_call("POST", PATH, "make_mark", routes.make, Scope.QUEUES_ADMIN)
+    app.add_call("GET", PATH, "marks", routes.all, Scope.JOBS_READ)
+    app.add_call("DELETE", f"{PATH}/<mark_id>", "drop_mark", routes.drop, Scope.QUEUES_ADMIN)
 
 
 class _Marks:

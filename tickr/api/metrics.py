@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from quart import Quart, Response, request
+from typing import TYPE_CHECKING
+
+from quart import Response, request
 
 from tickr.api import incoming
 from tickr.api.context import Context
+from tickr.scopes import Scope
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     scrape = context.metrics
     if scrape is None:
         return
@@ -19,4 +25,4 @@ def add_routes(app: Quart, context: Context) -> None:
         headers = {"Content-Type": found.content_type, "Cache-Control": "no-store", "Vary": "Accept"}
         return Response(found.text, 200, headers)
 
-    app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
+    app.add_call("GET", "/metrics", "metrics", metrics, Scope.METRICS_READ)

@@ -20,11 +20,12 @@ from tickr.api.problems import Problem
 from tickr.api.submission import read_record
 from tickr.errors import NodeNotFound
 from tickr.jobs import Job
+from tickr.scopes import Scope
 from tickr.store.contract import COUNT_TO, AtWork, Node
 from tickr.store.orders import MAX_SLOTS, REMOTE, Order
 
 if TYPE_CHECKING:
-    from quart import Quart
+    from tickr.api.app import Edge
 
 SHOWN_IN_LIST, SHOWN = 10, 1_000
 """So many running jobs are shown of each node in the list, and of one that is asked for by itself."""
@@ -91,15 +92,15 @@ class Fleet(msgspec.Struct, frozen=True):
     counted_to: int
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     routes = _Nodes(context)
-    app.add_url_rule("/nodes", "nodes", routes.all, methods=["GET"])
-    app.add_url_rule("/nodes/<node_id>", "node", routes.one, methods=["GET"])
-    app.add_url_rule("/nodes/<node_id>", "change_node", routes.change, methods=["PATCH"])
-    app.add_url_rule("/nodes/<node_id>/stacks", "stacks_of_node", routes.stacks, methods=["GET"])
-    app.add_url_rule("/nodes/<node_id>/quiet", "quiet_node", routes.quiet, methods=["POST"])
-    app.add_url_rule("/nodes/<node_id>/resume", "resume_node", routes.resume, methods=["POST"])
-    app.add_url_rule("/nodes/<node_id>/stop", "stop_node", routes.stop, methods=["POST"])
+    app.add_call("GET", "/nodes", "nodes", routes.all, Scope.JOBS_READ)
+    app.add_call("GET", "/nodes/<node_id>", "node", routes.one, Scope.JOBS_READ)
+    app.add_call("PATCH", "/nodes/<node_id>", "change_node", routes.change, Scope.ADMIN)
+    app.add_call("GET", "/nodes/<node_id>/stacks", "stacks_of_node", routes.stacks, Scope.ADMIN)
+    app.add_call("POST", "/nodes/<node_id>/quiet", "quiet_node", routes.quiet, Scope.ADMIN)
+    app.add_call("POST", "/nodes/<node_id>/resume", "resume_node", routes.resume, Scope.ADMIN)
+    app.add_call("POST", "/nodes/<node_id>/stop", "stop_node", routes.stop, Scope.ADMIN)
 
 
 class _Nodes:

@@ -21,6 +21,7 @@ from tickr.errors import OperationNotFound
 from tickr.filters import matcher
 from tickr.jobs import Job, State
 from tickr.operations import Operation
+from tickr.scopes import Scope
 from tickr.store.answers import groups_of, place_of
 from tickr.store.contract import Group, Store
 
@@ -38,11 +39,11 @@ READ_AT_ONCE = 100
 
 def add_routes(app: Edge, context: Context) -> None:
     routes = _Operations(context)
-    app.add_url_rule(PATH, "begin_operation", routes.begin, methods=["POST"])
-    app.add_url_rule(PATH, "operations", routes.page, methods=["GET"])
-    app.add_url_rule(f"{PATH}/<operation_id>", "operation", routes.show, methods=["GET"])
-    app.add_url_rule(f"{PATH}/<operation_id>", "stop_operation", routes.stop, methods=["DELETE"])
-    app.add_url_rule("/dead-letters", "dead_letters", routes.dead_letters, methods=["GET"])
+    app.add_call("POST", PATH, "begin_operation", routes.begin, Scope.JOBS_WRITE)
+    app.add_call("GET", PATH, "operations", routes.page, Scope.JOBS_READ)
+    app.add_call("GET", f"{PATH}/<operation_id>", "operation", routes.show, Scope.JOBS_READ)
+    app.add_call("DELETE", f"{PATH}/<operation_id>", "stop_operation", routes.stop, Scope.JOBS_WRITE)
+    app.add_call("GET", "/dead-letters", "dead_letters", routes.dead_letters, Scope.JOBS_READ)
 
 
 class _Found(NamedTuple):

@@ -25,10 +25,11 @@ from tickr.filters import Filter
 from tickr.names import is_queue
 from tickr.operations import DEFAULT_RATE, DEFAULT_STATES, MAX_RATE, MIN_RATE, Operation
 from tickr.queues import MAX_LIMIT, MAX_PAUSE_S, MAX_PERIOD_S, JobOrder, Limits, Rate, Setting
+from tickr.scopes import Scope
 from tickr.store.contract import us_of
 
 if TYPE_CHECKING:
-    from quart import Quart
+    from tickr.api.app import Edge
 
 Number = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 
@@ -97,16 +98,16 @@ LIMIT_RULES = {
 }
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     routes = _Queues(context)
-    app.add_url_rule("/queues", "queues", routes.all, methods=["GET"])
-    app.add_url_rule("/queues/<name>", "queue", routes.one, methods=["GET"])
-    app.add_url_rule("/queues/<name>", "limit_queue", routes.limit, methods=["PUT"])
-    app.add_url_rule("/queues/<name>", "drop_queue", routes.drop, methods=["DELETE"])
-    app.add_url_rule("/queues/<name>/empty", "empty_queue", routes.empty, methods=["POST"])
-    app.add_url_rule("/queues/<name>/order", "order_queue", routes.order, methods=["PUT"])
-    app.add_url_rule("/queues/<name>/pause", "pause_queue", routes.pause, methods=["POST"])
-    app.add_url_rule("/queues/<name>/resume", "resume_queue", routes.resume, methods=["POST"])
+    app.add_call("GET", "/queues", "queues", routes.all, Scope.JOBS_READ)
+    app.add_call("GET", "/queues/<name>", "queue", routes.one, Scope.JOBS_READ)
+    app.add_call("PUT", "/queues/<name>", "limit_queue", routes.limit, Scope.QUEUES_ADMIN)
+    app.add_call("DELETE", "/queues/<name>", "drop_queue", routes.drop, Scope.QUEUES_ADMIN)
+    app.add_call("POST", "/queues/<name>/empty", "empty_queue", routes.empty, Scope.QUEUES_ADMIN)
+    app.add_call("PUT", "/queues/<name>/order", "order_queue", routes.order, Scope.QUEUES_ADMIN)
+    app.add_call("POST", "/queues/<name>/pause", "pause_queue", routes.pause, Scope.QUEUES_ADMIN)
+    app.add_call("POST", "/queues/<name>/resume", "resume_queue", routes.resume, Scope.QUEUES_ADMIN)
 
 
 class _Queues:

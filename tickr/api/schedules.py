@@ -19,6 +19,7 @@ from tickr.api.problems import Fault, Problem
 from tickr.api.schedule_document import schedule_document as document
 from tickr.errors import ScheduleNotFound
 from tickr.schedules import Schedule
+from tickr.scopes import Scope
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
@@ -34,13 +35,13 @@ NAME_RULE = "must be 1 to 64 letters, digits or _ . : -, beginning with a letter
 def add_routes(app: Edge, context: Context) -> None:
     routes = _Schedules(context)
     one = f"{PATH}/<name>"
-    app.add_url_rule(PATH, "schedules", routes.page, methods=["GET"])
-    app.add_url_rule(one, "schedule", routes.show, methods=["GET"])
-    app.add_url_rule(one, "put_schedule", routes.put, methods=["PUT"])
-    app.add_url_rule(one, "delete_schedule", routes.delete, methods=["DELETE"])
-    app.add_url_rule(f"{one}/pause", "pause_schedule", routes.pause, methods=["POST"])
-    app.add_url_rule(f"{one}/resume", "resume_schedule", routes.resume, methods=["POST"])
-    app.add_url_rule(f"{one}/run", "run_schedule", routes.run, methods=["POST"])
+    app.add_call("GET", PATH, "schedules", routes.page, Scope.JOBS_READ)
+    app.add_call("GET", one, "schedule", routes.show, Scope.JOBS_READ)
+    app.add_call("PUT", one, "put_schedule", routes.put, Scope.QUEUES_ADMIN)
+    app.add_call("DELETE", one, "delete_schedule", routes.delete, Scope.QUEUES_ADMIN)
+    app.add_call("POST", f"{one}/pause", "pause_schedule", routes.pause, Scope.QUEUES_ADMIN)
+    app.add_call("POST", f"{one}/resume", "resume_schedule", routes.resume, Scope.QUEUES_ADMIN)
+    app.add_call("POST", f"{one}/run", "run_schedule", routes.run, Scope.QUEUES_ADMIN)
 
 
 class _Schedules:

@@ -6,17 +6,21 @@ ones, and one for all the others.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import wire
 from tickr.api.context import Context
 from tickr.api.statistics_query import StatisticsQuery, read_statistics
+from tickr.scopes import Scope
 from tickr.store.contract import Mark, Store, SumPlace
 from tickr.store.sums import MAX_MARKS
 from tickr.tallies import COUNTED, Part, Times
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 MAX_SERIES = 20
 """Queues, or types, that have a series of their own."""
@@ -29,9 +33,9 @@ Points = dict[int, Part]
 """What was done, by when the step began; all of it at 0 where no points are asked for."""
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     routes = _Statistics(context)
-    app.add_url_rule("/statistics", "statistics", routes.show, methods=["GET"])
+    app.add_call("GET", "/statistics", "statistics", routes.show, Scope.JOBS_READ)
 
 
 class _Statistics:

@@ -7,9 +7,10 @@ while it is read, so a parent may be shown as it was a moment before its childre
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
-from quart import Quart, Response, request
+from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
@@ -17,7 +18,11 @@ from tickr.api.wire import ErrorDocument
 from tickr.errors import JobNotFound
 from tickr.jobs import Job, State
 from tickr.links import MAX_CHILDREN
+from tickr.scopes import Scope
 from tickr.store.contract import MAX_BATCH, Store
+
+if TYPE_CHECKING:
+    from tickr.api.app import Edge
 
 MAX_JOBS = 2 * MAX_CHILDREN
 MAX_DEPTH = 50
@@ -48,7 +53,7 @@ class Tree(msgspec.Struct, frozen=True):
     complete: bool
 
 
-def add_routes(app: Quart, context: Context) -> None:
+def add_routes(app: Edge, context: Context) -> None:
     async def tree(job_id: str) -> Response:
         incoming.known_query(request)
         name = incoming.job_id(job_id)
@@ -59,7 +64,7 @@ def add_routes(app: Quart, context: Context) -> None:
         shown = Tree(_document(root, found, context.store.now_us()), root.extras.parent, complete)
         return wire.json_response(wire.encode(shown))
 
-    app.add_url_rule("/jobs/<job_id>/tree", "tree", tree, methods=["GET"])
+    app.add_call("GET", "/jobs/<job_id>/tree", "tree", tree, Scope.JOBS_READ)
 
 
 async def _below(store: Store, root: Job) -> tuple[dict[str, list[Job]], bool]:
