@@ -65,8 +65,8 @@ def _newest(address: Address, query: str) -> str:
 
 def _parent(address: Address) -> str:
     """Return the id of the job with most children: it is among the oldest."""
-    begin = datetime.now(UTC) - timedelta(days=6)
-    for minutes in range(0, 6 * 24 * 60, STEP_MIN):
+    begin = datetime.now(UTC) - timedelta(days=7)
+    for minutes in range(0, 7 * 24 * 60, STEP_MIN):
         before = (begin + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
         for job in ask(address, "GET", f"/jobs?created_before={before}&limit=200")["items"]:
             if job["parent"]:
