@@ -30,7 +30,8 @@ from tickr.tallies import COUNTED, Part, Step, times
 Value = TypeVar("Value")
 
 SUMS = {Step.MINUTE: 2 * 1_440, Step.HOUR: 60 * 24, Step.DAY: 2 * 365}
-"""So many steps of each length have sums: as long as they are kept."""
+"""So many steps of each length have sums, as long as they are kept; of fewer jobs than ``WHOLE``, so many fewer."""
+WHOLE = 1_000_000
 SUMS_AT_ONCE = 1_000
 
 
@@ -50,15 +51,15 @@ async def fill(url: str, count: int, tell: Callable[[str], None] = lambda words:
         await table.close()
     async with open_store(url) as store:
         after = (await store.tallied()).seq
-        for some in _parts(_sums(now), SUMS_AT_ONCE):
+        for some in _parts(_sums(now, min(1.0, count / WHOLE)), SUMS_AT_ONCE):
             tallied = Tallied(after, time.time_ns() // 1000)
             assert await store.add_tallies(dict(some), after=after, upto=tallied), "somebody else works on this store"
 
 
-def _sums(now: int) -> Iterator[tuple[SumPlace, Part]]:
+def _sums(now: int, share: float) -> Iterator[tuple[SumPlace, Part]]:
     chance = random.Random(5)
     for step, count in SUMS.items():
-        for ago in range(count):
+        for ago in range(int(count * share)):
             at = step.begin(now) - ago * step.length_us
             for type_, queue in WORK.items():
                 yield SumPlace(step, at, queue, type_), _part(queue, type_, chance)
