@@ -23,12 +23,14 @@ COMMANDS = (
     "cancel",
     "feed",
     "growth",
+    "million",
     "memory",
     "reindex",
     "attempts",
     "processes",
     "scaling",
     "metrics",
+    "index_cost",
 )
 """Each a module of this package with ``arguments(parser)`` and ``run(given, report)``; ``feed`` has three of them."""
 

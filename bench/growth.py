@@ -105,11 +105,11 @@ def _open(point: Point, on: Stage, given: argparse.Namespace, opened: ExitStack,
         progress.detail(f"the index takes in {point.waiting:,} jobs")
     node = opened.enter_context(on.node(place))
     if sum(point):
-        _wait_indexed(on, place, node, point.waiting)
+        wait_indexed(on, place, node, point.waiting)
     return Side(node, Way.open(given.by, on, node, given), on.remote("watch", watch, place.store))
 
 
-def _wait_indexed(on: Stage, place: Place, node: Node, waiting: int) -> None:
+def wait_indexed(on: Stage, place: Place, node: Node, waiting: int) -> None:
     """Wait until the index holds the backlog: as Redis counts, or, within the process, until that has grown calm."""
     deadline = time.monotonic() + INDEXED_WITHIN_S
     share = 1.0

@@ -38,7 +38,7 @@ def test_the_sum_of_parts_is_the_whole(one: list[int], other: list[int]) -> None
 
 @given(st.lists(DURATIONS, min_size=1), st.floats(0, 1))
 def test_a_quantile_is_in_the_bucket_of_the_true_one(durations: list[int], share: float) -> None:
-    estimate = times(durations).quantile_s(share)
+    (estimate,) = times(durations).quantiles_s([share])
     assert estimate is not None
     true = sorted(durations)[max(1, math.ceil(share * len(durations))) - 1]
     low, high = bounds(bucket(true))
@@ -47,12 +47,13 @@ def test_a_quantile_is_in_the_bucket_of_the_true_one(durations: list[int], share
 
 @given(st.lists(DURATIONS, min_size=1), st.lists(st.floats(0, 1), min_size=2, max_size=4))
 def test_quantiles_are_in_order(durations: list[int], shares: list[float]) -> None:
-    found = [times(durations).quantile_s(share) or 0.0 for share in sorted(shares)]
-    assert found == sorted(found)
+    found = times(durations).quantiles_s(sorted(shares))
+    assert found == [times(durations).quantiles_s([share])[0] for share in sorted(shares)]
+    assert found == sorted(one or 0.0 for one in found)
 
 
 def test_nothing_has_no_mean_and_no_quantile() -> None:
-    assert (Times().count, Times().mean_s, Times().quantile_s(0.5)) == (0, None, None)
+    assert (Times().count, Times().mean_s, Times().quantiles_s([0.5])) == (0, None, [None])
 
 
 def test_a_duration_below_zero_counts_as_none() -> None:

@@ -55,6 +55,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def beside_payloads(self) -> Filter:
         return msgspec.structs.replace(self, payload=(), payload_parts=())
 
+    @property
+    def of_dead_letters(self) -> bool:
+        """Whether the stores' indexes of dead letters tell all that it asks of failed jobs."""
+        known = {"states": (), "types": (), "queues": (), "errors": (), "finished_after": None, "finished_before": None}
+        return msgspec.structs.replace(self, **known).empty
+
 
 EVERYTHING = Filter()
 

@@ -9,7 +9,7 @@ into one of fixed buckets, four to each doubling, from which quantiles are read 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -70,19 +70,23 @@ class Times(msgspec.Struct, array_like=True):
         count = self.count
         return self.total_us / count / 1e6 if count else None
 
-    def quantile_s(self, share: float) -> float | None:
-        """Return what ``share`` (0..1) of the durations are not longer than, in seconds; None where there are none.
+    def quantiles_s(self, shares: Sequence[float]) -> list[float | None]:
+        """Return what each of ``shares`` (0..1, rising) of the durations are not longer than, in seconds.
 
-        An estimate within the bucket in which the true one is.
+        Estimates within the buckets in which the true ones are; None where there are no durations.
         """
-        wanted = max(1, math.ceil(share * self.count))
+        total = self.count
+        if not total:
+            return [None] * len(shares)
+        found: list[float | None] = []
+        wanted = [max(1, math.ceil(share * total)) for share in shares]
         below = 0
         for place, count in sorted(self.buckets.items()):
-            if below + count >= wanted:
+            while len(found) < len(wanted) and below + count >= wanted[len(found)]:
                 low, high = bounds(place)
-                return (low + (high - low) * (wanted - below) / (count + 1)) / 1e6
+                found.append((low + (high - low) * (wanted[len(found)] - below) / (count + 1)) / 1e6)
             below += count
-        return None
+        return found
 
 
 class Part(msgspec.Struct, array_like=True):

@@ -233,6 +233,7 @@ export interface StatisticsOf {
   queue?: Filter;
   type?: Filter;
   by?: "queue" | "type";
+  points?: boolean;
 }
 
 /** In seconds. */

@@ -62,6 +62,20 @@ async def test_what_was_done_is_told_by_minute() -> None:
         assert series["points"] == [{"at": rfc3339(Step.DAY.begin(clock.now)), **series["total"]}]
 
 
+async def test_totals_alone_are_those_of_the_points_that_are_left_out() -> None:
+    store, clock = clocked()
+    async with open_site(store=store) as site:
+        for type_ in ("a", "b", "b"):
+            await end(store, await put_running(store, type_), "succeeded")
+            clock.now += 60 * SECOND
+        await add(store)
+        for query in ("", "by=type"):
+            whole, totals = await asked(site, query), await asked(site, f"{query}&points=false")
+            assert all(one["points"] for one in whole["series"])
+            assert totals["series"] == [{**one, "points": []} for one in whole["series"]]
+            assert await asked(site, f"{query}&points=true") == whole
+
+
 async def test_what_is_not_in_the_sums_yet_is_said(site: Site) -> None:
     before = site.store.now_us()
     assert (await asked(site))["as_of"] >= rfc3339(before)

@@ -39,8 +39,10 @@ TINY = {
     "feed-latency": ("feed", "latency", "--rate", "50", "--seconds", "0.5", "--warm-up", "0.2"),
     "feed-fanout": ("feed", "fanout", "--rates", "100", "--seconds", "0.5", "--subscribers", "3"),
     "growth": ("growth", *ONE_ROUND, "--points", "0:0,300:500", "--jobs", "200", "--size", "100"),
+    "million": ("million", "--jobs", "2000", "--calls", "1", "--rate", "0", "--paints", "0", "--only", "/queues"),
     "memory": ("memory", "--minutes", "0.03", "--settle", "0.2", "--backlog", "300", "--rate", "30"),
     "attempts": ("attempts", *ONE_ROUND, "--jobs", "300"),
+    "index_cost": ("index_cost", *ONE_ROUND, "--jobs", "500", "--failed", "10"),
     "metrics": ("metrics", *ONE_ROUND, "--times", "100"),
 }
 """Each command as small as it goes."""

@@ -37,6 +37,8 @@ async def test_what_was_done_is_asked_for(client: Any) -> None:
     assert (series.queue, series.other, series.total.run) == (None, False, None)
     assert series.points[0].created == 1
     assert found.until - found.since >= timedelta(hours=2)
+    (totals,) = (await ask(client.statistics, queue=queue, points=False)).series
+    assert (totals.points, totals.total.created) == ([], 1)
     with pytest.raises(Invalid):
         await ask(client.statistics, step="minute", since=datetime(2020, 1, 1, tzinfo=UTC))
 

@@ -43,6 +43,28 @@ def test_what_there_is_and_was_done_is_counted_and_leads_to_it(board: Board) -> 
     expect(page).to_have_url(re.compile(r"#/jobs\?state=scheduled$"))
 
 
+def test_what_is_counted_outlives_the_node(board: Board) -> None:
+    board.api.post("/queues/mail/pause")
+    for _ in range(3):
+        board.submit(type="report", queue="mail")
+    some_jobs(board, "other")
+    page = board.open()
+    jobs = chart(page, "Jobs").get_by_role("list")
+    expect(jobs).to_contain_text("created8 in all")
+    tiles = page.locator(".tiles")
+    expect(tiles).to_contain_text("3ready1scheduled0retrying1failed")
+    counted, drawn = tiles.inner_text(), jobs.inner_text()
+    failing = page.get_by_role("table", name="Dead letters").inner_text()
+    board.node.kill()
+    board.node.start()
+    board.forgive("Failed to load resource")
+    page = board.open()
+    expect(page.locator(".tiles")).to_have_text(re.compile(r"\s*".join(counted.split())))
+    expect(chart(page, "Jobs").get_by_role("list")).to_have_text(re.compile(r"\s*".join(drawn.split())))
+    expect(page.get_by_role("table", name="Dead letters")).to_contain_text("bad_payload")
+    assert "bad_payload" in failing
+
+
 def test_the_time_shown_and_the_choice_stand_in_the_address(shared_board: Board) -> None:
     some_jobs(shared_board, "chosen")
     some_jobs(shared_board, "other")

@@ -14,7 +14,7 @@ from tickr import events
 from tickr.api import event_query, listener, protocol
 from tickr.config import Config
 from tickr.feed import delivery, subscription, tail
-from tickr.feed.feed import PAGE_BYTES
+from tickr.feed.feed import PAGE_BYTES, PAGE_WITHIN_S
 from tickr.worker import emitter, notes, speech
 
 TEXT = PAGE.read_text()
@@ -111,7 +111,7 @@ def test_what_is_written_in_javascript_is_run() -> None:
 LIMITS = {
     "events in a frame": f"{delivery.MAX_EVENTS}; fewer if they are long, at about {size(delivery.MAX_BYTES)}",
     "events on a page": f"{event_query.MAX_LIMIT:,}; fewer if they are long, at about {size(PAGE_BYTES)}, "
-    "or take more than a second to find",
+    f"or take more than {PAGE_WITHIN_S * 1000:g} ms to find",
     "values of one filter": f"{event_query.MAX_VALUES}",
     "waiting for one client": f"{subscription.MAX_PENDING} deliveries, {size(subscription.MAX_PENDING_BYTES)}",
     f"time for a client to take {size(protocol.PIECE_BYTES)}": f"{protocol.SEND_WITHIN_S:g} s",

@@ -43,7 +43,7 @@ from tickr.cli import COMMANDS
 from tickr.jobs import FINAL, TRANSITIONS, State
 from tickr.scopes import ROLES, Scope
 from tickr.store import sums
-from tickr.store.answers import MOST_TALLIED
+from tickr.store.answers import MOST_DEAD, MOST_TALLIED
 from tickr.worker import failures
 from tickr.worker.builtin import http as http_jobs
 from tickr.worker.builtin.email import Email
@@ -285,7 +285,8 @@ LIMITS_OF_OPERATIONS = {
     "`ids` of a filter": f"{operations.MAX_IDS:,}",
     "values of another field of a filter": f"{operation_request.MAX_VALUES}",
     "groups that are shown": f"{operation_document.MOST_GROUPS}",
-    "jobs of each state that are counted": f"{MOST_TALLIED:,}",
+    "jobs of each state that are counted": f"{MOST_TALLIED:,}; failed ones by type, queue, kind of error and end: "
+    f"{MOST_DEAD:,}",
     "retries that a job tells of": f"{edits.MAX_REDRIVES}, the last ones",
 }
 

@@ -83,6 +83,34 @@ async def test_durable_state_kill_9_in_the_middle_30_of_30_succeed(process: Tick
         await all_succeeded(http, ids)
 
 
+async def test_durable_state_kill_9_leaves_every_count_as_it_was(process: TickrProcess) -> None:
+    """Queues, dead letters and sums are counted from the store: nothing of them was in the process."""
+    with httpx2.Client(base_url=process.url) as http:
+        http.post("/queues/held/pause")
+        failing = [submit(http, payload={"time": "long"}, max_attempts=1) for _ in range(3)]
+        done = [submit(http, payload={"title": "t", "time": 0}) for _ in range(4)]
+        for n in range(5):
+            submit(http, queue="held", delay=0 if n < 3 else 3600)
+        assert await all_final(http, [*failing, *done]) == {"failed": 3, "succeeded": 4}
+
+        def counts() -> list[object]:
+            queues = {one["name"]: one for one in http.get("/queues").json()["items"]}
+            held = [queues["held"][state] for state in ("ready", "scheduled", "retrying", "running", "paused")]
+            dead = http.get("/dead-letters").json()
+            (series,) = http.get("/statistics", params={"step": "day"}).json()["series"]
+            return [held, dead["total"], dead["exact"], dead["groups"], series]
+
+        async def counted() -> list[object] | None:
+            found = counts()
+            return found if found[-1]["total"]["failed"] == 3 else None  # type: ignore[index]
+
+        before = await eventually(counted)
+        assert before[:3] == [[3, 2, 0, 0, True], 3, True]
+        process.kill()
+        process.start()
+        assert counts() == before
+
+
 async def test_durable_state_sigterm_in_the_middle_30_of_30_succeed(process: TickrProcess) -> None:
     with httpx2.Client(base_url=process.url) as http:
         ids = [submit(http) for _ in range(JOBS)]

@@ -381,6 +381,8 @@ FILTERS = [
     Filter(parent=new_id()),
     Filter(parent=new_id(), states=(State.READY, State.FAILED), queues=("q1",)),
     Filter(states=(State.FAILED,), finished_after=1, created_before=DAY_US),
+    Filter(states=(State.FAILED,), finished_after=1, types=("noop",), queues=("default", "q1")),
+    Filter(states=(State.FAILED,), labels=(("who", "me"),)),
 ]
 
 

@@ -86,8 +86,8 @@ def limit(default: int, most: int) -> Parameter:
     return whole("limit", most, "How many there are on a page.", default)
 
 
-def flag(name: str, about: str) -> Parameter:
-    return Parameter(name, Literal["true", "false"], "must be true or false", about, default="false")
+def flag(name: str, about: str, default: Literal["true", "false"] = "false") -> Parameter:
+    return Parameter(name, Literal["true", "false"], "must be true or false", about, default=default)
 
 
 DECRYPT = flag("decrypt", "Show what is encrypted in the clear, if this node has the key. The log says who asked.")

@@ -32,7 +32,7 @@ AT_ONCE = 2
 """Answers that are made at the same time; a long one takes some seconds, and some tens of megabytes."""
 
 Points = dict[int, Part]
-"""What was done, by when the step began."""
+"""What was done, by when the step began; all of it at 0 where no points are asked for."""
 
 
 class TimesDocument(msgspec.Struct, frozen=True):
@@ -131,7 +131,11 @@ async def gather(store: Store, query: StatisticsQuery, names: list[str]) -> dict
         for place, part in page:
             name = getattr(place, query.by) if query.by else ""
             points = found.setdefault(name if name in names else "", {})
-            points.setdefault(place.at, Part("", "")).merge(part)
+            at = place.at if query.points else 0
+            if at in points:
+                points[at].merge(part)
+            else:
+                points[at] = part  # nobody else has it
         after = page[-1][0]
         if len(page) < PAGE:
             break
@@ -143,11 +147,12 @@ def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument
     total = Part("", "")
     for part in points.values():
         total.merge(part)
+    told = sorted(points.items()) if query.points else ()
     return SeriesDocument(
         queue=name or None if query.by == "queue" else None,
         type=name or None if query.by == "type" else None,
         other=query.by is not None and not name,
-        points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in sorted(points.items())],
+        points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in told],
         total=PointDocument(**_amounts(total)),
     )
 
@@ -161,7 +166,7 @@ def _times(times: Times) -> TimesDocument | None:
     """Return durations in seconds; None where there are none."""
     if not times.buckets:
         return None
-    p50, p95, p99 = (_rounded(times.quantile_s(share)) for share in (0.5, 0.95, 0.99))
+    p50, p95, p99 = map(_rounded, times.quantiles_s((0.5, 0.95, 0.99)))
     return TimesDocument(times.count, _rounded(times.mean_s), p50, p95, p99)
 
 

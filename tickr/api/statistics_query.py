@@ -8,7 +8,7 @@ from quart import Request
 
 from tickr.api import incoming, listing
 from tickr.api.listing import instant, instant_in
-from tickr.api.parameters import Parameter
+from tickr.api.parameters import Parameter, flag
 from tickr.api.problems import Fault, Problem
 from tickr.api.submission import LATEST_US, RULES
 from tickr.store.contract import Span
@@ -27,23 +27,25 @@ UNTIL = instant("until", "Before this instant; else until now.")
 BY = Parameter("by", By, "must be queue or type", "One series for each queue, or type, instead of one in all.")
 QUEUES = Parameter("queue", listing.QUEUE.kind, RULES["queue"], "Only what was done in this queue.", most=MAX_NAMES)
 TYPES = Parameter("type", listing.TYPE.kind, RULES["type"], "Only what jobs of this type did.", most=MAX_NAMES)
-PARAMETERS = (STEP, SINCE, UNTIL, QUEUES, TYPES, BY)
+POINTS = flag("points", "Whether each step is told, or totals alone.", default="true")
+PARAMETERS = (STEP, SINCE, UNTIL, QUEUES, TYPES, BY, POINTS)
 MARKS_SINCE = instant("since", "Only marks from this instant on.")
 MARKS_UNTIL = instant("until", "Only marks before this instant.")
 
 
 class StatisticsQuery(NamedTuple):
-    """What is asked for. ``by``: one series for each queue, or type; None: one in all."""
+    """What is asked for. ``by``: one series for each queue, or type; None: one in all. ``points``: or totals alone."""
 
     span: Span
     by: By | None
+    points: bool = True
 
 
 def read_statistics(request: Request, now: int) -> StatisticsQuery:
     """Return what the query asks for. ``now``: microseconds UTC. Raises: Problem (400, 422) with every fault found."""
     incoming.known_query(request, PARAMETERS)
     many, faults = request.args.getlist, list[Fault]()
-    for parameter in (STEP, BY, QUEUES, TYPES):
+    for parameter in (STEP, BY, QUEUES, TYPES, POINTS):
         faults += parameter.faults(request.args)
     since, until = (instant_in(request.args, one, faults) for one in (SINCE, UNTIL))
     if faults:
@@ -53,7 +55,7 @@ def read_statistics(request: Request, now: int) -> StatisticsQuery:
     begin = end - DEFAULT_POINTS * step.length_us if since is None else step.begin(since)
     _check_length((end - begin) // step.length_us)
     queues, types = (tuple(sorted(set(many(name)))) for name in ("queue", "type"))
-    return StatisticsQuery(Span(step, begin, end, queues, types), by)
+    return StatisticsQuery(Span(step, begin, end, queues, types), by, points=request.args.get("points") != "false")
 
 
 def read_marks(request: Request) -> tuple[int, int]:

@@ -210,6 +210,6 @@ def texts(value: Any) -> str | list[str]:
         if value.tzinfo is None:
             raise found_here(f"{value} has no time zone; take an aware datetime, like datetime.now(UTC).")
         return value.isoformat()
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | bool):
+        return _word(value)
     return [str(one) for one in value]

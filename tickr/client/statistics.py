@@ -29,6 +29,7 @@ class Which(TypedDict, total=False):
     queue: Names
     type: Names
     by: Literal["queue", "type"] | None
+    points: bool
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class Point(Amounts, frozen=True, kw_only=True):
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to jobs of one queue or type, of all the ``other`` ones, or of all.
 
-    ``points``: those of steps in which nothing was done are left out.
+    ``points``: those of steps in which nothing was done are left out; with ``points=False``, all of them.
     """
 
     queue: str | None

@@ -30,7 +30,7 @@ REPLAYS = 4
 """How many replays may read from the store at the same time; a page each, then it is the next one's turn."""
 PAGE_BYTES = 1024 * 1024
 """A page ends once its events are so long together, in bytes; the last of them may go a little beyond."""
-PAGE_WITHIN_S = 1.0
+PAGE_WITHIN_S = 0.03
 """A page with too few events to fill it ends once so much time was spent on looking for more, in seconds."""
 
 

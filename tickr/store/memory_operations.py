@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from itertools import islice
 
 import trio
 
@@ -15,7 +16,7 @@ from tickr.jobs import Job, State
 from tickr.operation_moves import Move, Step
 from tickr.operations import MAX_RUNNING, Operation
 from tickr.store import operation_changes
-from tickr.store.answers import groups_of
+from tickr.store.answers import groups_of, most_of
 from tickr.store.contract import STATE_CODES, DueOperations, MovedOperation, Tally
 from tickr.store.memory_editing import MemoryEditing
 from tickr.store.memory_keys import KeyTable
@@ -52,14 +53,18 @@ class MemoryOperations(MemoryEditing):
         self._record([change], now)
         return change.after
 
-    async def _tally(self, which: Filter, most: int) -> Tally:
+    async def _tally(self, which: Filter, most: int | None) -> Tally:
         await trio.lowlevel.checkpoint()
         now, matches = self._clock(), matcher(which)
-        stored = {State.READY if state is State.SCHEDULED else state for state in which.states or STATE_CODES}
         if which.parent is not None:
             return Tally(groups_of([job for job in self._among(which) if matches(job, now)], now), True)
-        found = [job for state in stored for job in list(self._by_state[state].values())[:most] if matches(job, now)]
-        return Tally(groups_of(found, now), all(len(self._by_state[state]) <= most for state in stored))
+        bounds = {
+            State.READY if state is State.SCHEDULED else state: most or most_of(state, which)
+            for state in which.states or STATE_CODES
+        }
+        some = [job for state, bound in bounds.items() for job in islice(self._by_state[state].values(), bound)]
+        exact = all(len(self._by_state[state]) <= bound for state, bound in bounds.items())
+        return Tally(groups_of((job for job in some if matches(job, now)), now), exact)
 
     async def operation(self, operation_id: str) -> Operation | None:
         await trio.lowlevel.checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from itertools import islice
 from typing import Literal
 
@@ -48,7 +49,7 @@ class MemoryStatistics:
     async def sums(self, which: Span, limit: int, after: SumPlace | None = None) -> list[tuple[SumPlace, Part]]:
         await trio.lowlevel.checkpoint()
         behind = (place for place in sorted(self._sums) if which.takes(place) and (after is None or place > after))
-        return [(place, self._sums[place]) for place in islice(behind, limit)]
+        return [(place, deepcopy(self._sums[place])) for place in islice(behind, limit)]
 
     async def busiest(self, which: Span, by: Literal["queue", "type"], limit: int) -> list[str]:
         await trio.lowlevel.checkpoint()

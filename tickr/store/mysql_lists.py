@@ -3,8 +3,9 @@
 A list without a filter walks the index ``jobs_newest`` from its end. With one by state or queue that few jobs can pass,
 their ids are taken from ``jobs_order``, and the jobs sorted; those of one parent from ``children``. Otherwise the
 newest jobs are looked through, a window at a time, so many for a page and not more: a filter that fits nothing costs
-the same however many jobs are stored. Which index is said each time; the optimizer would rather read all that waits
-than the newest hundred. All SQL is static: conditions are chosen, never written.
+the same however many jobs are stored. Dead letters are counted from ``jobs_dead`` alone; what is asked for beside that,
+by looking at jobs. Which index is said each time; the optimizer would rather read all that waits than the newest
+hundred. All SQL is static: conditions are chosen, never written.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tickr.store.answers import (
     Place,
     Tally,
     largest_first,
+    most_of,
     page_of,
     place_of,
     start_of,
@@ -37,7 +39,7 @@ from tickr.store.mysql_values import Parameter, Result, Row, number, raw, text, 
 Condition = tuple[str, tuple[Parameter, ...]]
 """Static SQL with its values."""
 
-_READY = STATE_CODES[State.READY]
+_READY, _FAILED = STATE_CODES[State.READY], STATE_CODES[State.FAILED]
 
 FEW = 5_000
 """How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
@@ -86,6 +88,15 @@ GROUPS = (
 )
 GROUP = " GROUP BY state, later, type, kind"
 
+_DEAD = "FROM jobs FORCE INDEX (jobs_dead) WHERE dead_kind >= ''"
+DEAD_KINDS = " AND dead_kind IN %s"
+MANY_DEAD = "SELECT 1 " + _DEAD
+DEAD_GROUPS = "SELECT dead_kind, type, COUNT(*), MIN(finished_at), MAX(finished_at), MAX(id) "
+ALL_DEAD = DEAD_GROUPS + _DEAD
+SOME_DEAD = f"{DEAD_GROUPS}FROM (SELECT dead_kind, type, queue, finished_at, id {_DEAD}"
+AMONG_SOME_DEAD = " LIMIT %s) AS some WHERE TRUE"
+DEAD_GROUP = " GROUP BY dead_kind, type"
+
 
 async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
     """See ``Store.list_jobs``."""
@@ -104,23 +115,50 @@ async def list_jobs(tx: Transaction, which: Filter, limit: int, before: Place | 
     return await _walk(tx, conditions, limit, before, look_at, which.created_after)
 
 
-async def tally(tx: Transaction, which: Filter, most: int) -> Tally:
+async def tally(tx: Transaction, which: Filter, most: int | None) -> Tally:
     """See ``Store.tally``. A state at a time, so that each has its own bound."""
     exact, found = True, list[Group]()
-    conditions = _conditions(which, tx.now)
     if which.parent is not None:
         few, values = _children(which.parent)
-        groups = await _run(tx, GROUPS.format(few), [("", (tx.now, *values)), *conditions, (GROUP, ())])
-        return Tally(sorted(map(_group, groups.rows), key=largest_first), True)
+        conditions = _conditions(which, tx.now)
+        of_children = await _run(tx, GROUPS.format(few), [("", (tx.now, *values)), *conditions, (GROUP, ())])
+        return Tally(sorted(map(_group, of_children.rows), key=largest_first), True)
     for code in _codes(which) or sorted(STATE_CODES.values()):
-        only = msgspec.structs.replace(which, states=(rows.state(code),))
-        ranges = _union(only, most + 1) or _union(msgspec.structs.replace(only, queues=()), most + 1)
-        assert ranges is not None, "one range is not too many"
-        few = SOME.format(ranges[0])
-        exact = exact and number((await tx.run(COUNT_FEW.format(few), *ranges[1], most + 1)).rows[0][0]) <= most
-        groups = await _run(tx, GROUPS.format(few), [("", (tx.now, *ranges[1], most)), *conditions, (GROUP, ())])
-        found += map(_group, groups.rows)
+        bound = most or most_of(rows.state(code), which)
+        count = _count_dead if code == _FAILED and which.of_dead_letters else _count
+        groups, all_ = await count(tx, code, which, bound)
+        exact, found = exact and all_, [*found, *groups]
     return Tally(sorted(found, key=largest_first), exact)
+
+
+async def _count(tx: Transaction, code: int, which: Filter, most: int) -> Tally:
+    """Look at ``most`` jobs of a state."""
+    conditions = _conditions(which, tx.now)
+    only = msgspec.structs.replace(which, states=(rows.state(code),))
+    ranges = _union(only, most + 1) or _union(msgspec.structs.replace(only, queues=()), most + 1)
+    assert ranges is not None, "one range is not too many"
+    few = SOME.format(ranges[0])
+    exact = number((await tx.run(COUNT_FEW.format(few), *ranges[1], most + 1)).rows[0][0]) <= most
+    groups = await _run(tx, GROUPS.format(few), [("", (tx.now, *ranges[1], most)), *conditions, (GROUP, ())])
+    return Tally([_group(row) for row in groups.rows], exact)
+
+
+async def _count_dead(tx: Transaction, _code: int, which: Filter, most: int) -> Tally:
+    """Go along the index of dead letters, past ``most`` of the wanted kinds."""
+    kinds: list[Condition] = [(DEAD_KINDS, (which.errors,))] if which.errors else []
+    conditions = _conditions(msgspec.structs.replace(which, states=(), errors=()), tx.now)
+    many = bool((await _run(tx, MANY_DEAD, [*kinds, (BEYOND, (most,))])).rows)
+    if many:
+        found = await _run(tx, SOME_DEAD, [*kinds, (AMONG_SOME_DEAD, (most,)), *conditions, (DEAD_GROUP, ())])
+    else:
+        found = await _run(tx, ALL_DEAD, [*kinds, *conditions, (DEAD_GROUP, ())])
+    return Tally([_dead_group(row) for row in found.rows], not many)
+
+
+def _dead_group(row: Row) -> Group:
+    kind, type_, count, oldest_at, newest_at, key = row
+    span = number(oldest_at), number(newest_at)
+    return Group(State.FAILED, text(type_), text(kind) or None, number(count), *span, rows.id_text(raw(key)))
 
 
 def _group(row: Row) -> Group:

@@ -72,7 +72,7 @@ class MysqlOperations(MysqlEditing):
 
         return await self._transactions.run(work, within_s=self._asked_s)
 
-    async def _tally(self, which: Filter, most: int) -> Tally:
+    async def _tally(self, which: Filter, most: int | None) -> Tally:
         return await self._read_long(lambda tx: mysql_lists.tally(tx, which, most))
 
     async def operation(self, operation_id: str) -> Operation | None:

@@ -10,9 +10,9 @@ from tickr.filters import Filter
 from tickr.jobs import Job
 from tickr.packing import full_size
 from tickr.payload_search import searcher
-from tickr.store.answers import LOOK_AT, MOST_TALLIED, Page, Place, Tally, groups_of, place_of
+from tickr.store.answers import LOOK_AT, Page, Place, Tally, groups_of, place_of
 
-LOOK_INTO, LOOK_INTO_BYTES = 2_000, 8 * 1024 * 1024
+LOOK_INTO, LOOK_INTO_BYTES = 1_000, 4 * 1024 * 1024
 """So many payloads, and about so many bytes of them, are looked into for one page."""
 TALLY_INTO, TALLY_INTO_BYTES = 5_000, 32 * 1024 * 1024
 """And for one count."""
@@ -30,8 +30,8 @@ class Searched:
             return await _search(self, which, limit, before, look_at)
         return await self._list_jobs(which, limit, before, look_at)
 
-    async def tally(self, which: Filter, *, most: int = MOST_TALLIED) -> Tally:
-        return await (_count(self, which, most) if which.searches else self._tally(which, most))
+    async def tally(self, which: Filter, *, most: int | None = None) -> Tally:
+        return await (_count(self, which, most or TALLY_INTO) if which.searches else self._tally(which, most))
 
     def now_us(self) -> int:
         raise NotImplementedError
@@ -39,7 +39,7 @@ class Searched:
     async def _list_jobs(self, which: Filter, limit: int, before: Place | None, look_at: int) -> Page:
         raise NotImplementedError
 
-    async def _tally(self, which: Filter, most: int) -> Tally:
+    async def _tally(self, which: Filter, most: int | None) -> Tally:
         raise NotImplementedError
 
 

@@ -13,13 +13,26 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tickr.jobs import Job, State
 from tickr.store import rows
-from tickr.store.answers import Filter, Group, Page, Place, Tally, largest_first, page_of, start_of, window_sizes
+from tickr.store.answers import (
+    Filter,
+    Group,
+    Page,
+    Place,
+    Tally,
+    largest_first,
+    most_of,
+    page_of,
+    start_of,
+    window_sizes,
+)
 from tickr.store.contract import STATE_CODES
 
 _COLUMNS = ", ".join(rows.COLUMNS)
-_READY = STATE_CODES[State.READY]
+_READY, _FAILED = STATE_CODES[State.READY], STATE_CODES[State.FAILED]
 
 FEW = 5_000
 """How many jobs of a state or queue are looked at and sorted, rather than looked for from the newest backwards."""
@@ -34,13 +47,22 @@ SELECT created_at, id FROM jobs INDEXED BY jobs_newest WHERE %s ORDER BY created
 """
 
 
-_FEW = "SELECT id AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
-_FEW_CHILDREN = "SELECT child AS few_id FROM children WHERE parent = ?"
+_FEW = "SELECT jobs.rowid AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
+_FEW_CHILDREN = "SELECT jobs.rowid AS few_id FROM children CROSS JOIN jobs ON jobs.id = child WHERE parent = ?"
 _GROUPS = f"""
 SELECT state, type, json_extract(error, '$.kind'), state = {_READY} AND run_at > ?, count(*),
   min(coalesce(finished_at, created_at)), max(coalesce(finished_at, created_at)), max(jobs.id)
-FROM (%s) CROSS JOIN jobs ON jobs.id = few_id WHERE %s GROUP BY 1, 2, 3, 4
+FROM (%s) CROSS JOIN jobs ON jobs.rowid = few_id WHERE %s GROUP BY 1, 2, 3, 4
 """  # noqa: S608
+
+_DEAD_EDGE = """
+SELECT dead_kind, type, queue, finished_at, id FROM jobs INDEXED BY jobs_dead WHERE %s
+ORDER BY dead_kind, type, queue, finished_at, id LIMIT 1 OFFSET ?
+"""
+_DEAD = """
+SELECT dead_kind, type, count(*), min(finished_at), max(finished_at), max(id)
+FROM jobs INDEXED BY jobs_dead WHERE %s GROUP BY dead_kind, type
+"""
 
 
 class _Condition(NamedTuple):
@@ -70,18 +92,27 @@ def list_jobs(db: sqlite3.Connection, which: Filter, limit: int, before: Place |
     return _walk(db, conditions, limit, before, look_at, which.created_after)
 
 
-def tally(db: sqlite3.Connection, which: Filter, most: int, now: int) -> Tally:
+def tally(db: sqlite3.Connection, which: Filter, most: int | None, now: int) -> Tally:
     """See ``Store.tally``."""
     exact, found = True, list[Group]()
-    conditions = [_ANY, *_conditions(which, now)]
     if which.parent is not None:
         children = _Condition(_FEW_CHILDREN, (rows.id_bytes(which.parent),))
-        return Tally(sorted(_grouped(db, children, [*conditions, _places(which)], now), key=largest_first), True)
+        conditions = [_ANY, *_conditions(which, now), _places(which)]
+        return Tally(sorted(_grouped(db, children, conditions, now), key=largest_first), True)
     for code in sorted({STATE_CODES[stored(state)] for state in which.states} or STATE_CODES.values()):
-        places = _of_state(code, which)
-        exact = exact and db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
-        found += _grouped(db, _Condition(_FEW % places.sql, (*places.values, most)), conditions, now)
+        bound = most or most_of(rows.state(code), which)
+        count = _count_dead if code == _FAILED and which.of_dead_letters else _count
+        groups, all_ = count(db, code, which, bound, now)
+        exact, found = exact and all_, [*found, *groups]
     return Tally(sorted(found, key=largest_first), exact)
+
+
+def _count(db: sqlite3.Connection, code: int, which: Filter, most: int, now: int) -> Tally:
+    """Look at ``most`` jobs of a state."""
+    conditions, places = [_ANY, *_conditions(which, now)], _of_state(code, which)
+    exact = db.execute(_MANY % places.sql, (*places.values, most)).fetchone() is None
+    found = _grouped(db, _Condition(_FEW % places.sql, (*places.values, most)), conditions, now)
+    return Tally([*found], exact)
 
 
 def _grouped(db: sqlite3.Connection, few: _Condition, conditions: Sequence[_Condition], now: int) -> Iterator[Group]:
@@ -90,6 +121,26 @@ def _grouped(db: sqlite3.Connection, few: _Condition, conditions: Sequence[_Cond
     for code, type_, error, later, count, first, last, key in db.execute(sql, (now, *few.values, *values)):
         state = State.SCHEDULED if later else rows.state(code)
         yield Group(state, type_, error, count, first, last, rows.id_text(key))
+
+
+def _count_dead(db: sqlite3.Connection, _code: int, which: Filter, most: int, now: int) -> Tally:
+    """Go along the index of dead letters, past ``most`` of the wanted kinds."""
+    kinds = _Condition("dead_kind IS NOT NULL", ())
+    if which.errors:
+        kinds = _Condition("dead_kind IN (SELECT value FROM json_each(?))", (json.dumps(which.errors),))
+    edge = db.execute(_DEAD_EDGE % kinds.sql, (*kinds.values, most)).fetchone()
+    conditions = [kinds, *_conditions(msgspec.structs.replace(which, states=(), errors=()), now)]
+    if which.queues:
+        conditions.append(_Condition("queue IN (SELECT value FROM json_each(?))", (json.dumps(which.queues),)))
+    if edge is not None:
+        conditions.append(_Condition("(dead_kind, type, queue, finished_at, id) < (?, ?, ?, ?, ?)", edge))
+    sql = _DEAD % " AND ".join(one.sql for one in conditions)
+    counted = db.execute(sql, [value for one in conditions for value in one.values])
+    found = [
+        Group(State.FAILED, type_, kind or None, count, first, last, rows.id_text(key))
+        for kind, type_, count, first, last, key in counted
+    ]
+    return Tally(found, edge is None)
 
 
 def _of_state(code: int, which: Filter) -> _Condition:

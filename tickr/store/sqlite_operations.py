@@ -61,7 +61,7 @@ class SqliteOperations(SqliteEditing):
 
         return await self._change(work)
 
-    async def _tally(self, which: Filter, most: int) -> Tally:
+    async def _tally(self, which: Filter, most: int | None) -> Tally:
         return await self._file.read_long(lambda db: sqlite_lists.tally(db, which, most, self._clock()))
 
     async def operation(self, operation_id: str) -> Operation | None:

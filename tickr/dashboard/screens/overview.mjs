@@ -21,7 +21,7 @@ export function open(page) {
   const showTypes = () => fill(types, typeTable(page, found, showTypes));
   const history = new History(page, {
     beside: async ({ type, ...wish }) => {
-      const answer = await page.client.statistics({ ...wish, by: "type" });
+      const answer = await page.client.statistics({ ...wish, by: "type", points: false });
       found = answer.series.filter(({ total }) => Object.values(total).some(Boolean));
       showTypes();
       history.offer({ queues: names, types: found.flatMap((one) => one.type ?? []) });

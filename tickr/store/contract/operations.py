@@ -10,20 +10,21 @@ from typing import Protocol
 from tickr.filters import Filter
 from tickr.operation_moves import Move
 from tickr.operations import Operation
-from tickr.store.answers import MOST_TALLIED, DueOperations, Tally
+from tickr.store.answers import DueOperations, Tally
 from tickr.store.change_answers import MovedOperation
 
 
 class Operations(Protocol):
     """Operations by id, and by what is due next."""
 
-    async def tally(self, which: Filter, *, most: int = MOST_TALLIED) -> Tally:
+    async def tally(self, which: Filter, *, most: int | None = None) -> Tally:
         """Count the jobs that pass ``which``, by state, type and kind of error; the largest groups first.
 
         Args:
           which: has states. The fewer jobs are in these (and in its queues), the less there is to look at.
           most: of each state, or state and queue, so many jobs are looked at, >= 1; where there are more, the answer is
-            not exact. Where payloads are searched, fewer, in all (``search.py``).
+            not exact. None: ``MOST_TALLIED``, but ``MOST_DEAD`` of those that failed where the index of dead letters
+            tells all: ``Filter.of_dead_letters``. Where payloads are searched, fewer, in all (``search.py``).
         """
         ...
 
