@@ -26,6 +26,7 @@ from tests.servers import BROWSERS, program
 
 APP = "tests.dashboard.lively:jobs"
 SCREENS = ["", "jobs", "job", "failed", "queues", "queues/billing", "schedules", "schedules/nightly-report", "nodes"]
+SCREENS += ["audit"]
 """Addresses of what is taken; ``job`` is one that runs."""
 WIDTHS, THEMES = (1280, 400), ("light", "dark")
 LIVELY_S, TURN_S = 30.0, 0.8

@@ -30,7 +30,7 @@ from tests.servers import mysql_execute
 from tests.waiting import eventually
 from tests.worker.test_email import smtp
 from tests.worker.web import Server, serving
-from tickr.cli import examine, main
+from tickr.cli import examine, exits, main
 from tickr.cli.settings import load
 from tickr.errors import ConfigError
 from tickr.store.open import open_store
@@ -311,7 +311,7 @@ def run_commands(variables: dict[str, str], into: dict[str, str]) -> None:
     assert "Access denied" in into["doctor --json"]
     with contextlib.closing(TickrProcess(variables=variables)) as late:
         late.start(wait=False)
-        assert late.wait() == 1
+        assert late.wait() == exits.UNREACHABLE
         into["serve"] = late.log
         assert "Access denied" in late.log
 

@@ -143,7 +143,7 @@ async def stored(node: TickrProcess) -> set[str]:
 @pytest.mark.parametrize("point", POINTS)
 async def test_nothing_that_was_answered_is_lost_when_a_node_is_killed_at(way: str, point: str, tmp_path: Path) -> None:
     store, given, answered = f"sqlite:///{tmp_path}/tickr.db", jobs(), dict[str, bool]()
-    passes = PASSES + 1 if not point.startswith("store") else PASSES + 8  # the node's own transactions pass them, too
+    passes = PASSES + 1 if not point.startswith("store") else PASSES + 11  # the node's own transactions pass them, too
     victim = node_on(store, f"{point}=kill@{passes}")
     try:
         await trio.to_thread.run_sync(victim.start)

@@ -28,6 +28,8 @@ PLAIN = frozenset(
 """Names of the routes that change something and are not in the trail: to hand in jobs, and to run them."""
 AT_ONCE, MOST_WAITING = 100, 2_000
 """Entries that are written together, and those that wait at most."""
+BEGIN_S = 2.0
+"""How long a change may wait for its entry, in seconds; then it is not made."""
 END_S = 2.0
 """How long an answer may wait for its entry to be ended, in seconds; otherwise the entry stays as it is."""
 
@@ -82,9 +84,11 @@ class Trail:
 
     async def _begin(self, entry: Entry) -> None:
         try:
-            await self._batcher.submit(entry)
+            await self._batcher.submit(entry, within_s=BEGIN_S)
         except StoreUnavailable as error:
             raise StoreUnavailable(str(error)) from error  # whatever is known of the entry: nothing was changed
+        except TooLate:
+            raise StoreUnavailable("Who changes what could not be written down in time.") from None
 
     async def _end(self, entry: Entry, ended: Ended) -> None:
         told = entry._asdict() | {"status": ended.status, "subject": ended.subject}
