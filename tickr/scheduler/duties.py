@@ -51,6 +51,6 @@ def start_duties(
     nursery.start_soon(CountRetention(store, **count, stretch=stretch).run)
     nursery.start_soon(OwnAgeRetention(store, stretch=stretch).run)
     nursery.start_soon(KeyRetention(store, stretch=stretch).run)
-    nursery.start_soon(TrailRetention(store, keep_s=config.keep_audit).run)
+    nursery.start_soon(TrailRetention(store, keep_s=config.keep_audit, stretch=stretch).run)
     if store.name != "memory":  # into which nobody else can put anything
         nursery.start_soon(InboxRetention(store, keep_failed_s=config.keep_failed).run)

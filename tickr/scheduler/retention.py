@@ -310,12 +310,16 @@ class InboxRetention:
 
 
 class TrailRetention:
-    """One node's part in deleting what was changed long ago, and by whom."""
+    """One node's part in deleting what was changed long ago, and by whom.
 
-    def __init__(self, store: Store, *, keep_s: float) -> None:
+    Args:
+      stretch: how many times longer than ``TRAIL_PAUSE_S`` the pause is.
+    """
+
+    def __init__(self, store: Store, *, keep_s: float, stretch: float = 1.0) -> None:
         self._store = store
         self._keep_us = us_of(keep_s)
-        self._look_s = min(TRAIL_PAUSE_S, keep_s)
+        self._look_s = min(TRAIL_PAUSE_S * stretch, keep_s)
         self._outage = Outage(log, "retention")
 
     async def run(self) -> None:
