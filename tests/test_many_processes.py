@@ -247,7 +247,7 @@ def refused(folder: Path, *words: str, code: int) -> str:
 def test_a_start_that_cannot_be_is_said_once_and_not_tried_again(tmp_path: Path, mysql_url: str) -> None:
     assert re.match("Error: There is no module 'nowhere'", refused(tmp_path, "--store", mysql_url, "nowhere", code=2))
     away = "mysql://u:canary@127.0.0.1:1/t"
-    said = refused(tmp_path, "--store", away, code=1)
+    said = refused(tmp_path, "--store", away, code=3)
     assert said.startswith("Error: ")
     assert "canary" not in said
 

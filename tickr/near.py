@@ -8,7 +8,7 @@ from itertools import islice
 
 MOST = 500
 """So many names are compared at most: a few milliseconds."""
-LIKENESS = 0.7
+LIKENESS = 0.75
 """So much alike are they at least, by ``difflib``'s ratio from 0 to 1: "reprot" and "report" are 0.83."""
 LONGEST = 128
 """So many characters of a name are compared."""

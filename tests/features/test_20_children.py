@@ -104,7 +104,8 @@ async def test_a_cancellation_reaches_the_leaves_on_all_nodes(pair: list[TickrPr
         job = client.submit("root", {"branches": 3, "seconds": 60})
 
     async def leaves_run() -> bool:
-        return of_type(other.url, "leaf")["running"] == 4
+        leaves = of_type(other.url, "leaf")
+        return leaves["running"] == 4 and leaves.total() == 6
 
     await eventually(leaves_run)
     explained = httpx2.get(f"{other.url}/jobs/{job.id}/explain").json()["reasons"][0]

@@ -99,7 +99,7 @@ def _change(
     with remote_at(url) as remote:
         if every:
             _show_all(remote.queues(action, body), as_json=as_json)
-        # Asked before: afterwards there is a queue of that name.
+        # Asked before: afterwards there is a queue of that name. (Limits are set on queues to come; no hint there.)
         said = [] if as_json else hints.of_names(remote, queues=names)
         for name in names:
             _show(remote.pause(name, action, body), as_json=as_json)
@@ -131,7 +131,7 @@ def limit(
     """
     limits = {"max_running": max_running, "max_running_per_key": max_per_key, "rate": rate, "shared_keys": shared_keys}
     body = msgspec.json.encode(limits)
-    _set(name, lambda remote: remote.limit(name, body), url, as_json=as_json)
+    _ask(lambda remote: remote.limit(name, body), url, as_json=as_json)
 
 
 @queue.command()
@@ -145,7 +145,7 @@ def order(name: str, which: str, url: str | None, as_json: bool) -> None:
     tickr queue order live newest
     """
     body = msgspec.json.encode({"order": which})
-    _set(name, lambda remote: remote.order(name, body), url, as_json=as_json)
+    _ask(lambda remote: remote.order(name, body), url, as_json=as_json)
 
 
 @queue.command()
@@ -202,14 +202,6 @@ def delete(names: Sequence[str], url: str | None, as_json: bool) -> None:
 
     with remote_at(url) as remote:
         each(names, lambda name: done(remote, name))
-
-
-def _set(name: str, asked: Answered, url: str | None, *, as_json: bool) -> None:
-    """Set something on a queue, which there may be none of before."""
-    with remote_at(url) as remote:
-        said = [] if as_json else hints.of_names(remote, queues=[name])
-        _show(asked(remote), as_json=as_json)
-        hints.say(*said)
 
 
 def _ask(asked: Answered, url: str | None, *, as_json: bool) -> None:
