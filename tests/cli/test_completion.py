@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from tickr.cli import known, main
 __all__ = ["server", "tickr"]
 
 pytestmark = pytest.mark.slow
-WITHIN_S = 60.0
+WITHIN_S, TAB_S = 60.0, 5.0
 
 LINES = {
     "tickr que": "queue",
@@ -92,14 +92,23 @@ def in_bash(folder: Path, surroundings: Mapping[str, str], *words: str) -> list[
     return done.stdout.split()
 
 
+def in_the_end(complete: Callable[[], list[str]]) -> list[str]:
+    """Return what is completed, if need be after more than one Tab: a busy server may not answer in time."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (found := complete()) and time.monotonic() < deadline:
+        pass
+    return found
+
+
 @pytest.mark.parametrize(("line", "completed"), LINES.items())
 def test_bash(folder: Path, surroundings: Mapping[str, str], line: str, completed: str) -> None:
-    assert completed in in_bash(folder, surroundings, *line.split())
+    assert completed in in_the_end(lambda: in_bash(folder, surroundings, *line.split()))
 
 
 def test_bash_takes_words_apart_and_gets_the_last_part(folder: Path, surroundings: Mapping[str, str]) -> None:
-    assert in_bash(folder, surroundings, "tickr", "queue", "show", "of", ":", "comp") == ["completion"]
-    assert in_bash(folder, surroundings, "tickr", "queue", "show", "of", ":") == ["completion"]
+    words = ("tickr", "queue", "show", "of", ":")
+    assert in_the_end(lambda: in_bash(folder, surroundings, *words, "comp")) == ["completion"]
+    assert in_the_end(lambda: in_bash(folder, surroundings, *words)) == ["completion"]
     assert in_bash(folder, surroundings, "tickr", "list", "--state", "=", "fa") == ["failed"]
     assert "failed" in in_bash(folder, surroundings, "tickr", "list", "--state", "=")
 
@@ -131,8 +140,12 @@ def test_who_answers_too_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("line", "completed"), LINES.items())
 def test_fish(folder: Path, surroundings: Mapping[str, str], line: str, completed: str) -> None:
     program = [need("fish"), "--no-config", "-c", f"source {folder}/tickr.fish; complete -C '{line}'"]
-    done = subprocess.run(program, env=dict(surroundings), capture_output=True, text=True, check=True)
-    assert completed in [told.split("\t")[0] for told in done.stdout.splitlines()], done.stderr
+
+    def in_fish() -> list[str]:
+        done = subprocess.run(program, env=dict(surroundings), capture_output=True, text=True, check=True)
+        return [told.split("\t")[0] for told in done.stdout.splitlines()]
+
+    assert completed in in_the_end(in_fish)
 
 
 def test_zsh(folder: Path, surroundings: Mapping[str, str]) -> None:
@@ -142,8 +155,8 @@ def test_zsh(folder: Path, surroundings: Mapping[str, str]) -> None:
         zsh.until("ready")
         for line, completed in LINES.items():
             # The line that is completed is only printed: Ctrl-A goes to its beginning.
-            zsh.type(f"{line}\t")
-            zsh.until(f"{line.rpartition(' ')[0]} {completed}")
+            zsh.type(line)
+            zsh.press_tab_until(f"{line.rpartition(' ')[0]} {completed}")
             zsh.type("\x15")
 
 
@@ -169,12 +182,25 @@ class Zsh:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
+    def press_tab_until(self, words: str) -> None:
+        """Press it again where nothing comes of it: a busy server may not answer in time."""
+        for _ in range(int(WITHIN_S / TAB_S)):
+            self.type("\t")
+            if self._hears(words, TAB_S):
+                return
+        raise AssertionError(self._heard)
+
     def until(self, words: str) -> None:
         """Wait until it has shown ``words``; what came before them counts no more."""
-        deadline = time.monotonic() + WITHIN_S
+        assert self._hears(words, WITHIN_S), self._heard
+
+    def _hears(self, words: str, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
         while words not in self._heard:
             left = deadline - time.monotonic()
-            assert left > 0, self._heard
+            if left <= 0:
+                return False
             if select.select([self._ours], [], [], left)[0]:
                 self._heard += os.read(self._ours, 65536).decode(errors="replace")
         self._heard = self._heard.partition(words)[2]
+        return True
