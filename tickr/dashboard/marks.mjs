@@ -41,3 +41,6 @@ export function took(job) {
 export function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
+
+/** A long name of a machine or a type goes over to the next line behind a dot. */
+export const breakable = (name) => name.split(/(?<=\.)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));

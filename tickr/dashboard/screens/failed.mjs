@@ -4,7 +4,7 @@ import * as bulk from "../bulk.mjs";
 import { fill, h } from "../dom.mjs";
 import * as filters from "../filters.mjs";
 import { number, visible } from "../format.mjs";
-import { cut, jobLink, when } from "../marks.mjs";
+import { breakable, cut, jobLink, when } from "../marks.mjs";
 import * as operations from "../operations.mjs";
 import { address } from "../route.mjs";
 import { table } from "../table.mjs";
@@ -56,7 +56,7 @@ function recent() {
 function columns(client, query, all, look, words) {
   const group = (one) => ({ ...all(), type: [one.type], ...(one.error && { error: [one.error] }) });
   return [
-    { name: "Type", class: "name", cell: (one) => h("a", { href: there(query, one) }, one.type) },
+    { name: "Type", class: "name", cell: (one) => h("a", { href: there(query, one) }, breakable(one.type)) },
     { name: "Kind of error", class: "name", cell: (one) => one.error && visible(one.error) },
     { name: "Jobs", class: "number", cell: (one) => number(one.count) },
     { name: "First", class: "tight", cell: (one) => when(one.oldest_at) },

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.mjs";
 import { number } from "../format.mjs";
-import { jobLink, when } from "../marks.mjs";
+import { breakable, jobLink, when } from "../marks.mjs";
 import { actions, called, CHANGES, lease, list as names, load, standing } from "../node.mjs";
 import * as one from "../node_page.mjs";
 import { finder, ordered } from "../ordering.mjs";
@@ -58,9 +58,6 @@ const COLUMNS = (client, here) => [
   { name: h("span", { class: "hidden" }, "Actions"), class: "tight", label: "", cell: (node) => actions(client, node) },
 ];
 
-/** A long name of a machine goes over to the next line behind a dot. */
-const breakable = (name) => name.split(/(?<=\.)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
-
 function kind({ kind: one, roles, id }, here) {
   const said = one === "remote" ? "remote worker" : roles.join(", ");
   return h("small", { class: "soft" }, id === here ? `${said} · answers here` : said);
@@ -70,5 +67,5 @@ const SHOWN = 2; // of its types and queues
 
 function some(found, none) {
   if (found.length <= SHOWN) return names(found, none);
-  return h("span", { title: found.join(", ") }, `${found.slice(0, SHOWN).join(", ")} and ${found.length - SHOWN} more`);
+  return h("span", { title: found.join(", ") }, breakable(found.slice(0, SHOWN).join(", ")), ` and ${found.length - SHOWN} more`);
 }
