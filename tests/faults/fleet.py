@@ -12,12 +12,10 @@ import itertools
 import json
 import random
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 import trio
@@ -29,7 +27,6 @@ from tests.faults.checker import Verdict, check
 from tests.faults.history import Fault, History, Mark, Submission
 from tests.faults.ledger import VARIABLE, now_us, way_of
 from tests.processes import TickrProcess
-from tests.servers import mysql_execute
 from tests.waiting import eventually
 
 ANSWERED_WITHIN_S = 10.0
@@ -274,17 +271,6 @@ def said(node: TickrProcess, event: str) -> list[dict[str, Any]]:
     """Return the lines of ``event`` in the node's log, over all its lives."""
     lines = [json.loads(line) for line in node.log.splitlines() if line.startswith("{") and line.endswith("}")]
     return [line for line in lines if line["event"] == event]
-
-
-@contextmanager
-def a_database(mysql_server_url: str) -> Iterator[str]:
-    """Have a database of one's own, where the fixture is not at hand."""
-    name = f"tickr_test_{uuid.uuid4().hex[:12]}"
-    mysql_execute(mysql_server_url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    try:
-        yield urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{name}"))
-    finally:
-        mysql_execute(mysql_server_url, f"DROP DATABASE {name}")
 
 
 @asynccontextmanager

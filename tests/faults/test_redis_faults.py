@@ -17,9 +17,9 @@ import pytest
 import trio
 
 from tests.faults.at_once import play_wanted
-from tests.faults.fleet import Fleet, Place, a_database, fleet
+from tests.faults.fleet import Fleet, Place, fleet
 from tests.faults.history import Submission
-from tests.servers import Redis, mysql_execute
+from tests.servers import Redis, mysql_database, mysql_execute
 from tests.waiting import eventually
 from tickr.jobs import NewJob
 from tickr.store.contract import MAX_BATCH
@@ -160,7 +160,7 @@ def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mysql_server_url: str
 ) -> dict[Fault, outcome.Outcome[None]]:
     async def play(case: Fault) -> None:
-        with a_database(mysql_server_url) as store:
+        with mysql_database(mysql_server_url) as store:
             await under_a_node(case, tmp_path_factory.mktemp(case.__name__), store)
 
     return play_wanted(request, FAULTS, play)

@@ -11,7 +11,8 @@ import outcome
 import pytest
 
 from tests.faults.at_once import play_wanted
-from tests.faults.fleet import Place, a_database
+from tests.faults.fleet import Place
+from tests.servers import mysql_database
 
 
 class Case(NamedTuple):
@@ -36,7 +37,7 @@ def play_trials(
         if case.backend == "sqlite+heap":
             await case.trial(folder, None)
             return
-        with a_database(mysql_url) as store:
+        with mysql_database(mysql_url) as store:
             await case.trial(folder, Place(store, f"{redis_url}?namespace={uuid.uuid4().hex}"))
 
     return play_wanted(request, cases, play)

@@ -10,7 +10,7 @@ from tickr.api import incoming, listing
 from tickr.api.listing import instant, instant_in
 from tickr.api.parameters import Parameter, flag
 from tickr.api.problems import Fault, Problem
-from tickr.api.submission import LATEST_US, RULES
+from tickr.api.submission import LATEST_US
 from tickr.store.contract import Span
 from tickr.tallies import Step
 
@@ -25,8 +25,8 @@ STEP = Parameter("step", Step, f"must be {', '.join(Step)}", "How long a step is
 SINCE = instant("since", "From this instant on, rounded to a whole step; else the last 60 steps.")
 UNTIL = instant("until", "Before this instant; else until now.")
 BY = Parameter("by", By, "must be queue or type", "One series for each queue, or type, instead of one in all.")
-QUEUES = Parameter("queue", listing.QUEUE.kind, RULES["queue"], "Only what was done in this queue.", most=MAX_NAMES)
-TYPES = Parameter("type", listing.TYPE.kind, RULES["type"], "Only what jobs of this type did.", most=MAX_NAMES)
+QUEUES = listing.QUEUE._replace(about="Only what was done in this queue.", most=MAX_NAMES)
+TYPES = listing.TYPE._replace(about="Only what jobs of this type did.", most=MAX_NAMES)
 POINTS = flag("points", "Whether each step is told, or totals alone.", default="true")
 PARAMETERS = (STEP, SINCE, UNTIL, QUEUES, TYPES, BY, POINTS)
 MARKS_SINCE = instant("since", "Only marks from this instant on.")

@@ -1,10 +1,16 @@
-"""How the SQL stores write scopes. Pure."""
+"""How the SQL stores write tokens and the trail: names of columns, scopes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from tickr.scopes import Scope
+from tickr.tokens import Token
+from tickr.trail import Entry
+
+TOKEN_COLUMNS, ENTRY_COLUMNS = ", ".join(Token._fields), ", ".join(Entry._fields)
+LAST = b"\xff" * 16
+"""An id that is before none."""
 
 
 def scopes_text(scopes: Iterable[Scope]) -> str:

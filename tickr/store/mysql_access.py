@@ -8,38 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tickr.store import rows
-from tickr.store.access_rows import scopes_of, scopes_text
+from tickr.store.access_rows import ENTRY_COLUMNS, LAST, TOKEN_COLUMNS, scopes_of, scopes_text
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import Parameter, Row, number, number_or_none, raw, text, text_or_none
 from tickr.store.token_changes import changed
 from tickr.tokens import Change, Kept, Token
 from tickr.trail import Ended, Entry
 
-_TOKEN_COLUMNS = (
-    "id, name, digest, scopes, created_at, created_by, expires_at, used_at, revoked_at, old_digest, old_until"
-)
 VERSION = "SELECT version FROM tokens_version WHERE id = 1"
 RAISE_VERSION = "UPDATE tokens_version SET version = version + 1 WHERE id = 1"
-TOKENS = f"SELECT {_TOKEN_COLUMNS} FROM tokens"  # noqa: S608 -- static text
-WRITE_TOKEN = f"REPLACE INTO tokens ({_TOKEN_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+TOKENS = f"SELECT {TOKEN_COLUMNS} FROM tokens"  # noqa: S608 -- static text
+WRITE_TOKEN = f"REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
 DROP_TOKENS = "DELETE FROM tokens WHERE id IN %s"
 USE_TOKEN = "UPDATE tokens SET used_at = %s WHERE id = %s"
-_ENTRY_COLUMNS = "id, at, who, token, address, action, method, path, subject, status"
-BEGIN = f"INSERT IGNORE INTO trail ({_ENTRY_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+BEGIN = f"INSERT IGNORE INTO trail ({ENTRY_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
 END = "UPDATE trail SET status = %s, subject = %s WHERE id = %s"
 _BEFORE = "id < %s ORDER BY id DESC LIMIT %s"
 TRAIL = {
-    (False, False): f"SELECT {_ENTRY_COLUMNS} FROM trail FORCE INDEX (PRIMARY) WHERE {_BEFORE}",  # noqa: S608
-    (True, False): f"SELECT {_ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_who) WHERE who = %s AND {_BEFORE}",  # noqa: S608
-    (False, True): f"SELECT {_ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_subject) "  # noqa: S608
+    (False, False): f"SELECT {ENTRY_COLUMNS} FROM trail FORCE INDEX (PRIMARY) WHERE {_BEFORE}",  # noqa: S608
+    (True, False): f"SELECT {ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_who) WHERE who = %s AND {_BEFORE}",  # noqa: S608
+    (False, True): f"SELECT {ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_subject) "  # noqa: S608
     f"WHERE subject = %s AND {_BEFORE}",
-    (True, True): f"SELECT {_ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_subject) "  # noqa: S608
+    (True, True): f"SELECT {ENTRY_COLUMNS} FROM trail FORCE INDEX (trail_subject) "  # noqa: S608
     f"WHERE who = %s AND subject = %s AND {_BEFORE}",
 }
 """By whether it is asked for who, and for a subject."""
 PRUNE = "DELETE FROM trail WHERE at < %s ORDER BY at, id LIMIT %s"
-
-_LAST = b"\xff" * 16
 
 
 class MysqlAccess:
@@ -89,7 +83,7 @@ class MysqlAccess:
         self, limit: int, *, who: str | None = None, subject: str | None = None, before: str | None = None
     ) -> list[Entry]:
         wanted = [word for word in (who, subject) if word is not None]
-        last = _LAST if before is None else rows.id_bytes(before)
+        last = LAST if before is None else rows.id_bytes(before)
 
         async def work(tx: Transaction) -> list[Entry]:
             statement = TRAIL[who is not None, subject is not None]

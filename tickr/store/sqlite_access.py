@@ -7,37 +7,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tickr.store import rows
-from tickr.store.access_rows import scopes_of, scopes_text
+from tickr.store.access_rows import ENTRY_COLUMNS, LAST, TOKEN_COLUMNS, scopes_of, scopes_text
 from tickr.store.contract import Clock
 from tickr.store.sqlite_file import SqliteFile
 from tickr.store.token_changes import changed
 from tickr.tokens import Change, Kept, Token
 from tickr.trail import Ended, Entry
 
-_TOKEN_COLUMNS = (
-    "id, name, digest, scopes, created_at, created_by, expires_at, used_at, revoked_at, old_digest, old_until"
-)
 _VERSION = "SELECT version FROM tokens_version WHERE id = 1"
 _RAISE_VERSION = "UPDATE tokens_version SET version = version + 1 WHERE id = 1"
-_TOKENS = f"SELECT {_TOKEN_COLUMNS} FROM tokens"  # noqa: S608 -- static text
-_WRITE_TOKEN = f"INSERT OR REPLACE INTO tokens ({_TOKEN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_TOKENS = f"SELECT {TOKEN_COLUMNS} FROM tokens"  # noqa: S608 -- static text
+_WRITE_TOKEN = f"INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _DROP_TOKEN = "DELETE FROM tokens WHERE id = ?"
 _USE_TOKEN = "UPDATE tokens SET used_at = ? WHERE id = ?"
-_ENTRY_COLUMNS = "id, at, who, token, address, action, method, path, subject, status"
-_BEGIN = f"INSERT OR IGNORE INTO trail ({_ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_BEGIN = f"INSERT OR IGNORE INTO trail ({ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _END = "UPDATE trail SET status = ?, subject = ? WHERE id = ?"
 _BEFORE = "id < ?1 ORDER BY id DESC LIMIT ?2"
 _TRAIL = {
-    (False, False): f"SELECT {_ENTRY_COLUMNS} FROM trail WHERE {_BEFORE}",  # noqa: S608
-    (True, False): f"SELECT {_ENTRY_COLUMNS} FROM trail INDEXED BY trail_who WHERE who = ?3 AND {_BEFORE}",  # noqa: S608
-    (False, True): f"SELECT {_ENTRY_COLUMNS} FROM trail INDEXED BY trail_subject WHERE subject = ?3 AND {_BEFORE}",  # noqa: S608
-    (True, True): f"SELECT {_ENTRY_COLUMNS} FROM trail INDEXED BY trail_subject "  # noqa: S608
+    (False, False): f"SELECT {ENTRY_COLUMNS} FROM trail WHERE {_BEFORE}",  # noqa: S608
+    (True, False): f"SELECT {ENTRY_COLUMNS} FROM trail INDEXED BY trail_who WHERE who = ?3 AND {_BEFORE}",  # noqa: S608
+    (False, True): f"SELECT {ENTRY_COLUMNS} FROM trail INDEXED BY trail_subject WHERE subject = ?3 AND {_BEFORE}",  # noqa: S608
+    (True, True): f"SELECT {ENTRY_COLUMNS} FROM trail INDEXED BY trail_subject "  # noqa: S608
     f"WHERE who = ?3 AND subject = ?4 AND {_BEFORE}",
 }
 """By whether it is asked for who, and for a subject."""
 _PRUNE = "DELETE FROM trail WHERE id IN (SELECT id FROM trail WHERE at < ? ORDER BY at, id LIMIT ?)"
-
-_LAST = b"\xff" * 16
 
 
 class SqliteAccess:
@@ -79,7 +73,7 @@ class SqliteAccess:
     ) -> list[Entry]:
         statement = _TRAIL[who is not None, subject is not None]
         wanted = [word for word in (who, subject) if word is not None]
-        values = (_LAST if before is None else rows.id_bytes(before), limit, *wanted)
+        values = (LAST if before is None else rows.id_bytes(before), limit, *wanted)
         return await self._file.read(lambda db: [_entry(row) for row in db.execute(statement, values)])
 
     async def prune_trail(self, before: int, limit: int) -> int:
