@@ -99,7 +99,8 @@ export class Client {
 
   /** Keep a waiting job from running, have a running one stopped. version: only if the job is still at this one. */
   cancel(job, { version, reason } = {}) {
-    return this.#wire.ask({ method: "POST", path: path(job, "/cancel"), ...ifMatch(version), ...body({ reason }) });
+    const request = { method: "POST", path: path(job, "/cancel"), ...ifMatch(version), ...body({ reason }) };
+    return this.#wire.ask(request, { repeatable: version === undefined });
   }
 
   /** Start a job over that has ended, changed as said. Not repeated where a first try may have done it. */
@@ -373,7 +374,7 @@ class Queues {
 
   /** Begin to cancel all that waits in it, and return that operation; delete: and to delete it for good. */
   empty(name, { delete: gone = false, reason, rate } = {}) {
-    const text = stringify({ delete: gone, reason, rate });
+    const text = stringify({ delete: gone, reason, rate, id: uuid7() });
     return this.#wire.ask({ method: "POST", path: at("queues", name, "/empty"), text });
   }
 
@@ -406,7 +407,10 @@ class Marks {
   }
 }
 
-/** `client.nodes`: who is there, what they run, what they are told. A node is named by its id. */
+/**
+ * `client.nodes`: who is there, what they run, what they are told. A node is named by its id, or "self": the one that
+ * answers, which another try may find to be another, so that nothing is told it again where a first try may have been.
+ */
 class Nodes {
   #wire;
 
@@ -425,20 +429,24 @@ class Nodes {
 
   /** Have it run so many jobs at once. */
   change(id, { slots }) {
-    return this.#wire.ask({ method: "PATCH", path: at("nodes", id), ...body({ slots }) });
+    return this.#tell(id, { method: "PATCH", path: at("nodes", id), ...body({ slots }) });
   }
 
   /** Have it take nothing new. */
   quiet(id) {
-    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/quiet") });
+    return this.#tell(id, { method: "POST", path: at("nodes", id, "/quiet") });
   }
 
   resume(id) {
-    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/resume") });
+    return this.#tell(id, { method: "POST", path: at("nodes", id, "/resume") });
   }
 
   stop(id) {
-    return this.#wire.ask({ method: "POST", path: at("nodes", id, "/stop") });
+    return this.#tell(id, { method: "POST", path: at("nodes", id, "/stop") });
+  }
+
+  #tell(id, request) {
+    return this.#wire.ask(request, { repeatable: id !== "self" });
   }
 }
 

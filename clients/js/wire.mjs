@@ -158,34 +158,36 @@ export class Wire {
    * Ask until there is an answer that is not "later", and return its value.
    *
    * repeatable: whether it may be asked again where it may have been done. waitS: how long the server is to hold the
-   * answer back. as: what makes a value of its text. Throws Refused, Unexpected, Unavailable, Closed.
+   * answer back. as: what makes a value of its text. Throws Refused, Unexpected, Unavailable, Closed; `mayBeStored` where
+   * any of the tries may have done it.
    */
   async ask(request, { repeatable = true, waitS = 0, ifNone = null, as = parse } = {}) {
     const pauses = new Pauses();
     const over = now() + this.totalS + waitS;
+    let done = false;
     for (let waits = waitS; ; waits = 0) {
       // Where one that waits is lost, the next only looks: it is lost with every end of a server.
       const one = waits ? { ...request, query: { ...request.query, wait: waits.toFixed(3) } } : request;
       const reply = await this.send(one, Math.min(ANSWER_S + waits, over - now()));
-      if (!reply.again) return this.read(reply, ifNone, as);
-      const doubtful = unsure(reply);
+      if (!reply.again) return this.#read(reply, ifNone, as, done);
+      if ((one.method ?? "GET") !== "GET") done ||= unsure(reply);
       pauses.failed(reply.retryAfterS);
-      if (pauses.notBefore > over - LEAST_TRY_S || (doubtful && !repeatable)) throw this.#noAnswer(one, reply, doubtful);
+      if (pauses.notBefore > over - LEAST_TRY_S || (done && !repeatable)) throw this.#noAnswer(one, reply, done);
       await pause(Math.max(0, pauses.notBefore - now()), this.signal);
     }
   }
 
-  /** Return the value of a good answer. Throws Refused, Unexpected. */
-  read(reply, ifNone = null, as = parse) {
+  /** Return the value of a good answer. done: whether an earlier try may have done it. Throws Refused, Unexpected. */
+  #read(reply, ifNone, as, done) {
     if (reply.status >= 200 && reply.status < 300) {
       try {
         return reply.text ? as(reply.text) : ifNone;
       } catch {
-        throw this.notTickr(reply);
+        throw this.notTickr(reply, { mayBeStored: done });
       }
     }
     const { refusal } = reply;
-    throw refusal ? refused(refusal, { mayBeStored: unsure(reply) }) : this.notTickr(reply);
+    throw refusal ? refused(refusal, { mayBeStored: done || unsure(reply) }) : this.notTickr(reply, { mayBeStored: done });
   }
 
   notTickr(reply, about) {
@@ -193,9 +195,8 @@ export class Wire {
     return new Unexpected(told, about);
   }
 
-  #noAnswer({ method = "GET", path }, reply, doubtful) {
+  #noAnswer({ method = "GET", path }, reply, mayBeStored) {
     const why = reply.reason ?? reply.refusal?.problem.detail ?? reply.status;
-    const mayBeStored = doubtful && method !== "GET";
     const end = mayBeStored ? "; whether it was done is not known." : ".";
     return new Unavailable(`${this.url} gave no answer to ${method} ${path}: ${why}${end}`, reply.refusal, { mayBeStored });
   }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.site import Site
-from tests.store.backends import put_final, put_one, put_running
+from tests.store.backends import new_id, put_final, put_one, put_running
 from tickr.jobs import State
 
 
@@ -41,6 +41,24 @@ async def test_it_is_emptied_by_an_operation(site: Site, body: dict[str, object]
     assert (told["reason"], told["rate"]) == (("x", 9.0) if body else ("queue mail was emptied", 200.0))
 
 
+async def test_the_same_id_once_more_is_the_same_operation(site: Site) -> None:
+    await put_one(site.store, queue="mail", delay_us=60_000_000)
+    wish = {"id": new_id().upper(), "reason": "moved"}
+    first = await site.post("/queues/mail/empty", **wish)
+    assert (first.status_code, first.json()["id"], first.json()["total"]) == (202, wish["id"].lower(), 1)
+    again = await site.post("/queues/mail/empty", **wish)
+    assert (again.status_code, again.headers["location"]) == (200, first.headers["location"])
+    assert again.json() == first.json()
+    assert [one["id"] for one in (await site.http.get("/operations")).json()["items"]] == [wish["id"].lower()]
+    others = [
+        await site.post("/queues/mail/empty", **wish, delete=True),
+        await site.post("/queues/mail/empty", **(wish | {"reason": "gone"})),
+        await site.post("/queues/other/empty", **wish),
+        await site.post("/operations", action="retry", all=True, id=wish["id"]),
+    ]
+    assert [(one.status_code, one.json()["code"]) for one in others] == [(409, "duplicate_operation")] * 4
+
+
 async def test_what_is_asked_wrongly(site: Site) -> None:
     answers = [
         await site.http.delete("/queues/a%20b"),
@@ -48,5 +66,7 @@ async def test_what_is_asked_wrongly(site: Site) -> None:
         await site.http.post("/queues/a%20b/empty"),
     ]
     assert [one.status_code for one in answers] == [400, 400, 400]
-    wrong = await site.http.post("/queues/mail/empty", json={"rate": 0, "delete": "yes", "all": True})
-    assert {fault["pointer"] for fault in wrong.json()["errors"]} == {"/rate", "/delete", "/all"}
+    wrong = await site.http.post("/queues/mail/empty", json={"rate": 0, "delete": "yes", "all": True, "id": "x"})
+    assert {fault["pointer"] for fault in wrong.json()["errors"]} == {"/rate", "/delete", "/all", "/id"}
+    nothing = await site.http.post("/queues/mail/empty", json={"id": None})
+    assert [fault["pointer"] for fault in nothing.json()["errors"]] == ["/id"]

@@ -46,8 +46,14 @@ SHORT = {
 }
 """What `make test` runs against a server that is killed, each on one of the faces; ``make long`` runs everything."""
 
-PATIENCE_S = 90.0
-"""How long a client tries a server that is killed: on a busy machine each of its starts may take several seconds."""
+PATIENCE_S = 180.0
+"""How long a client tries a server that is killed, and how long a test waits for an end.
+
+On a busy machine each start takes several seconds, and the jobs of a node on MariaDB are taken over once its lease is
+over: three times, for some.
+"""
+TIMEOUT_S = 900
+"""Of a test whose server is killed: more than the patience of several of its calls."""
 
 Serve = Callable[..., AbstractContextManager[TickrProcess]]
 """Starts a Tickr of the test's own, with more arguments of ``TickrProcess``."""
@@ -58,6 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in dropped]
     config.hook.pytest_deselected(items=dropped)
     for item in items:
+        if _server(item) not in (None, "calm"):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
         if _server(item) == "killed-mysql" or (_server(item) == "killed" and not _is_short(item)):
             item.add_marker(pytest.mark.long)
 
@@ -137,9 +145,12 @@ def face_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def client(server: str, shared_tickr: TickrProcess, face_name: str) -> Iterator[Any]:
     """A client of the shared Tickr that looks blocking (see ``faces``); of one that is killed, in ``Careful`` hands."""
-    if server == "calm":
-        with face(face_name, shared_tickr.url) as one:
-            yield one
-        return
-    with face(face_name, shared_tickr.url, total_s=PATIENCE_S) as one:
+    with face(face_name, shared_tickr.url) if server == "calm" else careful(face_name, shared_tickr.url) as one:
+        yield one
+
+
+@contextmanager
+def careful(face_name: str, url: str, **arguments: Any) -> Iterator[Careful]:
+    """Open a client (see ``face``) that outlasts the kills of its server."""
+    with face(face_name, url, total_s=PATIENCE_S, **arguments) as one:
         yield Careful(one)

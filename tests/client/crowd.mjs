@@ -2,8 +2,8 @@
 
 import { Client } from "../../clients/js/client.mjs";
 
-const [url, jobs, callers, delay] = process.argv.slice(2);
-const client = new Client(url);
+const [url, jobs, callers, delay, totalS] = process.argv.slice(2);
+const client = new Client(url, { totalS: Number(totalS) });
 let next = 0;
 
 async function call() {

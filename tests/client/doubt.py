@@ -1,4 +1,5 @@
-"""What a user does about the calls that are not repeated by themselves, where their answer was lost: look, ask again.
+"""What a user does where an answer was lost, about the calls that are not repeated by themselves and those that are
+refused the second time: look, ask again. And about a job that was lost with its node too often: run it again.
 
 ``Careful`` is a client whose calls of this kind settle that, by the other calls alone; docs/client.md names them. From
 whatever else is asked, ``Unavailable`` gets through, and fails the test.
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tickr.client import NotFound, Unavailable
+from tickr.client import ClientError, NotFound
 
 Look = Callable[[], Any]
 
@@ -20,7 +21,7 @@ def settled(call: Callable[[], Any], look: Look, then: Callable[[Any], Any] = la
     while True:
         try:
             return call()
-        except Unavailable as error:
+        except ClientError as error:
             if not error.may_be_stored:
                 raise
             if (now := look()) != before:
@@ -60,11 +61,16 @@ class Careful(_Careful):
     def retry(self, job: Any, **options: Any) -> Any:
         return settled(lambda: self._asked.retry(job, **options), there(lambda: self._asked.get(job)))
 
-    def edit(self, job: Any, *, version: int | None = None, **changes: Any) -> Any:
-        if version is None:
-            return self._asked.edit(job, **changes)
-        call = lambda: self._asked.edit(job, version=version, **changes)  # noqa: E731
-        return settled(call, there(lambda: self._asked.get(job)))
+    def wait(self, job: Any, timeout_s: float | None = None, **options: Any) -> Any:
+        while (ended := self._asked.wait(job, timeout_s, **options)).error is not None:
+            if ended.error.kind != "crashed":
+                break
+            self.retry(job)
+        return ended
+
+    def edit(self, job: Any, **changes: Any) -> Any:
+        """What is not about one version is repeated, and refused then if the job has started meanwhile."""
+        return settled(lambda: self._asked.edit(job, **changes), there(lambda: self._asked.get(job)))
 
     def delete(self, job: Any, **options: Any) -> None:
         settled(lambda: self._asked.delete(job, **options), there(lambda: self._asked.get(job)))

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.client.conftest import PATIENCE_S, TIMEOUT_S
 from tests.client.javascript import environment, node
 from tests.docs.pages import ROOT
 from tests.processes import TickrProcess
@@ -17,11 +18,11 @@ CLIENT = ROOT / "clients" / "js"
 pytestmark = pytest.mark.slow
 
 
-def run(*tests: str, **variables: str) -> int:
+def run(*tests: str, timeout_s: float = 100, **variables: str) -> int:
     """Return how many tests have passed; the others were skipped, with their reasons."""
     command = [node(), "--test", *tests]
     told = {**environment(), **variables}
-    done = subprocess.run(command, capture_output=True, text=True, env=told, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=told, check=False, timeout=timeout_s)
     assert done.returncode == 0, done.stdout[-20_000:]
     return int(re.findall(r"^# pass (\d+)$", done.stdout, re.MULTILINE)[0])
 
@@ -32,8 +33,11 @@ def test_its_own_tests_pass() -> None:
 
 
 def test_every_call_is_understood_by_a_server(server: str, shared_tickr: TickrProcess) -> None:
-    variables = {"TICKR_TEST_URL": shared_tickr.url, "TICKR_TEST_KILLED": "0" if server == "calm" else "1"}
-    assert run(str(CLIENT / "test" / "server.test.mjs"), **variables) >= 9
+    variables = {"TICKR_TEST_URL": shared_tickr.url}
+    if server != "calm":
+        variables["TICKR_TEST_PATIENCE_S"] = str(PATIENCE_S)
+    timeout_s = 100 if server == "calm" else TIMEOUT_S - 20
+    assert run(str(CLIENT / "test" / "server.test.mjs"), timeout_s=timeout_s, **variables) >= 9
 
 
 def test_the_types_name_every_method() -> None:

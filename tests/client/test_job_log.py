@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.client.conftest import Serve
+from tests.client.conftest import Serve, careful
 from tests.client.faces import face
 from tests.client.standin import Behaviour, Standin, say
 from tickr.client import Log, NotFound
@@ -32,7 +32,7 @@ def test_all_pages_are_read(face_name: str) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_has_logged_nothing_yet(face_name: str, serve: Serve) -> None:
-    with serve() as node, face(face_name, node.url) as client:
+    with serve() as node, careful(face_name, node.url) as client:
         job = client.submit("report", {"time": 0})
         assert client.log(job) == Log([], "0.0")
         with pytest.raises(NotFound):

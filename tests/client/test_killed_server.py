@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.client.conftest import PATIENCE_S, TIMEOUT_S
 from tests.client.javascript import lines
 from tests.processes import TickrProcess
 from tests.servers import mysql_execute
@@ -24,7 +25,7 @@ DEATHS = ("intake.after_commit=kill@2", "api.before_answer=kill@3")
 """Where the server's first lives end: jobs are stored, and who submitted them was not told."""
 HOUR_S = 3600.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT_S)]
 
 
 class Acknowledged:
@@ -42,11 +43,11 @@ class Acknowledged:
 
     def wait_for(self, jobs: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.by_number) >= jobs, 60)
+            assert self._changed.wait_for(lambda: len(self.by_number) >= jobs, PATIENCE_S)
 
 
 def by_threads(url: str, acknowledged: Acknowledged) -> None:
-    with Client(url) as client:
+    with Client(url, total_s=PATIENCE_S) as client:
         numbers = iter(range(JOBS))
         lock = threading.Lock()
 
@@ -67,7 +68,7 @@ def by_threads(url: str, acknowledged: Acknowledged) -> None:
 
 def by_tasks(backend: str, url: str, acknowledged: Acknowledged) -> None:
     async def main() -> None:
-        async with AsyncClient(url) as client, anyio.create_task_group() as tasks:
+        async with AsyncClient(url, total_s=PATIENCE_S) as client, anyio.create_task_group() as tasks:
             numbers = iter(range(JOBS))
 
             async def call() -> None:
@@ -81,7 +82,7 @@ def by_tasks(backend: str, url: str, acknowledged: Acknowledged) -> None:
 
 
 def by_one_call(url: str, acknowledged: Acknowledged) -> None:
-    with Client(url) as client:
+    with Client(url, total_s=PATIENCE_S) as client:
         for begin in range(0, JOBS, 500):
             numbers = range(begin, begin + 500)
             jobs = ({"type": "later", "payload": {"n": number}, "delay": HOUR_S} for number in numbers)
@@ -91,7 +92,7 @@ def by_one_call(url: str, acknowledged: Acknowledged) -> None:
 
 
 def by_javascript(url: str, acknowledged: Acknowledged) -> None:
-    for line in lines("crowd.mjs", url, JOBS, CALLERS, HOUR_S):
+    for line in lines("crowd.mjs", url, JOBS, CALLERS, HOUR_S, PATIENCE_S):
         number, job_id = line.split()
         acknowledged.note(int(number), job_id)
 
@@ -134,13 +135,13 @@ def test_each_of_thousands_is_stored_once(
         thread = threading.Thread(target=submit)
         thread.start()
         for death in (*DEATHS[1:], ""):
-            assert process.wait(60) == -signal.SIGKILL
+            assert process.wait(PATIENCE_S) == -signal.SIGKILL
             process.variables[VARIABLE] = death
             process.start()
         acknowledged.wait_for(JOBS // 2)
         process.kill()  # and once at any moment
         process.start()
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert failures == []
         assert len(acknowledged.by_number) == JOBS
         stored = rows(url)
@@ -196,15 +197,15 @@ def test_events_go_on_where_they_were_when_the_server_comes_back(backend: str, t
         client.submit("before", delay=HOUR_S)
         thread = threading.Thread(target=listen)
         thread.start()
-        assert opened.wait(20)
+        assert opened.wait(PATIENCE_S)
         ids = []
         for kill in range(2):
             ids += [one.id for one in client.submit_many({"type": "t", "delay": HOUR_S} for _ in range(20))]
             with changed:
-                assert changed.wait_for(lambda kill=kill: len(heard) > 20 * kill, 20)  # type: ignore[misc]
+                assert changed.wait_for(lambda kill=kill: len(heard) > 20 * kill, PATIENCE_S)  # type: ignore[misc]
             process.kill()
             process.start()
         ids.append(client.submit("last", delay=HOUR_S).id)
-        thread.join(30)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
         assert heard == ids

@@ -13,7 +13,7 @@ import pytest
 from tests.children import free_port
 from tests.client.faces import face
 from tests.client.standin import Standin, cut, say, store_and_cut
-from tickr.client import Conflict, Denied, Invalid, Submitted, Unavailable, Unexpected
+from tickr.client import Conflict, Denied, Invalid, NotFound, Submitted, Unavailable, Unexpected
 
 
 def test_a_lost_answer_brings_the_same_job_again(face_name: str) -> None:
@@ -146,6 +146,42 @@ def test_starting_over_is_not_repeated_where_it_may_have_been_done(face_name: st
             client.retry("x")
         assert told.value.may_be_stored
         assert server.paths() == ["/jobs/x/retry"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.cancel("x", version=1),
+        lambda client: client.nodes.stop("self"),
+        lambda client: client.nodes.change("self", slots=3),
+    ],
+)
+def test_nor_is_what_a_second_try_would_do_to_another(ask: Any, face_name: str) -> None:
+    with Standin(cut) as server, face(face_name, server.url) as client:
+        with pytest.raises(Unavailable) as told:
+            ask(client)
+        assert (told.value.may_be_stored, len(server.seen)) == (True, 1)
+
+
+def test_a_refusal_after_a_lost_try_may_be_of_what_that_has_done(face_name: str) -> None:
+    with Standin(cut, say(503), say(409, "not_editable"), say(409, "not_editable"), cut, say(404)) as server:
+        with face(face_name, server.url) as client:
+            for lost in (True, False):
+                with pytest.raises(Conflict) as told:
+                    client.edit("x", delay=0)
+                assert told.value.may_be_stored is lost
+            with pytest.raises(NotFound) as absent:
+                client.get("x")
+            assert not absent.value.may_be_stored
+        assert len(server.seen) == 6
+
+
+def test_a_lost_try_is_not_forgotten_over_later_ones_that_did_nothing(face_name: str) -> None:
+    with Standin(cut, *[say(503)] * 50) as server, face(face_name, server.url, total_s=1) as client:
+        with pytest.raises(Unavailable, match="whether it was done is not known") as told:
+            client.cancel("x")
+        assert told.value.may_be_stored
+        assert len(server.seen) > 1
 
 
 def test_reading_is_repeated(face_name: str) -> None:

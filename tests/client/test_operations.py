@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.client.conftest import PATIENCE_S
 from tests.client.faces import face
 from tests.client.standin import Response, Seen, Standin, cut, say
 from tickr.client import Conflict, Invalid, Job, NotEnded, NotFound, Operation
@@ -24,7 +25,7 @@ def queue() -> str:
 
 def failed(client: Any, queue: str, count: int = 1, **options: Any) -> list[Job]:
     jobs = [client.submit("http", PRIVATE, queue=queue, max_attempts=1, **options) for _ in range(count)]
-    return [client.wait(job, timeout_s=20) for job in jobs]
+    return [client.wait(job, timeout_s=PATIENCE_S) for job in jobs]
 
 
 @pytest.mark.slow
@@ -37,7 +38,7 @@ def test_all_that_match_are_retried(client: Any, queue: str) -> None:
     begun = client.operations.retry(queue=[queue], changes=changes)
     assert isinstance(begun, Operation)
     assert (begun.total, begun.changes) == (3, {"delay": 3600.0, "priority": 2, "timeout": 120.0})
-    ended = client.operations.wait(begun, timeout_s=20)
+    ended = client.operations.wait(begun, timeout_s=PATIENCE_S)
     assert (ended.state, ended.done, ended.skipped, ended.ended) == ("done", 3, 0, True)
     again = [client.get(job) for job in jobs]
     assert {(job.state, job.priority) for job in again} == {("scheduled", 2)}
@@ -61,7 +62,7 @@ def test_what_is_in_payloads_is_asked_for_in_lists_and_operations_alike(client: 
     assert found(payload={"who.id": 7}, contains=[queue, '"id":7']) == {0}
     begun = client.operations.cancel(payload={"who.id": 2**70}, contains=queue)
     assert begun.filter["payload"] == {"who.id": [str(2**70)]}
-    assert client.operations.wait(begun, timeout_s=20).done == 1
+    assert client.operations.wait(begun, timeout_s=PATIENCE_S).done == 1
     assert [client.get(job).state for job in jobs] == [*["scheduled"] * 2, "cancelled", "scheduled"]
     assert client.dead_letters(payload={"of": queue}).total == 0
 
@@ -77,7 +78,7 @@ def test_what_waits_is_changed(client: Any, queue: str) -> None:
         client.edit(one, version=1, delay=0)
     assert client.edit(one, version=2, delay=0).state == "ready"
     begun = client.operations.edit(changes={"delay": 0, "labels": {}}, queue=queue)
-    ended = client.operations.wait(begun, timeout_s=20)
+    ended = client.operations.wait(begun, timeout_s=PATIENCE_S)
     assert (ended.done, ended.skipped) == (1, 1), "one was as it is to be"
     assert client.get(other).state == "ready"
     client.cancel(one)
@@ -98,7 +99,7 @@ def test_jobs_are_deleted(client: Any, queue: str) -> None:
     assert told.value.code == "not_deletable"
     client.delete(waiting, cancel=True, version=1)
     begun = client.operations.delete(queue=queue, state="scheduled")
-    assert client.operations.wait(begun, timeout_s=20).done == 1
+    assert client.operations.wait(begun, timeout_s=PATIENCE_S).done == 1
     for job in (one, waiting, last):
         with pytest.raises(NotFound):
             client.get(job)
@@ -111,7 +112,7 @@ def test_a_queue_is_emptied_and_taken_away(client: Any, queue: str) -> None:
         client.queues.delete(queue)
     assert told.value.code == "queue_not_empty"
     begun = client.queues.empty(queue, delete=True, reason="moved")
-    assert client.operations.wait(begun, timeout_s=20).done == 1
+    assert client.operations.wait(begun, timeout_s=PATIENCE_S).done == 1
     with client.events(event="queue.deleted", queue=queue) as events:
         client.queues.delete(queue)
         assert next(events).subject == queue
@@ -124,7 +125,7 @@ def test_a_queue_is_emptied_and_taken_away(client: Any, queue: str) -> None:
 def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
     one, other = (client.submit("later", queue=queue, delay=3600) for _ in range(2))
     begun = client.operations.cancel(ids=[one], reason="no more")
-    assert client.operations.wait(begun, timeout_s=20).done == 1
+    assert client.operations.wait(begun, timeout_s=PATIENCE_S).done == 1
     cancelled = client.get(one)
     assert cancelled.error is not None
     assert "no more" in cancelled.error.message
@@ -133,8 +134,8 @@ def test_certain_jobs_are_cancelled(client: Any, queue: str) -> None:
 
 @pytest.mark.slow
 def test_one_is_waited_for_and_stopped(client: Any, queue: str) -> None:
-    failed(client, queue, 2)
-    begun = client.operations.retry(queue=queue, rate=0.1, changes={"delay": 3600})
+    client.submit_many({"type": "later", "queue": queue, "delay": 3600} for _ in range(100))
+    begun = client.operations.cancel(queue=queue, rate=0.1)
     with pytest.raises(NotEnded) as told:
         client.operations.wait(begun, timeout_s=0)
     assert told.value.operation.id == begun.id
@@ -146,7 +147,7 @@ def test_one_is_waited_for_and_stopped(client: Any, queue: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_is_inspected_mended_and_retried(client: Any, queue: str) -> None:
+def test_a_job_is_inspected_mended_and_retried(server: str, client: Any, queue: str) -> None:
     (job,) = failed(client, queue, labels={"of": queue})
     assert job.error is not None
     found = client.dead_letters(label={"of": queue}, finished_after=datetime.now(UTC) - timedelta(minutes=5))
@@ -158,9 +159,12 @@ def test_a_job_is_inspected_mended_and_retried(client: Any, queue: str) -> None:
         assert next(events).data.changed == ["payload", "run_at"]
     assert (mended.state, mended.payload) == ("scheduled", {"n": 2**70})
     history = client.attempts(job)
-    assert [(one.life, one.number, one.outcome) for one in history.items] == [(1, 1, "failed")]
-    assert history.items[0].error == job.error
-    assert [(one.life, one.changed) for one in history.redrives] == [(2, ["payload", "run_at"])]
+    *lost, last = history.items
+    assert (last.number, last.outcome, last.error) == (1, "failed", job.error)
+    assert {one.outcome for one in lost} <= (set() if server == "calm" else {"released", "failed"})
+    redrive = history.redrives[-1]
+    assert (redrive.life, redrive.changed) == (last.life + 1, ["payload", "run_at"])
+    assert last.life == 1 or len(lost) > 2, "a job that was lost with its node too often was run again"
 
 
 @pytest.mark.slow
@@ -217,15 +221,16 @@ def is_there(server: Standin, seen: Seen) -> Response:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda operations: operations.retry(queue="q"),
-        lambda operations: operations.cancel(all=True),
-        lambda operations: operations.get("x"),
-        lambda operations: operations.stop("x"),
+        lambda client: client.operations.retry(queue="q"),
+        lambda client: client.operations.cancel(all=True),
+        lambda client: client.operations.get("x"),
+        lambda client: client.operations.stop("x"),
+        lambda client: client.queues.empty("q"),
     ],
 )
 def test_each_call_may_be_repeated(ask: Any, face_name: str) -> None:
     with Standin(cut, say(503, "store_unavailable"), is_there) as server, face(face_name, server.url) as client:
-        assert ask(client.operations).id == "x"
+        assert ask(client).id == "x"
         assert len(server.seen) == 3
         bodies = [job for seen in server.seen for job in seen.jobs]
         assert all(body == bodies[0] and uuid.UUID(body["id"]).version == 7 for body in bodies)

@@ -21,9 +21,10 @@ def test_a_queue_is_paused_for_a_while_looked_at_and_resumed(client: Any) -> Non
     paused = client.queues.pause(name)
     assert isinstance(paused, Queue)
     assert (paused.name, paused.paused, paused.paused_until, paused.ready) == (name, True, None, 0)
-    until = client.queues.pause(name, timedelta(minutes=1)).paused_until
-    assert 50 < (until - datetime.now(UTC)).total_seconds() < 61
-    at = datetime.now(UTC) + timedelta(hours=1)
+    asked, second = datetime.now(UTC), timedelta(seconds=1)
+    until = client.queues.pause(name, timedelta(hours=1)).paused_until
+    assert asked - second < until - timedelta(hours=1) < datetime.now(UTC) + second
+    at = datetime.now(UTC) + timedelta(hours=2)
     assert client.queues.pause(name, until=at).paused_until == at
     assert client.queues.get(name).paused_until == at
     assert name in [one.name for one in client.queues.list()]

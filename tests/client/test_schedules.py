@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.client.conftest import PATIENCE_S
 from tests.client.faces import face
 from tests.client.standin import Response, Seen, Standin, cut, say
 from tickr.client import Conflict, Invalid, NotFound, Origin, Schedule, Skipped, Unavailable
@@ -90,7 +91,7 @@ def test_a_job_says_which_schedule_made_it(client: Any, name: str) -> None:
     client.schedules.put(name, "report", {"time": 0}, every=3600)
     job = client.schedules.run(name)
     assert (job.type, job.schedule) == ("report", Origin(name, None))
-    assert client.wait(job, timeout_s=20).schedule == Origin(name, None)
+    assert client.wait(job, timeout_s=PATIENCE_S).schedule == Origin(name, None)
     assert client.get(client.submit("report", {"time": 0})).schedule is None
 
 
@@ -107,19 +108,19 @@ def test_what_is_wrong_is_said_with_pointers(client: Any, name: str) -> None:
 
 @pytest.mark.slow
 def test_one_version_alone_may_be_changed(client: Any, name: str) -> None:
-    client.schedules.put(name, "report", every=60)
+    client.schedules.put(name, "report", every=3600)
     for change in (client.schedules.pause, client.schedules.resume, client.schedules.delete):
         with pytest.raises(Conflict):
             change(name, version=7)
-    assert client.schedules.put(name, "report", every=90, version=1).version == 2
+    assert client.schedules.put(name, "report", every=5400, version=1).version == 2
     with pytest.raises(Conflict):
-        client.schedules.put(name, "report", every=120, version=1)
+        client.schedules.put(name, "report", every=7200, version=1)
 
 
 @pytest.mark.slow
 def test_its_events_are_heard(client: Any, name: str) -> None:
     with client.events(event=["schedule.created", "schedule.paused"]) as events:
-        client.schedules.put(name, "report", every=60)
+        client.schedules.put(name, "report", every=3600)
         client.schedules.pause(name)
         heard = [event for event in (next(events), next(events)) if event.subject == name]
     assert [(event.what, event.type) for event in heard] == [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.conftest import Serve
+from tests.client.conftest import Serve, careful
 from tests.client.faces import face
 from tests.client.standin import Standin, cut, problem, say, store_and_cut
 from tickr.client import Conflict, NewJob, Submitted, Unique
@@ -70,14 +70,14 @@ def test_a_conflict_in_a_batch_is_of_one_job(face_name: str) -> None:
 
 @pytest.mark.slow
 def test_with_a_server(face_name: str, serve: Serve) -> None:
-    with serve() as node, face(face_name, node.url) as client:
-        first = client.submit("report", delay=60, unique={"key": "k", "until": timedelta(hours=1)})
+    with serve() as node, careful(face_name, node.url) as client:
+        first = client.submit("report", delay=3600, unique={"key": "k", "until": timedelta(days=1)})
         assert client.submit("report", unique="k") == Submitted(first.id, "report", held=True)
-        assert client.get(first).unique == Unique("k", 3600.0)
-        answers = client.submit_many([{"type": "report", "unique": "k"}, {"type": "report", "delay": 60}])
+        assert client.get(first).unique == Unique("k", 86400.0)
+        answers = client.submit_many([{"type": "report", "unique": "k"}, {"type": "report", "delay": 3600}])
         assert [answer.held for answer in answers] == [True, False]
         with pytest.raises(Conflict):
             client.submit("report", unique={"key": "k", "on_conflict": "reject"})
-        second = client.submit("report", delay=60, unique={"key": "k", "on_conflict": "replace"})
+        second = client.submit("report", delay=3600, unique={"key": "k", "on_conflict": "replace"})
         assert client.get(first).error.kind == "replaced"
         assert client.get(second).unique == Unique("k", "final")

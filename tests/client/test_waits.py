@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.client.conftest import PATIENCE_S
 from tests.client.faces import face
 from tests.processes import TickrProcess
 from tickr.client import Client, Invalid, NotFinal
@@ -171,13 +172,13 @@ def test_who_waits_outlasts_a_server_that_is_killed_and_comes_back(face_name: st
     with TickrProcess() as process, face(face_name, process.url) as client:
         stored = client.submit("report", {"title": "t", "time": 1.5})
         heard: list[Any] = []
-        waiting = threading.Thread(target=lambda: heard.append(client.wait(stored, timeout_s=60)))
+        waiting = threading.Thread(target=lambda: heard.append(client.wait(stored, timeout_s=90)))
         waiting.start()
         while client.get(stored).state != "running":
             time.sleep(0)
         process.kill()
         process.start()
-        waiting.join(60)
+        waiting.join(90)
         assert [job.state for job in heard] == ["succeeded"]
         assert heard[0].crashes == 1
 
@@ -185,11 +186,11 @@ def test_who_waits_outlasts_a_server_that_is_killed_and_comes_back(face_name: st
 @pytest.mark.slow
 def test_more_threads_wait_than_there_are_connections(server: str, shared_tickr: TickrProcess) -> None:
     ends: list[str] = []
-    with Client(shared_tickr.url) as client:
+    with Client(shared_tickr.url, total_s=PATIENCE_S) as client:
 
         def work() -> None:
             stored = client.submit("report", {"title": "t", "time": 0.5})
-            job = client.wait(stored, timeout_s=120)
+            job = client.wait(stored, timeout_s=600)
             ends.append(job.error.kind if job.error else job.state)
 
         threads = [threading.Thread(target=work) for _ in range(150)]

@@ -54,6 +54,13 @@ class _Found(NamedTuple):
     examples: list[Job]
 
 
+async def begun(context: Context, wish: Operation) -> Response:
+    """Have ``wish`` begin, and answer with it as it is then: 202; 200 where it was begun before, under its id."""
+    operation, created = await in_time(context.intake.begin(await counted(context.store, wish)))
+    headers = {"location": f"{PATH}/{operation.id}"}
+    return wire.json_response(wire.encode(document(operation)), 202 if created else 200, headers)
+
+
 async def counted(store: Store, operation: Operation) -> Operation:
     """Return ``operation`` with how many jobs it is about."""
     found = await find(store, operation, 0)
@@ -86,6 +93,7 @@ async def _among(store: Store, operation: Operation, examples: int) -> _Found:
 
 class _Operations:
     def __init__(self, context: Context) -> None:
+        self._context = context
         self._intake = context.intake
         self._store = context.store
         self._vault = context.vault
@@ -97,9 +105,7 @@ class _Operations:
             found, now = await find(self._store, operation, EXAMPLES), self._store.now_us()
             told = operation_document.preview(operation.action, found.groups, found.examples, now, exact=found.exact)
             return wire.json_response(wire.encode(told))
-        begun, created = await in_time(self._intake.begin(await counted(self._store, operation)))
-        headers = {"location": f"{PATH}/{begun.id}"}
-        return wire.json_response(wire.encode(document(begun)), 202 if created else 200, headers)
+        return await begun(self._context, operation)
 
     async def page(self) -> Response:
         limit, cursor = incoming.page(request, LIMIT, CURSOR)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import uuid_utils
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from quart import Response, request
 
 from tickr.api import incoming, wire
 from tickr.api.context import Context
 from tickr.api.jobs import CANCELLATION_RULES, MAX_REASON_LENGTH, REASON_LINE, in_time
-from tickr.api.operation_document import operation_document
-from tickr.api.operations import counted
+from tickr.api.operations import begun
 from tickr.api.problems import Fault, Problem, invalid
-from tickr.api.submission import RULES, micros, read_record
+from tickr.api.submission import RULES, UUID, micros, read_record, whole
 from tickr.errors import QueueNotFound
 from tickr.filters import Filter
 from tickr.names import is_queue
@@ -79,12 +78,14 @@ class Emptying(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delete: bool = False
     reason: Annotated[str, Meta(max_length=MAX_REASON_LENGTH, pattern=REASON_LINE)] | None = None
     rate: Annotated[float, Meta(ge=MIN_RATE, le=MAX_RATE)] = DEFAULT_RATE
+    id: Annotated[str, whole(UUID)] | UnsetType = UNSET
 
 
 EMPTYING_RULES = {
     "delete": "must be true or false",
     "reason": CANCELLATION_RULES["reason"],
     "rate": f"must be a number of jobs a second, from {MIN_RATE:g} to {MAX_RATE:g}",
+    "id": RULES["id"],
 }
 
 ALL = "*"
@@ -113,6 +114,7 @@ def add_routes(app: Edge, context: Context) -> None:
 
 class _Queues:
     def __init__(self, context: Context) -> None:
+        self._context = context
         self._store = context.store
         self._intake = context.intake
 
@@ -151,14 +153,13 @@ class _Queues:
         queue = _queue(name)
         said = await incoming.optional_body(request, Emptying, EMPTYING_RULES)
         wish = Operation(
-            id=str(uuid_utils.uuid7()),
+            id=str(uuid_utils.uuid7()) if said.id is UNSET else said.id.lower(),
             action="delete" if said.delete else "cancel",
             which=Filter(states=DEFAULT_STATES["edit"], queues=(queue,)),
             reason=said.reason.strip() if said.reason else f"queue {queue} was emptied",
             rate=said.rate,
         )
-        begun, _ = await in_time(self._intake.begin(await counted(self._store, wish)))
-        return wire.json_response(wire.encode(operation_document(begun)), 202, {"location": f"/operations/{begun.id}"})
+        return await begun(self._context, wish)
 
     async def pause(self, name: str) -> Response:
         body = await incoming.optional_body(request, PauseBody, PAUSE_RULES)

@@ -51,15 +51,22 @@ _results = msgspec.json.Decoder(_Results).decode
 _problem = msgspec.json.Decoder(Problem).decode
 
 
-def read(reply: Reply, kind: type[Record], url: str) -> Record:
-    """Return the record that a successful answer holds; None if it holds nothing. Raises: Refused, Unexpected."""
+def read(reply: Reply, kind: type[Record], url: str, done: bool = False) -> Record:
+    """Return the record that a successful answer holds; None if it holds nothing.
+
+    Args:
+      done: an earlier try may have done what was asked for, and be the very reason why this one is refused.
+    Raises: Refused, Unexpected.
+    """
     if not 200 <= reply.status < 300:
         refusal = refusal_of(reply)
-        raise not_tickr(reply, url) if refusal is None else refusal.error(may_be_stored=unsure(refusal))
+        if refusal is None:
+            raise not_tickr(reply, url, may_be_stored=done)
+        raise refusal.error(may_be_stored=done or unsure(refusal))
     try:
         return msgspec.json.decode(b"null" if reply.status == NO_CONTENT else reply.body, type=kind)
     except msgspec.MsgspecError:
-        raise not_tickr(reply, url) from None
+        raise not_tickr(reply, url, may_be_stored=done) from None
 
 
 def refusal_of(reply: Reply) -> Refusal | None:

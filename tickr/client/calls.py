@@ -2,7 +2,7 @@
 
 Reading may always be repeated, and so may ``cancel``, for a job is cancelled only once. ``retry`` may not: where its
 answer is lost, the job may run again already, even be done, and a second one would run it once more. So it is repeated
-only where it surely was not done.
+only where it surely was not done; and so is what is said of one version, which its own first try has moved on.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ class Calls:
 
     def cancel(self, job: JobRef, version: int | None, reason: str | None) -> Steps[Job]:
         headers = if_match(version)
-        if reason is None:
-            return self.asked(Request("POST", _path(job, "/cancel"), headers=headers), Job)
-        body = bodies.encoded({"reason": reason})
-        return self.asked(Request("POST", _path(job, "/cancel"), body, headers={**headers, **JSON}), Job)
+        body = None if reason is None else bodies.encoded({"reason": reason})
+        if body is not None:
+            headers = {**headers, **JSON}
+        request = Request("POST", _path(job, "/cancel"), body, headers=headers)
+        return self.asked(request, Job, repeatable=version is None)
 
     def edit(self, job: JobRef, version: int | None, changes: Mapping[str, Any]) -> Steps[Job]:
         body = bodies.encoded(bodies.changes(changes))
@@ -134,32 +135,41 @@ class Calls:
         Args:
           until: have the server wait for the job, up to then and no longer than ``WAIT_S``; None: not at all. Where
             that is lost, the next try only looks: one that waits is lost with every end of a server.
-        Raises: Refused, Unexpected, Unavailable.
+        Raises: Refused, Unexpected, Unavailable; ``may_be_stored`` where any of the tries may have done it.
         """
-        over, pauses = self.now() + self._total_s + self._wait_s(until), Pauses()
+        over, pauses, done = self.now() + self._total_s + self._wait_s(until), Pauses(), False
         while True:
             wait_s = self._wait_s(until)
             one = request._replace(query={**request.query, "wait": f"{wait_s:.3f}"}) if wait_s else request
             reply = yield from send(one, min(ANSWER_S + wait_s, max(0.0, over - self.now())))
             if isinstance(reply, Reply) and reply.status not in answers.AGAIN:
-                return answers.read(reply, kind, self._url)
-            refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
-            unsure = reply.sent if isinstance(reply, Lost) else refusal is None or answers.unsure(refusal)
+                return answers.read(reply, kind, self._url, done)
+            if request.method != "GET":
+                done = done or _unsure(reply)
             pauses.failed(self.now(), 0.0 if isinstance(reply, Lost) else retry_after_s(reply.headers))
             until = None
-            if pauses.not_before > over - LEAST_TRY_S or (unsure and not repeatable):
-                raise self._no_answer(request, reply, unsure and request.method != "GET")
+            if pauses.not_before > over - LEAST_TRY_S or (done and not repeatable):
+                raise self._no_answer(request, reply, done)
             yield from pause(max(0.0, pauses.not_before - self.now()))
 
     def _wait_s(self, until: float | None) -> float:
         return 0.0 if until is None else min(WAIT_S, max(0.0, until - self.now()))
 
-    def _no_answer(self, request: Request, reply: Reply | Lost, unsure: bool) -> Unavailable:
+    def _no_answer(self, request: Request, reply: Reply | Lost, done: bool) -> Unavailable:
+        """``done``: whether it may have been."""
         refusal = None if isinstance(reply, Lost) else answers.refusal_of(reply)
         told = f"{self._url} gave no answer to {request.method} {request.path}: "
         told += reply.reason if isinstance(reply, Lost) else refusal.problem.detail if refusal else str(reply.status)
-        told += "; whether it was done is not known." if unsure else "."
-        return Unavailable(told, refusal, may_be_stored=unsure)
+        told += "; whether it was done is not known." if done else "."
+        return Unavailable(told, refusal, may_be_stored=done)
+
+
+def _unsure(reply: Reply | Lost) -> bool:
+    """Whether what was asked for may have been done all the same."""
+    if isinstance(reply, Lost):
+        return reply.sent
+    refusal = answers.refusal_of(reply)
+    return refusal is None or answers.unsure(refusal)
 
 
 def _path(job: JobRef, action: str = "") -> str:

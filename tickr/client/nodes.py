@@ -1,7 +1,8 @@
 """Nodes: which are there, what they run, and what they are told to do. What may be asked about them, on both faces.
 
 ``NodeCalls`` is what is asked, as steps; ``Nodes`` and ``AsyncNodes`` have it done and are the attribute ``nodes`` of
-the two clients. An order says how a node is to be, so what was not answered is asked again.
+the two clients. An order says how a node is to be, so what was not answered is asked again; but not of ``self``, as
+another node may answer to that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from tickr.client.paths import path
 from tickr.client.steps import JSON, AsyncRun, Request, Run, Steps
 
 NodeRef = str | Node
-"""What names a node: its id, or a record of it. ``self`` is the one that answers."""
+"""What names a node: its id, or a record of it."""
+SELF = "self"
+"""Names the node that answers."""
 
 
 class NodeCalls:
@@ -28,11 +31,12 @@ class NodeCalls:
         return self._calls.asked(Request("GET", _path(node)), Node)
 
     def tell(self, node: NodeRef, order: str) -> Steps[Node]:
-        return self._calls.asked(Request("POST", _path(node, f"/{order}")), Node)
+        return self._calls.asked(Request("POST", _path(node, f"/{order}")), Node, repeatable=node != SELF)
 
     def change(self, node: NodeRef, slots: int) -> Steps[Node]:
         body = msgspec.json.encode({"slots": slots})
-        return self._calls.asked(Request("PATCH", _path(node), body, headers=JSON), Node)
+        request = Request("PATCH", _path(node), body, headers=JSON)
+        return self._calls.asked(request, Node, repeatable=node != SELF)
 
 
 def _path(node: NodeRef, order: str = "") -> str:

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Literal
 
 import msgspec
+import uuid_utils
 
 from tickr.client import bodies
 from tickr.client.calls import Calls
@@ -72,7 +73,7 @@ class QueueCalls:
         )
 
     def empty(self, name: str, delete: bool, reason: str | None, rate: float | None) -> Steps[Operation]:
-        said = {"delete": delete, "reason": reason, "rate": rate}
+        said = {"delete": delete, "reason": reason, "rate": rate, "id": str(uuid_utils.uuid7())}
         body = bodies.encoded({word: value for word, value in said.items() if value is not None})
         return self._calls.asked(Request("POST", path("queues", name, "/empty"), body, headers=JSON), Operation)
 

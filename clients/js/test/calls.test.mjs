@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Client, CursorExpired, Invalid, NotFinal, NotFound, Unavailable, Unexpected } from "../client.mjs";
+import { Client, Conflict, CursorExpired, Invalid, NotFinal, NotFound, Unavailable, Unexpected } from "../client.mjs";
 import { cut, say, Standin } from "./standin.mjs";
 
 const ID = "0197a2c4-5b7e-7c3a-9f00-1d2e3f4a5b6c";
@@ -24,13 +24,51 @@ const at = (options, script, body) => async () => {
 test(
   "a cancellation is asked for again, a retry is not where it may have been done",
   at({}, [cut, answer(job("cancelled"))], async (client, server) => {
-    assert.equal((await client.cancel(ID, { reason: "enough", version: 3 })).state, "cancelled");
-    assert.deepEqual([server.seen[1].body, server.seen[1].headers["if-match"]], [{ reason: "enough" }, '"v3"']);
-    server.script.push(cut);
-    await assert.rejects(client.retry(ID), (error) => error instanceof Unavailable && error.mayBeStored);
+    assert.equal((await client.cancel(ID, { reason: "enough" })).state, "cancelled");
+    assert.deepEqual(server.seen[1].body, { reason: "enough" });
+    for (const call of [
+      () => client.retry(ID),
+      () => client.cancel(ID, { version: 3 }),
+      () => client.nodes.stop("self"),
+      () => client.nodes.change("self", { slots: 3 }),
+    ]) {
+      server.script.push(cut);
+      await assert.rejects(call(), (error) => error instanceof Unavailable && error.mayBeStored);
+    }
+    assert.deepEqual([server.seen.length, server.seen[3].headers["if-match"]], [6, '"v3"']);
     server.script.push(say(503, "store_unavailable"), answer(job("ready")));
     assert.equal((await client.retry(ID, { payload: { n: 1 } })).state, "ready");
     assert.deepEqual(server.seen.at(-1).body, { payload: { n: 1 } });
+  }),
+);
+
+test(
+  "a refusal after a lost try may be of what that has done",
+  at({}, [cut, say(409, "not_editable"), say(409, "not_editable"), cut], async (client, server) => {
+    const conflict = (mayBeStored) => (error) => error instanceof Conflict && error.mayBeStored === mayBeStored;
+    await assert.rejects(client.edit(ID, { delay: 0 }), conflict(true));
+    await assert.rejects(client.edit(ID, { delay: 0 }), conflict(false));
+    server.script.push(say(404, "job_not_found"));
+    await assert.rejects(client.get(ID), (error) => error instanceof NotFound && !error.mayBeStored);
+    assert.equal(server.seen.length, 5);
+  }),
+);
+
+test(
+  "a lost try is not forgotten over later ones that did nothing",
+  at({ totalS: 1 }, [cut, ...Array(50).fill(say(503, "store_unavailable"))], async (client, server) => {
+    await assert.rejects(client.cancel(ID), (error) => error instanceof Unavailable && error.mayBeStored);
+    assert.ok(server.seen.length > 1);
+  }),
+);
+
+test(
+  "a queue is emptied by one operation, however often it is asked for",
+  at({}, [cut, say(503, "store_unavailable"), answer({ id: "x" })], async (client, server) => {
+    assert.equal((await client.queues.empty("q", { reason: "moved" })).id, "x");
+    const bodies = server.seen.map((one) => one.text);
+    assert.deepEqual([bodies.length, new Set(bodies).size], [3, 1]);
+    assert.match(server.seen[0].body.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/);
   }),
 );
 

@@ -44,9 +44,15 @@ QUEUES = Group(
                     operation_document.OperationDocument,
                     ("Location",),
                 ),
+                Answer(
+                    200,
+                    "That operation, where it was begun before under the same `id`.",
+                    operation_document.OperationDocument,
+                    ("Location",),
+                ),
             ),
             body=Body(queues.Emptying, {"delete all": {"delete": True, "reason": "a test"}}, required=False),
-            problems={409: ("too_many_operations",)},
+            problems={409: ("duplicate_operation", "too_many_operations")},
         ),
         "order_queue": About(
             "Which jobs of a queue go first",
