@@ -58,6 +58,9 @@ class Careful(_Careful):
         self.queues = _Queues(client.queues, client)
         self.marks = _Marks(client.marks, client)
 
+    def cancel(self, job: Any, **options: Any) -> Any:
+        return settled(lambda: self._asked.cancel(job, **options), there(lambda: self._asked.get(job)))
+
     def retry(self, job: Any, **options: Any) -> Any:
         return settled(lambda: self._asked.retry(job, **options), there(lambda: self._asked.get(job)))
 

@@ -181,7 +181,7 @@ def test_a_list_is_read_over_its_pages_up_to_the_limit(client: Any) -> None:
 
 def test_a_job_is_cancelled_and_run_again(client: Any) -> None:
     stored = client.submit("report", {"time": 0.0}, delay=3600)
-    cancelled = client.cancel(stored)
+    cancelled = client.cancel(stored, version=1)
     assert (cancelled.state, cancelled.error.kind) == ("cancelled", "cancelled")
     assert client.cancel(stored).state == "cancelled"
     with pytest.raises(Conflict) as told:

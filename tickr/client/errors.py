@@ -52,7 +52,7 @@ class ClientError(TickrError):
     Attributes:
       job_id: of the job that was to be submitted; None if this is about something else.
       may_be_stored: of a submission, True if the job may be stored all the same; False if it is not. Of a change that
-        was asked for (cancel, retry), whether it may have been made.
+        was asked for (cancel, retry), whether it may have been made, by any of its tries.
     """
 
     code = "client"
