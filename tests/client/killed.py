@@ -31,6 +31,8 @@ class KilledTickr(TickrProcess):
       kills: how often it died so far. Written by the thread that brings it back.
     """
 
+    ready_within_s = 120.0  # one that starts slowly, as everything does there, is not to be killed for it over and over
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.variables[VARIABLE] = DEATHS
