@@ -71,6 +71,8 @@ async def test_who_asks_with_everything_and_where_nobody_is_asked(site: Site) ->
     [
         ({"name": "a b"}, "/name"),
         ({"name": "x" * 65}, "/name"),
+        ({"name": "TICKR_TOKEN"}, "/name"),
+        ({"name": "anybody"}, "/name"),
         ({"scopes": []}, "/scopes"),
         ({"scopes": ["jobs"]}, "/scopes/0"),
         ({"expires_in": 0}, "/expires_in"),

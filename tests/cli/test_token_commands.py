@@ -73,9 +73,20 @@ def test_the_audit_shows_who_changed_what(closed: tuple[TickrProcess, str]) -> N
     told = run("audit", "--subject", "mail", "--limit", "1", token=root, url=node.url).stdout.splitlines()
     assert len(told) == 2
     assert told[1].split()[-5:] == ["root", "127.0.0.1", "pause_queue", "mail", "200"]
+    assert run("queue", "pause", "mail\n2 s ago  anna\x1b[2J", token=root, url=node.url).exit_code != 0
+    told = run("audit", "--limit", "1", token=root, url=node.url).stdout.splitlines()
+    assert [line.split()[-7:] for line in told[1:]] == [["pause_queue", "mail", "2", "s", "ago", r"anna\x1b[2J", "400"]]
     as_json = run("audit", "--who", "root", "--json", token=root, url=node.url).stdout.splitlines()
     assert {json.loads(line)["who"] for line in as_json} == {"root"}
     assert run("audit", "--who", "nobody", "--json", token=root, url=node.url).stdout == ""
+
+
+def test_an_id_goes_before_a_name_that_is_written_like_it(closed: tuple[TickrProcess, str]) -> None:
+    node, root = closed
+    mine = parts_of(run("token", "create", "mine", "--role", "viewer", token=root, url=node.url).stdout.strip())
+    assert mine
+    assert run("token", "create", mine[0], "--role", "viewer", token=root, url=node.url).exit_code == 0
+    assert run("token", "revoke", mine[0], token=root, url=node.url).stdout == "Token mine is revoked.\n"
 
 
 def test_where_nobody_is_asked_it_says_so() -> None:
