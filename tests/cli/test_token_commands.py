@@ -120,3 +120,14 @@ def test_a_token_of_the_store_is_nothing_to_start_a_tickr_with(tmp_path: Path) -
     assert "would let its owner do everything" in result.stderr
     assert made not in result.output
     assert run("token", "create", "anna", "--role", "viewer", "--store", store).exit_code == exits.REFUSED
+
+
+def test_a_token_out_of_a_file_may_end_in_a_newline_and_none_is_shown(closed: tuple[TickrProcess, str]) -> None:
+    node, root = closed
+    assert run("list", token=f"{root}\n", url=node.url).exit_code == 0
+    for odd in (f"{root}\nx", f"{root}\u00e9", f"{root} {root}"):
+        result = run("list", token=odd, url=node.url)
+        assert (result.exit_code, result.stderr) == (
+            exits.MISUSED,
+            "Error: The token in TICKR_TOKEN must be printable ASCII without spaces.\n",
+        )
