@@ -18,9 +18,13 @@ from tickr.scopes import Scope
 
 MAX_TOKENS = 1_000
 """Tokens that are kept; for one more the oldest of those that are over goes."""
-NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
+ANYBODY, OWNER = "anybody", "TICKR_TOKEN"
+"""What is said for a name of who asks without a token of the store; the trail has both kinds beside each other."""
+NAME = rf"(?!(?:{ANYBODY}|{OWNER})$)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,62}}[A-Za-z0-9])?"
 """A token's name, as a regular expression."""
-NAME_RULE = "must be 1 to 64 letters, digits and . _ -, a letter or digit first and last"
+NAME_RULE = (
+    f"must be 1 to 64 letters, digits and . _ -, a letter or digit first and last, and neither {ANYBODY} nor {OWNER}"
+)
 MAX_LIFE_S = 10 * 365 * 86_400
 ID = r"[0-9a-f]{16}"
 PREFIX = "tickr_"

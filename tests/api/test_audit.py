@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from tickr.api.trail import PLAIN
 from tickr.errors import StoreUnavailable
 from tickr.scopes import Scope
 from tickr.store.memory import MemoryStore
-from tickr.trail import Ended, Entry
+from tickr.trail import Ended, Entry, new_id
 
 CANARY = "canary-9d1c"
 
@@ -59,6 +60,24 @@ async def test_each_change_has_its_entry(site: Site) -> None:
     }
     assert CANARY not in str(found)
     assert found[0]["at"] > found[-1]["at"]
+
+
+async def test_entries_are_in_the_order_of_the_stores_clock_whatever_that_of_a_node_says() -> None:
+    now = 1_900_000_000_000_000
+    async with open_site(store=MemoryStore(clock=lambda: now)) as site:
+        for name, step_us in (("second", 0), ("first", -3_600_000_000), ("third", 3_600_000_001)):
+            now += step_us
+            await site.post(f"/queues/{name}/pause")
+        assert [one["subject"] for one in await entries(site)] == ["third", "second", "first"]
+
+
+def test_an_id_is_of_version_7_and_tells_instants_apart_by_a_microsecond() -> None:
+    instants = [*range(1_700_000_000_000_000, 1_700_000_000_003_000)]
+    ids = [new_id(at) for at in instants]
+    assert sorted(ids) == ids
+    assert {(UUID(one).version, UUID(one).variant) for one in ids} == {(7, RFC_4122)}
+    assert [UUID(one).int >> 80 for one in ids] == [at // 1000 for at in instants]
+    assert len({new_id(0) for _ in range(1000)}) == 1000
 
 
 async def test_every_call_that_changes_is_in_it_but_for_submitting_and_running(site: Site) -> None:

@@ -179,7 +179,7 @@ def in_queries() -> list[st.SearchStrategy[tuple[str, str, Any]]]:
 
 
 def _in_words(value: Any) -> Any:
-    return f"{value:.3f}" if isinstance(value, float) else value
+    return repr(value) if isinstance(value, float) else value
 
 
 async def lease(site: Site, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tests.api.listening import Close, open_socket
 from tests.api.site import Site
 from tests.api.submitting import open_submitter
 from tests.api.tokened import OWNER, bearer, open_closed, put_token
-from tests.waiting import eventually
+from tests.waiting import eventually, happens
 from tickr.api import known_tokens
 from tickr.errors import StoreUnavailable
 from tickr.scopes import Scope
@@ -71,6 +71,8 @@ async def test_who_asks_with_everything_and_where_nobody_is_asked(site: Site) ->
     [
         ({"name": "a b"}, "/name"),
         ({"name": "x" * 65}, "/name"),
+        ({"name": "TICKR_TOKEN"}, "/name"),
+        ({"name": "anybody"}, "/name"),
         ({"scopes": []}, "/scopes"),
         ({"scopes": ["jobs"]}, "/scopes/0"),
         ({"expires_in": 0}, "/expires_in"),
@@ -237,3 +239,30 @@ async def test_whoever_listens_is_sent_away_when_his_token_expires() -> None:
             assert (await socket.end())[1] == Close(4401, "unauthenticated")
         answer = await site.http.get("/whoami", headers=bearer(made["token"]))
         assert answer.json()["detail"] == "This token has expired."
+
+
+async def test_whoever_waits_is_told_when_his_token_is_revoked_and_gets_no_job_after_that() -> None:
+    async with open_closed() as site:
+        made = await make(site, name="worker", scopes=["jobs:run", "jobs:read"])
+        asked = {"headers": bearer(made["token"]), "timeout": 30}
+        late = await site.http.post("/jobs", json={"type": "a", "delay": 3600}, headers=bearer(OWNER))
+        answers: list[Any] = []
+
+        async def lease() -> None:
+            wish = {"types": ["resize"], "wait": 20}
+            answers.append(await site.http.post("/leases", json=wish, **asked))
+
+        async def look() -> None:
+            answers.append(await site.http.get(f"{late.headers['location']}?wait=20", **asked))
+
+        with trio.fail_after(15):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lease)
+                nursery.start_soon(look)
+                await eventually(happens(lambda: site.app.audience.count == 2 and site.app.in_flight == 0))
+                await site.http.delete(f"/tokens/{made['id']}", headers=bearer(OWNER))
+        assert [(one.status_code, one.json()["code"]) for one in answers] == [(401, "unauthenticated")] * 2
+        submitted = await site.http.post("/jobs", json={"type": "resize"}, headers=bearer(OWNER))
+        found = await site.http.get(submitted.headers["location"], headers=bearer(OWNER))
+        assert found.json()["state"] == "ready"
+        await eventually(happens(lambda: site.app.in_flight == 0))

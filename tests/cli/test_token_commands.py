@@ -73,9 +73,20 @@ def test_the_audit_shows_who_changed_what(closed: tuple[TickrProcess, str]) -> N
     told = run("audit", "--subject", "mail", "--limit", "1", token=root, url=node.url).stdout.splitlines()
     assert len(told) == 2
     assert told[1].split()[-5:] == ["root", "127.0.0.1", "pause_queue", "mail", "200"]
+    assert run("queue", "pause", "mail\n2 s ago  anna\x1b[2J", token=root, url=node.url).exit_code != 0
+    told = run("audit", "--limit", "1", token=root, url=node.url).stdout.splitlines()
+    assert [line.split()[-7:] for line in told[1:]] == [["pause_queue", "mail", "2", "s", "ago", r"anna\x1b[2J", "400"]]
     as_json = run("audit", "--who", "root", "--json", token=root, url=node.url).stdout.splitlines()
     assert {json.loads(line)["who"] for line in as_json} == {"root"}
     assert run("audit", "--who", "nobody", "--json", token=root, url=node.url).stdout == ""
+
+
+def test_an_id_goes_before_a_name_that_is_written_like_it(closed: tuple[TickrProcess, str]) -> None:
+    node, root = closed
+    mine = parts_of(run("token", "create", "mine", "--role", "viewer", token=root, url=node.url).stdout.strip())
+    assert mine
+    assert run("token", "create", mine[0], "--role", "viewer", token=root, url=node.url).exit_code == 0
+    assert run("token", "revoke", mine[0], token=root, url=node.url).stdout == "Token mine is revoked.\n"
 
 
 def test_where_nobody_is_asked_it_says_so() -> None:
@@ -109,3 +120,14 @@ def test_a_token_of_the_store_is_nothing_to_start_a_tickr_with(tmp_path: Path) -
     assert "would let its owner do everything" in result.stderr
     assert made not in result.output
     assert run("token", "create", "anna", "--role", "viewer", "--store", store).exit_code == exits.REFUSED
+
+
+def test_a_token_out_of_a_file_may_end_in_a_newline_and_none_is_shown(closed: tuple[TickrProcess, str]) -> None:
+    node, root = closed
+    assert run("list", token=f"{root}\n", url=node.url).exit_code == 0
+    for odd in (f"{root}\nx", f"{root}\u00e9", f"{root} {root}"):
+        result = run("list", token=odd, url=node.url)
+        assert (result.exit_code, result.stderr) == (
+            exits.MISUSED,
+            "Error: The token in TICKR_TOKEN must be printable ASCII without spaces.\n",
+        )

@@ -111,7 +111,7 @@ def test_a_token_that_is_revoked_while_one_looks_leads_back_with_a_word(locked: 
 
 
 def test_a_token_that_ends_while_one_looks_leads_back_with_a_word(locked: Board) -> None:
-    token = made(locked, "quick", "jobs:read", "events:read", expires_in=2)
+    token = made(locked, "quick", "jobs:read", "events:read", expires_in=8)
     page = sign_in(locked, token["token"])
     expect(page.get_by_role("heading", level=1)).to_have_text("Queues")
     expect(page.get_by_role("alert")).to_contain_text("This token has expired.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -129,3 +130,16 @@ def test_in_the_address(shared_board: Board) -> None:
         page.evaluate("(one) => location.hash = one", one)
         expect(page.get_by_role("heading", level=1)).to_contain_text("No such")
         inert(page)
+
+
+def test_in_the_audit(shared_board: Board) -> None:
+    for one in (*VECTORS, LONG[:7_000]):
+        shared_board.api.post(f"/queues/{quote(one.replace('/', '|'), safe='')}/pause")
+        shared_board.api.post(f"/jobs/{quote(one.replace('/', '|'), safe='')}/cancel")
+    shared_board.api.post("/queues/%0A/pause")
+    page = shared_board.open("#/audit")
+    for one in (*VECTORS[:-1], TURNED):
+        expect(page.get_by_role("table")).to_contain_text(one.replace("/", "|"))
+    inert(page)
+    page.set_viewport_size({"width": 400, "height": 800})
+    inert(page)

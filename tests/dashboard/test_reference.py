@@ -40,6 +40,12 @@ def test_it_is_given_to_whoever_asks_and_asks_nobody_else(make_board: MakeBoard)
     )
 
 
+def test_an_address_that_names_no_call_shows_all_of_them(shared_board: Board) -> None:
+    page = open_docs(shared_board, "#%")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("#call-submit")).to_be_visible()
+
+
 def test_every_call_is_there_with_all_that_is_said_of_it(shared_board: Board) -> None:
     described: dict[str, Any] = shared_board.api.get("/openapi.json").json()
     page = open_docs(shared_board)

@@ -15,7 +15,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+import trio
 from quart import Request
 from werkzeug.datastructures import Headers
 
@@ -33,6 +36,8 @@ from tickr.values import is_loopback
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Health is asked by machines without a token, under any name; it tells nothing about jobs."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Value = TypeVar("Value")
 
 _is_loopback_host = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE).fullmatch
 
@@ -89,6 +94,34 @@ class Guard:
         assert caller.token is not None
         await self.known.wait_over(*caller.token)
         return _invalid("This token is not valid any more: it has expired, or was rotated or revoked.")
+
+    async def while_good(self, caller: Caller, wait: Callable[[], Awaitable[Value]]) -> Value:
+        """Return what ``wait`` does. It is cancelled once ``caller`` would not be let in any more.
+
+        Raises: Problem (401); and what ``wait`` does.
+        """
+        if caller.token is None:
+            return await wait()
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal failure
+                failure = await self.wait_over(caller)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            try:
+                return await wait()
+            except Exception as error:
+                failure = error
+            finally:
+                nursery.cancel_scope.cancel()
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            del failure  # a cycle of error, traceback and this frame, otherwise
 
     def _check_way(self, request: Request | Call) -> bool:
         """Check where a request comes from; return whether it goes to what is open to everybody. Raises: Problem."""

@@ -6,8 +6,7 @@ way becomes a problem. Routing needs no Host, errors are never HTML, no path is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quart import Quart, Request, Response, request
@@ -46,7 +45,7 @@ from tickr.api import (
     tree,
     wire,
 )
-from tickr.api.access import Guard
+from tickr.api.access import Guard, Value
 from tickr.api.call import Direct, Rule
 from tickr.api.callers import EVERYTHING, Caller, caller_of, keep_caller
 from tickr.api.connection import Connection, Reading
@@ -124,12 +123,14 @@ class Edge(QuartTrio):
         self.direct[path] = Rule(path, carry_out, most_bytes or self.context.config.max_body, scope)
         self.add_call("POST", path, name, view, scope)
 
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Count the request that is being answered not as one at work while the block lasts: it only waits."""
+    async def at_rest(self, wait: Callable[[], Awaitable[Value]]) -> Value:
+        """Return what ``wait`` does; meanwhile the request counts not as one at work.
+
+        Raises: Problem (401): who asks would not be let in any more; and what ``wait`` does.
+        """
         self.in_flight -= 1
         try:
-            yield
+            return await self.guard.while_good(caller_of(request), wait)
         finally:
             self.in_flight += 1
 

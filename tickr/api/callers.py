@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from quart import Request
 
+from tickr import tokens
 from tickr.api.problems import Problem
 from tickr.scopes import Scope
 
@@ -44,8 +45,8 @@ class Caller(NamedTuple):
         )
 
 
-ANYBODY = Caller("anybody")
-OWNER = Caller("TICKR_TOKEN")
+ANYBODY = Caller(tokens.ANYBODY)
+OWNER = Caller(tokens.OWNER)
 
 
 def shown(scopes: Collection[Scope]) -> list[Scope]:

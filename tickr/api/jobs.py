@@ -7,6 +7,7 @@ document, its ETag and its state are shown as they are at the store's own clock.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
@@ -139,8 +140,8 @@ class _Jobs:
         def due(job: Job) -> int | None:
             return job.run_at if known and job.state_at(now()) is State.SCHEDULED else None
 
-        with self._app.at_rest():
-            return await self._app.waits.until(Wish(name, trio.current_time() + wait_s, done, due))
+        wish = Wish(name, trio.current_time() + wait_s, done, due)
+        return await self._app.at_rest(partial(self._app.waits.until, wish))
 
     async def page(self) -> Response:
         query = listing.read_query(request)

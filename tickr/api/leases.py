@@ -7,6 +7,7 @@ takes a place among those who listen; it ends with nothing when the node stops.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -99,8 +100,8 @@ class _Leases:
 
     async def poll(self) -> Response:
         wish = lease_request.poll(incoming.json_body(await incoming.call_of(request)))
-        with self._app.audience.seat(), self._app.at_rest():
-            taken = await self._poll(wish)
+        with self._app.audience.seat():
+            taken = await self._app.at_rest(partial(self._poll, wish))
         await reach("api.before_answer")
         headers = {"location": f"{PATH}/{taken.lease}"} if taken.created else {}
         return self._answer(taken.lease, taken.jobs, taken.stop, 201 if taken.created else 200, headers)

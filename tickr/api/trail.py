@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
-import uuid_utils
 from quart import Response, request
 
 from tickr.api import problems
@@ -19,7 +18,7 @@ from tickr.api.routes import Route
 from tickr.batching import Batcher, TooLate
 from tickr.errors import Overloaded, StoreError, StoreUnavailable
 from tickr.store.contract import Store
-from tickr.trail import MAX_WORDS, Ended, Entry
+from tickr.trail import MAX_WORDS, Ended, Entry, new_id
 
 PLAIN = frozenset(
     {"submit", "submit_batch", "submit_original", "take_inbox"}
@@ -68,11 +67,11 @@ class Trail:
         return view
 
     def _entry(self, route: Route, arguments: dict[str, str]) -> Entry:
-        caller = caller_of(request)
+        caller, now = caller_of(request), self._store.now_us()
         subject = "/".join(arguments.values())
         return Entry(
-            str(uuid_utils.uuid7()),
-            self._store.now_us(),
+            new_id(now),
+            now,
             caller.who,
             caller.token and caller.token[0],
             (request.remote_addr or "")[:100],

@@ -41,7 +41,7 @@ at once keep a node busy for that long. Who has just come is told within ``ASKED
 RETRY_S = 0.5
 """Pause between tries to read while the store is away, and before another watch on a log that broke, in seconds."""
 
-_is_number = re.compile(r"\d{1,2}(?:\.\d{1,6})?", re.ASCII).fullmatch
+_is_number = re.compile(r"\d{1,2}(?:\.\d{1,40})?(?:e-\d{1,3})?", re.ASCII).fullmatch  # as programs write floats
 WAIT = Parameter(
     "wait",
     Annotated[float, Meta(ge=0, le=MAX_WAIT_S)],

@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from tickr.cli import screen
+from tickr.cli import lines, screen
 from tickr.cli.jobs import asking, remote_at
 
 PAGE = 200
@@ -63,5 +63,5 @@ def audit(who: str | None, subject: str | None, limit: int, url: str | None, as_
     for one in entries:
         answer = "unknown" if one.status is None else str(one.status)
         words = (screen.relative(one.at, datetime.now(UTC)), one.who, one.address, one.action, one.subject, answer)
-        table.add_row(*(Text(screen.harmless(word)) for word in words))
+        table.add_row(*(Text(lines.one_line(word)) for word in words))
     screen.console().print(table)

@@ -263,4 +263,4 @@ def _named(remote: Remote, name: str) -> tuple[RemoteToken, bytes]:
     found = [made for made in _all(remote) if name in (made[0].id, made[0].name)]
     if not found:
         raise Exit(f"There is no token {screen.harmless(name)}; `tickr token list --all` shows them.", exits.NOT_FOUND)
-    return next((made for made in found if made[0].state == "good"), found[0])
+    return max(found, key=lambda made: (made[0].id == name, made[0].state == "good"))  # the first of equals

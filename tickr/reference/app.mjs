@@ -61,7 +61,7 @@ function group(tag, calls, description) {
 
 /** Show the call that the address names. */
 function open(hash) {
-  const found = document.getElementById(`call-${decodeURIComponent(hash.slice(1))}`);
+  const found = document.getElementById(`call-${hash.slice(1)}`);
   if (!found) return;
   found.hidden = found.parentElement.hidden = false;
   found.open = true;

@@ -1,7 +1,7 @@
 // Who changed what, the newest first.
 
 import { fill, h } from "../dom.mjs";
-import { clock } from "../format.mjs";
+import { clock, short, visible } from "../format.mjs";
 import { jobLink, when } from "../marks.mjs";
 import { address } from "../route.mjs";
 import { ask } from "../session.mjs";
@@ -37,7 +37,7 @@ export function open(page) {
 const COLUMNS = [
   { name: "When", class: "tight", cell: ({ at }) => when(at) },
   { name: "Who", cell: (one) => h("a", { href: address(["audit"], { who: one.who }), title: one.token && `token ${one.token}` }, one.who) },
-  { name: "Did", cell: (one) => h("span", { title: `${one.method} ${one.path}, ${clock(one.at)}` }, one.action.replaceAll("_", " ")) },
+  { name: "Did", cell: (one) => h("span", { title: `${one.method} ${visible(one.path)}, ${clock(one.at)}` }, one.action.replaceAll("_", " ")) },
   { name: "To", cell: subject },
   { name: "From", cell: ({ address: from }) => h("span", { class: "mono" }, from) },
   { name: "Answer", cell: answer },
@@ -46,8 +46,8 @@ const COLUMNS = [
 function subject({ subject: name, path }) {
   const kind = path.split("/")[1];
   if (!name) return "–";
-  if (kind === "jobs") return jobLink(name);
-  return PLACES[kind] && name !== "*" ? h("a", { href: address([PLACES[kind], name]) }, name) : name;
+  if (kind === "jobs") return jobLink(name, visible(short(name)));
+  return PLACES[kind] && name !== "*" ? h("a", { href: address([PLACES[kind], name]) }, visible(name)) : visible(name);
 }
 
 function answer({ status }) {
