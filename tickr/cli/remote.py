@@ -19,6 +19,7 @@ from tickr.cli.exits import MISUSED, UNREACHABLE, Exit, of_status
 from tickr.cli.remote_records import Answer, RemoteAttempt, RemoteExplanation, RemoteJob, RemoteQueue
 from tickr.cli.trust import verify, why_not_secure
 from tickr.values import is_loopback
+from tickr.values import token as checked_token
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -79,7 +80,7 @@ class Remote:
         self._http = httpx2.Client(
             auth=login,
             verify=verify(),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the surrounding network has no way to this machine's loopback.
             trust_env=not is_loopback(urlsplit(self.url).hostname or ""),
@@ -295,6 +296,13 @@ def _checked(url: str) -> tuple[str, tuple[str, str] | None]:
         raise wrong
     login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"), login
+
+
+def _checked_token(token: str) -> str:
+    try:
+        return checked_token(token)
+    except ValueError as error:
+        raise Exit(f"TICKR_TOKEN {error}", MISUSED) from None
 
 
 def _named(error: httpx2.TransportError) -> str:
