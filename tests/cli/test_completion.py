@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.cli.test_jobs_commands import TOKEN, Tickr, server, tickr
 from tests.processes import TickrProcess
 from tests.servers import free_port
 from tickr.cli import known, main
+from tickr.cli.remote import Remote
 
 __all__ = ["server", "tickr"]
 
@@ -132,6 +134,19 @@ def test_who_answers_too_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
 
         assert known._in_time(look, None) == {}
         release.append(True)
+
+
+def test_the_time_it_takes_to_be_ready_to_ask_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[threading.Thread] = []
+
+    def slowly(*address: str | None) -> Remote:
+        ready.append(threading.current_thread())  # and not another, for which is waited so long and no longer
+        return Remote(*address)
+
+    monkeypatch.setattr("tickr.cli.jobs.Remote", slowly)
+    monkeypatch.setenv("TICKR_URL", "http://127.0.0.1:9")
+    assert known._in_time(lambda _: [("queue", "")], None) == {"queue": ""}
+    assert ready == [threading.current_thread()]
 
 
 # -- fish and zsh -----------------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_one_line() -> None:
+@pytest.mark.parametrize("words", [["-c", PROGRAM], ["-m", "tickr", "openapi"], ["-m", "tickr", "--help"]])
+def test_a_full_disk_is_one_line(words: list[str]) -> None:
     with open("/dev/full", "w") as full:
-        ended = subprocess.run([sys.executable, "-c", PROGRAM], stdout=full, stderr=subprocess.PIPE, text=True)
+        ended = subprocess.run([sys.executable, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == REFUSED
     assert ended.stderr == "Error: The output cannot be written: No space left on device.\n"

@@ -102,6 +102,14 @@ def test_who_lacks_a_token_is_told_where_it_goes() -> None:
         assert "TICKR_TOKEN" in failure(url, lambda remote: remote.retry(ID)).message
 
 
+@pytest.mark.parametrize("token", ["wr\u00f6ng", "two words", "a\nHost: other", "x" * 1001])
+def test_what_cannot_be_a_token_is_misuse_and_is_not_told(token: str) -> None:
+    with pytest.raises(Exit) as failed:
+        Remote("http://127.0.0.1:1", token)
+    assert failed.value.exit_code == MISUSED
+    assert failed.value.message == "The token in TICKR_TOKEN must be printable ASCII without spaces."
+
+
 @pytest.mark.parametrize(
     "url", ["", "localhost:8080", "ftp://x", "http://", "http://x:99999", "http://x/?a=b", "http://[::1"]
 )

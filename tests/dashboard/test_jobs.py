@@ -81,6 +81,12 @@ def test_what_is_wrong_with_a_filter_is_said_at_the_filter(shared_board: Board) 
     page.get_by_role("button", name="Take off Label: =x").click()
     add_filter(page, "Payload has", "nothing")
     expect(page.get_by_role("alert").first).to_contain_text("order.id=7")
+    page = shared_board.open("#/jobs?constructor=2")
+    expect(page.locator("[data-filter=constructor]")).to_contain_text("constructor: 2")
+    page = shared_board.open("#/jobs?cursor=nonsense")
+    expect(page.get_by_text("is not a cursor of this list")).to_be_visible()
+    page.get_by_role("button", name="First page").click()
+    expect(page.get_by_text("is not a cursor of this list")).to_have_count(0)
     shared_board.forgive("status of 400")
 
 

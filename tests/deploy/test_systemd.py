@@ -91,3 +91,11 @@ def test_it_is_nobody_and_keeps_its_secrets_to_itself() -> None:
     assert found["Service.ProtectSystem"] == ["strict"]
     assert found["Service.EnvironmentFile"] == ["-/etc/tickr/tickr.env"]
     assert not [value for values in found.values() for value in values if "TICKR_" in value]
+
+
+def test_how_to_install_it_makes_all_that_it_needs() -> None:
+    steps = UNIT.read_text().partition("[Unit]")[0]
+    (command,) = settings()["Service.ExecStart"]
+    assert f"touch {command.split()[-1]}" in steps  # without the file it would end, and not be started again
+    assert f"useradd --system --home-dir /var/lib/tickr {settings()['Service.User'][0]}" in steps
+    assert "/pip install .  " in steps  # of this folder, and not whatever an index has by this name

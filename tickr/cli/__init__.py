@@ -81,12 +81,12 @@ class Commands(click.Group):
             import_module("tickr.cli.completion")
         words = sys.argv[1:] if args is None else [*args]
         # Read from the words themselves: where they cannot be understood, that is to be told in JSON, too.
-        with exits.leaving(as_json="--json" in words):
+        with exits.leaving(as_json="--json" in words), exits.minding_the_output():
             code = super().main(words, *more, **{**kwargs, "standalone_mode": False})
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with exits.noticing_a_closed_pipe():
+        with exits.minding_the_output():  # before click, which ends with a code of its own where a pipe is closed
             return super().invoke(ctx)
 
     def resolve_command(

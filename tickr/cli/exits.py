@@ -6,6 +6,7 @@ otherwise one of the same form. Either has ``exit_code``, too.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,9 @@ _OF_STATUS = {
     **dict.fromkeys((409, 412), CONFLICT),
     **dict.fromkeys((408, 429, 502, 503, 504), UNREACHABLE),
 }
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a file that takes no more fails with."""
 
 _as_json: ContextVar[bool] = ContextVar("as_json", default=False)
 """Whether problems are told as JSON. Set by ``leaving`` for one command."""
@@ -139,16 +143,25 @@ def _aborted(abort: click.Abort) -> Exit:
 
 
 @contextmanager
-def noticing_a_closed_pipe() -> Iterator[None]:
-    """End the command with PIPE_CLOSED, and without a word, where nobody reads stdout any more."""
+def minding_the_output() -> Iterator[None]:
+    """End the command without a word where nobody reads stdout any more, with a sentence where nothing more fits."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        with suppress(OSError, AttributeError):
-            # What Python still holds for stdout must not fail once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         raise Exit("", PIPE_CLOSED) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _give_up_stdout()
+        raise Exit(f"The output cannot be written: {error.strerror}.") from None
+
+
+def _give_up_stdout() -> None:
+    """What Python still holds for stdout must not fail once more when the interpreter ends."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def of_config(error: ConfigError, code: int = MISUSED) -> Exit:

@@ -83,17 +83,22 @@ def _in_time(look: Callable[[Remote], Names], url: str | None) -> Mapping[str, s
     from tickr.cli.exits import Exit
     from tickr.cli.jobs import remote_at
 
+    try:
+        remote = remote_at(url)
+    except Exit:
+        return {}
     found: dict[str, str] = {}
 
     def ask() -> None:
         try:
-            with remote_at(url) as remote:
+            with remote:
                 answer = dict(look(remote))
         except Exit:
             return
         found.update(answer)
 
-    # A time-out of each read would let an answer drip for ever; whoever has pressed Tab waits for none of it.
+    # A time-out of each read would let an answer drip for ever; whoever has pressed Tab waits for none of it. The time
+    # is the server's: what this program needs before it can ask is not taken off, on a busy machine that is most of it.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(WITHIN_S)

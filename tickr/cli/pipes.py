@@ -14,24 +14,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tickr.cli.exits import PIPE_CLOSED, Exit, noticing_a_closed_pipe
+from tickr.cli.exits import PIPE_CLOSED, minding_the_output
 
 
 @contextmanager
 def ending_with_the_reader() -> Iterator[None]:
     """End the command with PIPE_CLOSED, and without a word, once nobody reads stdout any more."""
     _watch_stdout()
-    try:
-        with noticing_a_closed_pipe():
-            yield
-    except OSError as error:
-        _give_up_stdout()
-        raise Exit(f"The output cannot be written: {error.strerror or error}.") from None
-
-
-def _give_up_stdout() -> None:
-    """What Python still holds for stdout must not fail once more when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with minding_the_output():
+        yield
 
 
 def _watch_stdout() -> None:

@@ -7,13 +7,16 @@ import { go } from "./route.mjs";
 
 const PAYLOAD = "payload.";
 const PART = "payload~";
+// Names come from the address, and may be any: what every object has is none of these.
 const INSTANTS = {
+  __proto__: null,
   created_after: "Created after",
   created_before: "Created before",
   finished_after: "Ended after",
   finished_before: "Ended before",
 };
 const HINTS = {
+  __proto__: null,
   type: ["Type", "report"],
   queue: ["Queue", "default"],
   label: ["Label", "name=value, or name"],

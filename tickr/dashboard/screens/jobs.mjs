@@ -37,6 +37,7 @@ export function open(page) {
   fill(page.content, head, bar, running, choice.element, list, pager);
   if (focus) page.content.querySelector(`[data-focus="${focus}"]`)?.focus();
   focus = null;
+  fill(pager, turns(page, cursor, { items: [], next: null })); // the way back from a cursor that cannot be used
 
   return page.follow(cursor === null ? filters.concerning(which) : null, async () => {
     if (choice.some) return;
