@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check long soak bench bench-peers openapi screenshots docs clean services style types
+.PHONY: help run test check long soak bench bench-peers openapi screenshots docs clean services style types compiled
 .SILENT:
 
 VENV := .venv
@@ -9,6 +9,8 @@ PY := $(VENV)/bin/python
 SOURCES := tickr tests bench
 # Tests run in so many processes: most of them wait for servers most of the time.
 WORKERS := 4
+# Each of these processes, and each program that they start, would else compile what it imports again.
+test check long soak: export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## list what can be made
 	echo "Tickr: background jobs over HTTP"
@@ -17,11 +19,12 @@ help:  ## list what can be made
 run: $(VENV)/.run  ## install into .venv and serve on http://127.0.0.1:8080 (more flags: make run ARGS="--port 9000")
 	exec $(VENV)/bin/tickr serve $(ARGS)
 
-test: services style types  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
+test: services style  ## everything: format, lint, types, all tests with private MariaDB and Redis servers
+	$(MAKE) --no-print-directory -j2 types $(if $(ARGS),,compiled)
 	echo "all tests, side by side …"
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak and not long" $(ARGS) \
 	  || { test $$? = 1 && $(PY) -m tests.again; }
-	$(if $(ARGS),,echo "a minute and a half of kills and faults …" && $(PY) -m pytest -m soak)
+	$(if $(ARGS),,echo "a minute of kills and faults …" && $(PY) -m pytest -m soak tests/faults/test_soak.py)
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
 	echo "fast tests …"
@@ -63,6 +66,10 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	echo "types …"
 	$(PY) -m mypy --no-error-summary
+
+# Once, beside the types, and not by all of the processes that run tests at the same time.
+compiled: $(VENV)/.dev
+	$(PY) -m pytest --quiet --collect-only >/dev/null 2>&1 || true
 
 # The servers that the tests start privately, a browser that listens to the feed, and curl and Node for the examples in
 # the docs; what checks the alerts and the unit; what leads nodes to another primary. Where they cannot be installed, the

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Protocol, Self
 
 POLL_S = 0.02
 
@@ -47,6 +47,17 @@ def free_port() -> int:
     raise RuntimeError("no free port on 127.0.0.1 among 1000 tried")
 
 
+class Launched(Protocol):
+    """A child of this process; what ``subprocess.Popen`` says of it holds."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
 class NotReady(Exception):
     """A child did not become usable; the message ends with the tail of its log."""
 
@@ -64,7 +75,7 @@ class Child:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"tickr-test-{self.name}-"))
         self.log_path = self.folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Launched | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
     # -- for subclasses -------------------------------------------------------------------------------------------
@@ -74,6 +85,18 @@ class Child:
 
     def environment(self) -> Mapping[str, str]:
         return os.environ
+
+    def launch(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Launched:
+        """Start the process in ``folder``, with nothing to read, and all that it says in ``log``."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for pytest, which then takes us down in order
+        )
 
     def answers(self) -> bool:
         """Return whether the process does its work; any OSError counts as no."""
@@ -103,15 +126,7 @@ class Child:
         """
         assert not self.running, f"{self.name} is running already"
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(),
-                cwd=self.folder,
-                env=dict(self.environment()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for pytest, which then takes us down in order
-            )
+            self._process = self.launch(self.command(), self.environment(), log)
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", GUARD, "guard", str(self._process.pid), str(self.folder)],
             stdin=subprocess.PIPE,

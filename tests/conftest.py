@@ -23,7 +23,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.browser import Chromium
 from tests.children import POLL_S, children_of_this_process
+from tests.folders import keep_in_memory
+from tests.forked import forkers
 from tests.held import HELD
+from tests.processes import TickrProcess
 from tests.servers import (
     MariaDB,
     Redis,
@@ -32,6 +35,9 @@ from tests.servers import (
     missing_for_redis,
     mysql_database,
 )
+
+keep_in_memory()
+TickrProcess.forks = True
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background; the children would inherit it, and Ctrl-C mean nothing to them.
@@ -223,7 +229,7 @@ def no_process_left_behind() -> Iterator[None]:
     before = set(children_of_this_process())
 
     def left() -> dict[int, str]:
-        kept = before | OF_THE_SESSION
+        kept = before | OF_THE_SESSION | forkers()
         return {pid: line for pid, line in children_of_this_process().items() if pid not in kept and KEPT not in line}
 
     yield

@@ -11,8 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, ClassVar
 
-from tests.children import Child, free_port
+from tests.children import Child, Launched, free_port
+from tests.forked import fork_tickr, may_fork
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +36,9 @@ class TickrProcess(Child):
     """
 
     name = "tickr"
+    forks: ClassVar[bool] = False
+    """Whether nodes are forked off a process that has imported Tickr, where they can be; the tests say yes at their
+    beginning, benchmarks do not. Set before the first start."""
 
     def __init__(
         self,
@@ -63,6 +68,11 @@ class TickrProcess(Child):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TICKR_")}
         path = os.pathsep.join(map(str, self._python_path))
         return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self.variables}
+
+    def launch(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Launched:
+        if self.forks and may_fork(command, environment):
+            return fork_tickr(command[3:], self.folder, environment, log)
+        return super().launch(command, environment, log)
 
     def answers(self) -> bool:
         return self.readiness() == 200

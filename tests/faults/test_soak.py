@@ -10,7 +10,7 @@ import pytest
 from tests.faults.soak import report
 from tests.faults.soak.run import Plan, soak
 
-SECONDS = 90.0
+SECONDS = 60.0
 """Of faults; starting, draining and judging come on top."""
 
 
