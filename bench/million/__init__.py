@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=30, help="of each kind, on each side; 0: none")
     parser.add_argument("--rate", type=float, default=100, help="jobs a second on the side that is not idle; 0: none")
     parser.add_argument("--paints", type=int, default=10, help="of each screen, on each side; 0: none")
-    parser.add_argument("--only", default="", help="calls with these words in their names alone")
+    parser.add_argument("--only", default="", help="calls and screens with these words in their names alone")
 
 
 def run(given: argparse.Namespace, report: Report) -> None:
@@ -73,7 +73,7 @@ def run(given: argparse.Namespace, report: Report) -> None:
                     progress.detail(f"{side}: {call.name}")
                     rounds.append({"round": 0, "side": side, "what": "call", **asker.measure(call, given.calls)})
                 progress.step(f"{side}: screens")
-                for found in paint.screens(node.address, known, given.paints):
+                for found in paint.screens(node.address, known, given.paints, given.only):
                     rounds.append({"round": 0, "side": side, "what": "paint", **found})
                 others[side] = others_share([usage.so_far()])
         described = on.describe()
