@@ -95,6 +95,10 @@ async def test_a_span_that_begins_or_ends_within_a_block_holds_just_its_steps() 
     assert created(await blocks.read(wish(59, since=58), [])) == 1
     assert created(await blocks.read(wish(150), [])) == 150
     assert await blocks.read(wish(400, since=300), []) == []
+    store.read.clear()
+    for query, count in ((wish(150), 150), (wish(130, since=20), 110), (wish(150), 150)):
+        assert created(await blocks.read(query, [])) == count
+    assert {*store.read} == {*range(120, 150)}  # the first block is kept as each of them had it
 
 
 async def test_series_of_other_names_are_others() -> None:

@@ -85,8 +85,8 @@ class Block(NamedTuple):
 class Blocks:
     """The blocks of one process.
 
-    State, its own: ``_kept``, by what was asked for and when they begin, those asked for last at the end; ``_bytes``,
-    what they take.
+    State, its own: ``_kept``, by what was asked for and from when on, those asked for last at the end; ``_bytes``, what
+    they take.
     """
 
     def __init__(self, store: Store) -> None:
@@ -100,10 +100,10 @@ class Blocks:
         wish = query._replace(span=query.span._replace(since=0, until=0)), tuple(sorted(names))
         found: dict[int, Block | None] = {}
         for begin, steps in groupby(await self._store.weights(query.span), lambda one: one[0] // length_us * length_us):
-            found[begin] = self._known((wish, begin), tuple(steps))
+            found[begin] = self._known((wish, max(begin, query.span.since)), tuple(steps))
         for since, until in _runs([begin for begin, block in found.items() if block is None], length_us):
             for begin, block in (await self._made(query, names, since, until)).items():
-                self._keep((wish, begin), block)
+                self._keep((wish, max(begin, query.span.since)), block)
                 found[begin] = block
         return [block for _, block in sorted(found.items()) if block is not None]
 
