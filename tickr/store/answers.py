@@ -376,10 +376,7 @@ def counted_to(count_to: int, ranges: int) -> int:
 
 
 def counted_farther(count_to: int, far: int, deep: int) -> int:
-    """Return how far to count ``deep`` ranges, which do not end before ``far``: what the others did not use is theirs.
-
-    But ``far`` where that is not twice as far: they are counted from their beginning again.
-    """
+    """Return how far to count again the ``deep`` ranges, which do not end before ``far``; ``far``: not worth it."""
     farther = counted_to(count_to, deep)
     return farther if farther >= 2 * far else far
 
