@@ -124,6 +124,7 @@ class MariaDB(Child):
       tls: offer TLS with a certificate for ``localhost`` and ``127.0.0.1``, signed by ``ssl_ca``; without, the server
         speaks plaintext alone.
       options: more arguments for mariadbd, like ``--max-connections=5``.
+      data: where its data is, or is made, and stays, whole after ``shut_down``; otherwise the next start recovers it.
 
     Attributes:
       url: ``mysql://tickr:…@127.0.0.1:port/tickr``, the same over restarts.
@@ -133,7 +134,7 @@ class MariaDB(Child):
 
     name = "mariadb"
 
-    def __init__(self, *, tls: bool = True, options: Sequence[str] = ()) -> None:
+    def __init__(self, *, tls: bool = True, options: Sequence[str] = (), data: Path | None = None) -> None:
         if missing := missing_for_mysql():
             raise NotReady(missing)
         super().__init__()
@@ -144,7 +145,7 @@ class MariaDB(Child):
         self._places: list[socket.socket] = []
         self.ssl_ca = self.folder / "ca.pem" if tls else None
         self._options = [*(self._certificate() if tls else ["--skip-ssl"]), *options]
-        self._data = self.folder / "data"
+        self._data = data or self.folder / "data"
 
     def _certificate(self) -> list[str]:
         authority = trustme.CA()
@@ -165,7 +166,20 @@ class MariaDB(Child):
     def start(self, *, wait: bool = True) -> None:
         if not self._data.exists():
             self._create()
+        # Run at every start: one statement a line, each harmless to repeat.
+        (self.folder / "init.sql").write_text(
+            "CREATE DATABASE IF NOT EXISTS tickr CHARACTER SET utf8mb4;\n"
+            "CREATE USER IF NOT EXISTS tickr@'%' IDENTIFIED BY 't/ickr';\n"
+            "GRANT ALL ON *.* TO tickr@'%' WITH GRANT OPTION;\n"
+            "CREATE USER IF NOT EXISTS ordinary@'%' IDENTIFIED BY 't/ickr';\n"
+            "GRANT ALL ON tickr.* TO ordinary@'%';\n"
+        )
         super().start(wait=wait)
+
+    def shut_down(self, within_s: float = 300.0) -> None:
+        """Have everything written to its files, and end."""
+        self.terminate()
+        self.wait(within_s)
 
     def _create(self) -> None:
         if not _installed:
@@ -178,14 +192,6 @@ class MariaDB(Child):
                 path = self._data / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(zlib.decompress(packed))
-        # Run at every start: one statement a line, each harmless to repeat.
-        (self.folder / "init.sql").write_text(
-            "CREATE DATABASE IF NOT EXISTS tickr CHARACTER SET utf8mb4;\n"
-            "CREATE USER IF NOT EXISTS tickr@'%' IDENTIFIED BY 't/ickr';\n"
-            "GRANT ALL ON *.* TO tickr@'%' WITH GRANT OPTION;\n"
-            "CREATE USER IF NOT EXISTS ordinary@'%' IDENTIFIED BY 't/ickr';\n"
-            "GRANT ALL ON tickr.* TO ordinary@'%';\n"
-        )
 
     def _install(self) -> None:
         installer = program("mariadb-install-db")

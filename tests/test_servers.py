@@ -17,8 +17,8 @@ from trio.testing import MockClock
 from trio_mysql import err
 
 from tests.children import NotReady
-from tests.conftest import LONGEST_FIRST
-from tests.servers import MariaDB, Redis, mysql_execute
+from tests.conftest import LONGEST_FIRST, do_without
+from tests.servers import MariaDB, Redis, missing_for_mysql, mysql_execute
 from tests.waiting import eventually
 from tickr.store.mysql_address import parse
 from tickr.store.mysql_driver import Connection
@@ -47,6 +47,19 @@ def test_mariadb_keeps_what_was_committed_over_a_kill(mysql_private_server: Mari
 def test_mariadb_without_tls(mysql_private_server: MariaDB) -> None:
     assert mysql_private_server.ssl_ca is None
     assert mysql_private_server.execute("SELECT @@have_ssl, @@max_connections") == [["DISABLED", "11"]]
+
+
+@pytest.mark.slow
+def test_mariadb_leaves_its_data_whole_where_it_is_told_to(tmp_path: Path) -> None:
+    if missing := missing_for_mysql():
+        do_without(missing)
+    for create in ("CREATE TABLE t (a INT) ENGINE=InnoDB; INSERT INTO t VALUES (7)", "SELECT 1"):
+        with MariaDB(tls=False, data=tmp_path / "data") as server:
+            server.execute(create)
+            assert server.execute("SELECT a FROM t") == [["7"]]
+            server.shut_down()
+            assert "Shutdown complete" in server.log
+            assert not server.folder.joinpath("data").exists()
 
 
 def test_a_frozen_server_accepts_and_says_nothing(mysql_private_server: MariaDB) -> None:

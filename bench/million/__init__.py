@@ -20,7 +20,7 @@ from bench.load.http import Order, submit
 from bench.million import paint
 from bench.million.asking import Asker
 from bench.million.calls import calls
-from bench.million.filling import fill
+from bench.million.filling import catch_up, fill
 from bench.million.furnish import furnish
 from bench.million.mix import DELAYED_SHARE
 from bench.report.report import Report
@@ -31,7 +31,8 @@ from bench.stage.usage import Usage, others_share
 SLICE_S = 1.0
 """The load beside is ordered second by second."""
 IDLE = "idle"
-WITHIN_MS = 50.0
+KEEP = ("--keep-succeeded", "3650d", "--keep-failed", "3650d", "--events-keep", "3650d")
+"""A filled store is as large days later."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=30, help="of each kind, on each side; 0: none")
     parser.add_argument("--rate", type=float, default=100, help="jobs a second on the side that is not idle; 0: none")
     parser.add_argument("--paints", type=int, default=10, help="of each screen, on each side; 0: none")
-    parser.add_argument("--only", default="", help="calls with these words in their names alone")
+    parser.add_argument("--only", default="", help="calls and screens with these words in their names alone")
 
 
 def run(given: argparse.Namespace, report: Report) -> None:
@@ -55,8 +56,10 @@ def run(given: argparse.Namespace, report: Report) -> None:
         if not given.filled:
             progress.step(f"filling: {given.jobs:,} jobs")
             trio.run(partial(fill, place.store, given.jobs, progress.detail))
+        else:
+            trio.run(catch_up, place.store)
         progress.step("a node fills its index")
-        node = opened.enter_context(on.node(place))
+        node = opened.enter_context(on.node(place, more=KEEP))
         wait_indexed(on, place, node, int(given.jobs * DELAYED_SHARE))
         progress.step("schedules, marks, operations")
         known = furnish(node.address)
@@ -70,7 +73,7 @@ def run(given: argparse.Namespace, report: Report) -> None:
                     progress.detail(f"{side}: {call.name}")
                     rounds.append({"round": 0, "side": side, "what": "call", **asker.measure(call, given.calls)})
                 progress.step(f"{side}: screens")
-                for found in paint.screens(node.address, known, given.paints):
+                for found in paint.screens(node.address, known, given.paints, given.only):
                     rounds.append({"round": 0, "side": side, "what": "paint", **found})
                 others[side] = others_share([usage.so_far()])
         described = on.describe()
@@ -127,4 +130,6 @@ def _row(rounds: list[dict[str, Any]], name: str, sides: list[str]) -> dict[str,
         took, used = one["took_ms"], one["cpu_ms"]
         row |= {f"{side}: p50": took["p50"], "p95" + "'" * sides.index(side): took["p95"]}
         row |= {"max" + "'" * sides.index(side): took["max"], "cpu" + "'" * sides.index(side): used["p50"]}
+        if side == IDLE:
+            row["first cpu"] = one["first_cpu_ms"]
     return row

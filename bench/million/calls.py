@@ -129,7 +129,9 @@ def _statistics() -> Iterator[Call]:
         since = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
         for by in (None, "type", "queue"):
             query = [("step", step), ("since", since), *([("by", by)] if by else [])]
-            yield Call(f"/statistics {span}{f' by {by}' if by else ''}", _at("/statistics", query))
+            name = f"/statistics {span}{f' by {by}' if by else ''}"
+            yield Call(f"{name}, totals", _at("/statistics", [*query, ("points", "false")]))
+            yield Call(name, _at("/statistics", query))
         yield Call(
             f"/statistics {span} queue=mail", _at("/statistics", [("step", step), ("since", since), ("queue", "mail")])
         )

@@ -20,11 +20,12 @@ import trio
 from bench.million.mix import CHUNK, QUEUES, WORK, Chunk, chunks
 from tickr import events
 from tickr.store import rows
+from tickr.store.contract import Store
 from tickr.store.mysql_address import parse
 from tickr.store.mysql_driver import Connection
 from tickr.store.mysql_jobs import INSERT_ATTEMPTS, json_table
 from tickr.store.open import open_store
-from tickr.store.sums import SumPlace, Tallied
+from tickr.store.sums import Span, SumPlace, Tallied
 from tickr.tallies import COUNTED, Part, Step, times
 
 Value = TypeVar("Value")
@@ -50,10 +51,21 @@ async def fill(url: str, count: int, tell: Callable[[str], None] = lambda words:
     finally:
         await table.close()
     async with open_store(url) as store:
-        after = (await store.tallied()).seq
-        for some in _parts(_sums(now, min(1.0, count / WHOLE)), SUMS_AT_ONCE):
-            tallied = Tallied(after, time.time_ns() // 1000)
-            assert await store.add_tallies(dict(some), after=after, upto=tallied), "somebody else works on this store"
+        await _add(store, _sums(now, min(1.0, count / WHOLE)), time.time_ns() // 1000)
+
+
+async def catch_up(url: str) -> None:
+    """Add sums from where those of the store at ``url`` end until now, so that the charts hold as much as then."""
+    now = time.time_ns() // 1000
+    async with open_store(url) as store:
+        newest = {step: (await store.weights(Span(step, 0, now)) or [(0, 0)])[-1][0] for step in SUMS}
+        await _add(store, ((place, part) for place, part in _sums(now, 1.0) if place.at > newest[place.step]), now)
+
+
+async def _add(store: Store, sums: Iterable[tuple[SumPlace, Part]], now: int) -> None:
+    after = (await store.tallied()).seq
+    for some in _parts(sums, SUMS_AT_ONCE):
+        assert await store.add_tallies(dict(some), after=after, upto=Tallied(after, now)), "somebody else works here"
 
 
 def _sums(now: int, share: float) -> Iterator[tuple[SumPlace, Part]]:

@@ -53,13 +53,14 @@ def addresses(known: Known) -> dict[str, tuple[str, str]]:
     }
 
 
-def screens(address: Address, known: Known, times: int) -> Iterator[dict[str, Any]]:
+def screens(address: Address, known: Known, times: int, only: str = "") -> Iterator[dict[str, Any]]:
     """Yield of each screen, cold and warm, the distributions of ``times`` visits, in milliseconds."""
-    if not times:
+    wanted = {name: what for name, what in addresses(known).items() if only in name}
+    if not times or not wanted:
         return
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program(*BROWSERS), args=["--no-sandbox"])
-        for name, (place, there) in addresses(known).items():
+        for name, (place, there) in wanted.items():
             found = defaultdict[tuple[str, str], list[float]](list)
             for _ in range(times):
                 for kind, figure, ms in _visits(browser, f"{address.url}/ui/{place}", there):

@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser, *, url: bool = False, workers: in
     parser.add_argument("--processes", type=int, default=1, help="of each node")
     parser.add_argument("--log-level", default="warning", help="of the node")
     parser.add_argument("--buffer-pool", default="1G", help="of the private MariaDB")
+    parser.add_argument("--data", type=Path, help="a folder for the private MariaDB's data, which stays there")
     parser.add_argument("--binlog", action="store_true", help="private MariaDB with a binary log and sync_binlog=1")
     if url:
         parser.add_argument("--url", help="a Tickr that runs already; its token is taken from TICKR_TOKEN")
@@ -81,7 +82,9 @@ class Stage:
             options = [f"--innodb-buffer-pool-size={self._given.buffer_pool}", "--innodb-log-file-size=1G"]
             if self._given.binlog:
                 options += ["--log-bin=binlog", "--sync-binlog=1", "--binlog-format=ROW", "--server-id=1"]
-            self._mariadb = self._opened.enter_context(MariaDB(tls=False, options=options))
+            self._mariadb = self._opened.enter_context(MariaDB(tls=False, options=options, data=self._given.data))
+            if self._given.data:
+                self._opened.callback(self._mariadb.shut_down)
             kind = "mariadb"
         elif store == "sqlite":
             self._folder = Path(self._opened.enter_context(tempfile.TemporaryDirectory(prefix="tickr-bench-")))
@@ -108,7 +111,7 @@ class Stage:
         name = f"bench{next(self._number)}"
         store, index = self._given.store, self._given.index or ""
         if self._mariadb:
-            self._mariadb.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            self._mariadb.execute(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4")
             store = urlunsplit(urlsplit(self._mariadb.url)._replace(path=f"/{name}"))
         elif self._folder:
             store = f"sqlite:///{self._folder}/{name}.db"

@@ -10,7 +10,7 @@ from tests.api.site import Site, open_site
 from tests.api.test_jobs import Clock
 from tests.store.backends import SECOND, end, new_id, new_job, put, put_running
 from tests.store.test_contract_sums import add
-from tickr.api import statistics
+from tickr.api import statistics, statistics_blocks
 from tickr.api.statistics_query import MAX_NAMES, MAX_POINTS
 from tickr.instants import rfc3339
 from tickr.store.memory import MemoryStore
@@ -105,7 +105,7 @@ async def test_some_queues_and_types_by_one_of_them(site: Site) -> None:
 
 async def test_the_rest_is_one_series(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "MAX_SERIES", 2)
-    monkeypatch.setattr(statistics, "PAGE", 2)
+    monkeypatch.setattr(statistics_blocks, "PAGE", 2)
     for number in range(5):
         await put(site.store, *(new_job(f"t{number}") for _ in range(number + 1)))
     await add(site.store)

@@ -102,6 +102,21 @@ def test_a_command_runs_and_keeps_what_is_documented(name: str, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_a_filled_store_is_measured_again(tmp_path: Path) -> None:
+    store = "--store", f"sqlite:///{tmp_path / 'jobs.db'}"
+    check("million", run("million", tmp_path / "first", *store))
+    rounds = check("million", run("million", tmp_path / "again", *store, "--filled", "--only", "/statistics 1h"))
+    assert {one["name"] for one in rounds} > {"/statistics 1h", "/statistics 1h by type, totals"}
+    assert all(one["first_cpu_ms"] > 0 for one in rounds)
+    (path,) = (tmp_path / "again").glob("*.json")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.million.groups", path], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "| | sqlite-heap, processor time | sqlite-heap, clock |" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_reindex_takes_a_private_redis(tmp_path: Path) -> None:
     if missing := missing_for_redis():
         do_without(missing)

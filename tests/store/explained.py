@@ -302,6 +302,7 @@ class Asking:
             span = Span(step, self._now - DAY_US, self._now + DAY_US)
             page = await self._store.sums(span, LIMIT)
             await self.sums(span, LIMIT, page[-1][0])
+            await self.weights(span._replace(queues=("q1", "q2"), types=("t1",)))
             for by in ("queue", "type"):
                 await self.busiest(span._replace(queues=("q1", "q2"), types=("t1",)), by, LIMIT)
             await self.prune_sums(step, self._now - DAY_US, LIMIT)

@@ -181,6 +181,7 @@ READS = [
     Case("untallied", few, lambda s: s.store.untallied(2)),
     Case("tallied", few, lambda s: s.store.tallied()),
     Case("sums", few, lambda s: s.store.sums(Span(Step.DAY, 0, 2 * START), 2)),
+    Case("weights", few, lambda s: s.store.weights(Span(Step.DAY, 0, 2 * START))),
     Case("busiest", few, lambda s: s.store.busiest(Span(Step.DAY, 0, 2 * START), "type", 2)),
     Case("marks", marked, lambda s: s.store.marks(0, 2 * START, 10)),
     Case("tokens", admitted, lambda s: s.store.tokens()),

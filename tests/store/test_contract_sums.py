@@ -150,6 +150,24 @@ async def test_the_busiest_come_first(store: Store) -> None:
     assert await store.busiest(span._replace(until=1), "queue", 10) == []
 
 
+async def test_each_step_says_how_much_it_counts(store: Store, clock: SteppedClock) -> None:
+    first, every = Step.MINUTE.begin(START), Span(Step.MINUTE, 0, EVER)
+    await put(store, *(new_job("x", queue=queue) for queue in ("a", "a", "b")))
+    await add(store)
+    assert await store.weights(every) == [(first, 3)]
+    clock.now += 120 * SECOND
+    await put(store, new_job("y", queue="a"))
+    await add(store)
+    await put(store, new_job("x", queue="b"))
+    await add(store)
+    assert await store.weights(every) == [(first, 3), (first + 120 * SECOND, 2)]
+    assert await store.weights(every._replace(queues=("a",))) == [(first, 2), (first + 120 * SECOND, 1)]
+    assert await store.weights(every._replace(types=("y",))) == [(first + 120 * SECOND, 1)]
+    assert await store.weights(every._replace(until=first + 1)) == [(first, 3)]
+    assert await store.weights(every._replace(since=first + 1, until=first + 2)) == []
+    assert await store.weights(every._replace(step=Step.DAY)) == [(Step.DAY.begin(START), 5)]
+
+
 async def test_too_many_pairs_are_summed_up_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sums, "MAX_PAIRS", 3)
     await put(store, *(new_job("x", queue=f"q{n}") for n in range(5)))

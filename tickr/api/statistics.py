@@ -1,67 +1,33 @@
 """How much was done, and how long it took: ``GET /statistics``. What is answered is as new as the scheduler's sums.
 
-Sums come from the store a page at a time and are added up to series here, as many as an answer may have; the busiest
+Blocks of steps (``statistics_blocks.py``) are put together to series here, as many as an answer may have; the busiest
 ones, and one for all the others.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import trio
-from msgspec import UNSET, UnsetType
 from quart import Response, request
 
 from tickr.api import wire
 from tickr.api.context import Context
+from tickr.api.statistics_blocks import Block, Blocks, PointDocument, point
 from tickr.api.statistics_query import StatisticsQuery, read_statistics
 from tickr.scopes import Scope
-from tickr.store.contract import Mark, Store, SumPlace
+from tickr.store.contract import Mark
 from tickr.store.sums import MAX_MARKS
-from tickr.tallies import COUNTED, Part, Step, Times
+from tickr.tallies import Part, Step
 
 if TYPE_CHECKING:
     from tickr.api.app import Edge
 
 MAX_SERIES = 20
 """Queues, or types, that have a series of their own."""
-PAGE = 500
-"""Sums that are read and added up at once: a few milliseconds."""
 AT_ONCE = 2
 """Answers that are made at the same time; a long one takes some seconds, and some tens of megabytes."""
-
-Points = dict[int, Part]
-"""What was done, by when the step began; all of it at 0 where no points are asked for."""
-
-
-class TimesDocument(msgspec.Struct, frozen=True):
-    """How long something took, in seconds."""
-
-    count: int
-    mean: float | None
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class PointDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each thing happened in the step that began ``at``; in a total, which has no ``at``, in all of them.
-
-    ``wait``: from due to start, ``run``: from start to end; null: there was none.
-    """
-
-    at: wire.Instant | UnsetType | None = UNSET
-    created: int
-    started: int
-    succeeded: int
-    retrying: int
-    failed: int
-    cancelled: int
-    released: int
-    redriven: int
-    wait: TimesDocument | None
-    run: TimesDocument | None
 
 
 class SeriesDocument(msgspec.Struct, frozen=True):
@@ -99,6 +65,7 @@ def add_routes(app: Edge, context: Context) -> None:
 class _Statistics:
     def __init__(self, context: Context) -> None:
         self._store = context.store
+        self._blocks = Blocks(context.store)
         self._turns = trio.Semaphore(AT_ONCE)
 
     async def show(self) -> Response:
@@ -106,10 +73,10 @@ class _Statistics:
         async with self._turns:
             tallied = await self._store.tallied()
             names = await self._store.busiest(query.span, query.by, MAX_SERIES) if query.by else []
-            found = await gather(self._store, query, names)
+            blocks = await self._blocks.read(query, names)
             series = []
-            for name in [*names, ""] if found.get("") else names or [""]:
-                series.append(_series(query, name, found.get(name, {})))
+            for name in [*names, ""] if any("" in block.totals for block in blocks) else names or [""]:
+                series.append(_series(query, name, blocks))
                 await trio.lowlevel.checkpoint()
         marks = await self._store.marks(query.span.since, query.span.until, MAX_MARKS)
         told = StatisticsDocument(
@@ -123,55 +90,20 @@ class _Statistics:
         return wire.json_response(wire.encode(told))
 
 
-async def gather(store: Store, query: StatisticsQuery, names: list[str]) -> dict[str, Points]:
-    """Return what ``query`` asks for by the names of its series; "" is all that has none, without ``by`` everything."""
-    found: dict[str, Points] = {}
-    after: SumPlace | None = None
-    while page := await store.sums(query.span, PAGE, after):
-        for place, part in page:
-            name = getattr(place, query.by) if query.by else ""
-            points = found.setdefault(name if name in names else "", {})
-            at = place.at if query.points else 0
-            if at in points:
-                points[at].merge(part)
-            else:
-                points[at] = part  # nobody else has it
-        after = page[-1][0]
-        if len(page) < PAGE:
-            break
-    return found
-
-
-def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument:
+def _series(query: StatisticsQuery, name: str, blocks: list[Block]) -> SeriesDocument:
     """Return one series as it goes out. Steps in which nothing was done are left out."""
     total = Part("", "")
-    for part in points.values():
-        total.merge(part)
-    told = sorted(points.items()) if query.points else ()
+    for block in blocks:
+        if name in block.totals:
+            total.merge(block.totals[name])
+    points = b",".join(block.points[name] for block in blocks if name in block.points)
     return SeriesDocument(
         queue=name or None if query.by == "queue" else None,
         type=name or None if query.by == "type" else None,
         other=query.by is not None and not name,
-        points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in told],
-        total=PointDocument(**_amounts(total)),
+        points=cast("list[PointDocument]", msgspec.Raw(b"[%b]" % points)),  # encoded when their block was made
+        total=point(total),
     )
-
-
-def _amounts(part: Part) -> dict[str, Any]:
-    counts = dict(zip(COUNTED, part.counts, strict=True))
-    return {**counts, "wait": _times(part.wait), "run": _times(part.run)}
-
-
-def _times(times: Times) -> TimesDocument | None:
-    """Return durations in seconds; None where there are none."""
-    if not times.buckets:
-        return None
-    p50, p95, p99 = map(_rounded, times.quantiles_s((0.5, 0.95, 0.99)))
-    return TimesDocument(times.count, _rounded(times.mean_s), p50, p95, p99)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def mark_document(mark: Mark) -> MarkDocument:

@@ -51,6 +51,14 @@ class MemoryStatistics:
         behind = (place for place in sorted(self._sums) if which.takes(place) and (after is None or place > after))
         return [(place, deepcopy(self._sums[place])) for place in islice(behind, limit)]
 
+    async def weights(self, which: Span) -> list[tuple[int, int]]:
+        await trio.lowlevel.checkpoint()
+        weights = Counter[int]()
+        for place, part in self._sums.items():
+            if which.takes(place):
+                weights[place.at] += part.weight
+        return sorted(weights.items())
+
     async def busiest(self, which: Span, by: Literal["queue", "type"], limit: int) -> list[str]:
         await trio.lowlevel.checkpoint()
         weights = Counter[str]()

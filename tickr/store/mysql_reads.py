@@ -14,7 +14,7 @@ from tickr import events
 from tickr.errors import JobNotFound
 from tickr.jobs import WAITING, Attempt, Job, State
 from tickr.store import rows
-from tickr.store.answers import QueueDepth, counted_to
+from tickr.store.answers import QueueDepth, counted_farther, counted_to
 from tickr.store.contract import STATE_CODES
 from tickr.store.mysql_jobs import BY_ID, BY_IDS, keys_of, of_row, read
 from tickr.store.mysql_queues import newest_first
@@ -149,7 +149,7 @@ async def _counted(tx: Transaction, count_to: int) -> tuple[int, list[Held]]:
     far = counted_to(count_to, len(parts))
     counts = await _count(tx, parts, far)
     deep = {at: parts[at] for at, count in counts.items() if count >= far}
-    if (farther := counted_to(count_to, len(deep))) > far:  # what the others did not use is theirs
+    if (farther := counted_farther(count_to, far, len(deep))) > far:
         far = farther
         counts |= await _count(tx, deep, far)
     return far, [

@@ -50,6 +50,7 @@ SUMS = (
     "AND (at > %s OR queue > %s OR (queue = %s AND type > %s)) ORDER BY at, queue, type LIMIT %s"
 )
 """The last condition leaves out what comes before a place whose ``at`` is where the range begins."""
+WEIGHTS = f"SELECT at, SUM(weight) {_WANTED}GROUP BY at ORDER BY at"
 BUSIEST = {
     by: f"SELECT {by} {_WANTED}AND {by} <> '' GROUP BY {by} ORDER BY SUM(weight) DESC, {by} LIMIT %s"
     for by in ("queue", "type")
@@ -109,6 +110,12 @@ class MysqlStatistics:
             wanted = _wanted(which._replace(since=begin))
             found = (await tx.run(SUMS, *wanted, place.at, place.queue, place.queue, place.type, limit)).rows
             return [_sum((b"%d" % STEP_CODES[which.step], *row)) for row in found]
+
+        return await self._transactions.run(work, within_s=self._worked_s, exact_now=False, atomic=False)
+
+    async def weights(self, which: Span) -> list[tuple[int, int]]:
+        async def work(tx: Transaction) -> list[tuple[int, int]]:
+            return [(number(at), number(weight)) for at, weight in (await tx.run(WEIGHTS, *_wanted(which))).rows]
 
         return await self._transactions.run(work, within_s=self._worked_s, exact_now=False, atomic=False)
 

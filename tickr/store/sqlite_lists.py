@@ -50,10 +50,13 @@ SELECT created_at, id FROM jobs INDEXED BY jobs_newest WHERE %s ORDER BY created
 _FEW = "SELECT jobs.rowid AS few_id FROM jobs INDEXED BY jobs_order WHERE %s LIMIT ?"
 _FEW_CHILDREN = "SELECT jobs.rowid AS few_id FROM children CROSS JOIN jobs ON jobs.id = child WHERE parent = ?"
 _GROUPS = f"""
-SELECT state, type, json_extract(error, '$.kind'), state = {_READY} AND run_at > ?, count(*),
-  min(coalesce(finished_at, created_at)), max(coalesce(finished_at, created_at)), max(jobs.id)
-FROM (%s) CROSS JOIN jobs ON jobs.rowid = few_id WHERE %s GROUP BY 1, 2, 3, 4
+SELECT state, type, kind, later, count(*), min(ended_at), max(ended_at), max(id) FROM (
+  SELECT state, type, json_extract(error, '$.kind') AS kind, state = {_READY} AND run_at > ? AS later,
+    coalesce(finished_at, created_at) AS ended_at, jobs.id AS id
+  FROM (%s) CROSS JOIN jobs ON jobs.rowid = few_id WHERE %s LIMIT -1
+) GROUP BY state, type, kind, later
 """  # noqa: S608
+# LIMIT, as otherwise whole errors, tracebacks and all, would be sorted into groups in place of their kinds.
 
 _DEAD_EDGE = """
 SELECT dead_kind, type, queue, finished_at, id FROM jobs INDEXED BY jobs_dead WHERE %s

@@ -18,7 +18,7 @@ from tickr.jobs import MAX_CRASHES, SUSPECT_CRASHES, WAITING, Entry, Job, State
 from tickr.names import may_run
 from tickr.queues import Gate, in_order
 from tickr.store import rows
-from tickr.store.answers import counted_to
+from tickr.store.answers import counted_farther, counted_to
 from tickr.store.changes import NO_GATES
 from tickr.store.claimant import Claimant
 from tickr.store.contract import STATE_CODES, QueueDepth, ScanPosition
@@ -242,7 +242,7 @@ def depths(db: sqlite3.Connection, count_to: int, now: int) -> list[QueueDepth]:
     held = {one: _held(db, one, now, far) for one in ranges}
     deep = [one for one, (_, due_, later) in held.items() if max(due_, later) >= far]
     parts = sum((due_ >= far) + (later >= far) for _, due_, later in held.values())
-    if (farther := counted_to(count_to, parts)) > far:  # what the others did not use is theirs
+    if (farther := counted_farther(count_to, far, parts)) > far:
         far = farther
         held |= {one: _held(db, one, now, far) for one in deep}
     of_queue: dict[str, list[tuple[int, int, int, int]]] = {name: [] for (name,) in db.execute(_QUEUES)}

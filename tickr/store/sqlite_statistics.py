@@ -30,6 +30,7 @@ _SUMS = f"""
 SELECT at, queue, type, body FROM tallies WHERE {_WANTED} AND (at, queue, type) > (?6, ?7, ?8)
 ORDER BY at, queue, type LIMIT ?9
 """  # noqa: S608 -- static text
+_WEIGHTS = f"SELECT at, sum(weight) FROM tallies WHERE {_WANTED} GROUP BY at ORDER BY at"  # noqa: S608 -- static text
 _BUSIEST = {
     by: f"SELECT {by} FROM tallies WHERE {_WANTED} AND {by} <> '' GROUP BY {by} "  # noqa: S608 -- static text
     f"ORDER BY sum(weight) DESC, {by} LIMIT ?6"
@@ -90,6 +91,9 @@ class SqliteStatistics:
             ]
 
         return await self._file.read_long(work)
+
+    async def weights(self, which: Span) -> list[tuple[int, int]]:
+        return await self._file.read_long(lambda db: db.execute(_WEIGHTS, _wanted(which)).fetchall())
 
     async def busiest(self, which: Span, by: Literal["queue", "type"], limit: int) -> list[str]:
         values = (*_wanted(which), limit)

@@ -38,6 +38,13 @@ class Statistics(Protocol):
         """Return sums ordered by ``(at, queue, type)``, at most ``limit``, 1..MAX_BATCH; those behind ``after``."""
         ...
 
+    async def weights(self, which: Span) -> list[tuple[int, int]]:
+        """Return of each step of which there are sums when it began, and how many events they count, in order.
+
+        Sums are only ever added to: as long as these numbers are the same, so are the sums.
+        """
+        ...
+
     async def busiest(self, which: Span, by: Literal["queue", "type"], limit: int) -> list[str]:
         """Return the queues, or the types, of which ``which`` counts the most events, at most ``limit``, in order."""
         ...
