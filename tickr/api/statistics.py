@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from quart import Response, request
 
 from tickr.api import wire
+from tickr.api.backlog_series import Backlog, BacklogDocument
 from tickr.api.context import Context
 from tickr.api.statistics_query import StatisticsQuery, read_statistics
 from tickr.scopes import Scope
@@ -65,13 +66,17 @@ class PointDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesDocument(msgspec.Struct, frozen=True):
-    """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out."""
+    """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out.
+
+    ``backlog``: null where types are told apart or asked for.
+    """
 
     queue: str | None
     type: str | None
     other: bool
     points: list[PointDocument]
     total: PointDocument
+    backlog: BacklogDocument | None
 
 
 class MarkDocument(msgspec.Struct, frozen=True):
@@ -107,9 +112,11 @@ class _Statistics:
             tallied = await self._store.tallied()
             names = await self._store.busiest(query.span, query.by, MAX_SERIES) if query.by else []
             found = await gather(self._store, query, names)
+            backlog = Backlog(query, names)
+            await backlog.read(self._store)
             series = []
-            for name in [*names, ""] if found.get("") else names or [""]:
-                series.append(_series(query, name, found.get(name, {})))
+            for name in [*names, ""] if found.get("") or backlog.of_others else names or [""]:
+                series.append(_series(query, name, found.get(name, {}), backlog))
                 await trio.lowlevel.checkpoint()
         marks = await self._store.marks(query.span.since, query.span.until, MAX_MARKS)
         told = StatisticsDocument(
@@ -142,7 +149,7 @@ async def gather(store: Store, query: StatisticsQuery, names: list[str]) -> dict
     return found
 
 
-def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument:
+def _series(query: StatisticsQuery, name: str, points: Points, backlog: Backlog) -> SeriesDocument:
     """Return one series as it goes out. Steps in which nothing was done are left out."""
     total = Part("", "")
     for part in points.values():
@@ -154,6 +161,7 @@ def _series(query: StatisticsQuery, name: str, points: Points) -> SeriesDocument
         other=query.by is not None and not name,
         points=[PointDocument(at=wire.instant(at), **_amounts(part)) for at, part in told],
         total=PointDocument(**_amounts(total)),
+        backlog=backlog.told(name),
     )
 
 
