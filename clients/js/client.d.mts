@@ -263,7 +263,15 @@ export interface Statistics {
   since: string;
   until: string;
   as_of: string;
-  series: { queue: string | null; type: string | null; other: boolean; points: (Amounts & { at: string })[]; total: Amounts }[];
+  series: {
+    queue: string | null;
+    type: string | null;
+    other: boolean;
+    points: (Amounts & { at: string })[];
+    total: Amounts;
+    /** How long the oldest due job had waited, at most, in seconds; null: of types that is not known. */
+    backlog: { age: number | null; points: { at: string; age: number }[] } | null;
+  }[];
   marks: Mark[];
 }
 

@@ -98,6 +98,22 @@ def test_who_may_change_queues_does_it_and_is_in_the_audit(locked: Board) -> Non
     assert fits(page)
 
 
+def test_the_audit_is_live(locked: Board) -> None:
+    locked.submit(type="report", queue="watched", delay=3600)
+    page = sign_in(locked, OWNER, "#/audit")
+    expect(page.locator("#status")).to_have_text("Live")
+    rows = page.locator("tbody tr")
+    for change in (lambda: locked.api.post("/queues/watched/pause"), lambda: made(locked, "watcher", "jobs:read")):
+        with page.expect_response("**/audit?*"):
+            pass
+        count = rows.count()
+        with page.expect_response("**/audit?*", timeout=8_000):  # otherwise it is read every 10 s
+            change()
+        expect(rows).to_have_count(count + 1)
+    expect(rows.filter(has_text="watched")).to_contain_text("done")
+    expect(rows.first).to_contain_text("make token")
+
+
 def test_a_token_that_is_revoked_while_one_looks_leads_back_with_a_word(locked: Board) -> None:
     token = made(locked, "petra", "jobs:read", "events:read")
     page = sign_in(locked, token["token"])

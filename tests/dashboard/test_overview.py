@@ -100,6 +100,26 @@ def test_a_chart_is_read_by_keys_and_as_a_table(shared_board: Board) -> None:
     expect(run.get_by_role("row").last).to_contain_text("–")
 
 
+def test_the_age_of_the_backlog_is_drawn_as_it_grows(shared_board: Board) -> None:
+    shared_board.submit(type="nobodys", queue="stands")
+    page = shared_board.open("#/?queue=stands")
+    backlog = chart(page, "Backlog: age of the oldest due job")
+    expect(backlog.locator(".plot .line.oldest").locator("circle, path").first).to_be_attached()
+    expect(backlog.get_by_role("list")).to_have_text(re.compile(r"^oldest\d.* at most$"))
+    first = backlog.get_by_role("list").inner_text()
+    expect(backlog.get_by_role("list")).not_to_have_text(first)
+    backlog.locator(".plot").focus()
+    page.keyboard.press("Home")
+    expect(backlog.locator("[aria-live]")).to_have_text(re.compile(r"^\w+ \d+, \d\d:\d\d, oldest –$"))
+    backlog.get_by_text("As a table").click()
+    expect(backlog.get_by_role("table", name="Backlog: age of the oldest due job")).to_be_visible()
+    expect(backlog.get_by_role("row").filter(has_text=re.compile(r"\d s"))).not_to_have_count(0)
+    shared_board.submit(type="nobodys", queue="standstill-of-a-type")
+    page.get_by_label("Queue").select_option("")
+    page.get_by_label("Type").select_option("nobodys")
+    expect(backlog.get_by_text("It is known by queue, not by type.")).to_be_visible()
+
+
 def test_a_mark_is_made_shown_in_every_chart_and_taken_out(shared_board: Board) -> None:
     some_jobs(shared_board, "marked")
     page = shared_board.open("#/?queue=marked")
@@ -111,7 +131,7 @@ def test_a_mark_is_made_shown_in_every_chart_and_taken_out(shared_board: Board) 
     expect(page.get_by_role("alert").filter(has_text="instant")).to_be_visible()
     page.get_by_label("When").fill("")
     page.get_by_role("button", name="Mark it").click()
-    expect(page.locator(".mark title")).to_have_text(["Release <b>4.2</b>"] * 4)
+    expect(page.locator(".mark title")).to_have_text(["Release <b>4.2</b>"] * 5)
     assert [one["text"] for one in shared_board.api.get("/marks").json()["items"]] == ["Release <b>4.2</b>"]
     page.get_by_role("button", name="Delete the mark").click()
     page.get_by_role("button", name="Delete the mark", exact=True).last.click()

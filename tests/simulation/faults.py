@@ -46,7 +46,7 @@ READS = frozenset(
         "key_uses",
     }
     | {"event_rows", "number_events", "feed_state", "tally", "operation", "operations", "due_operations"}
-    | {"untallied", "tallied", "sums", "weights", "busiest", "marks"}
+    | {"untallied", "tallied", "sums", "weights", "busiest", "marks", "backlog"}
     | {"tokens", "trail"}
     | {"node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"}
 )

@@ -306,12 +306,21 @@ class Asking:
             for by in ("queue", "type"):
                 await self.busiest(span._replace(queues=("q1", "q2"), types=("t1",)), by, LIMIT)
             await self.prune_sums(step, self._now - DAY_US, LIMIT)
+            await self._see_backlog(step)
         marks = [Mark(new_id(), self._now + n, "v1") for n in range(100)]
         for mark in marks:
             await self.make_mark(mark)
         await self.make_mark(marks[0])
         await self.marks(self._now, self._now + 50, LIMIT)
         await self.drop_mark(marks[0].id)
+
+    async def _see_backlog(self, step: Length) -> None:
+        await self.look_at_backlog(0)
+        await self.look_at_backlog(DAY_US)
+        span = Span(step, self._now - DAY_US, self._now + DAY_US)
+        page = await self._store.backlog(span, LIMIT)
+        await self.backlog(span._replace(queues=("q1", "q2")), LIMIT, page[-1][0])
+        await self.prune_backlog(step, self._now - DAY_US, LIMIT)
 
     async def _keep(self) -> None:
         head = (await self._store.feed_state()).head

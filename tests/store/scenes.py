@@ -47,7 +47,7 @@ class Scene:
         self.node = f"node of {name}"
         self.operation = str(uuid.uuid5(uuid.NAMESPACE_OID, f"operation of {name}"))
         self.mark = Mark(str(uuid.uuid5(uuid.NAMESPACE_OID, f"mark of {name}")), START, name)
-        self.counts = False  # whether sums and marks are looked at
+        self.counts = False  # whether sums, ages and marks are looked at
         token_id = hashlib.sha256(name.encode()).hexdigest()[:16]
         self.token = a_token(token_id, id=token_id, digest=bytes(32))
         self.entry = an_entry()._replace(id=self.mark.id, who=name)
@@ -175,7 +175,9 @@ class Scene:
     async def counted(self) -> tuple[object, ...]:
         sums = await self.store.sums(Span(Length.DAY, 0, 2 * START, types=(self.type,)), MAX_BATCH)
         marks = await self.store.marks(0, 2 * START, MAX_BATCH)
-        return sums, [mark for mark in marks if mark.text == self.type]
+        ages = await self.store.backlog(Span(Length.DAY, 0, 2 * START, queues=(self.type,)), MAX_BATCH)
+        seen = [(place, age) for place, age in ages if place.queue == self.type]
+        return sums, [mark for mark in marks if mark.text == self.type], seen
 
     async def admitted(self) -> tuple[object, ...]:
         kept = await self.store.tokens()
@@ -326,6 +328,17 @@ async def uncounted(scene: Scene) -> None:
 def add_tallies(scene: Scene) -> Awaitable[object]:
     after, log = scene.log
     return scene.store.add_tallies(add_up(log), after=after, upto=Tallied(log[-1].seq, START))
+
+
+async def unseen(scene: Scene) -> None:
+    """Have jobs that wait in a queue of their own."""
+    scene.counts = True
+    await scene.limit(3)
+
+
+async def seen(scene: Scene) -> None:
+    await unseen(scene)
+    await scene.store.look_at_backlog(0)
 
 
 async def unmarked(scene: Scene) -> None:

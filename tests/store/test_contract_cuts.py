@@ -50,6 +50,7 @@ from tests.store.scenes import (
     running,
     say_something,
     scheduled,
+    seen,
     settle,
     spawn_more,
     step,
@@ -57,6 +58,7 @@ from tests.store.scenes import (
     uncounted,
     unique,
     unmarked,
+    unseen,
     use_up_a_queue,
 )
 from tests.waiting import eventually
@@ -133,6 +135,8 @@ UPKEEP = [
     Case("drop_inbox", rows, lambda s: s.store.drop_inbox(s.rows[-1])),
     Case("add_tallies", uncounted, add_tallies),
     Case("prune_sums", few, lambda s: s.store.prune_sums(Step.DAY, START, MAX_BATCH)),
+    Case("look_at_backlog", unseen, lambda s: s.store.look_at_backlog(0)),
+    Case("prune_backlog", seen, lambda s: s.store.prune_backlog(Step.DAY, FAR, MAX_BATCH)),
     Case("make_mark", unmarked, lambda s: s.store.make_mark(s.mark)),
     Case("drop_mark", marked, lambda s: s.store.drop_mark(s.mark.id)),
     Case("change_token make", unadmitted, lambda s: s.store.change_token(Make(s.token))),
@@ -183,6 +187,7 @@ READS = [
     Case("sums", few, lambda s: s.store.sums(Span(Step.DAY, 0, 2 * START), 2)),
     Case("weights", few, lambda s: s.store.weights(Span(Step.DAY, 0, 2 * START))),
     Case("busiest", few, lambda s: s.store.busiest(Span(Step.DAY, 0, 2 * START), "type", 2)),
+    Case("backlog", seen, lambda s: s.store.backlog(Span(Step.DAY, 0, FAR), 2)),
     Case("marks", marked, lambda s: s.store.marks(0, 2 * START, 10)),
     Case("tokens", admitted, lambda s: s.store.tokens()),
     Case("trail", admitted, lambda s: s.store.trail(2, who=s.type)),

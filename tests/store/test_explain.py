@@ -21,6 +21,7 @@ from tests.store.backends import transactions_on
 from tests.store.explained import Asking
 from tests.store.filled import fill
 from tickr.store import (
+    mysql_backlog,
     mysql_claims,
     mysql_ended,
     mysql_feed,
@@ -43,13 +44,13 @@ from tickr.store.mysql_values import Parameter, Result, number, text
 GROWING = {
     *("jobs", "j", "attempts", "a", "events", "e", "unique_keys", "k", "expiries", "w", "schedules", "s"),
     *("links", "l", "v", "children", "c", "checkpoints", "job_log", "g", "inbox", "i"),
-    *("removals", "tallies", "t", "trail"),
+    *("removals", "tallies", "t", "trail", "backlogs", "b"),
 }
 """Tables that grow with history or backlog, and how the statements call them; and that of the schedules, which is asked
 every few seconds. The others have a row for each node, queue or setting, and may be read whole."""
 ANALYZE = (
     "ANALYZE TABLE jobs, attempts, events, nodes, queues, unique_keys, schedules, links, children, checkpoints, "
-    "job_log, inbox, removals, tallies, trail"
+    "job_log, inbox, removals, tallies, trail, backlogs"
 )
 GOOD_WAYS = {"const", "eq_ref", "ref", "range", "index_subquery"}
 IN_ORDER_OF_A_LIST = ("jobs", "index", "jobs_newest")
@@ -69,12 +70,12 @@ NAMED_BY_KEY = {
     mysql_schedules.DELETE,
     *(mysql_inbox.RETRY, mysql_inbox.DROP),
     mysql_transactions.READ_RECEIPT,
-    mysql_statistics.PRUNE,  # no DELETE takes a hint, and there is no other index
+    *(mysql_statistics.PRUNE, mysql_backlog.PRUNE),  # no DELETE takes a hint, and there is no other index
 }
 """Statements by the whole primary key or its beginning: no optimizer goes another way."""
 UNNAMED = re.compile(
     r"\b(?:FROM|(?:STRAIGHT_)?JOIN|UPDATE) "
-    r"(?:jobs|attempts|events|unique_keys|expiries|schedules|links|children|checkpoints|job_log|inbox|tallies)\b"
+    r"(?:jobs|attempts|events|unique_keys|expiries|schedules|links|children|checkpoints|job_log|inbox|tallies|backlogs)\b"
     r"(?! (?:AS \w )?FORCE INDEX)"
 )
 
@@ -145,6 +146,14 @@ async def fill_the_rest(tx: Transaction) -> None:
         msgspec.json.encode([*range(1, 10_001), None, None]).decode(),
     )
     await tx.run("UPDATE feed_head SET seq = 10000")
+    await tx.run(
+        "INSERT INTO backlogs (step, at, queue, age) SELECT x.step, x.at, x.queue, 1 FROM "
+        "JSON_TABLE(%s, '$[*]' COLUMNS ("
+        "step TINYINT PATH '$[0]', at BIGINT PATH '$[1]', queue VARCHAR(9) PATH '$[2]')) AS x",
+        msgspec.json.encode(
+            [(step, at, f"q{q}") for step in (1, 2, 3) for at in range(200) for q in range(20)]
+        ).decode(),
+    )
     await tx.run(explained.KEYS_OF_ALL)
     await tx.run(explained.LINKS_OF_ALL)
     await tx.run(explained.CHILDREN_OF_ALL)

@@ -32,7 +32,7 @@ READS = {
     *("schedule", "schedules", "due_schedules", "tally", "operation", "operations", "due_operations"),
     *("node", "at_work", "open_links", "waits_of", "children", "checkpoint", "job_log", "last_beyond"),
     *("key_uses", "inbox_rows", "inbox_refused", "untallied", "tallied", "sums", "weights", "busiest", "marks"),
-    *("tokens", "trail"),
+    *("tokens", "trail", "backlog"),
 }
 """Methods of the store after which nothing is different. (The memory store numbers its events as it writes them.)"""
 

@@ -13,6 +13,7 @@ import trio
 from quart import Response, request
 
 from tickr.api import wire
+from tickr.api.backlog_series import Backlog, BacklogDocument
 from tickr.api.context import Context
 from tickr.api.statistics_blocks import Block, Blocks, PointDocument, point
 from tickr.api.statistics_query import StatisticsQuery, read_statistics
@@ -31,13 +32,17 @@ AT_ONCE = 2
 
 
 class SeriesDocument(msgspec.Struct, frozen=True):
-    """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out."""
+    """One queue or type, or all of them; ``other``: those without a series of their own. Empty steps are left out.
+
+    ``backlog``: null where types are told apart or asked for.
+    """
 
     queue: str | None
     type: str | None
     other: bool
     points: list[PointDocument]
     total: PointDocument
+    backlog: BacklogDocument | None
 
 
 class MarkDocument(msgspec.Struct, frozen=True):
@@ -74,9 +79,12 @@ class _Statistics:
             tallied = await self._store.tallied()
             names = await self._store.busiest(query.span, query.by, MAX_SERIES) if query.by else []
             blocks = await self._blocks.read(query, names)
+            backlog = Backlog(query, names)
+            await backlog.read(self._store)
             series = []
-            for name in [*names, ""] if any("" in block.totals for block in blocks) else names or [""]:
-                series.append(_series(query, name, blocks))
+            rest = any("" in block.totals for block in blocks) or backlog.of_others
+            for name in [*names, ""] if rest else names or [""]:
+                series.append(_series(query, name, blocks, backlog))
                 await trio.lowlevel.checkpoint()
         marks = await self._store.marks(query.span.since, query.span.until, MAX_MARKS)
         told = StatisticsDocument(
@@ -90,7 +98,7 @@ class _Statistics:
         return wire.json_response(wire.encode(told))
 
 
-def _series(query: StatisticsQuery, name: str, blocks: list[Block]) -> SeriesDocument:
+def _series(query: StatisticsQuery, name: str, blocks: list[Block], backlog: Backlog) -> SeriesDocument:
     """Return one series as it goes out. Steps in which nothing was done are left out."""
     total = Part("", "")
     for block in blocks:
@@ -103,6 +111,7 @@ def _series(query: StatisticsQuery, name: str, blocks: list[Block]) -> SeriesDoc
         other=query.by is not None and not name,
         points=cast("list[PointDocument]", msgspec.Raw(b"[%b]" % points)),  # encoded when their block was made
         total=point(total),
+        backlog=backlog.told(name),
     )
 
 

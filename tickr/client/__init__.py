@@ -53,7 +53,18 @@ from tickr.client.records import (
     Unique,
 )
 from tickr.client.schedules import AsyncSchedules, Schedules
-from tickr.client.statistics import Amounts, AsyncMarks, Mark, Marks, Point, Series, Statistics, Times
+from tickr.client.statistics import (
+    Amounts,
+    AsyncMarks,
+    Backlog,
+    BacklogAge,
+    Mark,
+    Marks,
+    Point,
+    Series,
+    Statistics,
+    Times,
+)
 
 __all__ = [
     "Amounts",
@@ -66,6 +77,8 @@ __all__ = [
     "AsyncQueues",
     "AsyncSchedules",
     "Attempt",
+    "Backlog",
+    "BacklogAge",
     "Broadcast",
     "Changes",
     "Client",

@@ -63,10 +63,25 @@ class Point(Amounts, frozen=True, kw_only=True):
     at: datetime
 
 
+class BacklogAge(msgspec.Struct, frozen=True):
+    """For how many seconds at most the oldest due job was seen to have waited, in the step that began ``at``."""
+
+    at: datetime
+    age: float
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """The age of the backlog: at most, in all; and by step, but for those in which nobody looked."""
+
+    age: float | None
+    points: list[BacklogAge]
+
+
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to jobs of one queue or type, of all the ``other`` ones, or of all.
 
     ``points``: those of steps in which nothing was done are left out; with ``points=False``, all of them.
+    ``backlog``: None where types are told apart or asked for.
     """
 
     queue: str | None
@@ -74,6 +89,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     other: bool
     points: list[Point]
     total: Amounts
+    backlog: Backlog | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -46,9 +46,10 @@ export class Chart {
   /**
    * Show other values. points: {at, values}, at in milliseconds, a value for each line, or null where there is none; each
    * stands for `stepMs` from there on. marks: {at, text}. totals: texts for the whole, one for each line. utc: of days.
+   * nothing: said where there is nothing to draw.
    */
-  show({ points, stepMs, marks = [], totals = [], utc = false }) {
-    this.#data = { points, stepMs, marks, totals, utc };
+  show({ points, stepMs, marks = [], totals = [], utc = false, nothing = "Nothing in this time." }) {
+    this.#data = { points, stepMs, marks, totals, utc, nothing };
     if (this.#at !== null) this.#at = Math.min(this.#at, points.length - 1);
     this.#draw();
     this.#tabulate();
@@ -105,7 +106,7 @@ export class Chart {
     const { points, marks } = this.#data;
     if (!points.some((point) => point.values.some((value) => value !== null && value !== 0)) && !marks.length) {
       this.#drawn = null;
-      fill(this.#place, h("p", { class: "nothing" }, "Nothing in this time."));
+      fill(this.#place, h("p", { class: "nothing" }, this.#data.nothing));
       return this.#read(null);
     }
     const plot = new Plot(this.#data, width, { format: this.#format, seconds: this.#seconds });

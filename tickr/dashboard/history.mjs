@@ -41,11 +41,22 @@ const rates = (title, names, kinds = names) => ({
   of: (amounts, minutes) => names.map((name) => (minutes === null ? null : (amounts?.[name] ?? 0) / minutes)),
   total: (all) => names.map((name) => `${number(all[name])} in all`),
 });
+const age = {
+  title: "Backlog: age of the oldest due job",
+  unit: "the greatest seen, every few seconds",
+  lines: [{ name: "oldest", kind: "oldest" }],
+  format: times().format,
+  seconds: true,
+  of: (amounts, minutes, seen) => [seen ?? null],
+  total: (all, backlog) => (backlog?.age ? [`${duration(backlog.age)} at most`] : []),
+  nothing: (backlog) => (backlog === null ? "It is known by queue, not by type." : backlog.age === null ? "Nobody looked in this time." : "Nothing that was due has waited."),
+};
 const CHARTS = [
   rates("Jobs", ["created", "succeeded", "failed"]),
   rates("Failures", ["failed", "retrying"]),
   times("wait", "Wait: from due to started"),
   times("run", "Run: from started to ended"),
+  age,
 ];
 
 export class History {
@@ -127,25 +138,29 @@ export class History {
 
   #show(found) {
     const stepMs = STEP_MS[found.step];
-    const [{ points, total }] = found.series;
+    const [{ points, total, backlog }] = found.series;
     const marks = found.marks.map(({ at, text }) => ({ at: Date.parse(at), text }));
-    const steps = every(found, points, stepMs);
-    for (const [{ of, total: totals }, chart] of this.#charts) {
-      const shown = steps.map(({ at, amounts, minutes }) => ({ at, values: of(amounts, minutes) }));
-      chart.show({ points: shown, stepMs, marks, totals: totals(total), utc: found.step === "day" });
+    const steps = every(found, { points, ages: backlog?.points ?? [] }, stepMs);
+    for (const [{ of, total: totals, nothing }, chart] of this.#charts) {
+      const shown = steps.map(({ at, amounts, minutes, seen }) => ({ at, values: of(amounts, minutes, seen) }));
+      chart.show({ points: shown, stepMs, marks, totals: totals(total, backlog), utc: found.step === "day", nothing: nothing?.(backlog) });
     }
     fill(this.#asOf, `As of ${distance(found.as_of)}`);
     fill(this.#marks, markList(this.#page.client, found.marks, () => this.load(true)));
   }
 }
 
-/** Return every step of the time: {at, amounts, minutes}, in how many minutes that was; null where it is too few yet. */
-function every({ since, until, as_of: asOf }, points, stepMs) {
+/**
+ * Return every step of the time: {at, amounts, minutes, seen}, in how many minutes the amounts were, null where it is too
+ * few yet; and which age of the backlog was seen, if it was looked at.
+ */
+function every({ since, until, as_of: asOf }, { points, ages }, stepMs) {
   const known = new Map(points.map((point) => [Date.parse(point.at), point]));
+  const seen = new Map(ages.map((one) => [Date.parse(one.at), one.age]));
   const steps = [];
   for (let at = Date.parse(since); at < Date.parse(until); at += stepMs) {
     const past = Math.min(stepMs, Date.parse(asOf) - at);
-    steps.push({ at, amounts: known.get(at), minutes: past < LEAST_SHARE * stepMs ? null : past / MINUTE_MS });
+    steps.push({ at, amounts: known.get(at), minutes: past < LEAST_SHARE * stepMs ? null : past / MINUTE_MS, seen: seen.get(at) });
   }
   return steps;
 }

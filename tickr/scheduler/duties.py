@@ -12,6 +12,7 @@ from tickr.announce import Announcer
 from tickr.bell import Bell
 from tickr.config import Config
 from tickr.index.contract import Index
+from tickr.scheduler.backlog import BacklogAge
 from tickr.scheduler.expire import expire
 from tickr.scheduler.operations import Operations
 from tickr.scheduler.reap import Reaper
@@ -44,6 +45,7 @@ def start_duties(
     nursery.start_soon(Schedules(store, announcer, bell, stretch=stretch).run)
     nursery.start_soon(Operations(store, index, announcer, bell, stretch=stretch).run)
     nursery.start_soon(Statistics(store, stretch=stretch).run)
+    nursery.start_soon(BacklogAge(store, stretch=stretch).run)
     nursery.start_soon(Retention(store, events_keep_s=config.events_keep, stretch=stretch).run)
     keep_s = {"keep_succeeded_s": config.keep_succeeded, "keep_failed_s": config.keep_failed}
     nursery.start_soon(JobRetention(store, **keep_s).run)

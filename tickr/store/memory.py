@@ -47,6 +47,7 @@ from tickr.store.contract import (
 )
 from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.memory_access import MemoryAccess
+from tickr.store.memory_backlog import MemoryBacklog
 from tickr.store.memory_encrypted import MemoryEncrypted
 from tickr.store.memory_feed import EventLog, MemoryFeed
 from tickr.store.memory_inbox import MemoryInbox
@@ -80,6 +81,7 @@ class MemoryStore(
     MemoryOperations,
     MemoryEncrypted,
     MemoryStatistics,
+    MemoryBacklog,
     MemoryAccess,
     Searched,
 ):

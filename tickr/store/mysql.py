@@ -51,6 +51,7 @@ from tickr.store.contract import (
 )
 from tickr.store.mysql_access import MysqlAccess
 from tickr.store.mysql_address import Address, parse
+from tickr.store.mysql_backlog import MysqlBacklog
 from tickr.store.mysql_children import MysqlChildren
 from tickr.store.mysql_encrypted import MysqlEncrypted
 from tickr.store.mysql_feed import MysqlFeed
@@ -149,6 +150,7 @@ class MysqlStore(
     MysqlChildren,
     MysqlEncrypted,
     MysqlStatistics,
+    MysqlBacklog,
     MysqlAccess,
     Searched,
 ):

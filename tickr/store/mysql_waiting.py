@@ -22,14 +22,17 @@ _WAITING = sorted(STATE_CODES[state] for state in WAITING)
 
 _RANGES = [(state, priority) for priority in PRIORITIES for state in _WAITING]
 
-_IS_DUE = (
+_FIRST_OF_RANGES = [
     "(SELECT run_at FROM jobs FORCE INDEX (jobs_order) "  # noqa: S608
     f"WHERE state = {state} AND queue = q.name AND priority = {priority} "
-    "ORDER BY state, queue, priority, run_at LIMIT 1) <= %s"
+    "ORDER BY state, queue, priority, run_at LIMIT 1)"
     for state, priority in _RANGES
-)
-DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(_IS_DUE)}"  # noqa: S608
+]
+DUE_QUEUES = f"SELECT name FROM queues AS q WHERE {' OR '.join(f'{first} <= %s' for first in _FIRST_OF_RANGES)}"  # noqa: S608
 """The queues with due jobs: a look at the first entry of each range. (With EXISTS, MariaDB would read them all.)"""
+_FIRSTS = ", ".join(f"COALESCE({first}, {2**62})" for first in _FIRST_OF_RANGES)
+OLDEST_DUE = f"SELECT name, LEAST({_FIRSTS}) AS since FROM queues AS q HAVING since <= %s"  # noqa: S608
+"""Likewise. (How GROUP BY is done depends on what is known of the table; of an old one it reads every entry.)"""
 
 
 def _due_jobs(condition: str, order: str) -> str:
@@ -66,6 +69,11 @@ class Head(NamedTuple):
 async def due_queues(tx: Transaction) -> list[str]:
     """Return the names of the queues that have due jobs."""
     return sorted(text(name) for (name,) in (await tx.run(DUE_QUEUES, *[tx.now] * len(_RANGES))).rows)
+
+
+async def oldest_due(tx: Transaction) -> dict[str, int]:
+    """Return since when the oldest due job of each queue that has one has been due."""
+    return {text(name): number(since) for name, since in (await tx.run(OLDEST_DUE, tx.now)).rows}
 
 
 async def due_in(

@@ -63,6 +63,7 @@ from tickr.store.contract import (
 from tickr.store.event_log import nobody_counts, nobody_listens
 from tickr.store.search import Searched
 from tickr.store.sqlite_access import SqliteAccess
+from tickr.store.sqlite_backlog import SqliteBacklog
 from tickr.store.sqlite_encrypted import SqliteEncrypted
 from tickr.store.sqlite_file import SqliteFile, open_file
 from tickr.store.sqlite_health import findings
@@ -121,6 +122,7 @@ class SqliteStore(
     SqliteLinks,
     SqliteEncrypted,
     SqliteStatistics,
+    SqliteBacklog,
     SqliteAccess,
     Searched,
 ):

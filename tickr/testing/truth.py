@@ -27,7 +27,7 @@ TRANSACTIONS = frozenset(
     | {"control", "end_expired", "prune_keys", "move_schedules", "order_node", "settle_links", "spawn", "reseal"}
     | {"drop_queue", "keep_checkpoints", "prune_checkpoints", "keep_log", "move_operation", "prune_operations"}
     | {"remove_due", "prune_beyond"}
-    | {"add_tallies", "prune_sums", "make_mark", "drop_mark"}
+    | {"add_tallies", "prune_sums", "make_mark", "drop_mark", "look_at_backlog", "prune_backlog"}
     | {"change_token", "use_tokens", "write_trail", "prune_trail"}
     | {"settle_inbox", "retry_inbox", "drop_inbox", "prune_inbox"}
 )

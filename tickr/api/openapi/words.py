@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from tickr.api import (
+    backlog_series,
     compat,
     edit_request,
     jobs,
@@ -101,6 +102,7 @@ GOES_OUT: dict[type, Mapping[str, str]] = {
         "declared": "Whether the code of a node declares it.",
     },
     statistics.StatisticsDocument: {"as_of": "Up to when everything is counted."},
+    backlog_series.BacklogDocument: {"age": "In seconds; null: nobody looked in the whole time."},
     ProblemDocument: {
         "code": "Stable, for programs; each call lists those it may answer with.",
         "detail": "For people.",

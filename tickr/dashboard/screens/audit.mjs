@@ -10,6 +10,15 @@ import { table } from "../table.mjs";
 export const title = () => "Audit";
 
 const PAGE = 50;
+const OFTEN_MS = 2000; // tokens, marks and refusals are no events: they are looked for, in the first entries of an index
+/** What the feed tells of most changes that somebody may have asked for. */
+const CHANGES = {
+  schedule: ["created", "changed", "paused", "resumed", "deleted"],
+  queue: ["paused", "resumed", "changed", "deleted"],
+  operation: ["started", "done", "stopped"],
+  node: ["quieted", "resumed", "changed", "stopping"],
+};
+const EVENTS = ["cancelled", "changed", "redriven", "deleted", ...Object.entries(CHANGES).flatMap(([kind, whats]) => whats.map((what) => `${kind}.${what}`))];
 const FILTERS = { who: "Who, by name", subject: "What, by name or id" };
 const PLACES = { queues: "queues", schedules: "schedules", nodes: "nodes" };
 
@@ -21,7 +30,8 @@ export function open(page) {
     return h("input", { type: "search", name, value: query.get(name) ?? "", placeholder: words, "aria-label": words, onchange: choose });
   });
   fill(page.content, h("div", { class: "head" }, h("h1", {}, title()), h("div", { class: "actions" }, fields)), list, pager);
-  return page.follow(null, async () => {
+  const first = !query.get("cursor");
+  return page.follow(first ? { event: EVENTS } : null, async () => {
     const wanted = ["who", "subject", "cursor"].filter((name) => query.get(name)).map((name) => [name, query.get(name)]);
     const found = await ask(`/audit?${new URLSearchParams([["limit", PAGE], ...wanted])}`);
     const next = found.next_cursor;
@@ -31,6 +41,7 @@ export function open(page) {
       query.get("cursor") && h("button", { onclick: () => page.choose({ cursor: null }) }, "Newest"),
       next && h("button", { onclick: () => page.choose({ cursor: next }) }, "Older"),
     );
+    return first ? OFTEN_MS : undefined;
   });
 }
 

@@ -48,9 +48,11 @@ from tickr.store.answers import Running as Running
 from tickr.store.answers import ScanPosition as ScanPosition
 from tickr.store.answers import Start as Start
 from tickr.store.answers import Tally as Tally
+from tickr.store.backlog import AgePlace as AgePlace
 from tickr.store.change_answers import Edited as Edited
 from tickr.store.change_answers import MovedOperation as MovedOperation
 from tickr.store.contract.access import Access
+from tickr.store.contract.backlog import Backlog
 from tickr.store.contract.checkpoints import Checkpoints
 from tickr.store.contract.editing import Editing
 from tickr.store.contract.encrypted import Encrypted
@@ -133,6 +135,7 @@ class Store(
     Encrypted,
     Inbox,
     Statistics,
+    Backlog,
     Access,
     Protocol,
 ):
