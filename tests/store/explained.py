@@ -12,6 +12,7 @@ from tests.store.filled import DAY_US
 from tests.store.inboxed import put_rows
 from tests.store.keyed import request, unique_job, unique_of
 from tests.store.linked import child_of, dependent, in_turn
+from tests.store.summed import ask_about_statistics
 from tests.store.tokened import ask_about_access
 from tests.store.written import execute, outcome
 from tests.waiting import eventually
@@ -30,19 +31,11 @@ from tickr.store.contract import (
     DuePlace,
     DueSchedules,
     Filter,
-    Mark,
     Resealed,
-    Span,
     Start,
     Store,
-    SumPlace,
-    Sums,
-    Tallied,
 )
 from tickr.store.orders import Order
-from tickr.store.sums import add_up
-from tickr.tallies import Part
-from tickr.tallies import Step as Length
 from tickr.ticks import Timing
 
 LOOK_AT = 500
@@ -293,42 +286,13 @@ class Asking:
         await self.nodes()
         await self.ping()
 
-    async def _count(self) -> None:
-        after, log = await self.untallied(LIMIT)  # type: ignore[misc]
-        await self.add_tallies(add_up(log) | sums_of(self._now), after=after, upto=Tallied(log[-1].seq, 0))
-        await self.untallied(LIMIT)
-        await self.tallied()
-        for step in Length:
-            span = Span(step, self._now - DAY_US, self._now + DAY_US)
-            page = await self._store.sums(span, LIMIT)
-            await self.sums(span, LIMIT, page[-1][0])
-            await self.weights(span._replace(queues=("q1", "q2"), types=("t1",)))
-            for by in ("queue", "type"):
-                await self.busiest(span._replace(queues=("q1", "q2"), types=("t1",)), by, LIMIT)
-            await self.prune_sums(step, self._now - DAY_US, LIMIT)
-            await self._see_backlog(step)
-        marks = [Mark(new_id(), self._now + n, "v1") for n in range(100)]
-        for mark in marks:
-            await self.make_mark(mark)
-        await self.make_mark(marks[0])
-        await self.marks(self._now, self._now + 50, LIMIT)
-        await self.drop_mark(marks[0].id)
-
-    async def _see_backlog(self, step: Length) -> None:
-        await self.look_at_backlog(0)
-        await self.look_at_backlog(DAY_US)
-        span = Span(step, self._now - DAY_US, self._now + DAY_US)
-        page = await self._store.backlog(span, LIMIT)
-        await self.backlog(span._replace(queues=("q1", "q2")), LIMIT, page[-1][0])
-        await self.prune_backlog(step, self._now - DAY_US, LIMIT)
-
     async def _keep(self) -> None:
         head = (await self._store.feed_state()).head
         await self.feed_state()
         await self.number_events()
         await self.event_rows(0, LIMIT, MANY_BYTES)
         await self.event_rows(max(head - 5, 0), LIMIT, MANY_BYTES)
-        await self._count()
+        await ask_about_statistics(self, self._store, self._now)
         await self.prune_events(self._now - DAY_US, LIMIT)
         for _ in range(3):
             await self.prune_keys(LIMIT)
@@ -352,17 +316,6 @@ class Asking:
         await self._store.remove_due(LIMIT, (self._now - DAY_US, brief[0].id))
         await self.new_history("another")
         await self.diagnose()
-
-
-def sums_of(now: int) -> Sums:
-    """Return sums of two days at most, for a few pairs in each step."""
-    pairs = [(f"q{n}", f"t{m}") for n in range(5) for m in range(2)]
-    return {
-        SumPlace(step, step.begin(now) - n * step.length_us, *pair): Part(*pair)
-        for step in Length
-        for n in range(min(2 * DAY_US // step.length_us, 200))
-        for pair in pairs
-    }
 
 
 def _put(name: str, every_s: int) -> Put:
