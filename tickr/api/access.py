@@ -168,7 +168,7 @@ class Guard:
                 421,
                 "unknown_host",
                 "Without a token, Tickr on loopback answers only to localhost, 127.0.0.1 and [::1] as Host. "
-                "Set TICKR_TOKEN to reach it under another name.",
+                "To reach it under another name, have it ask for tokens: --require-token or TICKR_TOKEN.",
             )
 
 
