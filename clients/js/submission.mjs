@@ -80,6 +80,7 @@ export class Submission {
   }
 
   #ticket(job) {
+    if (job === null || typeof job !== "object" || Array.isArray(job)) throw foundHere("A job must be an object.");
     const given = Object.entries(job).filter(([, value]) => value !== null && value !== undefined);
     const fields = Object.fromEntries(given);
     this.#prepare?.(fields);

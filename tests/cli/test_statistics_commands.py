@@ -137,6 +137,7 @@ def test_what_was_done_is_shown_by_type_and_by_queue(tickr: Tickr) -> None:
 
 @pytest.mark.slow
 def test_a_mark_is_made_listed_shown_and_deleted(tickr: Tickr) -> None:
+    assert tickr("mark").stderr == "No marks.\n"
     made = tickr("mark", "v1.2.3").stdout
     mark_id = made.split()[0]
     assert made.endswith("v1.2.3\n")

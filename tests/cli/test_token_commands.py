@@ -79,6 +79,7 @@ def test_the_audit_shows_who_changed_what(closed: tuple[TickrProcess, str]) -> N
     as_json = run("audit", "--who", "root", "--json", token=root, url=node.url).stdout.splitlines()
     assert {json.loads(line)["who"] for line in as_json} == {"root"}
     assert run("audit", "--who", "nobody", "--json", token=root, url=node.url).stdout == ""
+    assert run("audit", "--who", "nobody", token=root, url=node.url).stderr == "No such changes.\n"
 
 
 def test_an_id_goes_before_a_name_that_is_written_like_it(closed: tuple[TickrProcess, str]) -> None:
@@ -91,6 +92,7 @@ def test_an_id_goes_before_a_name_that_is_written_like_it(closed: tuple[TickrPro
 
 def test_where_nobody_is_asked_it_says_so() -> None:
     with TickrProcess() as node:
+        assert run("token", "list", url=node.url).stderr == "No tokens that are good.\n"
         made = run("token", "create", "anna", "--role", "viewer", "--expires", "never", url=node.url)
         assert "is good for ever" in made.stderr
         assert "This Tickr asks nobody for a token" in made.stderr

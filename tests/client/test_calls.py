@@ -152,6 +152,14 @@ def test_many_are_answered_each_in_its_place(client: Any) -> None:
     assert client.get(first).state == "scheduled"
 
 
+def test_what_is_no_job_is_told_in_its_place_and_hides_no_other(client: Any) -> None:
+    job = {"type": "report", "delay": 60}
+    first, *odd, last = client.submit_many([job, None, 5, "report", ["type", "report"], job])
+    assert isinstance(first, Submitted)
+    assert ["must be a mapping or a NewJob" in str(one) for one in odd if isinstance(one, Invalid)] == [True] * 4
+    assert isinstance(last, Submitted)
+
+
 def test_thousands_are_read_no_faster_than_they_are_stored(client: Any) -> None:
     read = 0
     label = uuid.uuid4().hex

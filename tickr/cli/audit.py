@@ -59,6 +59,9 @@ def audit(who: str | None, subject: str | None, limit: int, url: str | None, as_
         for raw in found:
             click.echo(bytes(raw))
         return
+    if not entries:
+        click.echo("No such changes." if wanted else "No changes.", err=True)
+        return
     table = screen.plain_table("WHEN", "WHO", "FROM", "DID", "TO", "ANSWER")
     for one in entries:
         answer = "unknown" if one.status is None else str(one.status)

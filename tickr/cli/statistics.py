@@ -130,6 +130,8 @@ def mark(text: str | None, at: datetime | None, gone: str | None, url: str | Non
     if as_json:
         click.echo(raw)
         return
+    if not found:
+        click.echo("No marks.", err=True)
     for one in found:
         screen.console().print(f"{one.id}  {statistics_screen.when(one.at)}  {screen.harmless(one.text)}")
 

@@ -171,6 +171,9 @@ def list_(every: bool, url: str | None, as_json: bool) -> None:
         for _, raw in found:
             click.echo(raw)
         return
+    if not found:
+        click.echo("No tokens." if every else "No tokens that are good.", err=True)
+        return
     table = screen.plain_table("NAME", "ID", "STATE", "SCOPES", "EXPIRES", "LAST USED", "BY")
     for one, _ in found:
         table.add_row(*map(Text, _cells(one)))

@@ -59,8 +59,10 @@ def preparation(prepare: Prepare | None, trace: CurrentTrace | None) -> Prepare 
 def write(job: NewJob | Mapping[str, Any], prepare: Prepare | None = None) -> Body:
     """Return the body of ``job``, with an id if it has none.
 
-    Raises: Invalid: there is no JSON for a value, or a field does not exist. What ``prepare`` raises.
+    Raises: Invalid: there is no JSON for a value, a field does not exist, or it is no job. What ``prepare`` raises.
     """
+    if not isinstance(job, NewJob | Mapping):
+        raise _invalid([Fault("", f"must be a mapping or a NewJob, not {type(job).__name__}")])
     fields = _fields(job, prepare)
     given = fields.get("id")
     job_id = fields["id"] = str(given) if given is not None else str(uuid_utils.uuid7())

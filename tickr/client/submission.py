@@ -26,6 +26,8 @@ SHARE = 2 * MAX_BATCH
 """Most jobs of one call that are in the line at once."""
 
 Job = NewJob | Mapping[str, Any]
+_END: Any = object()
+"""After the last job: a None among them is a mistake, and is told at its place."""
 
 
 class Submission:
@@ -94,7 +96,7 @@ class Submission:
         tickets = party.tickets
         while len(tickets) < SHARE:
             if not tickets or tickets[-1].place is not Place.OUTSIDE:
-                if (job := next(source, None)) is None:
+                if (job := next(source, _END)) is _END:
                     return False
                 tickets.append(self._ticket(party, job))
             last = tickets[-1]

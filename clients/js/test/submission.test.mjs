@@ -67,6 +67,17 @@ test(
 );
 
 test(
+  "what is no job is told in its place, and hides no other",
+  at({}, [], async (client, server) => {
+    for (const odd of [null, undefined, 5, "report", ["report"]]) {
+      const [first, second, third] = await client.submitMany([{ type: "a" }, odd, { type: "b" }]);
+      assert.ok(second instanceof Invalid);
+      assert.deepEqual([first, third].map((one) => server.stored.get(one.id).type), ["a", "b"]);
+    }
+  }),
+);
+
+test(
   "Retry-After is honoured",
   at({}, [say(429, "overloaded", { "retry-after": "1" })], async (client, server) => {
     const began = performance.now();
