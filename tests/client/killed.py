@@ -21,7 +21,7 @@ DEATHS = "store.after_commit=kill@4%,api.before_answer=kill@10%"
 STARTS = 10
 """So many starts one after the other may end before it is ready: it dies over the commits of a start as well."""
 LIFE = (1.0, 2.0)
-"""How long a life lasts at most, at random: so many times as long as its start took, which is about 1 s."""
+"""How long a life lasts at most, at random: so many times as long as its start took, or a second."""
 
 
 class KilledTickr(TickrProcess):
@@ -74,6 +74,6 @@ class KilledTickr(TickrProcess):
                 self.kills += 1
                 begun = time.monotonic()
                 self.start()
-                until = time.monotonic() + random.uniform(*LIFE) * (time.monotonic() - begun)
+                until = time.monotonic() + random.uniform(*LIFE) * max(1.0, time.monotonic() - begun)
         except BaseException as error:
             failures.append(error)
