@@ -48,7 +48,7 @@ const age = {
   format: times().format,
   seconds: true,
   of: (amounts, minutes, seen) => [seen ?? null],
-  total: (all, backlog) => (backlog?.age ? [`${duration(backlog.age)} at most`] : []),
+  total: (all, backlog) => ((backlog?.age ?? null) === null ? [] : [`${duration(backlog.age)} at most`]),
   nothing: (backlog) => (backlog === null ? "It is known by queue, not by type." : backlog.age === null ? "Nobody looked in this time." : "Nothing that was due has waited."),
 };
 const CHARTS = [

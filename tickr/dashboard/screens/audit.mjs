@@ -58,6 +58,7 @@ function subject({ subject: name, path }) {
   const kind = path.split("/")[1];
   if (!name) return "–";
   if (kind === "jobs") return jobLink(name, visible(short(name)));
+  if (kind === "marks") return h("span", { class: "mono" }, visible(name));
   return PLACES[kind] && name !== "*" ? h("a", { href: address([PLACES[kind], name]) }, visible(name)) : visible(name);
 }
 

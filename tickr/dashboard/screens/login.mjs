@@ -22,7 +22,7 @@ export function show(place, trouble, done) {
       "form",
       { class: "login card", onsubmit: submit },
       h("h1", {}, "Sign in"),
-      h("p", {}, "This Tickr asks for a token: one that `tickr token create` has made, or what is set as TICKR_TOKEN."),
+      h("p", {}, "This Tickr asks for a token: one that ", h("code", {}, "tickr token create"), " has made, or what is set as ", h("code", {}, "TICKR_TOKEN"), "."),
       field("Token", token, "Kept in this tab until you sign out or close it."),
       fault,
       h("button", { class: "primary", type: "submit" }, "Sign in"),

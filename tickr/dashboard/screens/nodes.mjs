@@ -23,7 +23,7 @@ export function open(page) {
     const { columns, rows } = ordered(page, COLUMNS(page.client, fleet.here), found, "Node", show);
     const slots = fleet.items.reduce((sum, node) => sum + node.slots, 0);
     const running = fleet.items.reduce((sum, node) => sum + node.running, 0);
-    count.textContent = `${number(found.length)} of ${number(fleet.items.length)}; ${number(running)} jobs run in ${number(slots)} slots`;
+    count.textContent = `${number(found.length)} of ${number(fleet.items.length)}; ${running === 1 ? "1 job runs" : `${number(running)} jobs run`} in ${number(slots)} slots`;
     fill(list, table(columns, rows, { caption: "Nodes", empty: "No node is called so." }));
     fill(lost, fleet.lost > 0 && told(fleet.lost));
   }

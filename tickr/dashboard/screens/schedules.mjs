@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.mjs";
 import { clock, number } from "../format.mjs";
-import { when } from "../marks.mjs";
+import { breakable, when } from "../marks.mjs";
 import { finder, ordered } from "../ordering.mjs";
 import { address } from "../route.mjs";
 import { actions, CHANGES, edit, soon, standing, timing } from "../schedule.mjs";
@@ -37,7 +37,7 @@ export function open(page) {
 const COLUMNS = (client) => [
   { name: "Name", by: ({ name }) => name, cell: ({ name }) => h("a", { href: address(["schedules", name]) }, name) },
   { name: "When", by: (one) => inWords(one) ?? one.cron, cell: timing },
-  { name: "Type", class: "name", by: ({ job }) => job.type, cell: ({ job }) => job.type },
+  { name: "Type", class: "name", by: ({ job }) => job.type, cell: ({ job }) => breakable(job.type) },
   { name: "Queue", by: ({ job }) => job.queue ?? "default", cell: ({ job }) => job.queue ?? "default" },
   { name: "Next", by: ({ next_at: at }) => at, cell: next },
   { name: "Last", by: ({ last_tick: at }) => at, down: true, cell: last },
