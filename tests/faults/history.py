@@ -133,6 +133,7 @@ class History(msgspec.Struct, frozen=True):
     Attributes:
       lease_s: of the nodes.
       workers: slots of each node.
+      stretch: seconds that a second of a process takes, on a machine that others use as well.
       ended: when the store was read.
     """
 
@@ -144,3 +145,4 @@ class History(msgspec.Struct, frozen=True):
     lease_s: float
     workers: int
     ended: int
+    stretch: float = 1.0

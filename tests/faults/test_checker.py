@@ -227,7 +227,9 @@ def test_a_schedule_makes_jobs_that_nobody_submits_and_is_told_of_itself() -> No
 
 def test_a_longer_lease_may_take_longer() -> None:
     late = later_by(KILLED, 3, 10 * S)(good())
+    assert check(late).broken == {"I9"}
     assert not check(replace(late, lease_s=25.0)).violations
+    assert not check(replace(late, stretch=2.0)).violations
 
 
 def test_an_attempt_of_a_dead_node_keeps_no_slot() -> None:

@@ -141,7 +141,7 @@ class _Check:
                 asked = id_ in self.asked
                 what = "which the store never had" if asked else "which nobody submitted"
                 verdict.add("I7" if asked else "I2", id_, f"{len(runs)} starts of a job {what}")
-        recovery = Recovery(history.faults, self.deaths, history.lease_s)
+        recovery = Recovery(history.faults, self.deaths, history.lease_s, history.stretch)
         whole = {id_: life for id_, life in self.lives.items() if life.whole}
         for id_, life in whole.items():
             recovery.learn_pids(life, self.runs.get(id_, ()))

@@ -46,11 +46,13 @@ def deaths_of(faults: Iterable[Fault], suicides: Iterable[tuple[int, int]]) -> d
 
 
 class Recovery:
-    """Measures. ``lease_s``: of the nodes."""
+    """Measures. ``lease_s``: of the nodes; ``stretch``: see ``History``."""
 
-    def __init__(self, faults: Iterable[Fault], deaths: Mapping[int, list[int]], lease_s: float) -> None:
+    def __init__(
+        self, faults: Iterable[Fault], deaths: Mapping[int, list[int]], lease_s: float, stretch: float
+    ) -> None:
         faults = list(faults)
-        self.bound_s = max(RECOVERY_S, lease_s + BESIDE_LEASE_S)
+        self.bound_s = max(RECOVERY_S, lease_s + BESIDE_LEASE_S) * stretch
         self._lease_us = int(lease_s * 1_000_000)
         self._deaths = deaths
         self._freezes: dict[int, list[Fault]] = defaultdict(list)

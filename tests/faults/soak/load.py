@@ -24,7 +24,7 @@ GIVES_UP_S = 60.0
 PAUSE_S = 0.25
 LATE_S = 5.0
 """A refusal must have come by then. The promise is 2 s; tests of its own hold Tickr to it (``test_mysql_outage.py``,
-``test_cut_lines.py``); here clients, nodes and servers all share one machine."""
+``test_cut_lines.py``); here clients, nodes and servers share one machine: see ``late_refusals``."""
 IN_FLIGHT = 400
 
 
@@ -64,7 +64,7 @@ class Load:
         self._chance = random.Random(seed)
         self.submissions: list[Submission] = []
         self.refusals = 0
-        self.late_refusals: list[str] = []
+        self._slow_refusals: list[tuple[float, str]] = []
         self.strange: list[str] = []
 
     async def run(self, until: trio.Event) -> None:
@@ -83,6 +83,10 @@ class Load:
                 nursery.start_soon(self._submit, http, number, slots)
                 next_at = max(next_at + 1 / self._rate, trio.current_time() - 1)
                 await trio.sleep_until(next_at)
+
+    def late_refusals(self, stretch: float) -> list[str]:
+        """Return what took longer than LATE_S of such seconds as a busy machine has; ``stretch``: see ``Pace``."""
+        return [f"{took:.2f} s: {text}" for took, text in self._slow_refusals if took > LATE_S * stretch]
 
     async def _submit(self, http: httpx2.AsyncClient, number: int, slots: trio.Semaphore) -> None:
         kind = self._chance.choices(self._kinds, [kind.share for kind in self._kinds])[0]
@@ -134,5 +138,5 @@ class Load:
             return "unknown"
         self.refusals += 1
         if (took := trio.current_time() - began) > LATE_S and node.thawed_at < began:
-            self.late_refusals.append(f"{took:.2f} s: {answer.text[:200]}")
+            self._slow_refusals.append((took, answer.text[:200]))
         return "unknown" if answer.json().get("outcome_unknown") else "refused"

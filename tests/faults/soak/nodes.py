@@ -18,12 +18,11 @@ from tests.faults.history import Fault
 from tests.faults.ledger import now_us
 from tests.processes import TickrProcess
 from tickr import failpoints
+from tickr.cli import exits
 
 LAST_WORDS_BYTES = 2_000
 ENDS_WITHIN_S = 45.0
 ASK_WITHIN_S = 1.0
-START_FAILED = 1
-"""The exit code of a node that could not start."""
 POLL_S = 0.05
 
 
@@ -94,7 +93,7 @@ class Node:
         words = self.process.log[-LAST_WORDS_BYTES:].strip().splitlines()
         last = next((line for line in reversed(words) if line.startswith("failpoint ")), "")
         self._note(Fault("failpoint", "node", at, at, pid))
-        if code == START_FAILED and not was_up:
+        if code == exits.UNREACHABLE and not was_up:
             return  # its store was away just then: it says so and ends, and whoever supervises it starts it again
         if not (code == -signal.SIGKILL and last.endswith(": kill")):
             self.odd_ends.append(f"code {code}: {words[-1][:300] if words else ''}")

@@ -37,6 +37,7 @@ def rows(result: Result) -> dict[str, str]:
     }
     found["node lives"] = f"{result.lives:,}"
     found["refusals heard"] = f"{result.refusals:,}"
+    found["seconds for a second of work"] = f"{result.stretch:.1f}"
     found["drained in s"] = "never" if result.drained_s is None else f"{result.drained_s:.1f}"
     return found | {f"fault: {name}": f"{count:,}" for name, count in result.faults.items()}
 

@@ -21,6 +21,7 @@ from tests.faults.history import History
 from tests.faults.proxy import proxy_before
 from tests.faults.soak.load import Load
 from tests.faults.soak.nodes import Node, random_failpoint, variables
+from tests.faults.soak.pace import Pace
 from tests.faults.soak.torment import Backends, Tormentor
 from tests.processes import TickrProcess
 from tests.servers import MariaDB, Redis
@@ -58,6 +59,7 @@ class Result(msgspec.Struct, frozen=True):
     """What came of it.
 
     Attributes:
+      stretch: see ``Pace``.
       drained_s: how long the backlog took to drain; None if it did not.
       faults: how often each was done, by "part kind".
       late_refusals: refusals that took longer than they may.
@@ -67,6 +69,7 @@ class Result(msgspec.Struct, frozen=True):
 
     plan: Plan
     verdict: Verdict
+    stretch: float
     drained_s: float | None
     took_s: float
     lives: int
@@ -109,8 +112,10 @@ class _Soak:
             break_every_s=self._plan.break_every_s,
             seed=self._plan.seed + 1,
         )
+        self._pace = Pace()
         load, over = Load(nodes, self._plan.rate, self._plan.seed + 2), trio.Event()
         async with trio.open_nursery() as living:
+            living.start_soon(self._pace.watch)
             for node in nodes:
                 living.start_soon(node.keep)
             await eventually(lambda: _all_up(nodes), within_s=60)
@@ -182,6 +187,7 @@ class _Soak:
             lease_s=LEASE_S,
             workers=WORKERS,
             ended=ledger.now_us(),
+            stretch=self._pace.stretch,
         )
 
     def _result(self, history: History, load: Load, nodes: list[Node], drained_s: float | None) -> Result:
@@ -192,12 +198,13 @@ class _Soak:
         return Result(
             plan=self._plan,
             verdict=check(history),
+            stretch=history.stretch,
             drained_s=drained_s,
             took_s=round(time.monotonic() - self._began, 1),
             lives=sum(node.lives for node in nodes),
             faults=dict(sorted(faults.items())),
             refusals=load.refusals,
-            late_refusals=load.late_refusals,
+            late_refusals=load.late_refusals(history.stretch),
             strange=load.strange,
             odd_ends=[end for node in nodes for end in node.odd_ends],
         )
