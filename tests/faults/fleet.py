@@ -14,6 +14,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -97,7 +98,8 @@ class Fleet:
         """Start ``node`` again whenever it ends, until cancelled."""
         while True:
             await until_ended(node)
-            await self.restart(node)
+            node.kill()  # ends its guard too
+            await trio.to_thread.run_sync(partial(node.start, wait=False))  # it may be killed before it is ready
 
     def kill(self, node: Child) -> int:
         """SIGKILL to a node, or to a remote worker. Returns when, in microseconds."""
