@@ -19,6 +19,8 @@ from tests.processes import TickrProcess
 from tests.servers import BROWSERS, missing_for_browser, program
 
 WITHIN_MS = 15_000
+FRAMES = 120
+"""So many times the browser may draw until a page has the width of its window: about two seconds where it is quick."""
 expect.set_options(timeout=WITHIN_MS)
 
 
@@ -110,5 +112,9 @@ def shared_board(browser: Browser, shared_node: TickrProcess) -> Iterator[Board]
 
 
 def fits(page: Page) -> bool:
-    """Whether nothing of the page sticks out sideways."""
-    return bool(page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"))
+    """Whether nothing of the page sticks out sideways, once its charts are drawn for the width that it has now."""
+    narrow = "document.scrollingElement.scrollWidth <= innerWidth"
+    for _ in range(FRAMES):
+        if page.evaluate(f"new Promise((then) => requestAnimationFrame(() => then({narrow})))"):
+            return True
+    return False
