@@ -166,15 +166,18 @@ class MariaDB(Child):
     def start(self, *, wait: bool = True) -> None:
         if not self._data.exists():
             self._create()
-        # Run at every start: one statement a line, each harmless to repeat.
-        (self.folder / "init.sql").write_text(
+        (self.folder / "init.sql").write_text(self._at_each_start())
+        super().start(wait=wait)
+
+    def _at_each_start(self) -> str:
+        """One statement a line, each harmless to repeat."""
+        return (
             "CREATE DATABASE IF NOT EXISTS tickr CHARACTER SET utf8mb4;\n"
             "CREATE USER IF NOT EXISTS tickr@'%' IDENTIFIED BY 't/ickr';\n"
             "GRANT ALL ON *.* TO tickr@'%' WITH GRANT OPTION;\n"
             "CREATE USER IF NOT EXISTS ordinary@'%' IDENTIFIED BY 't/ickr';\n"
             "GRANT ALL ON tickr.* TO ordinary@'%';\n"
         )
-        super().start(wait=wait)
 
     def shut_down(self, within_s: float = 300.0) -> None:
         """Have everything written to its files, and end."""

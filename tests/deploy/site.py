@@ -48,9 +48,8 @@ class Database(MariaDB):
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"mysql://administrator:{SECRET}@{self.address}/tickr"
 
-    def _create(self) -> None:
-        super()._create()
-        (self.folder / "init.sql").write_text(one_a_line(FILES / "users.sql"))
+    def _at_each_start(self) -> str:
+        return one_a_line(FILES / "users.sql")
 
     def variable(self, name: str) -> str:
         return self.execute(f"SELECT @@GLOBAL.{name}")[0][0]
