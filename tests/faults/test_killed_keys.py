@@ -58,7 +58,7 @@ def requests(**fields: Any) -> list[Request]:
 
 def node_on(store: str, *, killed_at: str = "", passes: int = PASSES) -> TickrProcess:
     if killed_at.startswith("store") and store.startswith("sqlite"):
-        passes += 7  # its own transactions pass them, too
+        passes += 11  # its own transactions pass them, too
     variables = {VARIABLE: f"{killed_at}=kill@{passes + 1}"} if killed_at else {}
     arguments = ["--log-level", "warning"]
     return TickrProcess(store=store, index="heap:", workers=1, arguments=arguments, variables=variables)
