@@ -39,7 +39,7 @@ SUMS_AT_ONCE = 1_000
 async def fill(url: str, count: int, tell: Callable[[str], None] = lambda words: None) -> None:
     """Make the tables of the store at ``url``, pause the queues of the million, and fill them with ``count`` jobs."""
     now = time.time_ns() // 1000
-    async with open_store(url) as store:
+    async with open_store(url, migrate=True) as store:
         for queue in QUEUES:
             await store.control(queue, paused=True)
     table = _Sqlite(url) if url.startswith("sqlite:") else _Mysql(url)
@@ -50,14 +50,14 @@ async def fill(url: str, count: int, tell: Callable[[str], None] = lambda words:
             tell(f"{min(count, number * CHUNK):,} of {count:,} jobs")
     finally:
         await table.close()
-    async with open_store(url) as store:
+    async with open_store(url, migrate=True) as store:
         await _add(store, _sums(now, min(1.0, count / WHOLE)), time.time_ns() // 1000)
 
 
 async def catch_up(url: str) -> None:
     """Add sums from where those of the store at ``url`` end until now, so that the charts hold as much as then."""
     now = time.time_ns() // 1000
-    async with open_store(url) as store:
+    async with open_store(url, migrate=True) as store:
         newest = {step: (await store.weights(Span(step, 0, now)) or [(0, 0)])[-1][0] for step in SUMS}
         await _add(store, ((place, part) for place, part in _sums(now, 1.0) if place.at > newest[place.step]), now)
 

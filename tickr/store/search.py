@@ -12,7 +12,7 @@ from tickr.packing import full_size
 from tickr.payload_search import searcher
 from tickr.store.answers import LOOK_AT, Page, Place, Tally, groups_of, place_of
 
-LOOK_INTO, LOOK_INTO_BYTES = 1_000, 4 * 1024 * 1024
+LOOK_INTO, LOOK_INTO_BYTES = 500, 4 * 1024 * 1024
 """So many payloads, and about so many bytes of them, are looked into for one page."""
 TALLY_INTO, TALLY_INTO_BYTES = 5_000, 32 * 1024 * 1024
 """And for one count."""
