@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Protocol, Self
 
 POLL_S = 0.02
+STOPPED_WITHIN_S, LOOK_S = 10.0, 0.001
 
 # Reads until the pipe from the tests breaks; then nobody is left to clean up but the guard.
 GUARD = 'read -r _; kill -9 "$1" 2>/dev/null; sleep 0.2; rm -rf "$2"'
@@ -165,8 +166,17 @@ class Child:
             self._process.wait()
 
     def stop(self) -> None:
-        """SIGSTOP: the process freezes, its connections stay open and silent until ``cont``."""
+        """SIGSTOP: the process freezes, its connections stay open and silent until ``cont``.
+
+        Returns when it has. The kernel stops all threads once one of them has been told, which on a busy machine takes
+        so long that another one can commit meanwhile. Raises: NotReady: some still run after ``STOPPED_WITHIN_S``.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while not _all_stopped(self.pid):
+            if time.monotonic() > deadline:
+                raise NotReady(f"{self.name} was not stopped within {STOPPED_WITHIN_S:g} s{self._told()}")
+            time.sleep(LOOK_S)
 
     def cont(self) -> None:
         """SIGCONT."""
@@ -231,6 +241,15 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _all_stopped(pid: int) -> bool:
+    """Return whether no thread of the process runs; True where there is no /proc."""
+    states = set[str]()
+    for status in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            states.add(status.read_text().rpartition(")")[2].split()[0])
+    return states <= set("TtZX")
 
 
 def children_of_this_process() -> dict[int, str]:

@@ -64,6 +64,8 @@ def test_mariadb_leaves_its_data_whole_where_it_is_told_to(tmp_path: Path) -> No
 
 def test_a_frozen_server_accepts_and_says_nothing(mysql_private_server: MariaDB) -> None:
     mysql_private_server.stop()
+    threads = Path(f"/proc/{mysql_private_server.pid}/task").glob("*/stat")
+    assert {path.read_text().rpartition(")")[2].split()[0] for path in threads} <= {"T"}, "one can answer yet"
     with pytest.raises(OSError, match="no answer"):
         mysql_execute(mysql_private_server.url, "SELECT 1", timeout_s=0.3)
     mysql_private_server.cont()

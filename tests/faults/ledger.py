@@ -48,8 +48,12 @@ def mark(job: tickr.Job, number: int, what: str, *, pid: int | None = None) -> N
 
 
 def read(path: Path) -> list[Mark]:
-    """Return all marks, in the order in which they were written."""
-    return [msgspec.json.decode(line, type=Mark) for line in path.read_bytes().splitlines()] if path.exists() else []
+    """Return all marks, in the order in which they were written.
+
+    Of the last line, a reader may come to see a part: the kernel writes up to the end of a page and then the rest.
+    """
+    whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+    return [msgspec.json.decode(line, type=Mark) for line in whole.splitlines()]
 
 
 @contextmanager

@@ -147,3 +147,13 @@ async def test_a_node_on_mysql_and_redis_is_killed_and_nothing_is_wrong(
     mysql_execute(mysql_url, "UPDATE events SET count = count + 1 WHERE id = 1")
     with pytest.raises(ValueError, match="of events says"):
         collect.from_mysql(mysql_url)
+
+
+def test_of_the_last_line_a_reader_may_see_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    assert ledger.read(path) == []
+    line = b'{"job":"a","number":1,"fence":1,"attempt":1,"what":"start","at":5,"pid":7}\n'
+    path.write_bytes(line[:20])
+    assert ledger.read(path) == []
+    path.write_bytes(line + line[:-1])
+    assert [mark.job for mark in ledger.read(path)] == ["a"]
