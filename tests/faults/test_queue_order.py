@@ -28,7 +28,7 @@ COUNT = 24
 AT_ONCE = 4
 """Jobs that two nodes with two slots each take at once; among those there is no order."""
 OUT_OF_TURN = COUNT // 3
-"""How many may come late: those that a node had taken when it was killed, or had to wait for the processor. Of the other
+"""How many may come late: what a node had taken when it was killed, or was not given the processor for. Of the other
 order, or of a mixture, nearly all would."""
 
 
