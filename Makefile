@@ -28,7 +28,7 @@ test: services style  ## everything: format, lint, types, all tests with private
 
 check: style types  ## the quick loop: format, lint, types, layers and the tests that start no servers
 	echo "fast tests …"
-	$(PY) -m pytest -q -m "not slow and not long" $(ARGS)
+	$(PY) -m pytest -q $(if $(ARGS),,-n $(WORKERS) --dist loadfile) -m "not slow and not long" $(ARGS)
 
 long: services  ## what takes too long for each time: more seeds and mutations, every bench, 10,000 disconnects
 	echo "the long tests, side by side …"

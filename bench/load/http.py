@@ -88,6 +88,13 @@ class _Line:
         self.since_ns = 0
         self._answer = b""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the server has ended the connection; only that comes while no answer is due."""
+        look = select.poll()
+        look.register(self.sock, select.POLLIN)
+        return bool(look.poll(0))
+
     def answered(self) -> tuple[int, bytes] | None:
         """Read on; return status and body once the answer is whole."""
         more = self.sock.recv(1 << 18)
@@ -167,7 +174,7 @@ class Load:
         while at_work or (left > 0 and due < until):
             now = time.monotonic_ns()
             while left > 0 and due <= min(now, until) and (idle or len(self._lines) < MAX_CONNECTIONS):
-                line = idle.pop() if idle else self._connect()
+                line = self._open_one(idle)
                 line.since_ns = due
                 line.sock.sendall(self._request())
                 self.answers.sent_late += now - due > 5_000_000
@@ -182,6 +189,15 @@ class Load:
                 elif self._answered(line):
                     idle.append(line)
                     at_work -= 1
+
+    def _open_one(self, idle: list[_Line]) -> _Line:
+        """Take one of ``idle`` that the server has not closed meanwhile, or connect."""
+        while idle:
+            line = idle.pop()
+            if not line.closed:
+                return line
+            self._drop(line)
+        return self._connect()
 
     def _ready(self, within_s: float, *, calm: bool = False) -> list[_Line]:
         found = [self._lines[descriptor] for descriptor, _ in self._poll.poll(within_s)]

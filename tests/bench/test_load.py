@@ -27,4 +27,5 @@ def answer_and_close(server: socket.socket) -> None:
         with connection:
             while b"\r\n\r\n" not in connection.recv(65_536):
                 pass
-            connection.sendall(b"HTTP/1.1 201 \r\nContent-Length: 2\r\n\r\n{}")
+            # With the end in the same packet: who has read the answer can know that no more requests are taken.
+            connection.sendall(b"HTTP/1.1 201 \r\nContent-Length: 2\r\n\r\n{}", socket.MSG_MORE)
