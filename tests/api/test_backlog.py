@@ -13,6 +13,7 @@ from tests.store.test_contract_sums import add
 from tickr.api import backlog_series, statistics
 from tickr.instants import rfc3339
 from tickr.store import backlog
+from tickr.store.contract import Filter
 from tickr.tallies import Step
 
 
@@ -101,3 +102,59 @@ async def test_of_a_queue_that_may_be_among_the_rest_it_is_not_known(monkeypatch
         for query, age in (("", 2.0), ("queue=old", 2.0), ("queue=young", None), ("queue=none", None)):
             (series,) = (await asked(site, query))["series"]
             assert series["backlog"]["age"] == age
+
+
+async def test_of_queues_of_which_one_may_be_among_the_rest_it_is_known_only_if_that_makes_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog, "MAX_QUEUES", 1)
+    store, clock = clocked()
+    async with open_site(store=store) as site:
+        clock.now = Step.MINUTE.begin(clock.now)
+        await put(store, new_job(queue="first"))
+        clock.now += SECOND
+        await store.look_at_backlog(0)
+        await put(store, new_job(queue="other"))
+        clock.now += SECOND
+        await store.look_at_backlog(0)
+        (series,) = (await asked(site, "queue=first&queue=other"))["series"]
+        assert series["backlog"]["age"] == 2.0  # no other one was older than 1 s
+        for job in (await store.list_jobs(Filter(queues=("first",)), limit=1)).jobs:
+            await store.cancel(job.id)
+        clock.now += 3 * SECOND
+        await store.look_at_backlog(0)
+        (series,) = (await asked(site, "queue=first&queue=other"))["series"]
+        assert series["backlog"] == {"age": None, "points": []}
+        (series,) = (await asked(site, "queue=first"))["series"]
+        assert series["backlog"]["age"] == 2.0
+        (series,) = (await asked(site))["series"]
+        assert series["backlog"]["age"] == 4.0
+
+
+async def test_the_others_have_the_age_of_the_rest_only_if_it_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MAX_QUEUES", 2)
+    monkeypatch.setattr(statistics, "MAX_SERIES", 1)
+    store, clock = clocked()
+    async with open_site(store=store) as site:
+        clock.now = Step.MINUTE.begin(clock.now)
+        jobs = await put(store, new_job(queue="a"), new_job(queue="b"))
+        await add(store)
+        clock.now += SECOND
+        await store.look_at_backlog(0)
+        for job in jobs:
+            await store.cancel(job.id)
+        await put(store, *(new_job(queue="busy") for _ in range(5)))
+        await add(store)
+        clock.now += 30 * SECOND
+        await store.look_at_backlog(0)
+
+        async def by_queue() -> dict[str | None, float | None]:
+            found = (await asked(site, "by=queue"))["series"]
+            return {one["queue"]: one["backlog"]["age"] for one in found}
+
+        assert await by_queue() == {"busy": None, None: None}  # 30 s was the age of one of the two
+        clock.now += 30 * SECOND
+        await put(store, new_job(queue="c"))
+        clock.now += SECOND
+        await store.look_at_backlog(0)
+        assert await by_queue() == {"busy": 61.0, None: 1.0}

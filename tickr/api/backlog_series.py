@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 import msgspec
@@ -34,13 +35,15 @@ class Backlog:
     """What was seen in the time that ``query`` asks about.
 
     State: ``_own``, the greatest age by step of each queue that is told apart, and under "" of all others together;
-    ``_rest``, by step, of the queues that had no age of their own there. In microseconds.
+    ``_n_own``, how many of these others that was; ``_rest``, by step, of the queues that had no age of their own there.
+    Ages in microseconds.
     """
 
     def __init__(self, query: StatisticsQuery, names: Collection[str]) -> None:
         self._query = query
         self._names = names if query.by == "queue" else ()
         self._own: dict[str, dict[int, int]] = {}
+        self._n_own = Counter[int]()
         self._rest: dict[int, int] = {}
 
     @property
@@ -69,8 +72,11 @@ class Backlog:
         if place.queue == REST:
             self._rest[place.at] = age
         else:
-            ages = self._own.setdefault(place.queue if place.queue in self._names else "", {})
+            name = place.queue if place.queue in self._names else ""
+            ages = self._own.setdefault(name, {})
             ages[place.at] = max(age, ages.get(place.at, 0))
+            if not name:
+                self._n_own[place.at] += 1
 
     def told(self, name: str) -> BacklogDocument | None:
         """Return what the series ``name`` tells; "" is that of all queues, or of all that have no series."""
@@ -81,8 +87,28 @@ class Backlog:
         return BacklogDocument(max((age / 1e6 for _, age in ages), default=None), points)
 
     def _ages(self, name: str) -> dict[int, int]:
-        own = self._own.get(name, {})
-        if not name and not self._query.span.queues:
-            return {at: max(age, own.get(at, 0)) for at, age in self._rest.items()}
-        # One without an age of its own had nothing due, unless it may be among the rest: then that is not known.
-        return {at: own.get(at, 0) for at, age in self._rest.items() if at in own or age == 0}
+        """Return the ages of a series, of the steps in which they are known.
+
+        A queue without an age of its own is among the rest, or had nothing due. So the rest may be older than what is
+        known of a series: then it has to be known which of the two has that age.
+        """
+        own, found = self._own.get(name, {}), dict[int, int]()
+        for at, rest in self._rest.items():
+            age = own.get(at, 0)
+            if rest <= age or self._is_whole(name, at):
+                found[at] = age
+            elif self._has_rest(name, at):
+                found[at] = rest
+        return found
+
+    def _is_whole(self, name: str, at: int) -> bool:
+        """Whether each queue of the series had an age of its own."""
+        if name:
+            return at in self._own.get(name, {})
+        queues = self._query.span.queues
+        return bool(queues) and self._n_own[at] == len(set(queues).difference(self._names))
+
+    def _has_rest(self, name: str, at: int) -> bool:
+        """Whether each queue without an age of its own is one of the series."""
+        open_ = not name and not self._query.span.queues
+        return open_ and all(at in self._own.get(one, {}) for one in self._names)
