@@ -144,5 +144,22 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.read == [*range(120)]
 
 
+async def test_names_that_were_asked_for_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = await filled(1)
+    monkeypatch.setattr(statistics_blocks, "MOST_BYTES", 100_000)
+    blocks = Blocks(store)
+    wishes = [
+        wish(1)._replace(span=wish(1).span._replace(types=("a", "b", *(f"{'x' * 40}{n:04}" for n in range(at, at + 90)))))
+        for at in range(20)
+    ]
+    for one in wishes:
+        assert created(await blocks.read(one, [])) == 1
+    store.read.clear()
+    await blocks.read(wishes[-1], [])
+    assert store.read == []
+    await blocks.read(wishes[0], [])
+    assert store.read == [0]
+
+
 def test_a_block_is_a_round_time() -> None:
     assert [STEPS[step] * step.length_us for step in Step] == [HOUR, 24 * HOUR, 30 * 24 * HOUR]

@@ -24,13 +24,30 @@ STEPS = {Step.MINUTE: 60, Step.HOUR: 24, Step.DAY: 30}
 """How many steps are one block: read together, and kept together."""
 MOST_BYTES = 32 * 1024 * 1024
 """About so much memory is taken by blocks that are kept; those that nobody has asked for longest go first."""
-BUCKET_BYTES, PART_BYTES, BLOCK_BYTES = 90, 1_000, 1_000
-"""About what takes how much memory."""
+BUCKET_BYTES, PART_BYTES, STEP_BYTES, NAME_BYTES, BLOCK_BYTES = 90, 1_000, 120, 80, 1_200
+"""About what takes how much memory; a name that was asked for, beside its letters."""
 PAGE = 500
 """Sums that are read and added up at once: a few milliseconds."""
 
 Weights = tuple[tuple[int, int], ...]
 """When each step began, and how many events it counts."""
+
+
+class Wish(NamedTuple):
+    """What a block is made for: the query, but for its times, and the names that have series of their own."""
+
+    query: StatisticsQuery
+    names: tuple[str, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory it takes. Of names that nobody knows there may be many."""
+        names = (*self.query.span.queues, *self.query.span.types, *self.names)
+        return sum(NAME_BYTES + len(name) for name in names)
+
+
+Key = tuple[Wish, int]
+"""What for, and from when on."""
 
 
 class TimesDocument(msgspec.Struct, frozen=True):
@@ -79,7 +96,8 @@ class Block(NamedTuple):
         """About how much memory it takes."""
         parts = self.totals.values()
         buckets = sum(len(part.wait.buckets) + len(part.run.buckets) for part in parts)
-        return BLOCK_BYTES + PART_BYTES * len(parts) + BUCKET_BYTES * buckets + sum(map(len, self.points.values()))
+        whole = BLOCK_BYTES + STEP_BYTES * len(self.weights) + PART_BYTES * len(parts) + BUCKET_BYTES * buckets
+        return whole + sum(map(len, self.points.values()))
 
 
 class Blocks:
@@ -91,13 +109,13 @@ class Blocks:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._kept = OrderedDict[tuple[object, int], Block]()
+        self._kept = OrderedDict[Key, Block]()
         self._bytes = 0
 
     async def read(self, query: StatisticsQuery, names: list[str]) -> list[Block]:
         """Return what ``query`` asks for, in order. Series of ``names``; "" is all that has none of its own."""
         length_us = STEPS[query.span.step] * query.span.step.length_us
-        wish = query._replace(span=query.span._replace(since=0, until=0)), tuple(sorted(names))
+        wish = Wish(query._replace(span=query.span._replace(since=0, until=0)), tuple(sorted(names)))
         found: dict[int, Block | None] = {}
         for begin, steps in groupby(await self._store.weights(query.span), lambda one: one[0] // length_us * length_us):
             found[begin] = self._known((wish, max(begin, query.span.since)), tuple(steps))
@@ -107,20 +125,20 @@ class Blocks:
                 found[begin] = block
         return [block for _, block in sorted(found.items()) if block is not None]
 
-    def _known(self, key: tuple[object, int], weights: Weights) -> Block | None:
+    def _known(self, key: Key, weights: Weights) -> Block | None:
         block = self._kept.get(key)
         if block is None or block.weights != weights:
             return None
         self._kept.move_to_end(key)
         return block
 
-    def _keep(self, key: tuple[object, int], block: Block) -> None:
+    def _keep(self, key: Key, block: Block) -> None:
         if (before := self._kept.pop(key, None)) is not None:
-            self._bytes -= before.n_bytes
+            self._bytes -= _size(key, before)
         self._kept[key] = block
-        self._bytes += block.n_bytes
+        self._bytes += _size(key, block)
         while self._bytes > MOST_BYTES:
-            self._bytes -= self._kept.popitem(last=False)[1].n_bytes
+            self._bytes -= _size(*self._kept.popitem(last=False))
 
     async def _made(self, query: StatisticsQuery, names: list[str], since: int, until: int) -> dict[int, Block]:
         """Return the blocks from ``since`` on and before ``until`` by when they begin, as the store has them now."""
@@ -138,6 +156,11 @@ class Blocks:
             if len(page) < PAGE:
                 break
         return {begin: one.block() for begin, one in making.items()}
+
+
+def _size(key: Key, block: Block) -> int:
+    """Return about how much memory a block takes that is kept."""
+    return key[0].n_bytes + block.n_bytes
 
 
 class _Making:
