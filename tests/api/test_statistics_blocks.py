@@ -149,7 +149,9 @@ async def test_names_that_were_asked_for_count_as_well(monkeypatch: pytest.Monke
     monkeypatch.setattr(statistics_blocks, "MOST_BYTES", 100_000)
     blocks = Blocks(store)
     wishes = [
-        wish(1)._replace(span=wish(1).span._replace(types=("a", "b", *(f"{'x' * 40}{n:04}" for n in range(at, at + 90)))))
+        wish(1)._replace(
+            span=wish(1).span._replace(types=("a", "b", *(f"{'x' * 40}{n:04}" for n in range(at, at + 90))))
+        )
         for at in range(20)
     ]
     for one in wishes:
