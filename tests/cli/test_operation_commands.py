@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -186,6 +187,34 @@ def test_dead_letters_in_groups(tickr: Tickr, queue: str) -> None:
     assert (told[1].split()[:2], told[1].split()[-1]) == (["2", "http"], max(ids))
     assert json.loads(tickr("dead-letters", "--queue", queue, "--json").stdout)["total"] == 2
     assert tickr("dead-letters", "--queue", "none").stderr == "No such jobs.\n"
+
+
+def test_where_not_all_are_counted_none_is_not_said() -> None:
+    with TickrProcess(store="memory:", workers=50) as process:
+
+        def run(*words: str, stdin: str = "") -> Result:
+            return CliRunner().invoke(main, words, input=stdin, env={"TICKR_URL": process.url, "COLUMNS": "120"})
+
+        def fail(count: int, label: str) -> None:
+            url = "http://127.0.0.1:9/"
+            job = {"type": "http", "payload": {"url": url}, "max_attempts": 1, "labels": {"is": label}}
+            for _ in range(0, count, 1000):
+                httpx2.post(f"{process.url}/jobs/batch", json={"jobs": [job] * min(count, 1000)}).raise_for_status()
+            while httpx2.get(f"{process.url}/jobs?state=ready&state=running&limit=1").json()["items"]:
+                time.sleep(POLL_S)
+
+        fail(5000, "first")
+        assert run("dead-letters", "--label", "is=first").stderr == ""
+        assert run("dead-letters", "--label", "is=last").stderr == "No such jobs.\n"
+        fail(1, "last")
+        assert run("dead-letters", "--label", "is=first").stderr == "5000 or more jobs: not all were counted.\n"
+        unseen = "None among the jobs that were counted; there are others that were not.\n"
+        assert run("dead-letters", "--label", "is=last").stderr == unseen
+        words = ["retry", "--all", "--label", "is=last", "--set", "delay=1h"]
+        looked = run(*words, "--dry-run")
+        assert (looked.stdout, looked.stderr) == ("tickr retry would be about 0 or more jobs.\n", unseen)
+        done = run(*words, "--wait", "20", stdin="y\n")
+        assert done.stdout.split()[1:] == ["retry", "done", "1", "of", "1", "or", "more"]
 
 
 def test_what_is_in_payloads_is_said_alike_to_list_and_to_retry(tickr: Tickr, queue: str) -> None:

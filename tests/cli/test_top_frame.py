@@ -166,6 +166,14 @@ def test_what_is_not_there_is_said() -> None:
     assert wanted(pressed(none_yet, "pgdn"), ROOM).cursor == "c1"
 
 
+def test_one_picture_of_an_empty_page_says_that_there_are_more() -> None:
+    on = console(width=80)
+    for more, words in (("c1", "None so far; there are more to look through."), (None, "No such jobs.")):
+        with on.capture() as captured:
+            on.print(once(state_of(View.JOBS, more=more), ROOM, on, url=URL, now=NOW))
+        assert captured.get().splitlines()[-1] == words
+
+
 # -- what is said -----------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.dashboard.conftest import Board, fits
+from tests.dashboard.conftest import Board, MakeBoard, fits
 
 pytestmark = pytest.mark.slow
 APP = "tests.dashboard.handlers:jobs"
@@ -56,6 +56,22 @@ def test_a_group_is_mended_and_retried_and_another_is_not(shared_board: Board) -
     expect(page.get_by_text("No job has failed.")).to_be_visible()
     assert [shared_board.until_final(one)["result"] for one in ids] == [50] * 4
     assert shared_board.api.get(f"/jobs/{kept[0]}").json()["version"] == 3
+
+
+def test_where_not_all_are_counted_none_is_not_said(make_board: MakeBoard) -> None:
+    board = make_board(app=APP, workers=50)
+    job = {"type": "mend", "payload": {"cents": 0}, "labels": {"is": "first"}}
+    for _ in range(5):
+        last = board.api.post("/jobs/batch", json={"jobs": [job] * 1000}).json()["results"][-1]["id"]
+    board.until_final(last)
+    board.until_final(board.submit(**job | {"queue": "z", "labels": {"is": "last"}})["id"])
+    page = board.open("#/failed?label=is%3Dlast")
+    expect(page.get_by_text("None among the jobs that were counted.")).to_be_visible()
+    page.get_by_role("button", name="Retry all", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("None is among the jobs that were counted")
+    dialog.get_by_role("button", name="Retry 0 or more jobs").click()
+    expect(operation(page, "is=last")).to_contain_text("1 of 1 or more")
 
 
 def test_a_retry_is_paced_and_can_be_stopped(shared_board: Board) -> None:

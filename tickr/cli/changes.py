@@ -250,14 +250,17 @@ def _shown(asked: RemoteOperations, wish: Mapping[str, Any], *, as_json: bool, d
     if as_json and dry_run:
         click.echo(raw)
         return False
-    if not found.total:
+    if not found.total and found.exact:
         if as_json:
             click.echo(raw)
         click.echo("No such jobs.", err=True)
         hints.say(*([] if as_json else hints.of_filters(asked.remote, wish["filter"])))
         return False
     console = screen.console(None if dry_run else sys.stderr)
-    console.print(operation_screen.group_list(found, states=True, width=console.width))
+    if found.total:
+        console.print(operation_screen.group_list(found, states=True, width=console.width))
+    else:
+        click.echo(operation_screen.UNSEEN, err=True)
     if dry_run:
         click.echo(f"tickr {wish['action']} would be about {operation_screen.count(found)}.")
         return False

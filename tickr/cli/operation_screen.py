@@ -16,6 +16,8 @@ from tickr.cli.screen import absolute, harmless, plain_table, relative, state
 
 BAR = 24
 """Columns of the bar of an operation."""
+UNSEEN = "None among the jobs that were counted; there are others that were not."
+"""Of none that is not exact."""
 
 _COLOURS = {"running": "cyan", "done": "green", "stopped": "yellow"}
 
@@ -54,7 +56,7 @@ def picture(seen: Sequence[RemoteOperation], console: Console) -> Text:
     one = seen[-1]
     left = screen.span(max(0, one.total - one.done - one.skipped) / one.rate) if one.rate else ""
     told = f"{_progress(one)}{f', {left} left at least' if left and one.exact else ''}"
-    share = min(1.0, (one.done + one.skipped) / one.total) if one.total else 1.0
+    share = min(1.0, (one.done + one.skipped) / one.total) if one.total else float(one.exact)
     bar = lines.progress(share, told, BAR, ascii_only=console.options.ascii_only)
     whole_line = Text.assemble(harmless(one.action), "  ", bar)
     whole_line.truncate(console.width, overflow="ellipsis")

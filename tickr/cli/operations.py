@@ -154,9 +154,13 @@ def dead_letters(url: str | None, as_json: bool, state: Sequence[str], **filters
         said = [] if found.total or as_json else hints.of_filters(remote, filters)
     if as_json:
         click.echo(raw)
-    elif not found.total:
-        click.echo("No such jobs." if choosing.query(filters) else "No failed jobs.", err=True)
-        hints.say(*said)
-    else:
+    elif found.total:
         console = screen.console()
         console.print(operation_screen.group_list(found, states=False, width=console.width))
+        if not found.exact:
+            click.echo(f"{operation_screen.count(found)}: not all were counted.", err=True)
+    elif not found.exact:
+        click.echo(operation_screen.UNSEEN, err=True)
+    else:
+        click.echo("No such jobs." if choosing.query(filters) else "No failed jobs.", err=True)
+        hints.say(*said)

@@ -46,7 +46,7 @@ export async function start(client, action, wanted, { changing = false } = {}) {
   const found = await attempt(() => client.operations.look(action, which));
   if (found === null) return null;
   const count = `${number(found.total)}${found.exact ? "" : " or more"} ${found.total === 1 ? "job" : "jobs"}`;
-  if (!found.total) return notify(`There is no job to ${action}: it is for those that are ${ACTIONS[action].states.join(", ")}.`);
+  if (!found.total && found.exact) return notify(`There is no job to ${action}: it is for those that are ${ACTIONS[action].states.join(", ")}.`);
   const rate = h("input", { name: "rate", type: "number", min: 0.1, max: 5000, step: "any", value: RATE });
   const reason = h("input", { name: "reason", maxlength: 500, placeholder: "optional" });
   const form = new JobForm({}, { all: true, retry: action === "retry" });
@@ -56,7 +56,7 @@ export async function start(client, action, wanted, { changing = false } = {}) {
     body: [
       h("p", {}, `${found.total === 1 ? "It is" : "They are"} to ${done}, step by step; what does not match any more when its turn comes is skipped.`),
       Object.keys(which).every((name) => name === "state") && h("p", { class: "warn" }, "No filter narrows this down: all jobs in these states are meant."),
-      groups(found.groups),
+      found.total ? groups(found.groups) : h("p", {}, "None is among the jobs that were counted; there are others that were not."),
       changeable && h("details", { open: changing || action === "edit" }, h("summary", {}, "Change them"), h("div", { class: "fields" }, h("p", { class: "soft" }, "What is left empty stays as it is; what is not, is the same for all of them."), form.nodes)),
       danger && field("Reason", reason, "Stands with the jobs and in their events."),
       field("At most so many jobs a second", rate),

@@ -68,7 +68,9 @@ def once(state: State, room: Room, console: Console, *, url: str, now: datetime)
     look = _look(state, room, now, console.options.ascii_only)
     rows = shown(state)
     head = _ends(Text.assemble((" tickr top", "bold"), f"  {url}"), Text(f"{_clock(now)} "), room.width)
-    table = tables.table(state.view, rows[: room.rows], look, None) if rows else Text(EMPTY[state.view], "dim")
+    more = state.listing.page is not None and state.listing.page.more
+    nothing = "None so far; there are more to look through." if more else EMPTY[state.view]
+    table = tables.table(state.view, rows[: room.rows], look, None) if rows else Text(nothing, "dim")
     return Group(head, _fit(_about(state, room.rows, selecting=False), room.width), table)
 
 

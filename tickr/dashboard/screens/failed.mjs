@@ -37,11 +37,15 @@ export function open(page) {
   return page.follow({ event: ["failed", "redriven", "deleted"], ...filters.concerning(which) }, async () => {
     const found = await filters.blamed(bar, list, client.deadLetters(which));
     if (found === null) return;
-    const show = () => fill(list, table(columns(client, query, all, look, words), found.groups, { caption: "Groups of failed jobs", empty: "No job has failed." }));
+    const show = () => fill(list, table(columns(client, query, all, look, words), found.groups, { caption: "Groups of failed jobs", empty: nothing(found) }));
     fill(sum, found.total > 0 && `${number(found.total)}${found.exact ? "" : " or more"} ${found.total === 1 ? "job" : "jobs"}`);
     show();
     if (await words.read(found.groups.slice(0, EXAMPLES))) show();
   });
+}
+
+function nothing({ exact }) {
+  return exact ? "No job has failed." : "None among the jobs that were counted. There are others that were not.";
 }
 
 /** Return what picks the operations that run, and the last ones that have ended. */
