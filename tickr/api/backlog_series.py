@@ -25,7 +25,7 @@ class AgeDocument(msgspec.Struct, frozen=True):
 
 
 class BacklogDocument(msgspec.Struct, frozen=True):
-    """How long the oldest due job had waited, where somebody looked. ``age``: the greatest of all, null: nobody did."""
+    """How long the oldest due job had waited, where that is known. ``age``: the greatest of all; null: of none it is."""
 
     age: float | None
     points: list[AgeDocument]

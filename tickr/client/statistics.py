@@ -71,7 +71,7 @@ class BacklogAge(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """The age of the backlog: at most, in all; and by step, but for those in which nobody looked."""
+    """The age of the backlog: at most, in all; and by step, but for those of which it is not known."""
 
     age: float | None
     points: list[BacklogAge]

@@ -49,7 +49,7 @@ const age = {
   seconds: true,
   of: (amounts, minutes, seen) => [seen ?? null],
   total: (all, backlog) => ((backlog?.age ?? null) === null ? [] : [`${duration(backlog.age)} at most`]),
-  nothing: (backlog) => (backlog === null ? "It is known by queue, not by type." : backlog.age === null ? "Nobody looked in this time." : "Nothing that was due has waited."),
+  nothing: (backlog) => (backlog === null ? "It is known by queue, not by type." : backlog.age === null ? "It is not known of this time." : "Nothing that was due was seen to wait."),
 };
 const CHARTS = [
   rates("Jobs", ["created", "succeeded", "failed"]),
