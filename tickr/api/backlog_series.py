@@ -25,7 +25,7 @@ class AgeDocument(msgspec.Struct, frozen=True):
 
 
 class BacklogDocument(msgspec.Struct, frozen=True):
-    """How long the oldest due job had waited, where that is known. ``age``: the greatest of all; null: of none it is."""
+    """How long the oldest due job had waited, where that is known. ``age``: the greatest; null: none is known."""
 
     age: float | None
     points: list[AgeDocument]
