@@ -7,11 +7,12 @@ import json
 import pytest
 
 from tests.api.listening import BIG, ids, open_socket, open_stream, write
-from tests.api.site import Site, open_site
+from tests.api.site import LONG_S, Site, open_site
 from tests.docs.wire import fault
 from tests.ports import Observed
 from tickr.api.event_query import EVENTS, MAX_VALUES
 from tickr.errors import StoreUnavailable
+from tickr.feed import feed
 from tickr.store.contract import LOOK_AT, Filter, Page, Place
 from tickr.store.memory import MemoryStore
 
@@ -51,7 +52,8 @@ async def test_a_page_has_a_hundred_events_unless_told_otherwise(site: Site) -> 
         assert (len(page["events"]), page["caught_up"]) == (count, count == 150)
 
 
-async def test_a_page_of_long_events_ends_early(site: Site) -> None:
+async def test_a_page_of_long_events_ends_early(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "PAGE_WITHIN_S", LONG_S)  # what ends it is its length alone
     told = await write(site, 600, labels=BIG)  # 2.6 MiB
     got, after, sizes = [], "earliest", []
     while len(got) < len(told):

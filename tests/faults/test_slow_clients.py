@@ -32,7 +32,7 @@ from tickr.api import connection, protocol, server
 MANY = 100
 SHORT_S = 0.5
 """In place of the time limits that users have."""
-SOON_S = 10.0
+SOON_S = 15.0
 """Longer than a loaded machine needs for what is to happen after ``SHORT_S``; shorter than what was not shortened."""
 DRIP_S = 0.05
 

@@ -113,7 +113,7 @@ async def test_deadlines_what_waits_ends_on_time_whatever_it_waits_for(start_nod
 async def test_deadlines_a_job_in_a_full_line_is_never_started_late(start_node: StartNode, ledger: Path) -> None:
     """One slot, and jobs before it that take longer than it lives: whoever looks first, the claim or the clock."""
     async with start_node(stopping_jobs.jobs, workers=1) as client:
-        first = await client.post(type="takes", payload={"seconds": 1.0}, priority=0)
+        first = await client.post(type="takes", payload={"seconds": 2.0}, priority=0)
         await client.until(first["id"], "running")
         late = [await client.post(type="takes", payload={"seconds": 0}, expires_in=n / 10) for n in range(1, 9)]
         fine = await client.post(type="takes", payload={"seconds": 0}, expires_in=30)
