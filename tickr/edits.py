@@ -101,7 +101,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         place = None if self.place == job.id and extras.schedule is None else self.place
         if signed is not None:
             signed = msgspec.structs.replace(signed, payload=self.signed[1] or "")
-        extras = msgspec.structs.replace(extras, sealed=sealed, place=place, signed=signed)
+        mended = extras.parent is not None
+        extras = msgspec.structs.replace(extras, sealed=sealed, place=place, signed=signed, mended=mended)
         return msgspec.structs.replace(job, extras=extras), edited
 
     def _moved(self, job: Job) -> Job:

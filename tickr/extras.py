@@ -48,6 +48,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       place: what its payload was encrypted or signed for, where that is not who made it, the job or its schedule: who
         changed it.
       signed: its signatures; None: it is not signed.
+      mended: it is a child, and somebody has given it another payload than its parent's handler.
     """
 
     expires_at: int | None = None
@@ -70,6 +71,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     submitted_to: tuple[str, int] | None = None
     place: str | None = None
     signed: Signed | None = None
+    mended: bool = False
 
 
 NO_EXTRAS = Extras()

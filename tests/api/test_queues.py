@@ -207,13 +207,16 @@ async def test_its_queue_is_paused_or_a_limit_is_reached_and_which() -> None:
         assert await codes(site, job_id) == ["max_running", "next"]
         await site.http.put("/queues/default", json={"max_running_per_key": 1})
         assert await codes(site, job_id) == ["max_running_per_key", "next"]
-        assert 'the key "acme" run, and 1 may' in str(await explained(site, job_id))
+        told = await explained(site, job_id)
+        assert '1 job with the key "acme" runs, and 1 may' in str(told)
+        assert (told["ahead"], told["estimated_start"]) == (0, None), "nobody knows when that one ends"
         await site.http.put("/queues/default", json={"rate": {"starts": 1, "period": 60}})
         third = await create(site, run_at="2020-01-01T00:00:00Z")
         await start(site, third)
         told = await explained(site, job_id)
         (reason, _) = told["reasons"]  # type: ignore[misc]
         assert (reason["code"], reason["until"]) == ("rate", "2030-03-17T17:47:41.000000Z")
+        assert told["estimated_start"] == reason["until"]
         await site.http.post("/queues/default/pause")
         assert await codes(site, job_id) == ["paused"]
         assert "/queues/default/resume" in str(await explained(site, job_id))

@@ -12,11 +12,11 @@ from tests.stages.conftest import NODE, SECOND_US, Stage
 from tickr.bell import Ring
 from tickr.errors import IndexUnavailable, StoreUnavailable
 from tickr.index.heap import open_heap
-from tickr.jobs import Job, State
+from tickr.jobs import Entry, Job, State
 from tickr.scheduler.audit import FRONT, Audit
 from tickr.scheduler.promote import promote
 from tickr.worker.claim import WINDOW, Claimer
-from tickr.worker.hints import MAX_PAUSE_US
+from tickr.worker.hints import MAX_PAUSE_US, PAUSE_US
 
 
 class Slots:
@@ -192,6 +192,38 @@ async def test_a_node_that_starts_brings_paused_jobs_of_its_types_to_the_front(
     nursery.start_soon(claimer_of(stage, able, ["foreign"]).run, NODE)
     await wait_all_tasks_blocked()
     assert [job.id for job in able.started] == [foreign.id]
+
+
+async def test_jobs_of_a_node_that_has_just_come_are_left_to_it(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """What the others know of the fleet is from before it came, and it has brought to the front what was there."""
+    slots, able = Slots(40), Slots(40)
+    nursery.start_soon(promote, stage.store, stage.index, stage.bell)
+    nursery.start_soon(claimer_of(stage, slots).run, NODE)
+    await stage.submit(type="nobody's")
+    await trio.sleep(0.01)  # virtual: it has looked who else there is
+    await stage.register(OTHER, types=("foreign",))
+    nursery.start_soon(claimer_of(stage, able, ["foreign"]).run, OTHER)
+    await wait_all_tasks_blocked()
+    foreign = await stage.submit(20, type="foreign")
+    await trio.sleep(1)  # virtual
+    assert {job.id for job in able.started} == {job.id for job in foreign}
+
+
+async def test_many_jobs_that_nobody_can_run_share_one_pause(
+    stage: Stage, autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[int] = []
+
+    async def park(entries: Sequence[Entry], *, until: int) -> None:
+        pauses.extend([until - stage.store.now_us()] * len(entries))
+
+    monkeypatch.setattr(stage.index, "park", park)
+    await stage.submit(20, type="foreign")
+    nursery.start_soon(claimer_of(stage, Slots(40)).run, NODE)
+    await wait_all_tasks_blocked()
+    assert pauses == [PAUSE_US] * 20
 
 
 async def test_a_hint_that_is_early_by_the_stores_clock_goes_back_to_waiting(

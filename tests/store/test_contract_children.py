@@ -92,6 +92,17 @@ async def test_a_child_that_was_changed_meanwhile_is_the_same_child(store: Store
         await store.spawn(parent, [replace(other, type="another")])
 
 
+async def test_a_child_that_was_changed_while_it_waited_is_the_same_child(store: Store) -> None:
+    parent = await put_running(store)
+    new, other = child_of(parent), child_of(parent)
+    child, second = await store.spawn(parent, [new, other])
+    edited, _, _ = await store.edit(child.id, Edit(queue="slow", payload='{"n":2}', delay_us=SECOND))
+    assert await store.spawn(parent, [new, other]) == [edited, second]
+    await store.edit(second.id, Edit(priority=1))
+    with pytest.raises(DuplicateJob):
+        await store.spawn(parent, [replace(other, payload='{"n":3}')])
+
+
 async def test_who_is_to_stop_has_no_more_children(store: Store) -> None:
     parent = await put_running(store)
     await store.cancel(parent.id)

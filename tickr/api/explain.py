@@ -184,7 +184,7 @@ def _reasons(job: Job, found: Surroundings) -> Iterator[Reason]:
         yield Reason("not_due", f"{why} {'at' if job.state is State.RETRYING else 'before'} {at}.", at)
     if reason := no_node(job, found.nodes):
         yield reason
-    if found.standing is not None and (held := Gate(found.standing, found.now).held(job.limit_key)):
+    if found.standing is not None and (held := _limit(job, found)):
         yield _held(job, found.standing, held)
     if (only := node_of_queue(job.queue)) is not None:
         yield Reason("one_node", f"Node {only} alone is to run it.")
@@ -229,6 +229,11 @@ def _quiet(able: Sequence[Node]) -> str:
     return f"No node that would run it takes jobs: {some}{many}; POST /nodes/<id>/resume lets a quiet one go on."
 
 
+def _limit(job: Job, found: Surroundings) -> Held | None:
+    """Return what is set on its queue that keeps ``job`` from starting just now, if anything."""
+    return None if found.standing is None else Gate(found.standing, found.now).held(job.limit_key)
+
+
 def _held(job: Job, standing: Standing, held: Held) -> Reason:
     limits, rate = standing.controls.limits, standing.controls.limits.rate
     until = wire.instant(held.until)
@@ -237,15 +242,21 @@ def _held(job: Job, standing: Standing, held: Held) -> Reason:
         detail = f'The queue "{job.queue}" is paused{how_long}; POST /queues/{job.queue}/resume lets it go on.'
         return Reason("paused", detail, until)
     if held.by == "max_running":
-        detail = f'{standing.running} jobs of the queue "{job.queue}" run, and {limits.max_running} may.'
+        running = _run(standing.running, f'of the queue "{job.queue}"')
+        detail = f"{running}, and {limits.max_running} may."
     elif held.by == "max_running_per_key":
-        running = standing.keys.get(job.limit_key or "", 0)
+        running = _run(standing.keys.get(job.limit_key or "", 0), f'with the key "{job.limit_key}"')
         where = " in the queues that share their keys" if limits.shared_keys else ""
-        detail = f'{running} jobs with the key "{job.limit_key}" run{where}, and {limits.max_running_per_key} may.'
+        detail = f"{running}{where}, and {limits.max_running_per_key} may."
     else:
         assert rate is not None
-        detail = f'The queue "{job.queue}" has had its {rate.starts} starts in {rate.period_us / 1e6:g} s.'
+        starts = "1 start" if rate.starts == 1 else f"{rate.starts} starts"
+        detail = f'The queue "{job.queue}" has had its {starts} in {rate.period_us / 1e6:g} s.'
     return Reason(held.by, detail, until)
+
+
+def _run(count: int, which: str) -> str:
+    return f"1 job {which} runs" if count == 1 else f"{count} jobs {which} run"
 
 
 def _backlog(job: Job, found: Surroundings) -> Iterator[Reason]:
@@ -253,7 +264,8 @@ def _backlog(job: Job, found: Surroundings) -> Iterator[Reason]:
     slots = sum(node.slots for node in found.nodes if node.takes_jobs)
     if found.ahead:
         newer = ", and so will newer ones" if found.newest_first else ""
-        detail = f'{many} due jobs of the queue "{job.queue}" come before it{newer}; the nodes have {slots} slots.'
+        jobs, come = ("job", "comes") if found.ahead == 1 else ("jobs", "come")
+        detail = f'{many} due {jobs} of the queue "{job.queue}" {come} before it{newer}; the nodes have {slots} slots.'
         yield Reason("backlog", detail)
     else:
         yield Reason("next", f'It is the next of the queue "{job.queue}", as soon as one of {slots} slots is free.')
@@ -261,8 +273,11 @@ def _backlog(job: Job, found: Surroundings) -> Iterator[Reason]:
 
 def _estimate(job: Job, found: Surroundings) -> int | None:
     """Return when it will start if all goes on as it did, microseconds UTC; None if nothing can be said."""
-    if not found.ahead:
-        return max(job.run_at, found.now)
+    held = _limit(job, found)
+    is_full = held is not None and held.until is None  # then one that runs has to end before
+    due = max(job.run_at, found.now, held.until or 0 if held else 0)
+    if not (before := found.ahead + is_full):
+        return due
     if found.pace is None or found.pace <= 0:
         return None
-    return max(job.run_at, found.now + int(found.ahead / found.pace * 1e6))
+    return max(due, found.now + int(before / found.pace * 1e6))

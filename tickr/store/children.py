@@ -91,16 +91,16 @@ def spawn(
 def _as_stored(new: NewJob, job: Job | None) -> NewJob:
     """Return ``new`` with all of the child ``job`` that is not for a handler to say twice in the same words.
 
-    It is the same child while type, payload and dependencies are. The rest may have been changed by whoever started
-    the child over, or by other defaults of its type; so may the payload by the former.
+    It is the same child while type, payload and dependencies are. The rest may have been changed by somebody while the
+    child waited or as it was started over, or by other defaults of its type; so may the payload by the former.
     """
     if job is None or job.extras.parent != new.extras.parent or job.type != new.type:
         return new
-    edited = {name for redrive in job.extras.redrives for name in redrive.changed}
+    is_mended = job.extras.mended or any("payload" in redrive.changed for redrive in job.extras.redrives)
     extras = msgspec.structs.replace(new.extras, unique=job.extras.unique, max_crashes=job.extras.max_crashes)
     return msgspec.structs.replace(
         new,
-        **{name: getattr(job, name) for name in (*_OF_THE_CHILD, *({"payload"} & edited))},
+        **{name: getattr(job, name) for name in (*_OF_THE_CHILD, *(("payload",) if is_mended else ()))},
         extras=extras,
     )
 

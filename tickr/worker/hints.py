@@ -36,7 +36,7 @@ PAUSE_US = 100_000
 MAX_PAUSE_US = 30_000_000
 """First and longest pause of jobs that no live node can run, microseconds."""
 FLEET_S = 5.0
-"""How long a look at what the other nodes can run is good for, in seconds."""
+"""How long a look that finds another node for a job is good for, in seconds. That there is none is looked for anew."""
 FRONT = 1_000
 """How many due jobs of each queue a node that starts puts to the front (they may have been paused)."""
 
@@ -103,6 +103,8 @@ class Hints:
         later: dict[int, list[Entry]] = defaultdict(list)
         kept_back: list[Entry] = []
         lanes: set[Lane] = set()
+        pauses: dict[Need, int] = {}
+        asked_at = trio.current_time()
         waiting = await self._store.still_waiting(ids)
         full = {job.id for job in waiting if self._gates.freed > freed or self._gates.held(job)}
         if waiting:
@@ -112,12 +114,12 @@ class Hints:
                 kept_back.append(job.entry())
                 if held.by == "max_running_per_key":
                     lanes.add(Lane(job.queue, str(job.limit_key)))
-            elif not self._can_run(job) and await self._others_can_run(job):
+            elif not self._can_run(job) and await self._others_can_run(job, asked_at):
                 for_others.append(job.entry())
             elif job.id in full and not job.suspect and self._gates.controls(job) and self._can_run(job):
                 at_once.append(job.entry())
             else:
-                later[max(job.run_at, now + self._pause(job, now))].append(job.entry())
+                later[max(job.run_at, now + self._pause(job, now, pauses))].append(job.entry())
         try:
             if for_others or at_once:
                 await self._index.push([*for_others, *at_once], now=now)
@@ -132,24 +134,32 @@ class Hints:
             await self._bell.ring(Ring("due", at=min([*later, *([now + LANE_HOLD_US] if lanes else [])])))
         return bool(for_others)
 
-    def _pause(self, job: Job, now: int) -> int:
-        """Return for how long a job stays out of the way, microseconds."""
+    def _pause(self, job: Job, now: int, pauses: dict[Need, int]) -> int:
+        """Return for how long a job stays out of the way, microseconds; ``pauses``: those of this look, by need."""
         if self._can_run(job):
             pause = SUSPECT_PAUSE_US if job.suspect else HELD_PAUSE_US
             return pause if job.run_at <= now else 0
         need = job.type, job.extras.sealed
         if need not in self._pause_us and need[1] is not None and job.type in self._types:
             log.warning("job.key_missing", job=job.id, type=job.type, key=name_of(need[1]))
-        pause = self._pause_us.get(need, PAUSE_US)
-        self._pause_us[need] = min(2 * pause, MAX_PAUSE_US)
-        return pause
+        if need not in pauses:
+            pauses[need] = self._pause_us.get(need, PAUSE_US)
+            self._pause_us[need] = min(2 * pauses[need], MAX_PAUSE_US)
+        return pauses[need]
 
     def _can_run(self, job: Job) -> bool:
         return job.type in self._types and readable(job, self._keys)
 
-    async def _others_can_run(self, job: Job) -> bool:
-        if trio.current_time() - self._fleet_seen_at > FLEET_S:
-            self._fleet = [node for node in await self._store.nodes() if node.takes_jobs or not node.types]
-            self._fleet_seen_at = trio.current_time()
-        able = [node for node in self._fleet if job.type in node.types]
-        return any(readable(job, keys_for(node, self._fleet)) for node in able)
+    async def _others_can_run(self, job: Job, asked_at: float) -> bool:
+        """Whether other live nodes can. A no is never older than ``asked_at``: a node that has come since brings what
+        waits to the front at its start, and nobody would bring what is put away after that.
+        """
+        for good_since in (trio.current_time() - FLEET_S, asked_at):
+            if self._fleet_seen_at < good_since:
+                self._fleet = [node for node in await self._store.nodes() if node.takes_jobs or not node.types]
+                self._fleet_seen_at = trio.current_time()
+            able = [node for node in self._fleet if job.type in node.types]
+            if any(readable(job, keys_for(node, self._fleet)) for node in able):
+                self._pause_us.pop((job.type, job.extras.sealed), None)
+                return True
+        return False
