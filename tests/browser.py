@@ -55,8 +55,10 @@ class Chromium(Child):
 
     @property
     def _devtools(self) -> str:
-        port, *_ = (self.folder / "profile" / "DevToolsActivePort").read_text().splitlines()
-        return f"http://127.0.0.1:{port}"
+        told = (self.folder / "profile" / "DevToolsActivePort").read_text()
+        if not told:
+            raise OSError("it is about to write its port")
+        return f"http://127.0.0.1:{told.splitlines()[0]}"
 
     def close(self) -> None:
         """End the browser in order, so that its own children end with it, and remove its folder."""

@@ -66,9 +66,10 @@ async def test_an_attempt_that_takes_too_long_is_spent_wherever_it_runs(place: s
             assert outcome.failure.message == "Not done within 0.15 s."
             assert outcome.delay_us == (attempt * 7_000_000 if kind == "retried" else 0)
             assert bench.pool.zombies == []
-            if place == "process" and (tmp_path / "pid").exists():
+            # One that was stopped at its very start has written nothing, or an empty file.
+            if place == "process" and (path := tmp_path / "pid").exists() and (pid := path.read_text()):
                 with pytest.raises(ProcessLookupError):
-                    os.kill(int((tmp_path / "pid").read_text()), 0)
+                    os.kill(int(pid), 0)
 
 
 async def test_a_handler_that_returns_although_its_time_is_over_has_succeeded(
