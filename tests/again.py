@@ -3,7 +3,8 @@
 Thousands of tests share a small machine with the servers that they start, four at a time, and some have to look at real
 time. What fails there and passes twice alone has met that company and nothing else. It is told as ``FAILED IN COMPANY``
 in the last lines and wants its cause found: a fault of the test, or of what it tests. What fails alone has failed, and
-so have more than MOST at once: then it is no company that they met.
+so have those of more files than MOST: then it is no company that they met. It is files that count, as a server that did
+not start fails each test of its file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 MOST = 3
-"""Tests that may be run again."""
+"""Files whose tests may be run again."""
 TIMES = 2
 FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
@@ -25,10 +26,11 @@ def failed_tests(file: Path = FAILED) -> list[str]:
 
 
 def main(file: Path = FAILED) -> int:
-    """Return the exit code: 0 if there are few and each passes each time, alone."""
+    """Return the exit code: 0 if they are of few files and each passes each time, alone."""
     names = failed_tests(file)
-    if not 0 < len(names) <= MOST:
-        print(f"{len(names)} failed: not run again, which is for one to {MOST}", file=sys.stderr)
+    files = {name.partition("::")[0] for name in names}
+    if not 0 < len(files) <= MOST:
+        print(f"{len(names)} failed, in {len(files)} files: not run again, which is for one to {MOST}", file=sys.stderr)
         return 1
     print(f"{len(names)} failed beside others: run {TIMES} times alone …", flush=True)
     for _ in range(TIMES):
