@@ -181,6 +181,29 @@ async def test_a_quiet_node_is_why_a_job_does_not_run(site: Site) -> None:
     assert [reason["code"] for reason in await reasons()] == ["next"]
 
 
+async def test_a_silent_node_is_why_a_job_that_is_running_may_not_run() -> None:
+    clock = Clock()
+    async with open_site(store=MemoryStore(clock=clock), own=Own()) as site:
+        await join(site, OTHER)
+        (job,) = await run_some(site, OTHER, 1)
+
+        async def told() -> list[tuple[str, str | None]]:
+            found = (await site.http.get(f"/jobs/{job.id}/explain")).json()["reasons"]
+            return [(reason["code"], reason.get("until")) for reason in found]
+
+        clock.now += 7_000_000
+        assert await told() == [("running", None)], "it has missed one heartbeat at most"
+        clock.now += 1_000_000
+        back = "2030-03-17T17:46:55.000000Z"
+        assert await told() == [("node_silent", back), ("running", None)]
+        first = (await site.http.get(f"/jobs/{job.id}/explain")).json()["reasons"][0]
+        assert f"{OTHER}, which runs it, was last heard of 8 s ago" in first["detail"]
+        await site.store.heartbeat(OTHER, lease_s=15)
+        assert await told() == [("running", None)]
+        await site.store.deregister(OTHER)
+        assert await told() == [("node_silent", None), ("running", None)]
+
+
 async def test_only_a_node_itself_tells_where_its_handlers_stand() -> None:
     own = Own()
     async with open_site(own=own) as site:

@@ -167,6 +167,20 @@ def test_why_it_waits_and_that_it_may_be_run_at_once(shared_board: Board) -> Non
     expect(page.locator(".job-why")).to_contain_text('No live node handles the type "repotr"')
 
 
+def test_a_running_job_on_a_silent_node_is_said_to_be(make_board: MakeBoard) -> None:
+    board = make_board(variables={"TICKR_LEASE": "12"})
+    job = board.submit(type="elsewhere")
+    page = board.open(f"#/job/{job['id']}")
+    expect(page.locator(".job-why")).to_contain_text("No live node handles the type")
+    body = {"types": ["elsewhere"], "name": "mute", "max": 1, "wait": 20}
+    assert board.api.post("/leases", json=body).json()["jobs"][0]["id"] == job["id"]
+    expect(page.locator(".job-why")).to_be_empty()
+    first = f"fetch('/jobs/{job['id']}/explain').then(found => found.json()).then(found => found.reasons[0].code)"
+    page.wait_for_function(f"() => {first}.then(code => code === 'node_silent')")
+    page.reload()
+    expect(page.locator(".job-why")).to_contain_text("which runs it, was last heard of")
+
+
 def test_a_deleted_job_and_one_that_never_was(shared_board: Board) -> None:
     job = shared_board.submit(type="echo", delay=3600)
     page = shared_board.open(f"#/job/{job['id']}")

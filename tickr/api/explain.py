@@ -36,6 +36,8 @@ SOME = 3
 """So many nodes are named in a sentence."""
 CAME = WAITING | {State.SCHEDULED}
 """The states of what has come to wait for a start."""
+LATE = 0.5
+"""A node that was not heard of for this share of its lease is called silent: it renews three times in one."""
 PACE_S = 300.0
 """Starts longer ago say nothing of the pace any more, in seconds."""
 
@@ -102,8 +104,10 @@ async def _explained(store: Store, job: Job) -> Explanation:
     now = store.now_us()
     if job.state is State.BLOCKED:
         return Explanation(job.id, job.state, [await _blocked(store, job, now)], None, None)
+    if job.state is State.RUNNING:
+        return Explanation(job.id, job.state, [*_running(job, await store.nodes(), store.now_us())], None, None)
     if job.state not in WAITING:
-        return Explanation(job.id, job.state_at(now), [_not_waiting(job)], None, None)
+        return Explanation(job.id, job.state_at(now), [_ended(job)], None, None)
     found = await _look(store, job)
     reasons = [*_reasons(job, found)]
     stuck = {reason.code for reason in reasons} & STUCK
@@ -145,10 +149,21 @@ async def _pace(store: Store, queue: str, *, newest_first: bool) -> float | None
     return (len(starts) - came) / max(1.0, (store.now_us() - min(starts)) / 1e6)
 
 
-def _not_waiting(job: Job) -> Reason:
-    if job.state is State.RUNNING:
-        stopping = " It has been asked to stop." if job.cancel_requested else ""
-        return Reason("running", f"Attempt {job.attempt} runs on node {job.node}.{stopping}")
+def _running(job: Job, nodes: Sequence[Node], now: int) -> Iterator[Reason]:
+    """Tell of the node that has ``job``: first that it is silent, if so, as nobody may be running the job any more."""
+    node = next((node for node in nodes if node.id == job.node), None)
+    stopping = " It has been asked to stop." if job.cancel_requested else ""
+    runs = Reason("running", f"Attempt {job.attempt} runs on node {job.node}.{stopping}")
+    if node is None:
+        yield Reason("node_silent", f"Node {job.node}, which ran it, is gone: it is taken back in a moment.")
+    elif node.lease_until is not None and (silent := node.silent_s(now)) > node.lease_s * LATE:
+        heard = f"Node {job.node}, which runs it, was last heard of {silent:.0f} s ago"
+        until = wire.instant(node.lease_until)
+        yield Reason("node_silent", f"{heard}; if it stays silent, the job is taken back after {until}.", until)
+    yield runs
+
+
+def _ended(job: Job) -> Reason:
     return Reason("final", f"The job has ended: {job.state}. POST /jobs/{job.id}/retry runs it again.")
 
 

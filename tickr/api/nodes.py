@@ -174,7 +174,6 @@ class _Nodes:
 def _document(node: Node, running: list[AtWork], shown: int, now: int) -> NodeDocument:
     """Return ``node`` as it is at ``now``, microseconds UTC, with the ``shown`` that it has run for the longest."""
     running.sort(key=lambda job: (job.started_at or 0, job.id))
-    renewed_at = (node.lease_until or now) - node.lease_s * 1e6
     return NodeDocument(
         id=node.id,
         kind="remote" if REMOTE in node.roles else "node",
@@ -189,7 +188,7 @@ def _document(node: Node, running: list[AtWork], shown: int, now: int) -> NodeDo
         obeyed=node.obeyed == node.changed,
         started_at=wire.instant(node.started_at),
         lease=node.lease_s,
-        lease_age=round(max(0.0, (now - renewed_at) / 1e6), 3),
+        lease_age=round(node.silent_s(now), 3),
         running=len(running),
         jobs=[_at_work(job) for job in running[:shown]],
     )

@@ -141,6 +141,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     def takes_jobs(self) -> bool:
         return not (self.quiet or self.stopping)
 
+    def silent_s(self, now: int) -> float:
+        """Return how many seconds ago it renewed its lease; ``now`` in microseconds UTC, by the store's clock.
+
+        To be shown: what is decided by it is decided by ``lease_until`` standing still.
+        """
+        return 0.0 if self.lease_until is None else max(0.0, (now - self.lease_until) / 1e6 + self.lease_s)
+
 
 class AtWork(NamedTuple):
     """A running job as those see it who look at its node. ``started_at`` in microseconds UTC, of this attempt."""

@@ -42,11 +42,10 @@ export function open(page) {
       return void gone(content, id, "It was deleted, was kept long enough after its end, or never was.");
     }
     if (!place.head.isConnected) lay(content, place, log, events);
-    const waits = !ENDED.has(job.state) && job.state !== "running";
     const [history, tree, why] = await Promise.all([
       client.attempts(id),
       client.tree(id),
-      waits ? client.explain(id) : null,
+      ENDED.has(job.state) ? null : client.explain(id),
       log.read(client, id, decrypt),
     ]);
     const show = () => {
@@ -54,7 +53,7 @@ export function open(page) {
     };
     fill(place.head, head(page, job, read, known));
     fill(place.error, job.error && fault(job));
-    fill(place.why, why && reasons(why));
+    fill(place.why, why && !runs(why) && reasons(why));
     fill(place.facts, h("h2", {}, "Facts"), facts(job));
     for (const name of ["payload", "result"]) keep(place[name], job[name]?.text ?? job.state, () => held(page, job, name));
     keep(place.said, job.progress_data?.text ?? null, () => job.progress_data && value("Progress data", job.progress_data.text));
@@ -133,6 +132,11 @@ function fault({ error, state }) {
     h("p", { class: "words" }, h("code", {}, visible(error.kind)), " ", visible(error.message)),
     error.traceback && h("details", { "data-key": "traceback", open: state === "failed" }, h("summary", {}, "Traceback"), h("pre", { class: "inset" }, visible(error.traceback))),
   ];
+}
+
+/** Return whether nothing is to be said of why a job does not run: a running one may be on a node that is silent. */
+function runs({ reasons: [first] }) {
+  return first?.code === "running";
 }
 
 function reasons({ reasons: found, ahead, estimated_start: start }) {
