@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -26,13 +27,16 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    # Without isolation: the build backend is among the development tools, so nothing is fetched.
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+def build(source: Path, folder: Path, *what: str) -> Path:
+    """Build a wheel of ``source`` into ``folder``. Without isolation: the backend is there, so nothing is fetched."""
+    run(sys.executable, "-m", "build", *what, "--no-isolation", "--outdir", folder, source, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, tmp_path_factory.mktemp("wheel"), "--wheel")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,30 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     }
     assert "tickr/py.typed" in packed
     assert [name for name in packed if name.endswith("/licenses/LICENSE")]
+
+
+def content(wheel: Path) -> dict[str, int]:
+    """Return name → checksum of what is in it, less the list of just that."""
+    return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist() if info.filename[-7:] != "/RECORD"}
+
+
+def test_the_image_has_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Built from what the Dockerfile copies, and ``.dockerignore`` lets it see."""
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [line.split()[1:] for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:5] == "COPY "]
+    for *names, to in copied:
+        for name in set(names) & allowed:
+            path = tmp_path / "src" / (to if to == name else Path(to, name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, path, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, path)
+    assert content(build(tmp_path / "src", tmp_path, "--wheel")) == content(wheel)
+
+
+def test_the_source_archive_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    assert content(build(ROOT, tmp_path)) == content(wheel)
 
 
 def test_it_can_be_imported_anywhere(installed: Path, tmp_path: Path) -> None:
