@@ -77,10 +77,10 @@ compiled: $(VENV)/.dev
 services: $(VENV)/.dev
 	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
 	  mariadb-server-core mariadb-client redis-tools libfaketime curl nodejs chromium systemd || test "$$CI" != true
-	command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/program $(VENV)/bin prometheus /usr/bin/promtool \
-	  "promtool (it checks the alerts and the dashboard)" || test "$$CI" != true
-	PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || test -x $(VENV)/bin/haproxy || .ci/program $(VENV)/bin haproxy \
-	  /usr/sbin/haproxy "HAProxy (it leads nodes to another primary)" || test "$$CI" != true
+	command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/program $(VENV)/bin /usr/bin/promtool \
+	  "promtool (it checks the alerts and the dashboard)" promtool prometheus || test "$$CI" != true
+	PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || test -x $(VENV)/bin/haproxy || .ci/program $(VENV)/bin /usr/sbin/haproxy \
+	  "HAProxy (it leads nodes to another primary)" haproxy || test "$$CI" != true
 
 # Stamps, so that a second run starts at once; pip runs again only when pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(VENV)/.made
