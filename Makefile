@@ -76,7 +76,7 @@ compiled: $(VENV)/.dev
 # tests that need them are skipped (and fail with CI=true).
 services: $(VENV)/.dev
 	missing=$$($(PY) -m tests.servers) || .ci/packages "for all tests: $$missing" \
-	  mariadb-server-core mariadb-client redis-tools libfaketime curl nodejs chromium systemd || test "$$CI" != true
+	  mariadb-server-core mariadb-client redis-tools libfaketime curl jq nodejs chromium systemd || test "$$CI" != true
 	command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/program $(VENV)/bin /usr/bin/promtool \
 	  "promtool (it checks the alerts and the dashboard)" promtool prometheus || test "$$CI" != true
 	PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || test -x $(VENV)/bin/haproxy || .ci/program $(VENV)/bin /usr/sbin/haproxy \

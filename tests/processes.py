@@ -6,6 +6,7 @@ Comes in: the store, the index and how many workers. Goes out: a node that answe
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -81,7 +82,9 @@ class TickrProcess(Child):
         """Return the HTTP status of ``/readyz``. Raises: OSError: nothing answered within ``timeout_s``."""
         try:
             # A node without the api role has no /readyz; wait for it with start(wait=False) and a fact of your own.
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=timeout_s) as response:
+            # A context of its own: the one that is kept would be of the authorities of the first test that asked.
+            told = ssl.create_default_context() if self.url.startswith("https:") else None
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=timeout_s, context=told) as response:
                 return int(response.status)
         except urllib.error.HTTPError as refusal:
             with refusal:

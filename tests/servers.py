@@ -122,7 +122,7 @@ class MariaDB(Child):
 
     Args:
       tls: offer TLS with a certificate for ``localhost`` and ``127.0.0.1``, signed by ``ssl_ca``; without, the server
-        speaks plaintext alone.
+        speaks plaintext alone. None: as the server does it by itself, with TLS from 11.4 on.
       options: more arguments for mariadbd, like ``--max-connections=5``.
       data: where its data is, or is made, and stays, whole after ``shut_down``; otherwise the next start recovers it.
 
@@ -134,7 +134,7 @@ class MariaDB(Child):
 
     name = "mariadb"
 
-    def __init__(self, *, tls: bool = True, options: Sequence[str] = (), data: Path | None = None) -> None:
+    def __init__(self, *, tls: bool | None = True, options: Sequence[str] = (), data: Path | None = None) -> None:
         if missing := missing_for_mysql():
             raise NotReady(missing)
         super().__init__()
@@ -144,7 +144,7 @@ class MariaDB(Child):
         self.ordinary_url = self.url.replace("//tickr:", "//ordinary:")
         self._places: list[socket.socket] = []
         self.ssl_ca = self.folder / "ca.pem" if tls else None
-        self._options = [*(self._certificate() if tls else ["--skip-ssl"]), *options]
+        self._options = [*(self._certificate() if tls else ["--skip-ssl"] if tls is False else []), *options]
         self._data = data or self.folder / "data"
 
     def _certificate(self) -> list[str]:
@@ -364,10 +364,15 @@ class Redis(Child):
 
 
 if __name__ == "__main__":  # `make test` asks what to install
-    no_curl = None if shutil.which("curl") else "curl is not installed (the examples in the docs use it)"
-    no_node = None if shutil.which("node") else "node is not installed (it runs the feed's client in JavaScript)"
-    no_dump = None if program("mariadb-dump") else "mariadb-dump not found (it copies a database to its replica)"
-    servers = (missing_for_mysql(), missing_for_redis(), missing_for_clocks())
-    lacks = [missing for missing in (*servers, no_dump, no_curl, no_node) if missing]
+    without = {
+        "curl": "the examples in the docs use it",
+        "jq": "so do they",
+        "node": "it runs the feed's client in JavaScript",
+        "mariadb-dump": "it copies a database to its replica",
+        "systemd-analyze": "it checks the unit",
+    }
+    others = (f"{name} is not installed ({why})" for name, why in without.items() if program(name) is None)
+    servers = (missing_for_mysql(), missing_for_redis(), missing_for_clocks(), missing_for_browser(), *others)
+    lacks = [missing for missing in servers if missing]
     print("; ".join(lacks))
     sys.exit(bool(lacks))

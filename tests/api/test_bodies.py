@@ -91,7 +91,7 @@ FAULTS: list[tuple[bytes, str, str]] = [
     (JOB % (b"[" * 64 + b"]" * 64), "/payload" + "/0" * 63, "is nested deeper than 64 levels"),
     (JOB % (b"[0," * 100), "/payload" + "/1" * 63, "is nested deeper than 64 levels"),
     (b'{"type":\n "\xff"}', "", "is not UTF-8 at byte 11, in line 2"),
-    (b'{"type":"a",\n}', "", "is no JSON at line 2, column 1: Expecting property name enclosed in double quotes"),
+    (b'{"type":"a",\n5}', "", "is no JSON at line 2, column 1: Expecting property name enclosed in double quotes"),
     (b'{"type":"a', "", "is no JSON at line 1, column 9: Unterminated string"),
     (b"", "", "is empty"),
     (LARGE % b"NaN", "", "holds NaN, an infinity"),

@@ -168,7 +168,8 @@ def test_why_it_waits_and_that_it_may_be_run_at_once(shared_board: Board) -> Non
 
 
 def test_a_running_job_on_a_silent_node_is_said_to_be(make_board: MakeBoard) -> None:
-    board = make_board(variables={"TICKR_LEASE": "12"})
+    # Without a scheduler it takes nothing back: so it stays silent for as long as anybody looks.
+    board = make_board(variables={"TICKR_LEASE": "4", "TICKR_ROLES": "api"})
     job = board.submit(type="elsewhere")
     page = board.open(f"#/job/{job['id']}")
     expect(page.locator(".job-why")).to_contain_text("No live node handles the type")

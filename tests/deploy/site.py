@@ -44,7 +44,7 @@ class Database(MariaDB):
 
     def __init__(self, number: int) -> None:
         settings = settings_of(FILES / "mysql.cnf") | {"server_id": str(number), "bind_address": "127.0.0.1"}
-        super().__init__(tls=False, options=[f"--{name}={value}" for name, value in settings.items()])
+        super().__init__(tls=None, options=[f"--{name}={value}" for name, value in settings.items()])
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"mysql://administrator:{SECRET}@{self.address}/tickr"
 

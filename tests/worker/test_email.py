@@ -147,7 +147,7 @@ async def test_mail_is_sent() -> None:
     (mail,) = server.mails
     assert (mail["To"], mail["From"], mail["Subject"]) == ("john@example.com", "me@example.com", "")
     assert mail.get_content().strip() == "Works"
-    assert "mail FROM:<me@example.com>" in " ".join(server.said)
+    assert "mail from:<me@example.com>" in " ".join(server.said).lower()  # Python 3.13 says it in small letters
 
 
 async def test_mail_with_everything() -> None:
@@ -280,8 +280,8 @@ async def test_international_addresses() -> None:
     async with smtp() as server:
         outcome = await send(server, payload)
     assert outcome.kind == "succeeded", outcome
-    assert "rcpt TO:<j\xfcrgen@example.com>" in server.said
-    assert "SMTPUTF8" in next(line for line in server.said if line.startswith("mail FROM"))
+    assert "rcpt to:<j\xfcrgen@example.com>" in [line.lower() for line in server.said]
+    assert "SMTPUTF8" in next(line for line in server.said if line.lower().startswith("mail from"))
     for field in ({"to": "j\xfcrgen@example.com"}, {"from": "m\xfcller@example.com"}, {"reply_to": "\xe9@example.com"}):
         async with smtp(options=("8BITMIME",)) as server:
             outcome = await send(server, {**ORIGINAL, **field})

@@ -28,6 +28,10 @@ STORE_RETRY_S = 2
 """What a client is told to wait while the store is away, in seconds."""
 
 
+PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+"""What RFC 9110 calls these, and Python before 3.13 does not."""
+
+
 class Fault(NamedTuple):
     """One thing wrong with a request: a JSON pointer to it ("" is the whole body) and what would be right."""
 
@@ -69,7 +73,7 @@ class Problem(Exception):
         """Return the problem document. Without a page of its own its ``type`` is ``about:blank`` (RFC 9457, 4.2.1)."""
         document: dict[str, object] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": PHRASES.get(self.status) or HTTPStatus(self.status).phrase,
             "status": self.status,
             "code": self.code,
             "detail": self.detail,

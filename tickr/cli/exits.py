@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -149,19 +149,19 @@ def minding_the_output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up(sys.stdout)
         raise Exit("", PIPE_CLOSED) from None
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        _give_up_stdout()
+        give_up(sys.stdout)
         raise Exit(f"The output cannot be written: {error.strerror}.") from None
 
 
-def _give_up_stdout() -> None:
-    """What Python still holds for stdout must not fail once more when the interpreter ends."""
+def give_up(stream: TextIO) -> None:
+    """Write to nowhere from now on: what Python still holds for ``stream`` must not fail once more at its end."""
     with suppress(OSError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def of_config(error: ConfigError, code: int = MISUSED) -> Exit:

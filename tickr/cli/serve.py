@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -134,8 +133,11 @@ def _supervise(config: Config, notify: Notify) -> None:
 
 def _announce(config: Config, url: str) -> None:
     # A log for machines stays clean: there the lines for people go to stdout, which may be closed already.
-    with suppress(OSError):
-        click.echo(welcome(config, url), err=logs.is_text(config.log_format))
+    stream = sys.stderr if logs.is_text(config.log_format) else sys.stdout
+    try:
+        click.echo(welcome(config, url), stream)
+    except OSError:
+        exits.give_up(stream)
 
 
 def _many(processes: Range) -> str:

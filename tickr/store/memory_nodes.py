@@ -11,8 +11,8 @@ from tickr.errors import NodeNotFound
 from tickr.jobs import WAITING, Job, State
 from tickr.names import node_of_queue
 from tickr.store import orders
-from tickr.store.answers import AtWork, Node
 from tickr.store.contract import Clock
+from tickr.store.node_answers import AtWork, Node
 from tickr.store.orders import Order
 
 

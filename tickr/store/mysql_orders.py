@@ -5,9 +5,9 @@ from __future__ import annotations
 from tickr import events
 from tickr.errors import NodeNotFound
 from tickr.store import mysql_jobs, orders, rows
-from tickr.store.answers import AtWork, Node
 from tickr.store.mysql_transactions import Transaction, Transactions
 from tickr.store.mysql_values import number, number_or_none, raw, text, text_or_none
+from tickr.store.node_answers import AtWork, Node
 from tickr.store.orders import Order
 
 ONE = "SELECT lease_until, lease_us, body FROM nodes WHERE id = %s"

@@ -11,7 +11,7 @@ import msgspec
 
 from tickr.errors import TakesNoOrders
 from tickr.events import ThingEvent
-from tickr.store.answers import Node
+from tickr.store.node_answers import Node
 
 MAX_SLOTS = 10_000
 """How many jobs a node can be told to run at once."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tickr.extras import Signed
 from tickr.job_log import LogPart
 from tickr.jobs import Attempt, Job, State
-from tickr.store.answers import REMOTE, Node
+from tickr.store.node_answers import REMOTE, Node
 
 
 class KeyUse(NamedTuple):

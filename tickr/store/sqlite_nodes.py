@@ -9,8 +9,8 @@ from tickr import events
 from tickr.errors import NodeNotFound
 from tickr.jobs import Job, State
 from tickr.store import orders, rows, sqlite_feed
-from tickr.store.answers import AtWork, Node
 from tickr.store.contract import STATE_CODES, Clock
+from tickr.store.node_answers import AtWork, Node
 from tickr.store.orders import Order
 from tickr.store.sqlite_file import SqliteFile
 

@@ -24,8 +24,6 @@ from typing import Protocol
 from tickr.jobs import State
 from tickr.store.answers import COUNT_TO as COUNT_TO
 from tickr.store.answers import LOOK_AT as LOOK_AT
-from tickr.store.answers import REMOTE as REMOTE
-from tickr.store.answers import AtWork as AtWork
 from tickr.store.answers import Check as Check
 from tickr.store.answers import DueOperations as DueOperations
 from tickr.store.answers import DuePlace as DuePlace
@@ -38,13 +36,11 @@ from tickr.store.answers import Group as Group
 from tickr.store.answers import InboxRow as InboxRow
 from tickr.store.answers import Keyed as Keyed
 from tickr.store.answers import MovedSchedule as MovedSchedule
-from tickr.store.answers import Node as Node
 from tickr.store.answers import Page as Page
 from tickr.store.answers import Place as Place
 from tickr.store.answers import Pruned as Pruned
 from tickr.store.answers import QueueDepth as QueueDepth
 from tickr.store.answers import RefusedRow as RefusedRow
-from tickr.store.answers import Running as Running
 from tickr.store.answers import ScanPosition as ScanPosition
 from tickr.store.answers import Start as Start
 from tickr.store.answers import Tally as Tally
@@ -73,6 +69,10 @@ from tickr.store.link_answers import LinkPage as LinkPage
 from tickr.store.link_answers import LinkPlace as LinkPlace
 from tickr.store.link_answers import Refused as Refused
 from tickr.store.link_answers import Settled as Settled
+from tickr.store.node_answers import REMOTE as REMOTE
+from tickr.store.node_answers import AtWork as AtWork
+from tickr.store.node_answers import Node as Node
+from tickr.store.node_answers import Running as Running
 from tickr.store.retention_answers import Edge as Edge
 from tickr.store.retention_answers import Removed as Removed
 from tickr.store.sealed import KeyUse as KeyUse

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tickr.store.answers import AtWork, Node
+from tickr.store.node_answers import AtWork, Node
 from tickr.store.orders import Order
 
 

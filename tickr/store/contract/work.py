@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tickr.jobs import Job
 from tickr.reports import Note, Outcome
-from tickr.store.answers import Node, Running
+from tickr.store.node_answers import Node, Running
 
 
 class Work(Protocol):
