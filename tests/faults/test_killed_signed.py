@@ -46,7 +46,7 @@ async def submitted(node: TickrProcess, type: str) -> str:
 def smuggle(path: Path, like: str) -> str:
     """Write a job into the database that is ``like`` another, signature and all, but for its id."""
     forged = uuid.uuid4()
-    with sqlite3.connect(path, timeout=20) as database:
+    with closing(sqlite3.connect(path, timeout=20)) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)") if row[1] != "id"]
         names = ", ".join(columns)
         database.execute(
@@ -79,6 +79,6 @@ async def test_what_was_signed_goes_on_and_what_was_smuggled_in_does_not(tmp_pat
         assert refused["payload"] == LARGE
         attempts = (await asked(second, f"/jobs/{forged}/attempts"))["items"]
         assert [one["outcome"] for one in attempts] == ["failed"], "it was tried once"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         kept = dict(database.execute("SELECT hex(id), payload FROM jobs"))
     assert kept[uuid.UUID(hanging).hex.upper()].startswith("tickrz:")
