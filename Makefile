@@ -31,6 +31,8 @@ check: style types  ## the quick loop: format, lint, types, layers and the tests
 	$(PY) -m pytest -q $(if $(ARGS),,-n $(WORKERS) --dist loadfile) -m "not slow and not long" $(ARGS)
 
 long: services  ## what takes too long for each time: more seeds and mutations, every bench, 10,000 disconnects
+	command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || \
+	  .ci/packages "the unit is tried under a systemd of its own" debootstrap systemd-container || true
 	echo "the long tests, side by side …"
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m long $(ARGS)
 

@@ -17,7 +17,7 @@ from tests.children import Child
 from tests.servers import program
 
 NEEDED = ("debootstrap", "systemd-nspawn", "nsenter")
-INCLUDED = "systemd,systemd-sysv,dbus,python3,python3-venv,mariadb-server,redis-server,curl"
+INCLUDED = "systemd,systemd-sysv,dbus,python3,python3-venv,mariadb-server,redis-server,curl,procps"
 KEPT = Path.home() / ".cache" / "tickr-tests"
 # Where the host has no systemd, nspawn's own folder must be on a file system that is only in memory.
 START = 'mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn "$@"'
@@ -47,7 +47,17 @@ def debian() -> Path:
         site = _output("apt-get", "indextargets", *origin).split()[0]
         KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=KEPT) as half:  # whole or not at all
-            _output("debootstrap", "--variant=minbase", f"--include={INCLUDED}", codename, f"{half}/root", site)
+            # In mounts of its own: what it leaves mounted when it is ended goes with it.
+            _output(
+                "unshare",
+                "--mount",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={INCLUDED}",
+                codename,
+                f"{half}/root",
+                site,
+            )
             Path(half, "root").rename(made)
     return made
 
