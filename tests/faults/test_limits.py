@@ -70,7 +70,7 @@ async def keep_busy(on: Fleet, groups: dict[str, str | None], enough: trio.Event
     ids: list[str] = []
     for key in itertools.takewhile(lambda _: not enough.is_set(), itertools.cycle(KEYS)):
         options = {"queue": "limited", **({"limit_key": key} if key else {})}
-        ids.append(await on.submit("slow", options=options, seconds=0.15))
+        ids.append(await on.submit("slow", options=options, seconds=0.3))
         groups[ids[-1]] = key
         await on.marked(ids[-BACKLOG - 1 : -BACKLOG], "done")
 
