@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 Schema = dict[str, Any]
-# NUL and halves of pairs are refused in every body; that is no matter of a schema.
+# NUL and halves of pairs are refused everywhere; that is no matter of a schema.
 TEXT = st.characters(exclude_characters="\0", exclude_categories=("Cs",))
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(TEXT, max_size=20)
 ANY = st.recursive(
@@ -47,7 +47,7 @@ def _objects(schema: Schema, components: dict[str, Schema]) -> SearchStrategy[An
         )
     names = st.text(TEXT, min_size=1, max_size=8)
     if "propertyNames" in schema:
-        names = st.from_regex(schema["propertyNames"]["pattern"].removesuffix("$") + r"\Z")
+        names = st.from_regex(schema["propertyNames"]["pattern"].removesuffix("$") + r"\Z", alphabet=TEXT)
     more = schema.get("additionalProperties", True)
     values = ANY if more is True else instances(more, components)
     return st.dictionaries(names, values, max_size=min(3, schema.get("maxProperties", 3)))
@@ -68,6 +68,6 @@ def _scalars(kind: str, schema: Schema) -> SearchStrategy[Any]:
     sizes = {"min_size": schema.get("minLength", 0), "max_size": min(40, schema.get("maxLength", 40))}
     if "pattern" in schema:
         longest = schema.get("maxLength", 10**6)
-        drawn = st.from_regex(schema["pattern"].removesuffix("$") + r"\Z", alphabet=st.characters(codec="ascii"))
+        drawn = st.from_regex(schema["pattern"].removesuffix("$") + r"\Z", alphabet=st.characters(codec="ascii", exclude_characters="\0"))
         return drawn.filter(lambda text: len(text) <= longest)
     return st.text(TEXT, **sizes)
