@@ -10,6 +10,7 @@ from hypothesis.strategies import SearchStrategy
 Schema = dict[str, Any]
 # NUL and halves of pairs are refused everywhere; that is no matter of a schema.
 TEXT = st.characters(exclude_characters="\0", exclude_categories=("Cs",))
+ASCII = st.characters(codec="ascii", exclude_characters="\0")
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(TEXT, max_size=20)
 ANY = st.recursive(
     SCALARS,
@@ -68,6 +69,6 @@ def _scalars(kind: str, schema: Schema) -> SearchStrategy[Any]:
     sizes = {"min_size": schema.get("minLength", 0), "max_size": min(40, schema.get("maxLength", 40))}
     if "pattern" in schema:
         longest = schema.get("maxLength", 10**6)
-        drawn = st.from_regex(schema["pattern"].removesuffix("$") + r"\Z", alphabet=st.characters(codec="ascii", exclude_characters="\0"))
+        drawn = st.from_regex(schema["pattern"].removesuffix("$") + r"\Z", alphabet=ASCII)
         return drawn.filter(lambda text: len(text) <= longest)
     return st.text(TEXT, **sizes)
