@@ -1,11 +1,13 @@
-// A remote worker for Tickr in plain JavaScript: no dependencies, Node 18 or later (docs/remote-workers.md).
+// A remote worker for Tickr in plain JavaScript: no dependencies, Node 20 or later (docs/remote-workers.md).
 //
 //   import { work } from "./worker.mjs";
 //   await work({ url: "http://127.0.0.1:8080", handlers: { greet: async (job) => `Hello, ${job.payload.name}!` } });
 //
 // It takes a lease, polls for as many jobs as it has free slots, keeps the lease by heartbeats, and reports in batches
 // how the jobs ended. A job counts as held until its report was answered: what the server has and the worker does not
-// name, it is told again.
+// name, it is told again. Whole numbers beyond ±(2**53 - 1) are BigInts, in payloads, results and all that is said.
+
+import { parse, stringify } from "./json.mjs";
 
 /** Thrown by a handler: the job has failed for good. */
 export class GiveUp extends Error {}
@@ -244,7 +246,7 @@ export class Worker {
       const result = (await this.handlers[job.type](job, context)) ?? null;
       report = { path: "complete", text: written({ ...attempt.key, result }) };
     } catch (error) {
-      report = { path: "fail", text: JSON.stringify({ ...attempt.key, ...failure(error, controller.signal) }) };
+      report = { path: "fail", text: stringify({ ...attempt.key, ...failure(error, controller.signal) }) };
     }
     clearTimeout(timer);
     attempt.ended = true;
@@ -279,7 +281,7 @@ export class Worker {
         }
         if (batch.length === 1 && !batch[0].short) {
           const why = { kind: "bad_result", message: cut(error.message, MOST_MESSAGE) };
-          const text = JSON.stringify({ ...batch[0].key, then: "give_up", error: why });
+          const text = stringify({ ...batch[0].key, then: "give_up", error: why });
           Object.assign(batch[0], { short: true, path: "fail", text });
           continue;
         }
@@ -318,13 +320,13 @@ export class Worker {
   async #call(method, path, body, signal = timeout(REQUEST_S * 1000)) {
     const headers = { "content-type": "application/json" };
     if (this.token) headers.authorization = `Bearer ${this.token}`;
-    const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
+    const text = body === undefined || typeof body === "string" ? body : stringify(body);
     const [url] = this.urls;
     const response = await fetch(url + path, { method, headers, body: text, signal }).catch((error) => {
       if (signal.reason !== STOP && url === this.urls[0]) this.#nextNode();
       throw new Error(error?.cause?.message ?? error?.message ?? String(error));
     });
-    const answer = await response.json().catch(() => ({ code: "not_json", detail: "the answer is no JSON" }));
+    const answer = await response.text().then(parse).catch(() => ({ code: "not_json", detail: "the answer is no JSON" }));
     if (!response.ok) throw new Refused(response.status, answer);
     return answer;
   }
@@ -348,7 +350,7 @@ class Notes {
   progress(fraction, message, data) {
     const text = message === null ? null : cut(String(message), 500);
     this.#said = { progress: Math.min(1, Math.max(0, Number(fraction) || 0)), message: text };
-    if (data !== null) this.#said.data = JSON.parse(bounded(data)); // as it is now
+    if (data !== null) this.#said.data = parse(bounded(data)); // as it is now
   }
 
   log(line) {
@@ -360,7 +362,7 @@ class Notes {
   emit(name, data) {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$/.test(name)) throw new TypeError(`this is no name of an event: ${name}`);
     if (this.#events.length >= MOST_KEPT) throw new RangeError(`${MOST_KEPT} events wait to be told`);
-    this.#events.push({ name, data: JSON.parse(bounded(data)) }); // as it is now
+    this.#events.push({ name, data: parse(bounded(data)) }); // as it is now
   }
 
   /** Return what there is to say, in at most so many lines; it is said then. */
@@ -382,7 +384,7 @@ function cut(text, most) {
 
 /** Return data as JSON. Throws TypeError, RangeError: there is none for it, or it is too long for the server. */
 function bounded(data) {
-  const text = JSON.stringify(data);
+  const text = stringify(data);
   if (text === undefined) throw new TypeError("the data cannot be written as JSON");
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > MOST_DATA) throw new RangeError(`the data has ${bytes} bytes; at most ${MOST_DATA} are told`);
@@ -392,7 +394,7 @@ function bounded(data) {
 /** Return a report of a success as JSON. Throws GiveUp: there is no JSON for the result. */
 function written(item) {
   try {
-    return JSON.stringify(item);
+    return stringify(item);
   } catch (error) {
     throw new GiveUp(`The result cannot be written as JSON: ${error.message}`);
   }

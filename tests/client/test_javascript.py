@@ -49,6 +49,13 @@ def test_the_types_name_every_method() -> None:
         assert methods <= set(re.findall(r"^  (\w+)[(<]", declared[1], re.MULTILINE)), kind
 
 
+@pytest.mark.parametrize("module", ["client", "worker"])
+def test_the_types_name_everything_that_is_exported(module: str) -> None:
+    exported = re.compile(r"^export (?:async )?(?:class|function) (\w+)", re.MULTILINE)
+    program, types = (CLIENT / f"{module}.mjs").read_text(), (CLIENT / f"{module}.d.mts").read_text()
+    assert set(exported.findall(program)) <= set(exported.findall(types))
+
+
 def test_it_has_what_the_python_client_has() -> None:
     program = (CLIENT / "client.mjs").read_text()
     named = {name.replace("_", "").lower() for name in vars(Client) if not name.startswith("_")}

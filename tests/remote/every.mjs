@@ -8,6 +8,11 @@ const stopped = (signal) =>
 export default {
   greet: async (job) => ({ hello: job.payload.name, attempt: job.attempt }),
   nothing: async () => {},
+  echoes: async (job, { progress, emit }) => {
+    progress(0.5, null, { n: job.payload.n });
+    emit("seen", { n: job.payload.n });
+    return job.payload;
+  },
   talks: async (job, { progress, log, emit }) => {
     emit("made", { width: 200 });
     emit("done");
@@ -37,7 +42,10 @@ export default {
     if (job.fence < 3) throw new Snooze(0.1);
     return job.attempt;
   },
-  not_json: async () => 10n,
+  not_json: async () => {
+    const own = {};
+    return Object.assign(own, { own });
+  },
   too_long: async () => "x".repeat(2 * 1024 * 1024),
   back_in_time: async () => {
     throw new RetryLater(-5);

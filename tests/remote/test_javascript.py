@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 LEASE_S = 1.7
 """Heartbeats come every 567 ms, which is no whole number of milliseconds."""
-TYPES = 13
+TYPES = 14
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,13 @@ def test_a_job_gets_its_payload_and_gives_its_result(http: httpx2.Client) -> Non
     assert (job["state"], job["result"]) == ("succeeded", {"hello": "J\u00f6rg", "attempt": 1})
     assert job["notice"] is None
     assert run(http, "nothing")["result"] is None
+
+
+def test_whole_numbers_are_exact_however_large(http: httpx2.Client) -> None:
+    payload = {"n": 12345678901234567890, "less": -(2**80), "small": 0.1, "text": "12345678901234567890"}
+    job = run(http, "echoes", payload=payload)
+    assert (job["state"], job["result"]) == ("succeeded", payload)
+    assert job["progress_data"] == {"n": payload["n"]}
 
 
 def test_it_is_among_the_nodes(http: httpx2.Client) -> None:
