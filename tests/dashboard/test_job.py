@@ -180,6 +180,7 @@ def test_a_running_job_on_a_silent_node_is_said_to_be(make_board: MakeBoard) -> 
     page.wait_for_function(f"() => {first}.then(code => code === 'node_silent')")
     page.reload()
     expect(page.locator(".job-why")).to_contain_text("which runs it, was last heard of")
+    expect(page.get_by_role("heading", name="Its node is silent")).to_be_visible()
 
 
 def test_a_deleted_job_and_one_that_never_was(shared_board: Board) -> None:

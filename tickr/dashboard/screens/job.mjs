@@ -150,7 +150,7 @@ function reasons({ reasons: found, ahead, estimated_start: start }) {
       jobs?.length > 0 && h("ul", {}, jobs.map((one) => h("li", {}, badge(one.state), " ", jobLink(one.id, one.type), h("span", { class: "mono soft small" }, ` ${short(one.id)}`)))),
     );
   return [
-    h("h2", {}, "Why it is not running"),
+    h("h2", {}, found[0]?.code === "node_silent" ? "Its node is silent" : "Why it is not running"),
     h("ul", { class: "reasons" }, found.map(line)),
     h("p", { class: "soft" }, [ahead ? `${number(ahead)} due jobs of its queue come before it.` : "", start ? `At the present pace it starts ${distance(start)}.` : ""].join(" ")),
   ];
