@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def run(*tests: str, timeout_s: float = 100, **variables: str) -> int:
     """Return how many tests have passed; the others were skipped, with their reasons."""
-    command = [node(), "--test", *tests]
+    command = [node(), "--test", "--test-reporter=tap", *tests]  # a later Node would choose another
     told = {**environment(), **variables}
     done = subprocess.run(command, capture_output=True, text=True, env=told, check=False, timeout=timeout_s)
     assert done.returncode == 0, done.stdout[-20_000:]
