@@ -82,18 +82,22 @@ class Machine(Child):
 
     def _nspawn(self, *words: str) -> list[str]:
         inside = ["--quiet", f"--directory={self.root}", "--register=no", "--keep-unit", *words]
-        return ["unshare", "--mount", "sh", "-c", START, "sh", *inside]
+        # All in one space of processes, the first of which dies with its parent: nothing outlives a ``kill``.
+        space = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        return [*space, "sh", "-c", START, "sh", *inside]
 
     def answers(self) -> bool:
         return self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run something in the running machine and return what it says. Raises: AssertionError: it failed."""
-        # ``unshare`` and ``sh`` have become nspawn; its child is the first process of the machine.
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        if not children:
-            raise OSError("the machine has no process yet")
-        words = ["nsenter", "--target", children[0], "--all", *command]
+        # unshare → sh, which has become nspawn → the first process of the machine
+        first = str(self.pid)
+        for _ in range(2):
+            (first, *_) = Path(f"/proc/{first}/task/{first}/children").read_text().split() or [""]
+            if not first:
+                raise OSError("the machine has no process yet")
+        words = ["nsenter", "--target", first, "--all", *command]
         done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0 or not check, f"{command}:\n{done.stdout}{done.stderr}"
         return done.stdout
