@@ -34,9 +34,6 @@ GRACE_S = 1.0
 class Nobody:
     """In the place of those who wait for jobs."""
 
-    async def run(self) -> None:
-        await trio.sleep_forever()
-
     def end(self) -> None: ...
 
 
@@ -47,6 +44,7 @@ class Echo(QuartTrio):
         super().__init__("echo", static_folder=None)
         self.audience = Audience()
         self.waits = Nobody()
+        self.beside = ()
         self.links = Links()
         self.direct: dict[str, Any] = {}
 

@@ -79,6 +79,7 @@ class Edge(QuartTrio):
       half_said: long messages to streams of jobs that are not whole, likewise; written by ``JobStream``.
       audience: who listens to the feed, or waits for a job.
       waits: those who wait for a job.
+      beside: what runs while it is served.
       inbox: takes jobs out of a table; whoever serves the application runs it.
       links: the connections that are open; written by ``serve_connection``.
       direct: what is done with a POST beside Quart, by path; written by ``add_direct_call``.
@@ -97,6 +98,7 @@ class Edge(QuartTrio):
     half_said: dict[Reading, float]
     audience: Audience
     waits: Waits
+    beside: tuple[Callable[[], Awaitable[None]], ...]
     inbox: Inbox
     links: Links
     direct: dict[str, Rule]
@@ -227,6 +229,7 @@ def _edge(context: Context, *, tells_jobs: bool) -> Edge:
     app.half_said = {}
     app.audience = Audience()
     app.waits = Waits(context, app.audience)
+    app.beside = (app.waits.run, app.guard.known.run, app.trail.run)
     app.inbox = Inbox(context)
     app.links = Links()
     app.direct = {}

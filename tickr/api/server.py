@@ -127,9 +127,8 @@ async def serve_http(
 
     async with trio.open_nursery() as serving:
         serving.start_soon(_hurry_when_cancelled, links)
-        serving.start_soon(app.waits.run)
-        serving.start_soon(app.guard.known.run)
-        serving.start_soon(app.trail.run)
+        for task in app.beside:
+            serving.start_soon(task)
         if certificate:
             serving.start_soon(certificate.watch)
         async with trio.open_nursery() as connections:
