@@ -1,7 +1,7 @@
 # What people do with this folder. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check long soak bench bench-peers openapi screenshots docs clean services style types compiled
+.PHONY: help run test check long elsewhere soak bench bench-peers openapi screenshots docs clean services style types compiled
 .SILENT:
 
 VENV := .venv
@@ -35,6 +35,11 @@ long: services  ## what takes too long for each time: more seeds and mutations, 
 	  .ci/packages "the unit is tried under a systemd of its own" debootstrap systemd-container || true
 	echo "the long tests, side by side …"
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m long $(ARGS)
+
+elsewhere: $(VENV)/.dev  ## all tests on a bare Debian of another release, in a folder (DEBIAN=trixie; needs root)
+	command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || \
+	  .ci/packages "a Debian in a folder" debootstrap systemd-container
+	$(PY) -m tests.elsewhere $(or $(DEBIAN),trixie) $(if $(ARGS),ARGS="$(ARGS)")
 
 soak: services  ## kill and break everything under load for MINUTES=60, and check every promise (one table at the end)
 	$(PY) -m tests.faults.soak --minutes $(or $(MINUTES),60) $(ARGS)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import Machine, missing
+from tests.debian import missing
+from tests.deploy.machine import Machine
 from tests.deploy.test_systemd import UNIT
 
 ROOT = Path(__file__).parent.parent.parent
