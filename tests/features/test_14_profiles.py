@@ -102,10 +102,11 @@ async def test_who_does_not_ask_is_not_profiled(tmp_path: Path) -> None:
 async def test_a_share_of_all_is_profiled_but_not_too_many_at_once(tmp_path: Path) -> None:
     jobs = handlers(tmp_path, share=0.5, chance=lambda: 0.49)
     async with node(jobs, store="memory:") as client:
+        others = threading.active_count()  # trio keeps those of earlier tests for a while
         many = [await client.post(type="waits") for _ in range(3 * profiling.MAX_AT_ONCE)]
         threads = [(await client.until_final(job["id"]))["result"] for job in many]
         logs = [await log_of(client, job) for job in many]
-    assert max(threads) < 3 * profiling.MAX_AT_ONCE
+    assert max(threads) - others < 2 * profiling.MAX_AT_ONCE
     assert ["not profiled: 4 others are"] in logs
     assert profiling.MAX_AT_ONCE <= len(files(tmp_path)) < len(many)
 
