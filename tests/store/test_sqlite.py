@@ -99,14 +99,6 @@ async def test_a_damaged_file_is_said(place: SqliteBackend) -> None:
             await store.list_jobs(Filter(), limit=200)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
-async def test_a_file_that_cannot_be_written_is_refused_at_once(place: SqliteBackend) -> None:
-    await open_and_close(place.path)
-    place.path.chmod(0o400)
-    with pytest.raises(StoreUnavailable, match="cannot be written"):
-        await open_and_close(place.path)
-
-
 async def test_a_file_moved_away_is_noticed(place: SqliteBackend) -> None:
     async with place.open() as store:
         await store.ping()

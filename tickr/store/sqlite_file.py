@@ -230,9 +230,13 @@ def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection
 def _prepare(db: sqlite3.Connection, path: Path, clock: Clock, asked: bool) -> None:
     """Bring an empty or old file to this program's schema, and refuse what is not ours before changing anything."""
     if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal" and not asked and not _pending(db, asked):
-        # The everyday case. Still take the write lock once: a file that cannot be written is refused here, not later.
+        # The everyday case. Still write nothing once: a file that cannot be written is refused here, not later. To take
+        # the lock is not enough: SQLite gives it to who may only read.
         db.execute("BEGIN IMMEDIATE")
-        db.execute("ROLLBACK")
+        try:
+            db.execute("DELETE FROM schema_version WHERE version < 0")
+        finally:
+            db.execute("ROLLBACK")
         return
     db.execute(
         "BEGIN EXCLUSIVE"
