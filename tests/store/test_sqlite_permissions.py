@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.store.test_sqlite import open_and_close
-from tickr.errors import StoreUnavailable
+from tests.processes import ROOT
 
-NOBODY = 65534
+pytestmark = pytest.mark.slow
 
+LIKE_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+"""Has permissions concern root, too."""
+OPEN_AND_CLOSE = """
+import sys, trio
+from tickr.store.sqlite import open_sqlite
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Have the process be somebody whom permissions concern, which they do not root."""
-    mine = os.geteuid()
-    if mine == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(mine)
+async def main():
+    async with open_sqlite(sys.argv[1]):
+        pass
 
-
-@pytest.fixture
-def file() -> Iterator[Path]:
-    """Where a store may be made, in a folder in which everybody may write; none above it is root's alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        yield Path(folder, "tickr.db")
+trio.run(main)
+"""
 
 
-async def test_a_file_that_cannot_be_written_is_refused_at_once(file: Path) -> None:
-    await open_and_close(file)
-    os.chmod(file, 0o444)
-    with as_nobody(), pytest.raises(StoreUnavailable, match="cannot be written"):
-        await open_and_close(file)
+def open_and_close(file: Path) -> subprocess.CompletedProcess[str]:
+    command = [*LIKE_ANYBODY, sys.executable, "-c", OPEN_AND_CLOSE, str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "tickr.db"
+    assert open_and_close(file).returncode == 0
+    file.chmod(0o444)
+    refused = open_and_close(file)
+    assert refused.returncode != 0
+    assert f"StoreUnavailable: {file}: it cannot be written" in refused.stderr
