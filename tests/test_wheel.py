@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_compose import copied, seen_by_docker
+
 ROOT = Path(__file__).parent.parent
 WORKER = {"tickr/dashboard/client/worker.mjs"}
 """Of the JavaScript client, what the dashboard has no use for."""
@@ -74,10 +76,8 @@ def content(wheel: Path) -> dict[str, int]:
 
 def test_the_image_has_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     """Built from what the Dockerfile copies, and ``.dockerignore`` lets it see."""
-    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = [line.split()[1:] for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:5] == "COPY "]
-    for *names, to in copied:
-        for name in set(names) & allowed:
+    for names, to in copied():
+        for name in seen_by_docker().intersection(names):
             path = tmp_path / "src" / (to if to == name else Path(to, name))
             path.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_dir():

@@ -156,7 +156,7 @@ def _running(job: Job, nodes: Sequence[Node], now: int) -> Iterator[Reason]:
     runs = Reason("running", f"Attempt {job.attempt} runs on node {job.node}.{stopping}")
     if node is None:
         yield Reason("node_silent", f"Node {job.node}, which ran it, is gone: it is taken back in a moment.")
-    elif node.lease_until is not None and (silent := node.silent_s(now)) > node.lease_s * LATE:
+    elif (silent := node.silent_s(now)) > node.lease_s * LATE:
         heard = f"Node {job.node}, which runs it, was last heard of {silent:.0f} s ago"
         until = wire.instant(node.lease_until)
         yield Reason("node_silent", f"{heard}; if it stays silent, the job is taken back after {until}.", until)
